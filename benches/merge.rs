@@ -1,0 +1,140 @@
+//! How fast answers are taken apart, merged and written: `cargo bench --bench merge`.
+//!
+//! Bytes per second are of what the locations sent. `copy` and `scan` handle the same bytes with the fastest
+//! there is for it, so that the other figures can be read as ratios of one run.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::measurement::WallTime;
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
+
+use ironic_proxy::api::link::{Base, Kind, rewrite_document};
+use ironic_proxy::api::page::{Keep, Need, Page, write_collection};
+
+#[path = "corpus/nodes.rs"]
+mod nodes;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const LOCATIONS: u32 = 3;
+const PUBLIC: &str = "https://bm.example.com/baremetal";
+const NEXT: &str = "https://bm.example.com/baremetal/v1/nodes/detail?limit=3000&marker=x";
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
+    targets = detail_lists, one_node
+}
+criterion_main!(benches);
+
+fn detail_lists(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("merge");
+    // The first is the size that figures are quoted for; the others show how cost grows.
+    for nodes in [1000, 100, 300, 3000] {
+        let answers: Vec<(Base, Bytes)> = (0..LOCATIONS)
+            .map(|location| {
+                let base = location_base(location);
+                let body = nodes::nodes_detail(location, base.as_str(), nodes);
+                (base, Bytes::from(body))
+            })
+            .collect();
+        merge_yardsticks(&mut group, nodes, &answers);
+        let id = BenchmarkId::new("list", format!("{LOCATIONS}x{nodes}"));
+        group.bench_with_input(id, &answers, |bencher, answers| {
+            let to = base(PUBLIC);
+            bencher.iter(|| merge(answers, &to, Keep::All));
+        });
+        let id = BenchmarkId::new("list of three fields", format!("{LOCATIONS}x{nodes}"));
+        group.bench_with_input(id, &answers, |bencher, answers| {
+            let to = base(PUBLIC);
+            bencher.iter(|| merge(answers, &to, Keep::Only(&["uuid", "name", "traits"])));
+        });
+    }
+    group.finish();
+}
+
+/// What the gateway does with the answers of all locations: take apart, learn who has what, write one answer.
+fn merge(
+    answers: &[(Base, Bytes)],
+    to: &Base,
+    keep: Keep<'_>,
+) -> (Bytes, HashMap<Box<str>, usize>) {
+    let pages: Vec<Page> = answers
+        .iter()
+        .map(|(base, body)| {
+            let need = Need {
+                kind: Kind::Node,
+                base,
+                id: "uuid",
+                sort_key: None,
+                keep,
+            };
+            Page::decode(body.clone(), "nodes", &need).expect("the corpus is JSON")
+        })
+        .collect();
+    let mut owners = HashMap::new();
+    for (location, page) in pages.iter().enumerate() {
+        for item in page.items() {
+            for ident in [item.id(), item.name()].into_iter().flatten() {
+                owners.insert(Box::from(ident), location);
+            }
+        }
+    }
+    let items = pages.iter().flat_map(Page::items);
+    (write_collection("nodes", items, to, Some(NEXT)), owners)
+}
+
+fn merge_yardsticks(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    nodes: u32,
+    answers: &[(Base, Bytes)],
+) {
+    let bytes: usize = answers.iter().map(|(_, body)| body.len()).sum();
+    group.throughput(Throughput::Bytes(bytes as u64));
+    let id = BenchmarkId::new("copy", format!("{LOCATIONS}x{nodes}"));
+    group.bench_function(id, |bencher| {
+        bencher.iter(|| {
+            let mut copy = Vec::with_capacity(bytes);
+            for (_, body) in answers {
+                copy.extend_from_slice(body);
+            }
+            copy
+        });
+    });
+    let id = BenchmarkId::new("scan", format!("{LOCATIONS}x{nodes}"));
+    group.bench_function(id, |bencher| {
+        bencher.iter(|| {
+            for (_, body) in answers {
+                black_box(memchr::memchr(0, body));
+            }
+        });
+    });
+}
+
+fn one_node(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("rewrite");
+    let from = location_base(1);
+    let to = base(PUBLIC);
+    let node = nodes::node_detail(1, from.as_str(), 7);
+    group.throughput(Throughput::Bytes(node.len() as u64));
+    group.bench_function("node", |bencher| {
+        bencher.iter(|| rewrite_document(Kind::Node, black_box(&node), &from, &to));
+    });
+    group.finish();
+}
+
+fn location_base(location: u32) -> Base {
+    base(&format!("http://10.0.{location}.1:6385"))
+}
+
+fn base(text: &str) -> Base {
+    Base::parse(text).expect("the benches' URLs are plain")
+}

@@ -1,0 +1,345 @@
+//! Request bodies whose content decides where they go: objects and patches, parsed once and sent re-serialised, so that
+//! the gateway and Ironic cannot read them differently. Values that do not matter here stay byte for byte.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+use serde_json::value::RawValue;
+use serde_json::value::to_raw_value;
+use thiserror::Error;
+
+/// Why a body is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BodyError {
+    /// The parser's own words: line, column, what it expected.
+    #[error("Invalid JSON in the request body: {0}")]
+    Json(String),
+    #[error("Schema error for {what}: the request body is not of type '{wanted}'")]
+    Type { what: &'static str, wanted: &'static str },
+}
+
+/// The members of a JSON object in their order; of a repeated one the last value, as Python's parser has it.
+#[derive(Clone, Debug, Default)]
+pub struct Object(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut object = Object::default();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    object.set_raw(&name, value);
+                }
+                Ok(object)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl Object {
+    /// `what` is Ironic's word for the thing in its own schema errors. An empty body is an empty object.
+    pub fn parse(what: &'static str, body: &[u8]) -> Result<Self, BodyError> {
+        if body.is_empty() {
+            return Ok(Self::default());
+        }
+        parse(body)?.ok_or(BodyError::Type { what, wanted: "object" })
+    }
+
+    fn raw(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
+    fn set_raw(&mut self, name: &str, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    pub fn value(&self, name: &str) -> Value {
+        self.raw(name).map_or(Value::Absent, Value::of)
+    }
+
+    /// The member, if it is a string.
+    pub fn text(&self, name: &str) -> Option<String> {
+        match self.value(name) {
+            Value::Text(text) => Some(text),
+            Value::Absent | Value::Null | Value::Other => None,
+        }
+    }
+
+    /// The member, if it is a list of strings.
+    pub fn texts(&self, name: &str) -> Option<Vec<String>> {
+        serde_json::from_str(self.raw(name)?.get()).ok()
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    pub fn set<T: serde::Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        // What we set is text or a list of texts, which always serialises.
+        if let Ok(raw) = to_raw_value(value) {
+            self.set_raw(name, raw);
+        }
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(b", ");
+            }
+            out.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.get().as_bytes());
+        }
+        out.push(b'}');
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out.into()
+    }
+}
+
+/// What a member says, as far as routing needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Absent,
+    Null,
+    Text(String),
+    /// A number, boolean, list or object: Ironic will refuse it.
+    Other,
+}
+
+impl Value {
+    fn of(raw: &RawValue) -> Self {
+        match serde_json::from_str::<Option<String>>(raw.get()) {
+            Ok(None) => Self::Null,
+            Ok(Some(text)) => Self::Text(text),
+            Err(_) => Self::Other,
+        }
+    }
+}
+
+/// A JSON patch (RFC 6902, the operations that Ironic has: add, replace, remove).
+#[derive(Clone, Debug)]
+pub struct Patch(Vec<Object>);
+
+impl Patch {
+    pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
+        parse(body)?.map(Self).ok_or(BodyError::Type { what: "patch", wanted: "array" })
+    }
+
+    /// Operations on exactly this path. Python's `$` lets a trailing newline through Ironic's pattern for paths.
+    fn operations_on<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Object> {
+        self.0.iter().filter(move |operation| {
+            operation.text("path").is_some_and(|named| named.trim_end_matches('\n') == path)
+        })
+    }
+
+    /// What `path` is once the whole patch is applied; `Absent`: the patch leaves it alone.
+    pub fn outcome(&self, path: &str) -> Value {
+        self.operations_on(path).last().map_or(Value::Absent, |operation| {
+            match operation.text("op").as_deref() {
+                Some("remove") => Value::Null,
+                Some("add" | "replace") => match operation.value("value") {
+                    Value::Absent => Value::Null,
+                    value => value,
+                },
+                _ => Value::Other,
+            }
+        })
+    }
+
+    /// Ironic 39 answers 500 to `remove` and null of a conductor group: both are said as `replace` with the empty text.
+    pub fn spell_out_removal(&mut self, path: &str) {
+        for operation in &mut self.0 {
+            let removes = operation.text("op").as_deref() == Some("remove")
+                || matches!(operation.value("value"), Value::Null);
+            if operation.text("path").as_deref() == Some(path) && removes {
+                operation.set("op", "replace");
+                operation.set("value", "");
+            }
+        }
+    }
+
+    /// What the patch touches, and the values it gives.
+    pub fn changes(&self) -> Vec<(String, Option<serde_json::Value>)> {
+        let value = |operation: &Object| serde_json::from_str(operation.raw("value")?.get()).ok();
+        self.0.iter().filter_map(|operation| Some((operation.text("path")?, value(operation)))).collect()
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = vec![b'['];
+        for (index, operation) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.extend_from_slice(b", ");
+            }
+            operation.write(&mut out);
+        }
+        out.push(b']');
+        out.into()
+    }
+}
+
+/// `None`: JSON, but of another type.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<Option<T>, BodyError> {
+    match serde_json::from_slice(body) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_data() => Ok(None),
+        Err(error) => Err(BodyError::Json(error.to_string())),
+    }
+}
+
+/// The depth of nesting never exceeds `limit`; brackets within strings do not count. Iterative, so that a hostile body
+/// cannot exhaust the stack, and it does not mind broken JSON: that is for the parser to say.
+#[derive(Clone, Debug, Default)]
+pub struct DepthGauge {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl DepthGauge {
+    /// Feeds the next part of a body; false once it is nested more deeply than `limit`.
+    pub fn within(&mut self, part: &[u8], limit: usize) -> bool {
+        for &byte in part {
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'[' | b'{' => self.depth += 1,
+                b']' | b'}' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+            if self.depth > limit {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn objects_keep_what_does_not_matter() {
+        let body = br#"{"extra": {"n": 1e400, "b": 12345678901234567890123, "a": 1}, "name": "x", "name": "y", "\u0075uid": null}"#;
+        let mut object = Object::parse("node", body).unwrap();
+        assert_eq!(object.text("name").as_deref(), Some("y"), "the last one wins");
+        assert_eq!(object.value("uuid"), Value::Null, "escapes are read");
+        assert_eq!(object.value("extra"), Value::Other);
+        assert_eq!(object.value("driver"), Value::Absent);
+        object.set("uuid", "z");
+        assert_eq!(
+            object.to_bytes(),
+            r#"{"extra": {"n": 1e400, "b": 12345678901234567890123, "a": 1}, "name": "y", "uuid": "z"}"#
+        );
+    }
+
+    #[test]
+    fn other_bodies_are_refused() {
+        assert!(Object::parse("node", b"").is_ok_and(|object| object.names().next().is_none()));
+        for body in ["{", "nope", "{\"a\": 1} x", "\u{feff}{}"] {
+            assert!(matches!(Object::parse("node", body.as_bytes()), Err(BodyError::Json(_))), "{body}");
+        }
+        assert_eq!(
+            Object::parse("node", b"[]").unwrap_err().to_string(),
+            "Schema error for node: the request body is not of type 'object'"
+        );
+        assert!(matches!(Patch::parse(b"{}"), Err(BodyError::Type { .. })));
+        assert!(matches!(Patch::parse(b"[1]"), Err(BodyError::Type { .. })));
+    }
+
+    #[test]
+    fn outcome_of_a_patch() {
+        let text = |value: &str| Value::Text(value.to_owned());
+        for (patch, outcome) in [
+            (r"[]", Value::Absent),
+            (r#"[{"op": "replace", "path": "/name", "value": "x"}]"#, Value::Absent),
+            (r#"[{"op": "add", "path": "/conductor_group", "value": "a"}]"#, text("a")),
+            (r#"[{"op": "add", "path": "/conductor\u005fgroup", "value": "\u0061"}]"#, text("a")),
+            (r#"[{"op": "add", "path": "/x", "path": "/conductor_group", "value": "a", "value": "b"}]"#, text("b")),
+            (r#"[{"op": "add", "path": "/conductor_group", "value": "a"}, {"op": "replace", "path": "/conductor_group", "value": "b"}]"#, text("b")),
+            (r#"[{"op": "add", "path": "/conductor_group\n", "value": "a"}]"#, text("a")),
+            (r#"[{"op": "remove", "path": "/conductor_group"}]"#, Value::Null),
+            (r#"[{"op": "replace", "path": "/conductor_group", "value": null}]"#, Value::Null),
+            (r#"[{"op": "move", "from": "/name", "path": "/conductor_group"}]"#, Value::Other),
+            (r#"[{"op": "add", "path": "/conductor_group", "value": 3}]"#, Value::Other),
+        ] {
+            assert_eq!(Patch::parse(patch.as_bytes()).unwrap().outcome("/conductor_group"), outcome, "{patch}");
+        }
+    }
+
+    #[test]
+    fn removal_is_spelled_out() {
+        let mut patch = Patch::parse(
+            br#"[{"op":"remove","path":"/conductor_group"},{"op":"add","path":"/conductor_group","value":null},{"op":"remove","path":"/name"}]"#,
+        )
+        .unwrap();
+        patch.spell_out_removal("/conductor_group");
+        assert_eq!(
+            patch.to_bytes(),
+            r#"[{"op": "replace", "path": "/conductor_group", "value": ""}, {"op": "replace", "path": "/conductor_group", "value": ""}, {"op": "remove", "path": "/name"}]"#
+        );
+    }
+
+    #[test]
+    fn depth_is_measured_in_parts() {
+        let nested = |depth: usize| format!("{}\"]]]\\\"[[\"{}", "[".repeat(depth), "]".repeat(depth));
+        for cut in 0..30 {
+            for (depth, within) in [(25, true), (26, false)] {
+                let body = nested(depth);
+                let (head, tail) = body.as_bytes().split_at(cut);
+                let mut gauge = DepthGauge::default();
+                assert_eq!(gauge.within(head, 25) && gauge.within(tail, 25), within, "{depth} cut at {cut}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..64)) {
+            let object = Object::parse("node", &body);
+            if let Ok(object) = object {
+                let again = Object::parse("node", &object.to_bytes()).unwrap();
+                prop_assert_eq!(again.to_bytes(), object.to_bytes());
+            }
+            let _: Result<Patch, BodyError> = Patch::parse(&body);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Ironic's error bodies: a JSON string inside JSON.
+//!
+//! `ironic/api/middleware/parsable_error.py` and `ironic/api/method.py` make them; the flat form comes from the
+//! body limits in `ironic/api/middleware/json_ext.py`.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::Value;
+
+/// Seconds a client should wait before it asks again what could not be answered now.
+const RETRY_AFTER: u32 = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A controller's: `faultcode`, `faultstring`, `debuginfo`.
+    Controller,
+    /// The routing layer's: `code`, `title`, `description`.
+    Routing,
+    /// A body limit's: the controller's members, not wrapped.
+    Flat,
+}
+
+/// An error answer of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub status: StatusCode,
+    form: Form,
+    text: String,
+    /// Seconds; on every 503.
+    pub retry_after: Option<u32>,
+}
+
+impl Fault {
+    /// As a controller of Ironic words it.
+    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
+        Self { status, form: Form::Controller, text: text.into(), retry_after }
+    }
+
+    /// As Ironic's routing layer words it: `text` is the description, often empty.
+    pub fn routing(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { form: Form::Routing, ..Self::new(status, text) }
+    }
+
+    /// As Ironic's body limits word it.
+    pub fn flat(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { form: Form::Flat, ..Self::new(status, text) }
+    }
+
+    pub fn bad_request(text: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    pub fn not_found() -> Self {
+        Self::routing(StatusCode::NOT_FOUND, "")
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The JSON body.
+    pub fn body(&self) -> Bytes {
+        let quoted = |text: &str| Value::from(text).to_string();
+        let code = if self.status.is_server_error() { "Server" } else { "Client" };
+        let fault = |debuginfo| {
+            format!("{{\"faultcode\": \"{code}\", \"faultstring\": {}{debuginfo}}}", quoted(&self.text))
+        };
+        match self.form {
+            Form::Controller => format!("{{\"error_message\": {}}}", quoted(&fault(", \"debuginfo\": null"))),
+            Form::Routing => {
+                let inner = format!(
+                    "{{\"code\": {}, \"title\": \"{}\", \"description\": {}}}",
+                    self.status.as_u16(),
+                    self.status.canonical_reason().unwrap_or_default(),
+                    quoted(&self.text),
+                );
+                format!("{{\"error_message\": {}}}", quoted(&inner))
+            }
+            Form::Flat => fault(""),
+        }
+        .into()
+    }
+}
+
+/// The text of a location's fault, whichever form it has; `None` if the body is none of Ironic's.
+pub fn text_of(body: &[u8]) -> Option<String> {
+    let outer: Value = serde_json::from_slice(body).ok()?;
+    let message = outer.get("error_message").unwrap_or(&outer);
+    let parsed;
+    let inner = match message {
+        Value::String(text) => {
+            parsed = serde_json::from_str::<Value>(text).ok()?;
+            &parsed
+        }
+        other => other,
+    };
+    let text = inner.get("faultstring").or_else(|| inner.get("description"))?;
+    Some(text.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_ironics() {
+        let cases = [
+            (
+                Fault::new(StatusCode::NOT_FOUND, "Node foo could not be found."),
+                r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Node foo could not be found.\", \"debuginfo\": null}"}"#,
+            ),
+            (
+                Fault::not_found(),
+                r#"{"error_message": "{\"code\": 404, \"title\": \"Not Found\", \"description\": \"\"}"}"#,
+            ),
+            (
+                Fault::flat(StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large."),
+                r#"{"faultcode": "Client", "faultstring": "Request body is too large."}"#,
+            ),
+            (
+                Fault::new(StatusCode::SERVICE_UNAVAILABLE, "a \"b\""),
+                r#"{"error_message": "{\"faultcode\": \"Server\", \"faultstring\": \"a \\\"b\\\"\", \"debuginfo\": null}"}"#,
+            ),
+        ];
+        for (fault, body) in cases {
+            assert_eq!(fault.body(), body);
+            assert_eq!(text_of(&fault.body()).as_deref(), Some(fault.text()), "{body}");
+        }
+        assert_eq!(text_of(b"<html>502 Bad Gateway</html>"), None);
+        assert_eq!(text_of(b"[]"), None);
+    }
+
+    #[test]
+    fn only_unavailable_says_when_to_come_again() {
+        assert!(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "").retry_after.is_some());
+        assert!(Fault::new(StatusCode::CONFLICT, "").retry_after.is_none());
+    }
+}

@@ -1,0 +1,148 @@
+//! Header names, what may pass in which direction, and request ids.
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use uuid::Uuid;
+
+pub const API_VERSION: HeaderName = HeaderName::from_static("x-openstack-ironic-api-version");
+pub const API_MIN_VERSION: HeaderName = HeaderName::from_static("x-openstack-ironic-api-minimum-version");
+pub const API_MAX_VERSION: HeaderName = HeaderName::from_static("x-openstack-ironic-api-maximum-version");
+pub const OPENSTACK_API_VERSION: HeaderName = HeaderName::from_static("openstack-api-version");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+/// Ironic's older spelling of the same, answers only.
+pub const LEGACY_REQUEST_ID: HeaderName = HeaderName::from_static("openstack-request-id");
+pub const SYSTEM_SCOPE: HeaderName = HeaderName::from_static("openstack-system-scope");
+pub const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// In a request: ask only there. In an answer: it came from there and from nowhere else.
+pub const LOCATION: HeaderName = HeaderName::from_static("x-ironic-proxy-location");
+/// In a request: `allow` or `deny` a list that is not whole.
+pub const PARTIAL: HeaderName = HeaderName::from_static("x-ironic-proxy-partial");
+/// In an answer: which locations a list lacks, and why.
+pub const INCOMPLETE: HeaderName = HeaderName::from_static("x-ironic-proxy-incomplete");
+/// In an answer: where uniqueness could not be verified.
+pub const UNVERIFIED: HeaderName = HeaderName::from_static("x-ironic-proxy-unverified");
+
+/// What of a client's request may reach a location. An allow-list: WSGI servers fold `_` into `-` and Ironic trusts
+/// identity headers on its public routes, so a deny-list would have to know every spelling.
+pub fn passes_upstream(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "accept"
+            | "content-type"
+            | "content-length"
+            | "content-encoding"
+            | "transfer-encoding"
+            | "user-agent"
+            | "if-match"
+            | "if-none-match"
+            | "if-modified-since"
+            | "if-unmodified-since"
+            | "expect"
+    )
+}
+
+/// What of a location's answer may reach the client: everything but hop-by-hop fields, what describes the location's
+/// own web server, and what we say ourselves.
+pub fn passes_downstream(name: &HeaderName) -> bool {
+    !matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "upgrade"
+            | "server"
+            | "set-cookie"
+            | "www-authenticate"
+            | "x-subject-token"
+            | "x-ironic-proxy-location"
+            | "x-ironic-proxy-incomplete"
+            | "x-ironic-proxy-unverified"
+    )
+}
+
+/// The id under which a request stands in the logs of the gateway and, as the global id, of the locations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    /// `req-<uuid>`
+    ours: String,
+    /// The client's own, if it sent a well-formed one.
+    global: Option<HeaderValue>,
+}
+
+impl RequestId {
+    pub fn new(headers: &HeaderMap) -> Self {
+        let well_formed = |value: &&HeaderValue| {
+            value
+                .to_str()
+                .ok()
+                .and_then(|text| text.strip_prefix("req-"))
+                .is_some_and(|uuid| uuid.len() == 36 && Uuid::try_parse(uuid).is_ok())
+        };
+        let mut buffer = Uuid::encode_buffer();
+        let random = Uuid::from_u128((u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..)));
+        let ours = uuid::Builder::from_random_bytes(*random.as_bytes()).into_uuid();
+        Self {
+            ours: format!("req-{}", ours.hyphenated().encode_lower(&mut buffer)),
+            global: headers.get(REQUEST_ID).filter(well_formed).cloned(),
+        }
+    }
+
+    pub fn ours(&self) -> &str {
+        &self.ours
+    }
+
+    pub fn global(&self) -> Option<&str> {
+        self.global.as_ref().and_then(|value| value.to_str().ok())
+    }
+
+    /// What a location is told: the client's id, so that one id joins all logs; else ours.
+    pub fn for_locations(&self) -> HeaderValue {
+        self.global.clone().unwrap_or_else(|| self.for_client())
+    }
+
+    pub fn for_client(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.ours).unwrap_or_else(|_| HeaderValue::from_static("req-unprintable"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_id_is_taken_over() {
+        for (sent, taken) in [
+            ("req-00000001-0000-4000-8000-000000000001", true),
+            ("req-1", false),
+            ("00000001-0000-4000-8000-000000000001", false),
+            ("req-00000001-0000-4000-8000-000000000001 x", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_static(sent));
+            let id = RequestId::new(&headers);
+            assert_eq!(id.for_locations() == sent, taken, "{sent}");
+            assert_ne!(id.ours(), sent);
+        }
+    }
+
+    #[test]
+    fn nothing_that_carries_an_identity_passes() {
+        for name in [
+            "x-auth-token", "x-service-token", "authorization", "cookie", "x-roles", "x-user-id", "x-project-id",
+            "openstack-system-scope", "x-forwarded-host", "forwarded", "x_roles", "host", "via", "connection",
+            "x-openstack-request-id", "x-ironic-proxy-location", "x-http-method-override", "accept-encoding",
+        ] {
+            assert!(!passes_upstream(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["server", "set-cookie", "www-authenticate", "keep-alive"] {
+            assert!(!passes_downstream(&HeaderName::from_static(name)), "{name}");
+        }
+        assert!(passes_downstream(&HeaderName::from_static("location")));
+    }
+}

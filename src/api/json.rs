@@ -1,0 +1,647 @@
+//! Raw JSON without trees: what a body holds, as byte offsets into it.
+//!
+//! A [`Reader`] walks a document once, checks every byte of it and hands out [`Span`]s. Nothing is decoded
+//! unless asked for, so numbers, key order, escapes and spacing of what is passed on stay as they were.
+//!
+//! The grammar is RFC 8259 and what Python adds to it when it writes: Ironic stores and returns `NaN`,
+//! `Infinity`, `-Infinity` and lone surrogates (`"\ud800"`) in `extra` and its like, and one such node must not
+//! make its whole location unreadable.
+
+use std::borrow::Cow;
+
+#[cfg(test)]
+pub(crate) mod random;
+
+/// How deep objects and lists may be nested. Ironic refuses more than 25 from its clients; what it adds itself
+/// (lists, inventories) stays far below this.
+pub const MAX_DEPTH: u32 = 64;
+
+/// Why a body is not the JSON it should be. Offsets count bytes from the start of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("broken JSON at byte {0}")]
+    Syntax(u32),
+    #[error("JSON is cut off")]
+    CutOff,
+    #[error("text is not UTF-8")]
+    Encoding,
+    #[error("JSON is nested deeper than {MAX_DEPTH} levels")]
+    Depth,
+    #[error("body of 4 GiB or more")]
+    Size,
+    #[error("no list under the expected key")]
+    List,
+}
+
+/// A part of a body: byte offsets, end excluded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    pub fn new(start: u32, end: u32) -> Self {
+        Self { start, end }
+    }
+
+    /// The bytes this span names. `body` must be the body that the span was read from: of another body they are
+    /// others or none.
+    pub fn of(self, body: &[u8]) -> &[u8] {
+        body.get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+
+    pub fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    /// No JSON value is empty, so an empty span stands for a missing one.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Walks one document, each byte once.
+///
+/// The caller names what it expects ([`members`](Self::members), [`elements`](Self::elements),
+/// [`string`](Self::string)) or takes a value whole ([`value`](Self::value)), and calls [`end`](Self::end) last:
+/// only then is the whole body known to be JSON.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    body: &'a [u8],
+    at: usize,
+    depth: u32,
+}
+
+/// The name of a member.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// As it is spelt, without the quotes.
+    raw: &'a [u8],
+    escaped: bool,
+    /// Where its opening quote is.
+    pub start: u32,
+}
+
+/// A string as it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted {
+    /// With the quotes.
+    pub span: Span,
+    /// Whether a backslash is inside.
+    pub escaped: bool,
+}
+
+/// What a value is, told by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Object,
+    List,
+    String,
+    /// Numbers, `true`, `false`, `null`.
+    Scalar,
+}
+
+impl<'a> Key<'a> {
+    pub fn is(&self, name: &str) -> bool {
+        if self.escaped {
+            *self.name() == *name.as_bytes()
+        } else {
+            self.raw == name.as_bytes()
+        }
+    }
+
+    /// The name itself; empty if it is one that no Rust string can hold.
+    pub fn name(&self) -> Cow<'a, [u8]> {
+        if self.escaped {
+            let quoted = [b"\"", self.raw, b"\""].concat();
+            let name: String = serde_json::from_slice(&quoted).unwrap_or_default();
+            Cow::Owned(name.into_bytes())
+        } else {
+            Cow::Borrowed(self.raw)
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(body: &'a [u8]) -> Result<Self, Malformed> {
+        if u32::try_from(body.len()).is_err() {
+            return Err(Malformed::Size);
+        }
+        std::str::from_utf8(body).map_err(|_| Malformed::Encoding)?;
+        Ok(Self {
+            body,
+            at: 0,
+            depth: 0,
+        })
+    }
+
+    /// The document.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The type of the value that comes next.
+    pub fn peek(&mut self) -> Result<Type, Malformed> {
+        Ok(match self.token()? {
+            b'{' => Type::Object,
+            b'[' => Type::List,
+            b'"' => Type::String,
+            _ => Type::Scalar,
+        })
+    }
+
+    /// Reads an object. `member` is called with each key and must read exactly its value.
+    pub fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Key<'a>) -> Result<(), Malformed>,
+    ) -> Result<Span, Malformed> {
+        let start = self.open(b'{')?;
+        if self.token()? != b'}' {
+            loop {
+                let key = self.key()?;
+                member(self, key)?;
+                if !self.separator(b'}')? {
+                    break;
+                }
+            }
+        }
+        Ok(self.close(start))
+    }
+
+    /// Reads a list. `element` is called before each element and must read exactly that.
+    pub fn elements(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<Span, Malformed> {
+        let start = self.open(b'[')?;
+        if self.token()? != b']' {
+            loop {
+                element(self)?;
+                if !self.separator(b']')? {
+                    break;
+                }
+            }
+        }
+        Ok(self.close(start))
+    }
+
+    pub fn string(&mut self) -> Result<Quoted, Malformed> {
+        if self.token()? != b'"' {
+            return Err(self.wrong());
+        }
+        let start = self.at;
+        let escaped = self.skip_string()?;
+        Ok(Quoted {
+            span: self.since(start),
+            escaped,
+        })
+    }
+
+    /// Reads any value whole.
+    pub fn value(&mut self) -> Result<Span, Malformed> {
+        self.token()?;
+        let start = self.at;
+        self.skip_value()?;
+        Ok(self.since(start))
+    }
+
+    /// Checks that nothing but blanks is left.
+    pub fn end(mut self) -> Result<(), Malformed> {
+        match self.token() {
+            Err(Malformed::CutOff) => Ok(()),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    // What follows moves `at` over single tokens.
+
+    /// Skips blanks and looks at the byte after them.
+    #[inline]
+    fn token(&mut self) -> Result<u8, Malformed> {
+        let bytes = self.body;
+        while let Some(&byte) = bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Ok(byte);
+            }
+            self.at += 1;
+        }
+        Err(Malformed::CutOff)
+    }
+
+    fn open(&mut self, bracket: u8) -> Result<usize, Malformed> {
+        if self.token()? != bracket {
+            return Err(self.wrong());
+        }
+        if self.depth == MAX_DEPTH {
+            return Err(Malformed::Depth);
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(self.at - 1)
+    }
+
+    fn close(&mut self, start: usize) -> Span {
+        self.depth -= 1;
+        self.at += 1;
+        self.since(start)
+    }
+
+    fn key(&mut self) -> Result<Key<'a>, Malformed> {
+        let key = self.string()?;
+        self.colon()?;
+        let Span { start, end } = key.span;
+        Ok(Key {
+            raw: Span::new(start + 1, end - 1).of(self.body),
+            escaped: key.escaped,
+            start,
+        })
+    }
+
+    fn colon(&mut self) -> Result<(), Malformed> {
+        if self.token()? != b':' {
+            return Err(self.wrong());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Is there one more after this one?
+    fn separator(&mut self, bracket: u8) -> Result<bool, Malformed> {
+        match self.token()? {
+            b',' => {
+                self.at += 1;
+                Ok(true)
+            }
+            byte if byte == bracket => Ok(false),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    fn skip_value(&mut self) -> Result<(), Malformed> {
+        match self.token()? {
+            b'{' => self.members(|reader, _| reader.skip_value()).map(drop),
+            b'[' => self.elements(Self::skip_value).map(drop),
+            b'"' => self.skip_string().map(drop),
+            _ => self.skip_scalar(),
+        }
+    }
+
+    /// Moves behind a string; whether there was an escape in it.
+    fn skip_string(&mut self) -> Result<bool, Malformed> {
+        let mut escaped = false;
+        self.at += 1;
+        loop {
+            let rest = self.body.get(self.at..).unwrap_or_default();
+            self.at += plain_length(rest);
+            match self.body.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    self.skip_escape()?;
+                    escaped = true;
+                }
+                _ => return Err(self.wrong()),
+            }
+        }
+    }
+
+    fn skip_escape(&mut self) -> Result<(), Malformed> {
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        match rest {
+            [
+                b'\\',
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
+                ..,
+            ] => self.at += 2,
+            [b'\\', b'u', a, b, c, d, ..]
+                if [a, b, c, d].iter().all(|byte| byte.is_ascii_hexdigit()) =>
+            {
+                self.at += 6;
+            }
+            _ => return Err(self.wrong()),
+        }
+        Ok(())
+    }
+
+    fn skip_scalar(&mut self) -> Result<(), Malformed> {
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        let length = scalar_length(rest).ok_or_else(|| self.wrong())?;
+        self.at += length;
+        Ok(())
+    }
+
+    fn wrong(&self) -> Malformed {
+        if self.at < self.body.len() {
+            Malformed::Syntax(offset(self.at))
+        } else {
+            Malformed::CutOff
+        }
+    }
+
+    fn since(&self, start: usize) -> Span {
+        Span::new(offset(start), offset(self.at))
+    }
+}
+
+/// The strings that a one-object body holds at its top under `names`, decoded; `None` where the member is
+/// missing or no string. Of repeated members the last counts, as in Python.
+pub fn strings<'a, const N: usize>(
+    body: &'a [u8],
+    names: [&str; N],
+) -> Result<[Option<Cow<'a, str>>; N], Malformed> {
+    let mut reader = Reader::new(body)?;
+    let mut found = [const { None }; N];
+    reader.members(|reader, key| {
+        let value = reader.value()?.of(body);
+        if let Some(index) = names.iter().position(|name| key.is(name)) {
+            found[index] = decode(value);
+        }
+        Ok(())
+    })?;
+    reader.end()?;
+    Ok(found)
+}
+
+/// [`strings`] for a single member.
+pub fn member<'a>(body: &'a [u8], name: &str) -> Result<Option<Cow<'a, str>>, Malformed> {
+    let [value] = strings(body, [name])?;
+    Ok(value)
+}
+
+/// What a raw string, quotes included, stands for; `None` if `raw` is another kind of value, or holds a lone
+/// surrogate, which no Rust string can.
+pub fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = unquoted(raw)?;
+    if inner.contains(&b'\\') {
+        serde_json::from_slice(raw).ok().map(Cow::Owned)
+    } else {
+        std::str::from_utf8(inner).ok().map(Cow::Borrowed)
+    }
+}
+
+/// `text` as JSON wants it between quotes.
+pub fn escape(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted
+        .get(1..quoted.len() - 1)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn unquoted(raw: &[u8]) -> Option<&[u8]> {
+    raw.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+/// How many bytes at the start of `rest` stand for themselves inside a string.
+fn plain_length(rest: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let mut left = rest;
+    while let Some((eight, behind)) = left.split_first_chunk() {
+        let word = u64::from_le_bytes(*eight);
+        let quote = word ^ (ONES * 0x22);
+        let backslash = word ^ (ONES * 0x5C);
+        // The lowest bit of each term marks the first byte that is zero, or below 0x20; higher ones may be
+        // wrong for the borrow.
+        let found = ((quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(ONES * 0x20) & !word))
+            & HIGHS;
+        if found != 0 {
+            return rest.len() - left.len() + found.trailing_zeros() as usize / 8;
+        }
+        left = behind;
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    rest.len() - left.len() + left.iter().position(special).unwrap_or(left.len())
+}
+
+fn scalar_length(rest: &[u8]) -> Option<usize> {
+    let word: &[u8] = match rest {
+        [b'n', ..] => b"null",
+        [b'f', ..] => b"false",
+        [b't', ..] => b"true",
+        [b'N', ..] => b"NaN",
+        [b'I', ..] => b"Infinity",
+        [b'-', b'I', ..] => b"-Infinity",
+        _ => return number_length(rest),
+    };
+    rest.starts_with(word).then_some(word.len())
+}
+
+fn number_length(rest: &[u8]) -> Option<usize> {
+    let digits = |from: usize| {
+        let tail = rest.get(from..).unwrap_or_default();
+        tail.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    };
+    let mut at = usize::from(rest.first() == Some(&b'-'));
+    at += match (rest.get(at), digits(at)) {
+        (_, 0) => return None,
+        (Some(b'0'), _) => 1,
+        (_, count) => count,
+    };
+    if rest.get(at) == Some(&b'.') {
+        match digits(at + 1) {
+            0 => return None,
+            count => at += 1 + count,
+        }
+    }
+    if let Some(b'e' | b'E') = rest.get(at) {
+        at += 1;
+        at += usize::from(matches!(rest.get(at), Some(b'+' | b'-')));
+        match digits(at) {
+            0 => return None,
+            count => at += count,
+        }
+    }
+    Some(at)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "Reader::new refuses bodies that 32 bits cannot count"
+)]
+pub(crate) fn offset(at: usize) -> u32 {
+    at as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::random::{self, Sample};
+    use super::*;
+    use crate::api::link::Kind;
+
+    /// Reads all of `body`.
+    fn check(body: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(body)?;
+        reader.value()?;
+        reader.end()
+    }
+
+    #[test]
+    fn accepts_json_and_what_python_adds() {
+        for body in [
+            "{}",
+            " [ ] \r\n\t",
+            r#"{"a": [1, -0.5e+10, 0, true, false, null], "b": {"": "é\u00e9\n\/"}}"#,
+            r#"{"extra": {"a": NaN, "b": Infinity, "c": [-Infinity], "d": "\ud800"}}"#,
+            r#"{"a": 1, "a": 2}"#,
+            "7",
+        ] {
+            assert_eq!(check(body.as_bytes()), Ok(()), "{body}");
+        }
+    }
+
+    #[test]
+    fn tells_what_is_wrong() {
+        let table: [(&[u8], Malformed); 30] = [
+            (b"", Malformed::CutOff),
+            (b"  ", Malformed::CutOff),
+            (b"{", Malformed::CutOff),
+            (b"{\"a", Malformed::CutOff),
+            (b"{\"a\"", Malformed::CutOff),
+            (b"{\"a\": ", Malformed::CutOff),
+            (b"{\"a\": 1", Malformed::CutOff),
+            (b"[1, ", Malformed::CutOff),
+            (b"{\"a\": 1}}", Malformed::Syntax(8)),
+            (b"{} x", Malformed::Syntax(3)),
+            (b"{\"a\" 1}", Malformed::Syntax(5)),
+            (b"{\"a\": 1,}", Malformed::Syntax(8)),
+            (b"{a: 1}", Malformed::Syntax(1)),
+            (b"[1,]", Malformed::Syntax(3)),
+            (b"[1 2]", Malformed::Syntax(3)),
+            (b"[1}", Malformed::Syntax(2)),
+            (b"[01]", Malformed::Syntax(2)),
+            (b"[1.]", Malformed::Syntax(1)),
+            (b"[.5]", Malformed::Syntax(1)),
+            (b"[1e]", Malformed::Syntax(1)),
+            (b"[+1]", Malformed::Syntax(1)),
+            (b"[-]", Malformed::Syntax(1)),
+            (b"[nul]", Malformed::Syntax(1)),
+            (b"[nulll]", Malformed::Syntax(5)),
+            (b"['a']", Malformed::Syntax(1)),
+            (b"[\"\\x\"]", Malformed::Syntax(2)),
+            (b"[\"\\u12g4\"]", Malformed::Syntax(2)),
+            (b"[\"a\nb\"]", Malformed::Syntax(3)),
+            (b"<html>", Malformed::Syntax(0)),
+            (b"[\"\xff\"]", Malformed::Encoding),
+        ];
+        for (body, wrong) in table {
+            let shown = String::from_utf8_lossy(body);
+            assert_eq!(check(body), Err(wrong), "{shown}");
+        }
+    }
+
+    #[test]
+    fn finds_the_end_of_a_string_at_every_distance() {
+        for length in 0..40 {
+            for filler in ["a", "é", "\u{7f}", "\u{80}", "!", "]", "#", "[", " "] {
+                let text = filler.repeat(length);
+                let body = format!("[\"{text}\", \"{text}\\\"{text}\"]");
+                assert_eq!(check(body.as_bytes()), Ok(()), "{body}");
+                let body = format!("[\"{text}\u{1f}{text}\"]");
+                let at = offset(2 + text.len());
+                assert_eq!(
+                    check(body.as_bytes()),
+                    Err(Malformed::Syntax(at)),
+                    "{body:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_depth_without_using_the_stack() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let most = MAX_DEPTH as usize;
+        assert_eq!(check(nested(most).as_bytes()), Ok(()));
+        assert_eq!(check(nested(most + 1).as_bytes()), Err(Malformed::Depth));
+        let beside = format!("[{}{{}}]", r#"{"a": [[]]}, "#.repeat(most));
+        assert_eq!(check(beside.as_bytes()), Ok(()));
+        let endless = r#"{"a":["#.repeat(1_000_000);
+        assert_eq!(check(endless.as_bytes()), Err(Malformed::Depth));
+    }
+
+    #[test]
+    fn takes_strings_from_the_top_level_only() {
+        let body = br#"{"name": "old", "extra": {"uuid": "no"}, "uuid": 7, "n\u0061me": "n\u0065w", "a": "b"}"#;
+        let [name, uuid, a, missing] = strings(body, ["name", "uuid", "a", "b"]).unwrap();
+        assert_eq!(name.as_deref(), Some("new"));
+        assert_eq!(uuid, None);
+        assert!(matches!(a, Some(Cow::Borrowed("b"))));
+        assert_eq!(missing, None);
+        assert_eq!(member(body, "a").unwrap().as_deref(), Some("b"));
+        assert_eq!(member(b"[]", "a"), Err(Malformed::Syntax(0)));
+        assert_eq!(member(br#"{"a": "b"} {"#, "a"), Err(Malformed::Syntax(11)));
+    }
+
+    #[test]
+    fn decodes_only_what_rust_can_hold() {
+        assert_eq!(
+            decode(br#""\ud83d\udda7 \/""#).as_deref(),
+            Some("\u{1f5a7} /")
+        );
+        assert_eq!(decode(br#""\ud83d""#), None);
+        assert_eq!(decode(b"null"), None);
+        assert_eq!(decode(b"\""), None);
+        assert_eq!(decode(b""), None);
+    }
+
+    fn sample() -> impl Strategy<Value = String> {
+        (random::object(), random::dice())
+            .prop_map(|(tree, dice)| Sample::new(&tree, Kind::Plain, &dice).sent)
+    }
+
+    proptest! {
+        #[test]
+        fn every_cut_is_noticed(body in sample(), garbage in "[^ \t\r\n]") {
+            prop_assert_eq!(check(body.as_bytes()), Ok(()));
+            for end in 0..body.len() {
+                prop_assert!(check(&body.as_bytes()[..end]).is_err());
+            }
+            let trailed = body + &garbage;
+            prop_assert!(check(trailed.as_bytes()).is_err());
+        }
+
+        #[test]
+        fn damage_is_judged_as_serde_judges_it(
+            body in sample(),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<Option<u8>>()), 1..4),
+        ) {
+            let mut body = body.into_bytes();
+            for (place, byte) in damage {
+                let at = place.index(body.len().max(1));
+                match byte {
+                    Some(byte) => body.insert(at.min(body.len()), byte),
+                    None if at < body.len() => { body.remove(at); }
+                    None => {}
+                }
+            }
+            let valid = std::str::from_utf8(&body).is_ok()
+                && serde_json::from_slice::<IgnoredAny>(&body).is_ok();
+            prop_assert_eq!(check(&body).is_ok(), valid, "{}", String::from_utf8_lossy(&body));
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_no_harm(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = check(&body);
+            let _ = strings(&body, ["uuid"]);
+            let _ = decode(&body);
+        }
+
+        #[test]
+        fn escapes_are_read_back(text in any::<String>()) {
+            let quoted = format!("\"{}\"", escape(&text));
+            prop_assert_eq!(check(quoted.as_bytes()), Ok(()));
+            let decoded = decode(quoted.as_bytes());
+            prop_assert_eq!(decoded.as_deref(), Some(text.as_str()));
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! Links that a location made, pointed at the gateway.
+//!
+//! They are found by structure: only at the members that hold links in a resource of its [`Kind`], never by
+//! what a text looks like. A URL in `extra`, `driver_info` or a name is its user's data and stays as it is.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::api::json::{self, Key, Malformed, Quoted, Reader, Span, Type};
+
+/// Where a Bare Metal API begins: scheme, authority and path prefix, without a slash at the end. `/v1` follows.
+///
+/// Holds only printable ASCII without `"`, `\`, `<`, `>`, `?` and `#`, so it can be put into JSON and headers
+/// as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Base {
+    text: Box<str>,
+    /// Where the path prefix begins; the length of `text` if there is none.
+    prefix: usize,
+}
+
+/// The text is no `http://` or `https://` URL that could be a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an http(s) URL without query")]
+pub struct NotABase;
+
+/// What may hold links in a document, by the resource it describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Node,
+    Portgroup,
+    Chassis,
+    Driver,
+    /// Ironic 39 links rules as `/v1/inspection/<uuid>`, a path it does not serve.
+    InspectionRule,
+    /// `/v1/volume` and `/v1/nodes/<ident>/volume`, which hold nothing but links.
+    VolumeRoot,
+    /// `/v1/nodes/<ident>/bios/<setting>`: the setting's name is the only member.
+    BiosSetting,
+    /// What a ramdisk gets from `lookup` and `continue_inspection`: a node inside.
+    Ramdisk,
+    /// Everything else: ports, conductors, allocations, deploy templates, runbooks, volume connectors and
+    /// targets, history, BIOS settings in a list, indicators, children, and what newer Ironics may add. Only
+    /// `links` holds links; a `properties` here is user data.
+    Plain,
+}
+
+/// What a member of a document means for links.
+enum Place {
+    Links,
+    Document(Kind),
+    Data,
+}
+
+impl Base {
+    pub fn parse(text: &str) -> Result<Self, NotABase> {
+        let text = text.trim_end_matches('/');
+        let authority = after_scheme(text).ok_or(NotABase)?;
+        let clean = text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"\\<>?#".contains(&byte));
+        if !clean || authority.is_empty() || authority.starts_with('/') {
+            return Err(NotABase);
+        }
+        let prefix = authority.find('/').unwrap_or(authority.len());
+        Ok(Self {
+            text: text.into(),
+            prefix: text.len() - authority.len() + prefix,
+        })
+    }
+
+    /// The base that a location uses for its own links, read from its version document (`GET /`):
+    /// `default_version.links[0].href` without `/v1/`. `None` if the document has no such link.
+    pub fn learn(body: &[u8]) -> Result<Option<Self>, Malformed> {
+        let mut href = None;
+        let mut reader = Reader::new(body)?;
+        reader.members(|reader, key| {
+            if !key.is("default_version") || reader.peek()? != Type::Object {
+                return reader.value().map(drop);
+            }
+            reader
+                .members(|reader, key| {
+                    if !key.is("links") {
+                        return reader.value().map(drop);
+                    }
+                    each_href(reader, &mut |quoted| {
+                        href.get_or_insert(quoted.span);
+                    })
+                    .map(drop)
+                })
+                .map(drop)
+        })?;
+        reader.end()?;
+        let Some(href) = href.and_then(|span| json::decode(span.of(body))) else {
+            return Ok(None);
+        };
+        let base = href.trim_end_matches('/').strip_suffix("/v1");
+        Ok(base.and_then(|base| Self::parse(base).ok()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn prefix(&self) -> &str {
+        self.text.get(self.prefix..).unwrap_or_default()
+    }
+}
+
+impl Kind {
+    fn place(self, key: &[u8]) -> Place {
+        match (self, key) {
+            (Self::BiosSetting, _) => Place::Document(Self::Plain),
+            (Self::Ramdisk, b"node") => Place::Document(Self::Node),
+            (_, b"links")
+            | (Self::Node, b"ports" | b"portgroups" | b"states" | b"volume")
+            | (Self::Portgroup, b"ports")
+            | (Self::Chassis, b"nodes")
+            | (Self::Driver, b"properties")
+            | (Self::VolumeRoot, b"connectors" | b"targets") => Place::Links,
+            _ => Place::Data,
+        }
+    }
+}
+
+/// Points every link of `body`, one resource of `kind`, from the location's base at ours. `None`: nothing to
+/// change.
+pub fn rewrite_document(
+    kind: Kind,
+    body: &[u8],
+    from: &Base,
+    to: &Base,
+) -> Result<Option<Vec<u8>>, Malformed> {
+    let mut cuts = Cuts::default();
+    let mut reader = Reader::new(body)?;
+    read_value(&mut reader, kind, from, &mut cuts)?;
+    reader.end()?;
+    if cuts.len() == 0 {
+        return Ok(None);
+    }
+    let whole = Span::new(0, json::offset(body.len()));
+    let mut out = Vec::with_capacity(cuts.length(whole, 0..cuts.len(), to));
+    cuts.splice(body, whole, 0..cuts.len(), to, &mut out);
+    Ok(Some(out))
+}
+
+/// Points the value of a `Location` header at the gateway. A value that is no URL of a Bare Metal API stays.
+pub fn rewrite_location<'v>(value: &'v str, from: &Base, to: &Base) -> Cow<'v, str> {
+    match after_base(value, from) {
+        Some(path) => Cow::Owned(format!("{}{path}", to.as_str())),
+        None => Cow::Borrowed(value),
+    }
+}
+
+/// Reads a value that should be a resource of `kind`, noting its links.
+fn read_value(
+    reader: &mut Reader<'_>,
+    kind: Kind,
+    from: &Base,
+    cuts: &mut Cuts,
+) -> Result<Span, Malformed> {
+    if reader.peek()? != Type::Object {
+        return reader.value();
+    }
+    reader.members(|reader, key| read_member(reader, kind, &key, from, cuts).map(drop))
+}
+
+/// Reads the value of the member `key` of a resource of `kind`, noting its links.
+pub(crate) fn read_member(
+    reader: &mut Reader<'_>,
+    kind: Kind,
+    key: &Key<'_>,
+    from: &Base,
+    cuts: &mut Cuts,
+) -> Result<Span, Malformed> {
+    let body = reader.body();
+    match kind.place(&key.name()) {
+        Place::Data => reader.value(),
+        Place::Document(kind) => read_value(reader, kind, from, cuts),
+        Place::Links => each_href(reader, &mut |href| cuts.link(kind, body, href, from)),
+    }
+}
+
+/// Reads a link, a list of links, or a list of such lists (`nodes` of a chassis).
+fn each_href(reader: &mut Reader<'_>, href: &mut impl FnMut(Quoted)) -> Result<Span, Malformed> {
+    match reader.peek()? {
+        Type::List => reader.elements(|reader| each_href(reader, href).map(drop)),
+        Type::Object => reader.members(|reader, key| {
+            let is_href = key.is("href");
+            if is_href && reader.peek()? == Type::String {
+                href(reader.string()?);
+            } else {
+                reader.value()?;
+            }
+            Ok(())
+        }),
+        Type::String | Type::Scalar => reader.value(),
+    }
+}
+
+/// Parts of a body that leave it when it is written, in order, and what takes their place.
+#[derive(Debug, Default)]
+pub(crate) struct Cuts {
+    cuts: Vec<Cut>,
+    tails: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    start: u32,
+    end: u32,
+    with: With,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum With {
+    Nothing,
+    /// Our base.
+    Base,
+    /// Our base and this entry of `tails`, which is escaped as JSON wants it.
+    BaseAnd(u32),
+}
+
+impl Cuts {
+    pub(crate) fn len(&self) -> usize {
+        self.cuts.len()
+    }
+
+    /// Leaves out what is between `start` and `end`.
+    pub(crate) fn omit(&mut self, start: u32, end: u32) {
+        match self.cuts.last_mut() {
+            Some(last) if matches!(last.with, With::Nothing) && last.end == start => last.end = end,
+            _ => self.cuts.push(Cut {
+                start,
+                end,
+                with: With::Nothing,
+            }),
+        }
+    }
+
+    /// Gives back the memory that growing took in advance.
+    pub(crate) fn shrink(&mut self) {
+        self.cuts.shrink_to_fit();
+        self.tails.shrink_to_fit();
+    }
+
+    /// Writes the part `span` of `body`, in which exactly the cuts `range` lie.
+    pub(crate) fn splice(
+        &self,
+        body: &[u8],
+        span: Span,
+        range: Range<usize>,
+        to: &Base,
+        out: &mut Vec<u8>,
+    ) {
+        let mut at = span.start;
+        for cut in self.cuts.get(range).unwrap_or_default() {
+            out.extend_from_slice(Span::new(at, cut.start).of(body));
+            for part in self.replacement(cut, to) {
+                out.extend_from_slice(part.as_bytes());
+            }
+            at = cut.end;
+        }
+        out.extend_from_slice(Span::new(at, span.end).of(body));
+    }
+
+    /// How many bytes [`splice`](Self::splice) writes.
+    pub(crate) fn length(&self, span: Span, range: Range<usize>, to: &Base) -> usize {
+        let mut length = span.len();
+        for cut in self.cuts.get(range).unwrap_or_default() {
+            let [base, tail] = self.replacement(cut, to);
+            length += base.len() + tail.len();
+            length -= Span::new(cut.start, cut.end).len();
+        }
+        length
+    }
+
+    fn replacement<'t>(&'t self, cut: &Cut, to: &'t Base) -> [&'t str; 2] {
+        match cut.with {
+            With::Nothing => ["", ""],
+            With::Base => [&to.text, ""],
+            With::BaseAnd(tail) => {
+                let tail = self.tails.get(tail as usize);
+                [&to.text, tail.map_or("", String::as_str)]
+            }
+        }
+    }
+
+    /// Notes the link whose `href` is `quoted`.
+    fn link(&mut self, kind: Kind, body: &[u8], quoted: Quoted, from: &Base) {
+        let start = quoted.span.start + 1;
+        let end = quoted.span.end - 1;
+        if kind != Kind::InspectionRule && !quoted.escaped {
+            // Nearly every link is this one: the known base and a path.
+            let href = Span::new(start, end).of(body);
+            if let Some([b'/', next, ..]) = href.strip_prefix(from.text.as_bytes())
+                && *next != b'/'
+            {
+                self.cuts.push(Cut {
+                    start,
+                    end: start + json::offset(from.text.len()),
+                    with: With::Base,
+                });
+                return;
+            }
+        }
+        let Some(href) = json::decode(quoted.span.of(body)) else {
+            return;
+        };
+        let Some(path) = after_base(&href, from) else {
+            return;
+        };
+        let mended = match kind {
+            Kind::InspectionRule => mended(path),
+            _ => None,
+        };
+        if mended.is_none() && !quoted.escaped {
+            self.cuts.push(Cut {
+                start,
+                end: end - json::offset(path.len()),
+                with: With::Base,
+            });
+            return;
+        }
+        self.cuts.push(Cut {
+            start,
+            end,
+            with: With::BaseAnd(json::offset(self.tails.len())),
+        });
+        self.tails
+            .push(json::escape(mended.as_deref().unwrap_or(path)));
+    }
+}
+
+/// What follows the base in `href`: empty, or from a `/` or `?` on. `None` if `href` is no URL of a Bare Metal
+/// API.
+///
+/// A location behind a proxy may link to a base other than the one it is known by. Then the API begins at
+/// `/v1/`; without that (bookmarks) behind the authority and the known prefix.
+fn after_base<'h>(href: &'h str, from: &Base) -> Option<&'h str> {
+    let begins = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?']);
+    if let Some(rest) = href.strip_prefix(&*from.text)
+        && begins(rest)
+    {
+        // A prefix that ends in a slash makes Ironic write `//v1`.
+        let slashes = rest.bytes().take_while(|byte| *byte == b'/').count();
+        return rest.get(slashes.saturating_sub(1)..);
+    }
+    let path = match after_scheme(href) {
+        Some(authority) => {
+            authority.get(authority.find(['/', '?', '#']).unwrap_or(authority.len())..)?
+        }
+        None if href.starts_with('/') => href,
+        None => return None,
+    };
+    let end = path.find(['?', '#']).unwrap_or(path.len());
+    let only_path = path.get(..end)?;
+    if let Some(at) = only_path.find("/v1/") {
+        return path.get(at..);
+    }
+    if only_path.ends_with("/v1") {
+        return path.get(end - "/v1".len()..);
+    }
+    match path.strip_prefix(from.prefix()) {
+        Some(rest) if begins(rest) => Some(rest),
+        _ => Some(path),
+    }
+}
+
+fn after_scheme(url: &str) -> Option<&str> {
+    url.strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))
+}
+
+/// The path at which Ironic serves the inspection rule that it links as `path`.
+fn mended(path: &str) -> Option<String> {
+    let (version, rest) = match path.strip_prefix("/v1") {
+        Some(rest) => ("/v1", rest),
+        None => ("", path),
+    };
+    let rule = rest.strip_prefix("/inspection/")?;
+    Some(format!("{version}/inspection_rules/{rule}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::json::random::{self, FROM, KINDS, Sample, TO};
+
+    fn base(text: &str) -> Base {
+        Base::parse(text).unwrap()
+    }
+
+    fn rewritten(kind: Kind, body: &str) -> String {
+        let rewritten = rewrite_document(kind, body.as_bytes(), &base(FROM), &base(TO)).unwrap();
+        rewritten.map_or_else(|| body.to_owned(), |body| String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn base_is_a_plain_http_url() {
+        for (text, known) in [
+            ("http://10.0.0.1:6385", "http://10.0.0.1:6385"),
+            ("https://bm.example.com/", "https://bm.example.com"),
+            (
+                "https://bm.example.com/baremetal//",
+                "https://bm.example.com/baremetal",
+            ),
+            ("http://[2001:db8::1]:6385", "http://[2001:db8::1]:6385"),
+        ] {
+            assert_eq!(base(text).as_str(), known);
+        }
+        for text in [
+            "",
+            "bm.example.com",
+            "ftp://bm.example.com",
+            "http://",
+            "http:///v1",
+            "http://a\"x",
+            "http://a\\x",
+            "http://a b",
+            "http://a/?x",
+            "http://a/#x",
+            "http://a\nb",
+            "http://é",
+        ] {
+            assert_eq!(Base::parse(text), Err(NotABase), "{text}");
+        }
+    }
+
+    #[test]
+    fn base_is_learnt_from_the_version_document() {
+        let learn = |href: &str| {
+            let version =
+                format!(r#"{{"id": "v1", "links": [{{"href": "{href}", "rel": "self"}}]}}"#);
+            let body = format!(
+                r#"{{"name": "OpenStack Ironic API", "default_version": {version}, "versions": [{version}]}}"#
+            );
+            Base::learn(body.as_bytes())
+                .unwrap()
+                .map(|base| base.text.into_string())
+        };
+        assert_eq!(
+            learn("http://127.0.0.1:6385/v1/").as_deref(),
+            Some("http://127.0.0.1:6385")
+        );
+        assert_eq!(
+            learn("https:\\/\\/bm/x/v1").as_deref(),
+            Some("https://bm/x")
+        );
+        assert_eq!(
+            learn("https://bm:8443/baremetal//v1/").as_deref(),
+            Some("https://bm:8443/baremetal")
+        );
+        assert_eq!(learn(r#"http://evil\"x/v1/"#), None);
+        assert_eq!(learn("http://127.0.0.1:6385/v2/"), None);
+        assert_eq!(Base::learn(b"{}"), Ok(None));
+        assert_eq!(Base::learn(br#"{"default_version": null}"#), Ok(None));
+        assert_eq!(Base::learn(b"<html>"), Err(Malformed::Syntax(0)));
+    }
+
+    #[test]
+    fn hrefs_keep_what_follows_the_base() {
+        for (href, ours) in [
+            ("http://10.0.0.1:6385/metal/v1/nodes/x", "/v1/nodes/x"),
+            ("http://10.0.0.1:6385/metal//v1/nodes/x", "/v1/nodes/x"),
+            ("http://10.0.0.1:6385/metal/nodes/x", "/nodes/x"),
+            ("http://10.0.0.1:6385/metal", ""),
+            (
+                "http://10.0.0.1:6385/metal/v1/nodes?parent_node=x",
+                "/v1/nodes?parent_node=x",
+            ),
+            // Another prefix, another port, another host.
+            ("http://10.0.0.1:6385/metallic/v1/nodes/x", "/v1/nodes/x"),
+            ("http://10.0.0.1:63850/metal/nodes/x", "/nodes/x"),
+            ("https://edge/a/b/v1/nodes/x/v1/y", "/v1/nodes/x/v1/y"),
+            ("https://edge/a/v1", "/v1"),
+            ("https://edge/metal/nodes/x", "/nodes/x"),
+            ("https://edge/metallic/nodes/x", "/metallic/nodes/x"),
+            ("https://edge/nodes/x?y=/v1/", "/nodes/x?y=/v1/"),
+            ("https://v1/nodes/x", "/nodes/x"),
+            ("https://edge", ""),
+            ("/v1/nodes/x", "/v1/nodes/x"),
+            ("/metal/nodes/x", "/nodes/x"),
+        ] {
+            assert_eq!(
+                rewrite_location(href, &base(FROM), &base(TO)),
+                format!("{TO}{ours}"),
+                "{href}"
+            );
+            let body = format!(" {{\"links\": [{{\"href\": \"{href}\", \"rel\": \"self\"}}]}}\n");
+            let wanted = body.replace(href, &format!("{TO}{ours}"));
+            assert_eq!(rewritten(Kind::Plain, &body), wanted);
+        }
+        for foreign in ["ftp://10.0.0.1/v1/nodes", "nodes/x", "", "urn:uuid:x"] {
+            assert_eq!(rewrite_location(foreign, &base(FROM), &base(TO)), foreign);
+            let body = format!(r#"{{"links": [{{"href": "{foreign}"}}]}}"#);
+            assert_eq!(rewritten(Kind::Plain, &body), body);
+        }
+    }
+
+    #[test]
+    fn escaped_hrefs_are_links_too() {
+        let body = r#"{"l\u0069nks": [{"hr\u0065f": "http:\/\/10.0.0.1:6385\/metal\/v1\/nodes\/\"x\u00e9", "rel": "self"}]}"#;
+        let wanted =
+            format!(r#"{{"l\u0069nks": [{{"hr\u0065f": "{TO}/v1/nodes/\"xé", "rel": "self"}}]}}"#);
+        assert_eq!(rewritten(Kind::Plain, body), wanted);
+    }
+
+    #[test]
+    fn links_of_inspection_rules_are_mended() {
+        let body = format!(
+            r#"{{"links": [{{"href": "{FROM}/v1/inspection/x"}}, {{"href": "{FROM}/inspection/x"}}, {{"href": "{FROM}/v1/inspection_rules/x"}}]}}"#
+        );
+        let wanted = format!(
+            r#"{{"links": [{{"href": "{TO}/v1/inspection_rules/x"}}, {{"href": "{TO}/inspection_rules/x"}}, {{"href": "{TO}/v1/inspection_rules/x"}}]}}"#
+        );
+        assert_eq!(rewritten(Kind::InspectionRule, &body), wanted);
+    }
+
+    /// Case 45: what a user wrote is not a link, however much it looks like one.
+    #[test]
+    fn user_data_stays() {
+        let links = format!(r#"[{{"href": "{FROM}/v1/nodes/x", "rel": "self"}}]"#);
+        for (kind, key) in [
+            (Kind::Node, "extra"),
+            (Kind::Node, "properties"),
+            (Kind::Node, "nodes"),
+            (Kind::Portgroup, "properties"),
+            (Kind::Plain, "properties"),
+            (Kind::Plain, "ports"),
+            (Kind::Plain, "node"),
+        ] {
+            for body in [
+                format!(r#"{{"{key}": {links}}}"#),
+                format!(r#"{{"{key}": {{"links": {links}}}}}"#),
+                format!(r#"{{"{key}": "{FROM}/v1/nodes/x", "links": "{FROM}/v1"}}"#),
+                format!(r#"{{"links": [{{"extra": {links}, "rel": "{FROM}/v1"}}]}}"#),
+            ] {
+                assert_eq!(rewritten(kind, &body), body);
+            }
+        }
+    }
+
+    #[test]
+    fn answers_that_are_no_objects_pass() {
+        for body in ["[]", "null", " \"http://10.0.0.1:6385/metal/v1\" ", "7"] {
+            assert_eq!(rewritten(Kind::Node, body), body);
+        }
+    }
+
+    #[test]
+    fn broken_bodies_are_refused() {
+        let links = format!(r#"{{"links": [{{"href": "{FROM}/v1/nodes/x"}}]"#);
+        for body in [links.as_str(), &format!("{links}}}}}"), "<html>", ""] {
+            let rewritten = rewrite_document(Kind::Node, body.as_bytes(), &base(FROM), &base(TO));
+            assert!(rewritten.is_err(), "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn only_links_change(tree in random::object(), dice in random::dice()) {
+            for kind in KINDS {
+                let sample = Sample::new(&tree, kind, &dice);
+                prop_assert_eq!(&rewritten(kind, &sample.sent), &sample.wanted);
+                let value: serde_json::Value = serde_json::from_str(&sample.wanted).unwrap();
+                prop_assert!(value.is_object());
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_no_harm(
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            value in any::<String>(),
+        ) {
+            let _ = rewrite_document(Kind::Node, &body, &base(FROM), &base(TO));
+            let _ = rewrite_location(&value, &base(FROM), &base(TO));
+            let _ = Base::parse(&value);
+            let _ = Base::learn(&body);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Builds everything once and runs it until it is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::fd::IntoRawFd;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use log::info;
+use log::warn;
+use pingora::apps::ServerApp;
+use pingora::listeners::tls::TlsSettings;
+use pingora::server::ExecutionPhase;
+use pingora::server::ListenFds;
+use pingora::server::RunArgs;
+use pingora::server::Server;
+use pingora::server::ShutdownSignal;
+use pingora::server::ShutdownSignalWatch;
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use pingora::services::Service;
+use pingora::services::background::background_service;
+use pingora::services::listening::Service as ListeningService;
+use pingora_proxy::http_proxy;
+use thiserror::Error;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+use crate::auth::AuthSetupError;
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::federate::Federation;
+use crate::gateway::Gateway;
+use crate::gateway::InFlight;
+use crate::health::HealthCheck;
+use crate::keystone;
+use crate::locate::state;
+use crate::locate::sweep::Sweep;
+use crate::location::LocationError;
+use crate::location::Locations;
+use crate::systemd;
+use crate::telemetry;
+
+/// Attempts of one request, over peers, new tokens and moves.
+const MAX_ATTEMPTS: usize = 8;
+/// Idle connections kept for each worker.
+const POOL_SIZE: usize = 128;
+/// The name under which Pingora knows our socket.
+const SOCKET: &str = "api";
+
+/// Why the program does not start.
+#[derive(Debug, Error)]
+pub enum AppError {
+    #[error("[DEFAULT] log_file: {0}")]
+    Log(io::Error),
+    #[error("[api] host_ip, port: cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("{0}")]
+    Location(#[from] LocationError),
+    #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
+    Auth(#[from] AuthSetupError),
+    #[error("[api] cert_file, key_file: {0}")]
+    Tls(Box<pingora::Error>),
+}
+
+/// Serves until SIGTERM or SIGINT, then drains.
+pub fn run(config: &Config) -> Result<(), AppError> {
+    telemetry::start(&config.log).map_err(AppError::Log)?;
+    keystone::client::install_crypto_provider();
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let locations = Arc::new(Locations::new(config)?);
+    let authenticator = Arc::new(Authenticator::new(&config.auth)?);
+    let federation = Arc::new(Federation::new(config, Arc::clone(&locations)));
+    if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
+        warn!("Nothing is known of nodes from before: {error}");
+    }
+    let (socket, listening) = listen(config)?;
+
+    let gateway = Gateway::new(config, Arc::clone(&federation), Arc::clone(&authenticator));
+    let in_flight = Arc::clone(&gateway.in_flight);
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
+    let mut api = ListeningService::new("api".to_owned(), http_proxy(&server.configuration, gateway));
+    match &config.api.tls {
+        None => api.add_tcp(SOCKET),
+        Some(tls) => {
+            let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+            let settings =
+                TlsSettings::intermediate(&text(&tls.cert_file), &text(&tls.key_file)).map_err(AppError::Tls)?;
+            api.add_tls_with_settings(SOCKET, None, settings);
+        }
+    }
+    let sweep = Sweep {
+        federation: Arc::clone(&federation),
+        interval: config.directory.sweep_interval,
+        state_path: config.state_path.clone(),
+    };
+    server.bootstrap();
+    server.add_service(OnSocket { service: api, socket });
+    server.add_service(background_service("health", HealthCheck { locations, authenticator, listening }));
+    let sweep = background_service("sweep", sweep);
+    let keeper = sweep.task();
+    server.add_service(sweep);
+    leave_early(&server, in_flight, config.drain_timeout, Arc::clone(&keeper));
+    server.run(RunArgs { shutdown_signal: Box::new(Stop) });
+    keeper.save();
+    Ok(())
+}
+
+fn server_conf(config: &Config) -> ServerConf {
+    ServerConf {
+        threads: config.api.workers,
+        grace_period_seconds: Some(config.drain_timeout.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        upstream_keepalive_pool_size: POOL_SIZE,
+        max_retries: MAX_ATTEMPTS,
+        ..ServerConf::default()
+    }
+}
+
+/// The socket to serve on: systemd's, or one of our own. Pingora would go on without it.
+fn listen(config: &Config) -> Result<(RawFd, String), AppError> {
+    if let Some(socket) = systemd::socket() {
+        return Ok((socket, "the socket of the service manager".to_owned()));
+    }
+    let address = SocketAddr::new(config.api.host_ip, config.api.port);
+    let error = |source| AppError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(error)?;
+    listener.set_nonblocking(true).map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+    Ok((listener.into_raw_fd(), format!("{scheme}://{bound}")))
+}
+
+/// A service on a socket that is open already.
+struct OnSocket<A> {
+    service: ListeningService<A>,
+    socket: RawFd,
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> Service for OnSocket<A> {
+    async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        if let Some(fds) = &fds {
+            fds.lock().add(SOCKET.to_owned(), self.socket);
+        }
+        Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        SOCKET
+    }
+}
+
+/// SIGTERM and SIGINT both drain.
+struct Stop;
+
+#[async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            return ShutdownSignal::FastShutdown;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        systemd::stopping();
+        info!("Stopping: no new requests are taken");
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+/// Pingora sleeps through the whole grace period, also when nothing is left to do. This ends the process as soon as the
+/// last request is done.
+fn leave_early(server: &Server, in_flight: Arc<InFlight>, grace: Duration, keeper: Arc<Sweep>) {
+    let mut phases = server.watch_execution_phase();
+    thread::spawn(move || {
+        loop {
+            match phases.blocking_recv() {
+                Ok(ExecutionPhase::ShutdownGracePeriod) => break,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+        let over = Instant::now() + grace;
+        while in_flight.count() > 0 && Instant::now() < over {
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        if in_flight.count() == 0 {
+            keeper.save();
+            info!("Stopped");
+            std::process::exit(0);
+        }
+    });
+}

@@ -1,0 +1,503 @@
+//! `auth_strategy = http_basic`: users of a file, as `ironic/common/auth_basic.py` has it.
+//!
+//! Not as there: checking happens beside the workers and only so often at a time, an unknown user takes as long as a
+//! known one, and a file that turned bad is not used instead of stopping everybody.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::GeneralPurpose;
+use base64::engine::GeneralPurposeConfig;
+use bcrypt::HashParts;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use log::error;
+use log::info;
+use quick_cache::sync::Cache;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// How long a password once found right is believed, if its line in the file stays the same.
+const BELIEVED: Duration = Duration::from_mins(5);
+const BELIEVED_AT_MOST: usize = 4096;
+/// bcrypt looks no further.
+const LONGEST_PASSWORD: usize = 72;
+/// How long a check may wait for its turn.
+const LONGEST_QUEUE: Duration = Duration::from_secs(10);
+/// Of the dummy hash while the file has no user. bcrypt's customary one.
+const USUAL_COST: u32 = 10;
+
+/// Python's `b64decode(validate=True)`: padding must be there, stray bits at the end do not matter.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
+);
+
+type Key = [u8; 32];
+
+/// Why nobody came in. The texts are Ironic's and go to the client.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BasicError {
+    #[error("Authorization required")]
+    Missing,
+    #[error("Incorrect username or password")]
+    Incorrect,
+    #[error("Could not parse Authorization header")]
+    Unparsable,
+    #[error("Unsupported authorization type \"{0}\"")]
+    Unsupported(String),
+    #[error("Could not decode authorization token")]
+    Undecodable,
+    /// Too many passwords are being checked.
+    #[error("Too many passwords are being checked, please retry.")]
+    Busy,
+}
+
+/// Why a user file cannot be used.
+#[derive(Debug, Error)]
+pub enum UserFileError {
+    #[error("Problem reading auth user file: {}", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("Problem reading auth user file: {}: it is not UTF-8", .path.display())]
+    Encoding { path: PathBuf },
+    #[error("Only bcrypt digested passwords are supported for {user}")]
+    Digest { user: String },
+    #[error("no random numbers")]
+    Random,
+}
+
+/// The users of a file.
+#[derive(Debug)]
+pub struct HttpBasic {
+    path: PathBuf,
+    users: ArcSwap<Users>,
+    /// The state of the file that was last looked at, good or bad.
+    seen: Mutex<Stamp>,
+    key: hmac::Key,
+    /// Until when a password is believed, by a keyed hash of user, password and line.
+    believed: Cache<Key, Instant>,
+    checks: Arc<Semaphore>,
+}
+
+impl HttpBasic {
+    /// Reads the file; one that cannot be used stops the start.
+    pub fn new(path: &Path) -> Result<Self, UserFileError> {
+        let stamp = Stamp::of(path);
+        let users = Users::read(path)?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            path: path.to_owned(),
+            users: ArcSwap::from_pointee(users),
+            seen: Mutex::new(stamp),
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+                .map_err(|_| UserFileError::Random)?,
+            believed: Cache::new(BELIEVED_AT_MOST),
+            // bcrypt is all computing: the other half of the machine is for the requests.
+            checks: Arc::new(Semaphore::new((cores / 2).max(1))),
+        })
+    }
+
+    /// The user whose name and password the request carries.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<str>, BasicError> {
+        let pair = Pair::parse(headers)?;
+        self.reread_if_changed();
+        let users = self.users.load_full();
+        let known = users.hashes.get_key_value(pair.user.as_str());
+        let hash = known.map_or(users.dummy.as_str(), |(_, hash)| hash.as_str());
+        let key = self.key(&pair, hash);
+        if !self.believes(&key, Instant::now()) {
+            self.check(&pair, hash, key).await?;
+        }
+        match known {
+            Some((user, _)) => Ok(Arc::clone(user)),
+            None => Err(BasicError::Incorrect),
+        }
+    }
+
+    /// bcrypt, beside the workers and only so many at a time.
+    async fn check(&self, pair: &Pair, hash: &str, key: Key) -> Result<(), BasicError> {
+        let turn = timeout(LONGEST_QUEUE, Arc::clone(&self.checks).acquire_owned())
+            .await
+            .map_err(|_| BasicError::Busy)?
+            .map_err(|_| BasicError::Busy)?;
+        // Another request of the same client may have had its turn before.
+        if self.believes(&key, Instant::now()) {
+            return Ok(());
+        }
+        let (password, hash) = (pair.password.clone(), hash.to_owned());
+        let right = spawn_blocking(move || {
+            // Kept to the end: a client that goes away does not stop the computing.
+            let _turn = turn;
+            password.len() <= LONGEST_PASSWORD && bcrypt::verify(&password, &hash).unwrap_or(false)
+        })
+        .await
+        .unwrap_or(false);
+        if !right {
+            return Err(BasicError::Incorrect);
+        }
+        self.believed.insert(key, Instant::now() + BELIEVED);
+        Ok(())
+    }
+
+    fn believes(&self, key: &Key, now: Instant) -> bool {
+        self.believed.get(key).is_some_and(|until| now < until)
+    }
+
+    /// The line is part of it, so a changed one misses at once. Lengths keep the parts apart.
+    fn key(&self, pair: &Pair, hash: &str) -> Key {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [pair.user.as_bytes(), &pair.password, hash.as_bytes()] {
+            context.update(&part.len().to_le_bytes());
+            context.update(part);
+        }
+        let mut key = Key::default();
+        key.copy_from_slice(context.sign().as_ref());
+        key
+    }
+
+    fn reread_if_changed(&self) {
+        // Whoever holds it is reading the file.
+        let Ok(mut seen) = self.seen.try_lock() else {
+            return;
+        };
+        let stamp = Stamp::of(&self.path);
+        if *seen == stamp {
+            return;
+        }
+        *seen = stamp;
+        match Users::read(&self.path) {
+            Ok(users) => {
+                info!(
+                    "Read {} users from {}",
+                    users.hashes.len(),
+                    self.path.display()
+                );
+                self.users.store(Arc::new(users));
+            }
+            Err(error) => error!("The users stay as they were: {error}"),
+        }
+    }
+}
+
+/// What a file's state is known by. Renaming a new file over it changes the inode, writing into it the times.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp(Option<(u64, u64, u64, i64, i64, i64, i64)>);
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        Self(fs::metadata(path).ok().map(|file| {
+            (
+                file.dev(),
+                file.ino(),
+                file.size(),
+                file.mtime(),
+                file.mtime_nsec(),
+                file.ctime(),
+                file.ctime_nsec(),
+            )
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Users {
+    hashes: HashMap<Arc<str>, String>,
+    /// Matches no password and takes as long as the slowest of the file.
+    dummy: String,
+}
+
+impl Users {
+    fn read(path: &Path) -> Result<Self, UserFileError> {
+        let bytes = fs::read(path).map_err(|source| UserFileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| UserFileError::Encoding {
+            path: path.to_owned(),
+        })?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Self, UserFileError> {
+        let mut hashes = HashMap::new();
+        let mut cost = None;
+        for (user, hash) in text.lines().filter_map(|line| line.trim().split_once(':')) {
+            let parts = ["$2y$", "$2a$", "$2b$"]
+                .iter()
+                .any(|prefix| hash.starts_with(prefix))
+                .then(|| HashParts::from_str(hash).ok())
+                .flatten()
+                .ok_or_else(|| UserFileError::Digest {
+                    user: user.to_owned(),
+                })?;
+            cost = cost.max(Some(parts.get_cost()));
+            // The first line of a user decides.
+            hashes.entry(user.into()).or_insert_with(|| hash.to_owned());
+        }
+        let dummy = format!("$2b${:02}${}", cost.unwrap_or(USUAL_COST), ".".repeat(53));
+        Ok(Self { hashes, dummy })
+    }
+}
+
+/// What `Authorization: Basic` carries.
+struct Pair {
+    user: String,
+    /// Any bytes.
+    password: Vec<u8>,
+}
+
+impl Pair {
+    fn parse(headers: &HeaderMap) -> Result<Self, BasicError> {
+        let mut fields = headers.get_all(AUTHORIZATION).iter();
+        let field = fields.next().ok_or(BasicError::Missing)?;
+        // Which one counts would depend on who reads it.
+        if fields.next().is_some() {
+            return Err(BasicError::Unparsable);
+        }
+        let field = field.as_bytes().trim_ascii();
+        let space = field
+            .iter()
+            .position(u8::is_ascii_whitespace)
+            .ok_or(BasicError::Unparsable)?;
+        let (scheme, token) = (&field[..space], field[space..].trim_ascii_start());
+        if !scheme.eq_ignore_ascii_case(b"basic") {
+            return Err(BasicError::Unsupported(
+                scheme.iter().copied().map(char::from).collect(),
+            ));
+        }
+        let mut user = BASE64.decode(token).map_err(|_| BasicError::Undecodable)?;
+        let colon = user
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or(BasicError::Undecodable)?;
+        let password = user.split_off(colon + 1);
+        user.truncate(colon);
+        Ok(Self {
+            user: String::from_utf8(user).map_err(|_| BasicError::Undecodable)?,
+            password,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+    use futures_util::future::join_all;
+    use http::HeaderValue;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct Bed {
+        directory: TempDir,
+        basic: HttpBasic,
+    }
+
+    impl Bed {
+        fn new(lines: &str) -> Self {
+            let directory = TempDir::new().unwrap();
+            let path = directory.path().join("htpasswd");
+            fs::write(&path, lines).unwrap();
+            Self {
+                directory,
+                basic: HttpBasic::new(&path).unwrap(),
+            }
+        }
+
+        /// As editors and `htpasswd` do it.
+        fn replace(&self, lines: &str) {
+            let new = self.directory.path().join("new");
+            fs::write(&new, lines).unwrap();
+            fs::rename(new, self.directory.path().join("htpasswd")).unwrap();
+        }
+
+        async fn enter(&self, user: &str, password: &str) -> Result<Arc<str>, BasicError> {
+            self.basic
+                .authenticate(&basic(user, password.as_bytes()))
+                .await
+        }
+    }
+
+    fn basic(user: &str, password: &[u8]) -> HeaderMap {
+        let pair = STANDARD.encode([user.as_bytes(), b":", password].concat());
+        header(&format!("Basic {pair}"))
+    }
+
+    fn header(value: &str) -> HeaderMap {
+        let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        HeaderMap::from_iter([(AUTHORIZATION, value)])
+    }
+
+    fn line(user: &str, password: &str) -> String {
+        format!(
+            "{user}:{}\n",
+            bcrypt::hash_with_result(password, 4)
+                .unwrap()
+                .format_for_version(bcrypt::Version::TwoY)
+        )
+    }
+
+    #[test]
+    fn a_header_is_read_as_ironic_reads_it() {
+        let long = format!("Basic {}", STANDARD.encode("ann:a:b c\u{e4}"));
+        for (value, expected) in [
+            (long.as_str(), Ok(("ann", "a:b c\u{e4}".as_bytes()))),
+            ("basic YW5uOnB3", Ok(("ann", b"pw".as_slice()))),
+            ("  BASIC \t YW5uOnB3  ", Ok(("ann", b"pw"))),
+            ("Basic OnB3", Ok(("", b"pw"))),
+            ("Basic YW5uOg==", Ok(("ann", b""))),
+            ("Basic", Err(BasicError::Unparsable)),
+            ("", Err(BasicError::Unparsable)),
+            ("Bearer abc", Err(BasicError::Unsupported("Bearer".into()))),
+            ("Basic YW5uOnB3 YW5uOnB3", Err(BasicError::Undecodable)),
+            ("Basic YW5uOg", Err(BasicError::Undecodable)),
+            ("Basic !!!!", Err(BasicError::Undecodable)),
+            ("Basic YW5u", Err(BasicError::Undecodable)),
+            ("Basic /zpwdw==", Err(BasicError::Undecodable)),
+        ] {
+            let pair = Pair::parse(&header(value)).map(|pair| (pair.user, pair.password));
+            let expected = expected.map(|(user, password)| (user.to_owned(), password.to_owned()));
+            assert_eq!(pair, expected, "{value}");
+        }
+        let mut twice = header("Basic YW5uOnB3");
+        twice.append(AUTHORIZATION, HeaderValue::from_static("Basic YW5uOnB3"));
+        assert_eq!(Pair::parse(&twice).err(), Some(BasicError::Unparsable));
+        assert_eq!(
+            Pair::parse(&HeaderMap::new()).err(),
+            Some(BasicError::Missing)
+        );
+    }
+
+    #[test]
+    fn a_file_is_read_as_ironic_reads_it() {
+        let hash = "$2y$04$abcdefghijklmnopqrstuuPjS5yPr1ANtC3oQQHzeyZS2rVeKqlgi";
+        for (text, users) in [
+            (String::new(), Some(0)),
+            (format!("ann:{hash}\nbob:{hash}"), Some(2)),
+            (
+                format!(
+                    "  ann:{hash}  \r\n\n# nobody\nann:{}\n",
+                    hash.replace("$2y", "$2b")
+                ),
+                Some(1),
+            ),
+            (format!("ann:{}", hash.replace("$2y", "$2a")), Some(1)),
+            (format!("ann:{}", hash.replace("$2y", "$2x")), None),
+            (format!("ann:{hash}\nbob:$apr1$abc$def"), None),
+            ("ann:plain".into(), None),
+            ("ann:$2y$04$short".into(), None),
+            ("ann:".into(), None),
+        ] {
+            assert_eq!(
+                Users::parse(&text).ok().map(|users| users.hashes.len()),
+                users,
+                "{text}"
+            );
+        }
+        let first_wins =
+            Users::parse(&format!("ann:{hash}\nann:{}", hash.replace("$04", "$05"))).unwrap();
+        assert_eq!(first_wins.hashes["ann"], hash);
+        assert!(HashParts::from_str(&first_wins.dummy).is_ok_and(|parts| parts.get_cost() == 5));
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_enters() {
+        let long = "x".repeat(72);
+        let bed = Bed::new(&[line("ann", "secret"), line("bob", &long)].concat());
+        for (user, password, enters) in [
+            ("ann", "secret", true),
+            ("ann", "secret", true),
+            ("ann", "Secret", false),
+            ("ann", "", false),
+            ("bob", &long, true),
+            ("bob", &format!("{long}x"), false),
+            ("carl", "secret", false),
+            ("", "secret", false),
+        ] {
+            let expected = if enters {
+                Ok(user.into())
+            } else {
+                Err(BasicError::Incorrect)
+            };
+            assert_eq!(
+                bed.enter(user, password).await,
+                expected,
+                "{user} {password}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_counts_from_the_moment_it_changes() {
+        let bed = Bed::new(&line("ann", "old"));
+        assert!(bed.enter("ann", "old").await.is_ok());
+        bed.replace(&line("ann", "new"));
+        assert_eq!(bed.enter("ann", "old").await, Err(BasicError::Incorrect));
+        assert!(bed.enter("ann", "new").await.is_ok());
+        for bad in ["ann:plain\n", "\u{0}\n:x"] {
+            bed.replace(bad);
+            assert!(
+                bed.enter("ann", "new").await.is_ok(),
+                "a bad file leaves the users as they were"
+            );
+        }
+        fs::remove_file(bed.directory.path().join("htpasswd")).unwrap();
+        assert!(bed.enter("ann", "new").await.is_ok());
+        bed.replace(&line("bob", "other"));
+        assert_eq!(bed.enter("ann", "new").await, Err(BasicError::Incorrect));
+        assert!(bed.enter("bob", "other").await.is_ok());
+    }
+
+    #[test]
+    fn a_bad_file_stops_the_start() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("htpasswd");
+        assert!(matches!(
+            HttpBasic::new(&path),
+            Err(UserFileError::Read { .. })
+        ));
+        fs::write(&path, b"ann:\xff").unwrap();
+        assert!(matches!(
+            HttpBasic::new(&path),
+            Err(UserFileError::Encoding { .. })
+        ));
+        fs::write(&path, "bob:plain-secret").unwrap();
+        let text = HttpBasic::new(&path).unwrap_err().to_string();
+        assert_eq!(text, "Only bcrypt digested passwords are supported for bob");
+    }
+
+    /// One thread: were passwords checked on it, the one who is known would wait for all the others.
+    #[tokio::test]
+    async fn wrong_passwords_do_not_hold_up_who_is_known() {
+        let bed = Bed::new(&line("ann", "secret"));
+        bed.enter("ann", "secret").await.unwrap();
+        let wrong: Vec<String> = (0..200).map(|number| format!("wrong{number}")).collect();
+        let flood = join_all(wrong.iter().map(|password| bed.enter("ann", password)));
+        let known = bed.enter("ann", "secret");
+        tokio::select! {
+            biased;
+            _ = flood => panic!("the flood came first"),
+            entered = known => assert!(entered.is_ok()),
+        }
+    }
+}

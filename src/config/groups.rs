@@ -1,0 +1,119 @@
+//! Which location serves which conductor group.
+
+use std::collections::BTreeMap;
+
+/// Index of a location in `Config::locations`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LocationId(pub u16);
+
+/// Conductor group, in lower case and empty for the default one, to location. Never dangling,
+/// never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMap {
+    locations: BTreeMap<String, LocationId>,
+}
+
+/// Why an entry cannot be in the map.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GroupError {
+    #[error(
+        "`{0}` is no conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group"
+    )]
+    Malformed(String),
+    #[error("conductor group `{0}` is there twice (upper and lower case are the same)")]
+    Duplicate(String),
+}
+
+impl GroupMap {
+    pub(crate) fn new() -> Self {
+        Self {
+            locations: BTreeMap::new(),
+        }
+    }
+
+    /// `written` is the name as in the file: `_` is the default group.
+    pub(crate) fn insert(&mut self, written: &str, location: LocationId) -> Result<(), GroupError> {
+        let folded = written.to_ascii_lowercase();
+        let malformed = !folded
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        if folded.is_empty() || malformed {
+            return Err(GroupError::Malformed(written.to_owned()));
+        }
+        let group = if folded == "_" { String::new() } else { folded };
+        match self.locations.insert(group, location) {
+            None => Ok(()),
+            Some(_) => Err(GroupError::Duplicate(written.to_owned())),
+        }
+    }
+
+    /// Where a node of `group` belongs. The empty text is the default group; a group that is
+    /// literally called `_` is none that the map could hold. Case does not matter.
+    pub fn location(&self, group: &str) -> Option<LocationId> {
+        if group.bytes().any(|b| b.is_ascii_uppercase()) {
+            self.locations.get(&group.to_ascii_lowercase()).copied()
+        } else {
+            self.locations.get(group).copied()
+        }
+    }
+
+    /// Where a node without a group belongs.
+    pub fn default_location(&self) -> Option<LocationId> {
+        self.location("")
+    }
+
+    /// The groups that a location serves, in alphabetical order.
+    pub fn groups_of(&self, location: LocationId) -> impl Iterator<Item = &str> {
+        self.locations
+            .iter()
+            .filter(move |(_, id)| **id == location)
+            .map(|(group, _)| group.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seed() -> GroupMap {
+        let mut map = GroupMap::new();
+        for (group, id) in [("_", 0), ("Grp1", 1), ("grp2", 0)] {
+            map.insert(group, LocationId(id)).unwrap();
+        }
+        map
+    }
+
+    #[test]
+    fn a_group_has_one_location() {
+        let map = seed();
+        for (group, expected) in [
+            ("", Some(0)),
+            ("grp1", Some(1)),
+            ("GRP1", Some(1)),
+            ("grp2", Some(0)),
+            ("_", None),
+            ("grp3", None),
+        ] {
+            assert_eq!(map.location(group), expected.map(LocationId), "{group}");
+        }
+        assert_eq!(map.default_location(), Some(LocationId(0)));
+        assert_eq!(
+            map.groups_of(LocationId(0)).collect::<Vec<_>>(),
+            ["", "grp2"]
+        );
+        assert_eq!(map.groups_of(LocationId(2)).count(), 0);
+    }
+
+    #[test]
+    fn what_ironic_would_refuse_is_no_group() {
+        let mut map = seed();
+        for group in ["a b", "loc1\ngrp1", "\u{e4}", "a/b", ""] {
+            let refused = map.insert(group, LocationId(0));
+            assert_eq!(refused, Err(GroupError::Malformed(group.to_owned())));
+        }
+        for group in ["grp1", "GRP2", "_"] {
+            let refused = map.insert(group, LocationId(0));
+            assert_eq!(refused, Err(GroupError::Duplicate(group.to_owned())));
+        }
+    }
+}

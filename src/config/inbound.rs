@@ -1,0 +1,135 @@
+//! Who may come in.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::AuthStrategy;
+use crate::config::Endpoint;
+use crate::config::KeystoneAuth;
+use crate::config::KeystoneInbound;
+use crate::config::ProjectScoped;
+use crate::config::adapter::INTERFACE_WORDS;
+use crate::config::adapter::interface;
+use crate::config::keystoneauth::AuthType;
+use crate::config::keystoneauth::auth_section;
+use crate::config::keystoneauth::auth_type;
+use crate::config::keystoneauth::keystone_auth;
+use crate::config::keystoneauth::session;
+use crate::config::reader::Faulted;
+use crate::config::reader::Reader;
+
+/// `auth_strategy` and what it needs.
+pub(crate) fn auth(reader: &mut Reader) -> Result<AuthStrategy, Faulted> {
+    match strategy(reader)? {
+        Strategy::Noauth => Ok(AuthStrategy::Noauth),
+        Strategy::HttpBasic => {
+            user_file(reader).map(|user_file| AuthStrategy::HttpBasic { user_file })
+        }
+        Strategy::Keystone => keystone(reader).map(Box::new).map(AuthStrategy::Keystone),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strategy {
+    Noauth,
+    HttpBasic,
+    Keystone,
+}
+
+fn strategy(reader: &mut Reader) -> Result<Strategy, Faulted> {
+    let words = [
+        ("keystone", Strategy::Keystone),
+        ("http_basic", Strategy::HttpBasic),
+        ("noauth", Strategy::Noauth),
+        ("none", Strategy::Noauth),
+    ];
+    if !reader.section("DEFAULT").sets("auth_strategy") {
+        return reader.section("api").choice("auth_strategy", &words);
+    }
+    let strategy = reader.section("DEFAULT").choice("auth_strategy", &words)?;
+    let mut api = reader.section("api");
+    if api.sets("auth_strategy") && api.choice("auth_strategy", &words)? != strategy {
+        return Err(api.fault("auth_strategy", "[DEFAULT] auth_strategy says another one"));
+    }
+    Ok(strategy)
+}
+
+fn user_file(reader: &mut Reader) -> Result<PathBuf, Faulted> {
+    let mut section = reader.section("DEFAULT");
+    let option = "http_basic_auth_user_file";
+    match section.file(option)? {
+        Some(path) => Ok(path),
+        None => Err(section.missing(option, "auth_strategy = http_basic needs it")),
+    }
+}
+
+fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
+    const NAME: &str = "keystone_authtoken";
+    if !reader.has(NAME) {
+        return Err(reader.section(NAME).missing(
+            "auth_type",
+            "auth_strategy = keystone needs this section, so that the gateway can have tokens validated",
+        ));
+    }
+    let identity = identity(reader, NAME);
+    let project_scoped_access = reader.section("api").choice(
+        "project_scoped_access",
+        &[
+            ("deny", ProjectScoped::Deny),
+            ("legacy_admin", ProjectScoped::LegacyAdmin),
+        ],
+    );
+    let mut default = reader.section("DEFAULT");
+    let service_role_elevated = default.flag("rbac_service_role_elevated_access");
+    let service_project = default.always("rbac_service_project_name", "a project");
+    let mut section = reader.section(NAME);
+    let session = session(&mut section);
+    let www_authenticate_uri = match section.text("www_authenticate_uri") {
+        Ok(Some(uri)) if Endpoint::whole(&uri).is_err() => {
+            Err(section.fault("www_authenticate_uri", "is not the URL of a Keystone"))
+        }
+        uri => uri,
+    };
+    let interface = match section.always::<String>("interface", "an interface") {
+        Ok(word) => interface(&word).ok_or_else(|| section.fault("interface", INTERFACE_WORDS)),
+        Err(faulted) => Err(faulted),
+    };
+    let region_name = section.text("region_name");
+    let token_cache_time = section.number("token_cache_time", -1..=31_536_000);
+    let service_token_roles = section.list("service_token_roles");
+    let service_token_roles_required = section.flag("service_token_roles_required");
+    let service_type = section.text("service_type");
+    let connect_timeout = section.seconds("http_connect_timeout");
+    let max_retries = section.number("http_request_max_retries", 0..=100);
+    Ok(KeystoneInbound {
+        www_authenticate_uri: www_authenticate_uri?,
+        identity: identity?,
+        session: session?,
+        interface: interface?,
+        region_name: region_name?,
+        token_cache_time: u64::try_from(token_cache_time?)
+            .ok()
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs),
+        service_token_roles: service_token_roles?,
+        service_token_roles_required: service_token_roles_required?,
+        service_type: service_type?,
+        connect_timeout: connect_timeout?,
+        max_retries: max_retries?,
+        project_scoped_access: project_scoped_access?,
+        service_role_elevated: service_role_elevated?,
+        service_project: service_project?,
+    })
+}
+
+fn identity(reader: &mut Reader, section: &str) -> Result<KeystoneAuth, Faulted> {
+    let auth = auth_section(reader, section)?;
+    let mut section = reader.section(&auth);
+    match auth_type(&mut section)? {
+        AuthType::Keystone(by, flavour) => keystone_auth(&mut section, by, flavour),
+        AuthType::None | AuthType::HttpBasic | AuthType::AdminToken => Err(section.fault(
+            "auth_type",
+            "must be one that gets a token from a Keystone, such as password",
+        )),
+    }
+}

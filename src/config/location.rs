@@ -1,0 +1,177 @@
+//! The locations and the groups that they serve.
+
+use crate::config::AuthStrategy;
+use crate::config::EndpointSource;
+use crate::config::GroupMap;
+use crate::config::LocationAuth;
+use crate::config::LocationConfig;
+use crate::config::LocationId;
+use crate::config::adapter::endpoints;
+use crate::config::keystoneauth::AuthType;
+use crate::config::keystoneauth::auth_section;
+use crate::config::keystoneauth::auth_type;
+use crate::config::keystoneauth::location_auth;
+use crate::config::keystoneauth::session;
+use crate::config::options::LOCATION_PREFIX;
+use crate::config::reader::Faulted;
+use crate::config::reader::Reader;
+use crate::config::section::Section;
+
+/// `[DEFAULT] groups`, and the locations that it names before those that it does not.
+pub(crate) fn groups(reader: &mut Reader) -> Result<(GroupMap, Vec<String>), Faulted> {
+    let mut default = reader.section("DEFAULT");
+    let pairs = default.dict("groups")?;
+    if pairs.is_empty() {
+        let text = "which location serves which conductor group, such as _:loc1,grp1:loc2";
+        return Err(default.missing("groups", text));
+    }
+    let mut outcome = Ok(());
+    let mut map = GroupMap::new();
+    let mut names: Vec<String> = Vec::new();
+    for (group, location) in pairs {
+        let location = location.to_lowercase();
+        if !is_name(&location) {
+            let text = format!("`{}` {NAME_WORDS}", location.escape_debug());
+            outcome = Err(reader.section("DEFAULT").fault("groups", text));
+            continue;
+        }
+        let section = format!("{LOCATION_PREFIX}{location}");
+        if !reader.has(&section) {
+            let text = format!("`{location}` is no location: there is no section [{section}]");
+            outcome = Err(reader.section("DEFAULT").fault("groups", text));
+        }
+        // So that a misspelt section can be told what it should be called.
+        reader.section(&section);
+        let known = names.iter().position(|name| *name == location);
+        let index = known.unwrap_or_else(|| {
+            names.push(location);
+            names.len() - 1
+        });
+        let entry = location_id(index, reader).map(|id| map.insert(&group, id));
+        match entry {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => outcome = Err(reader.section("DEFAULT").fault("groups", error)),
+            Err(faulted) => outcome = Err(faulted),
+        }
+    }
+    outcome.map(|()| (map, names))
+}
+
+/// All locations: `named` ones first, then the rest in the order of the files.
+pub(crate) fn locations(
+    reader: &mut Reader,
+    named: &[String],
+    inbound: Option<&AuthStrategy>,
+) -> Result<Vec<LocationConfig>, Faulted> {
+    let written = reader.location_names();
+    let rest = written.iter().filter(|name| !named.contains(name));
+    let present = named.iter().filter(|name| written.contains(name));
+    let all: Vec<_> = present.chain(rest).collect();
+    // Each is read before the first fault ends it, so that every fault is said.
+    let locations: Vec<_> = all
+        .iter()
+        .map(|name| location(reader, name, inbound))
+        .collect();
+    if let Some(last) = all.len().checked_sub(1) {
+        location_id(last, reader)?;
+    }
+    locations.into_iter().collect()
+}
+
+fn location(
+    reader: &mut Reader,
+    name: &str,
+    inbound: Option<&AuthStrategy>,
+) -> Result<LocationConfig, Faulted> {
+    let section_name = format!("{LOCATION_PREFIX}{name}");
+    let named = if is_name(name) {
+        Ok(name.to_owned())
+    } else {
+        let text = format!("`{}` {NAME_WORDS}", name.escape_debug());
+        Err(reader.section(&section_name).fault("NAME", text))
+    };
+    let proof = proof(reader, &section_name);
+    let mut section = reader.section(&section_name);
+    let session = session(&mut section);
+    tls_version(&mut section);
+    let required = section.flag("required");
+    let forward_user_token = section.flag("forward_user_token");
+    if matches!(forward_user_token, Ok(true))
+        && matches!(
+            inbound,
+            Some(AuthStrategy::Noauth | AuthStrategy::HttpBasic { .. })
+        )
+    {
+        let text = "needs auth_strategy = keystone: without it no user has a token";
+        section.fault("forward_user_token", text);
+    }
+    let connect_timeout = section.seconds("connect_timeout");
+    let timeout = section.seconds("timeout");
+    let response_timeout = if section.sets("response_timeout") {
+        section.seconds("response_timeout")
+    } else {
+        timeout
+    };
+    let max_concurrent = section.number("max_concurrent", 1..=1_000_000);
+    let breaker_failures = section.number("breaker_failures", 1..=1_000_000);
+    let breaker_reset = section.seconds("breaker_reset");
+    let probe_interval = section.seconds("probe_interval");
+    let max_response_size = section.number("max_response_size", 1..=usize::MAX);
+    let (auth, endpoints) = proof?;
+    Ok(LocationConfig {
+        name: named?,
+        auth,
+        session: session?,
+        endpoints,
+        required: required?,
+        forward_user_token: forward_user_token?,
+        connect_timeout: connect_timeout?,
+        response_timeout: response_timeout?,
+        timeout: timeout?,
+        max_concurrent: max_concurrent?,
+        breaker_failures: breaker_failures?,
+        breaker_reset: breaker_reset?,
+        probe_interval: probe_interval?,
+        max_response_size: max_response_size?,
+    })
+}
+
+fn proof(reader: &mut Reader, section: &str) -> Result<(LocationAuth, EndpointSource), Faulted> {
+    let auth_name = auth_section(reader, section)?;
+    let auth_type: AuthType = auth_type(&mut reader.section(&auth_name))?;
+    let auth = location_auth(&mut reader.section(&auth_name), auth_type);
+    let endpoints = endpoints(reader, section, &auth_name, auth_type);
+    Ok((auth?, endpoints?))
+}
+
+/// rustls has no lower bound per connection in Pingora; a stricter wish must not pass silently.
+fn tls_version(section: &mut Section<'_>) {
+    if section
+        .choice("tls_min_version", &[("1.2", ()), ("1.3", ())])
+        .is_ok()
+        && section
+            .text("tls_min_version")
+            .is_ok_and(|text| text.as_deref() == Some("1.3"))
+    {
+        section.fault(
+            "tls_min_version",
+            "1.3 cannot be enforced towards a location",
+        );
+    }
+}
+
+fn location_id(index: usize, reader: &mut Reader) -> Result<LocationId, Faulted> {
+    u16::try_from(index).map(LocationId).map_err(|_| {
+        let text = "more than 65536 locations";
+        reader.section("DEFAULT").fault("groups", text)
+    })
+}
+
+const NAME_WORDS: &str = "is no name of a location: letters, digits, `_`, `.` and `-` only";
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}

@@ -1,0 +1,40 @@
+//! What is to be said about a configuration.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::config::ini::Origin;
+
+/// Faults or warnings, each once, in the order of the files.
+#[derive(Debug, Default)]
+pub(crate) struct Notes(BTreeSet<(Origin, String)>);
+
+impl Notes {
+    /// About a place.
+    pub(crate) fn add(&mut self, origin: &Origin, text: impl fmt::Display) {
+        self.0.insert((origin.clone(), text.to_string()));
+    }
+
+    /// About an option.
+    pub(crate) fn add_option(
+        &mut self,
+        origin: &Origin,
+        section: &str,
+        option: &str,
+        text: impl fmt::Display,
+    ) {
+        self.add(origin, format_args!("[{section}] {option}: {text}"));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `FILE:LINE: text`
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        let notes = self.0.into_iter();
+        notes
+            .map(|(origin, text)| format!("{origin}: {text}"))
+            .collect()
+    }
+}

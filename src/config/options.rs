@@ -1,0 +1,407 @@
+//! Every option there is: its name, its default and what it is for. `conf/ironic-proxy.conf` is
+//! held against this table by a test.
+
+mod keystone;
+
+use crate::config::options::keystone::ADAPTER;
+use crate::config::options::keystone::AUTH;
+use crate::config::options::keystone::ENDPOINT;
+use crate::config::options::keystone::KEYSTONE_AUTHTOKEN;
+use crate::config::options::keystone::SESSION;
+use crate::config::options::keystone::TLS;
+
+/// One option, as oslo.config knows it.
+#[derive(Debug)]
+pub(crate) struct Opt {
+    pub(crate) name: &'static str,
+    /// As it would be written; `None` is unset.
+    pub(crate) default: Option<&'static str>,
+    /// One sentence for an operator.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by the test that holds the sample to it")
+    )]
+    pub(crate) help: &'static str,
+    /// Older spellings, read with a warning.
+    pub(crate) aliases: &'static [&'static str],
+    /// Its value is never shown.
+    pub(crate) secret: bool,
+    /// Read by others of a cloud's programs, without meaning here.
+    pub(crate) ignored: bool,
+}
+
+/// The sections there are. [`LOCATION_PREFIX`] stands for every `[group:NAME]`.
+pub(crate) const SECTIONS: &[(&str, &[&[Opt]])] = &[
+    ("DEFAULT", &[DEFAULT]),
+    ("api", &[API]),
+    ("oslo_middleware", &[OSLO_MIDDLEWARE]),
+    ("healthcheck", &[HEALTHCHECK]),
+    ("node_cache", &[NODE_CACHE]),
+    ("keystone_authtoken", &[KEYSTONE_AUTHTOKEN, TLS, AUTH]),
+    (
+        LOCATION_PREFIX,
+        &[AUTH, ENDPOINT, ADAPTER, TLS, SESSION, LOCATION],
+    ),
+];
+
+const CREDENTIAL: &[&[Opt]] = &[AUTH, ENDPOINT];
+
+/// What the name of a location's section starts with.
+pub(crate) const LOCATION_PREFIX: &str = "group:";
+
+/// Whether a section of this name has a meaning of its own.
+pub(crate) fn is_section(name: &str) -> bool {
+    name.starts_with(LOCATION_PREFIX) || SECTIONS.iter().any(|(known, _)| *known == name)
+}
+
+/// The options of a section; those of a credential for a section of another name, which can only
+/// be one that an `auth_section` names.
+pub(crate) fn of(section: &str) -> impl Iterator<Item = &'static Opt> {
+    let kind = if section.starts_with(LOCATION_PREFIX) {
+        LOCATION_PREFIX
+    } else {
+        section
+    };
+    let tables = SECTIONS.iter().find(|(name, _)| *name == kind);
+    tables
+        .map_or(CREDENTIAL, |(_, tables)| tables)
+        .iter()
+        .flat_map(|table| table.iter())
+}
+
+/// The option of that name, older spellings excluded.
+pub(crate) fn find(section: &str, name: &str) -> Option<&'static Opt> {
+    of(section).find(|option| option.name == name)
+}
+
+/// The option to read. An `auth_section` can name any section, so a credential can be in each.
+pub(crate) fn readable(section: &str, name: &str) -> Option<&'static Opt> {
+    let credential = CREDENTIAL.iter().flat_map(|table| table.iter());
+    find(section, name).or_else(|| credential.into_iter().find(|option| option.name == name))
+}
+
+/// The option of that name, older spellings included.
+pub(crate) fn find_spelling(section: &str, name: &str) -> Option<&'static Opt> {
+    find(section, name).or_else(|| of(section).find(|option| option.aliases.contains(&name)))
+}
+
+const fn opt(name: &'static str, default: &'static str, help: &'static str) -> Opt {
+    Opt {
+        default: Some(default),
+        ..unset(name, help)
+    }
+}
+
+const fn unset(name: &'static str, help: &'static str) -> Opt {
+    Opt {
+        name,
+        default: None,
+        help,
+        aliases: &[],
+        secret: false,
+        ignored: false,
+    }
+}
+
+const fn ignored(name: &'static str) -> Opt {
+    Opt {
+        ignored: true,
+        ..unset(name, "Accepted and ignored.")
+    }
+}
+
+impl Opt {
+    const fn hidden(self) -> Self {
+        Self {
+            secret: true,
+            ..self
+        }
+    }
+
+    const fn or(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+}
+
+const DEFAULT: &[Opt] = &[
+    unset(
+        "groups",
+        "Which location serves which conductor group, as GROUP:LOCATION, GROUP:LOCATION and so on; `_` is the default group.",
+    ),
+    opt(
+        "state_path",
+        "/var/lib/ironic-proxy",
+        "Directory for what survives a restart.",
+    ),
+    unset("log_file", "File to log to; unset is standard error."),
+    opt("debug", "false", "Log at DEBUG instead of INFO."),
+    opt(
+        "use_json",
+        "false",
+        "Log one JSON object a line instead of oslo's text.",
+    ),
+    unset(
+        "auth_strategy",
+        "Ironic's place for the option of the same name in [api].",
+    ),
+    opt(
+        "http_basic_auth_user_file",
+        "/etc/ironic-proxy/htpasswd",
+        "Users of auth_strategy = http_basic, in Apache's format with bcrypt hashes only.",
+    ),
+    opt(
+        "rbac_service_role_elevated_access",
+        "false",
+        "Whether the role service of the project rbac_service_project_name has the rights of a system-scoped service.",
+    ),
+    opt(
+        "rbac_service_project_name",
+        "service",
+        "The project of rbac_service_role_elevated_access.",
+    ),
+    opt(
+        "graceful_shutdown_timeout",
+        "60",
+        "Seconds that requests in flight may take after SIGTERM.",
+    ),
+];
+
+const API: &[Opt] = &[
+    opt("host_ip", "0.0.0.0", "Address to listen on."),
+    opt("port", "6385", "Port to listen on; 0 is any free one."),
+    unset(
+        "api_workers",
+        "Worker threads; unset is one for each processor.",
+    ),
+    unset(
+        "public_endpoint",
+        "What clients call us, as http(s)://HOST[:PORT][/PREFIX]; unset takes it from each request.",
+    ),
+    opt("max_limit", "1000", "Items on one page of a list."),
+    opt(
+        "auth_strategy",
+        "keystone",
+        "Who may come in: keystone, http_basic or noauth (none is the same).",
+    ),
+    opt(
+        "project_scoped_access",
+        "deny",
+        "What a project-scoped token may do: deny (nothing), or legacy_admin (with the role admin everything, the rule before system scopes).",
+    ),
+    opt(
+        "enable_ramdisk_endpoints",
+        "false",
+        "Whether lookup, heartbeat and continue_inspection are served; they need no authentication.",
+    ),
+    opt(
+        "require_unique",
+        "false",
+        "Whether a create is refused while a location cannot say that the name, UUID or MAC is free there.",
+    ),
+    opt(
+        "partial_lists",
+        "deny",
+        "What becomes of a list that a location is missing from: deny (503), or allow (the rest, announced in a header).",
+    ),
+    unset(
+        "min_max_version",
+        "The lowest newest API version that one location may force on all, such as 1.90; a location below it is left out.",
+    ),
+    opt(
+        "max_json_body_size",
+        "1024",
+        "Largest JSON body of a request, in KiB.",
+    ),
+    opt(
+        "max_json_body_size_provision",
+        "65536",
+        "Largest JSON body of a provision state change, in KiB.",
+    ),
+    opt(
+        "max_json_body_size_inspection",
+        "16384",
+        "Largest JSON body of inspection data, in KiB.",
+    ),
+    opt(
+        "max_json_body_depth",
+        "25",
+        "Deepest nesting of a JSON body.",
+    ),
+    opt(
+        "max_requests_in_flight",
+        "1024",
+        "Requests served at the same time; more are told to come back.",
+    ),
+    opt("enable_ssl_api", "false", "Serve HTTPS instead of HTTP."),
+    unset(
+        "cert_file",
+        "PEM certificate chain of enable_ssl_api, read again when it changes.",
+    ),
+    unset(
+        "key_file",
+        "PEM private key of enable_ssl_api, read again when it changes.",
+    ),
+    unset(
+        "client_ca_file",
+        "PEM authorities that a client certificate must come from; unset asks for none.",
+    ),
+    opt(
+        "tls_minimum_version",
+        "1.2",
+        "Oldest TLS accepted: 1.2 or 1.3.",
+    ),
+];
+
+const OSLO_MIDDLEWARE: &[Opt] = &[opt(
+    "enable_proxy_headers_parsing",
+    "false",
+    "Believe Forwarded and X-Forwarded-* of whoever connects; only behind a proxy that sets them.",
+)];
+
+const HEALTHCHECK: &[Opt] = &[opt(
+    "enabled",
+    "true",
+    "Serve /healthcheck, without authentication.",
+)];
+
+const NODE_CACHE: &[Opt] = &[
+    opt(
+        "max_entries",
+        "2000000",
+        "Entries kept at most, 200 bytes each.",
+    ),
+    opt("name_lifetime", "60", "Seconds that a name is believed."),
+    opt(
+        "sweep_interval",
+        "600",
+        "Seconds between two sweeps that fill the cache; 0 is no sweep.",
+    ),
+];
+
+const LOCATION: &[Opt] = &[
+    opt(
+        "required",
+        "true",
+        "Whether a list without this location may be refused; false only announces that it is missing.",
+    ),
+    opt(
+        "forward_user_token",
+        "false",
+        "Hand on the user's own token instead of this credential; only where the same Keystone validates it.",
+    ),
+    opt(
+        "connect_timeout",
+        "5",
+        "Seconds to make one connection, TLS included.",
+    ),
+    unset(
+        "response_timeout",
+        "Seconds to wait for the head of an answer; unset is timeout.",
+    ),
+    opt(
+        "max_concurrent",
+        "64",
+        "Exchanges with the location at the same time.",
+    ),
+    opt(
+        "breaker_failures",
+        "5",
+        "Failures in a row after which the location is no longer asked.",
+    ),
+    opt(
+        "breaker_reset",
+        "10",
+        "Seconds until it is tried again after that.",
+    ),
+    opt("probe_interval", "30", "Seconds between two health probes."),
+    opt(
+        "max_response_size",
+        "268435456",
+        "Largest answer taken from the location, in bytes.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const SAMPLE: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/conf/ironic-proxy.conf"
+    ));
+
+    #[test]
+    fn no_option_is_there_twice() {
+        for (section, _) in SECTIONS {
+            let mut names = BTreeSet::new();
+            for option in of(section) {
+                assert!(names.insert(option.name), "[{section}] {}", option.name);
+                for alias in option.aliases {
+                    assert!(names.insert(alias), "[{section}] {alias}");
+                }
+            }
+        }
+    }
+
+    /// What the sample says of each option: section and name, default, and the comment above.
+    fn documented() -> BTreeMap<(String, String), (String, String)> {
+        let mut options = BTreeMap::new();
+        let (mut section, mut comment) = (String::new(), String::new());
+        for line in SAMPLE.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+            } else if let Some(text) = line.strip_prefix("# ") {
+                comment = format!("{comment} {text}");
+                continue;
+            } else if let Some((name, default)) =
+                line.strip_prefix('#').and_then(|l| l.split_once(" = "))
+            {
+                let key = (section.clone(), name.to_owned());
+                let text = comment.trim().to_owned();
+                let twice = options.insert(key, (default.to_owned(), text));
+                assert!(twice.is_none(), "[{section}] {name} is there twice");
+                continue;
+            }
+            comment.clear();
+        }
+        options
+    }
+
+    #[test]
+    fn the_sample_names_every_option_with_its_default() {
+        let mut known = BTreeMap::new();
+        for (section, _) in SECTIONS {
+            for option in of(section) {
+                let section = section.replace(LOCATION_PREFIX, "group:loc1");
+                let default = option.default.unwrap_or("<None>").to_owned();
+                known.insert((section, option.name.to_owned()), default);
+            }
+        }
+        let said: BTreeMap<_, _> = documented()
+            .into_iter()
+            .map(|(key, (default, _))| (key, default))
+            .collect();
+        assert_eq!(said, known);
+    }
+
+    #[test]
+    fn the_sample_says_what_each_option_is_for() {
+        for ((section, name), (_, comment)) in documented() {
+            let option = find(&section, &name).unwrap();
+            // The credential is explained once, at the first location.
+            let shared = section == "keystone_authtoken" && {
+                let mut explained = AUTH.iter().chain(TLS);
+                explained.any(|option| option.name == name)
+            };
+            if !option.ignored && !shared {
+                assert!(
+                    comment.contains(option.help),
+                    "[{section}] {name}: {comment}"
+                );
+            }
+        }
+    }
+}

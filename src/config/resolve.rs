@@ -1,0 +1,109 @@
+//! The value of an option: as written or its default, with all names in it replaced.
+
+use crate::config::ini::Sections;
+use crate::config::interpolate::expand;
+use crate::config::options;
+use crate::config::options::Opt;
+
+/// A text, and the name it was written by; a default has none.
+#[derive(Debug)]
+pub(crate) struct Value {
+    pub(crate) text: String,
+    pub(crate) spelling: Option<&'static str>,
+}
+
+/// Why the names in a text cannot be replaced.
+#[derive(Debug)]
+pub(crate) enum Unresolved {
+    Unknown(String),
+    Secret(String),
+    Circle(String),
+}
+
+impl Unresolved {
+    /// What to tell the operator of `option`.
+    pub(crate) fn text(self, option: &Opt) -> String {
+        match self {
+            // The name may be half of a password.
+            _ if option.secret => {
+                "a $ in it refers to no option; a plain $ is written $$".to_owned()
+            }
+            Self::Unknown(name) => {
+                format!("`${name}` refers to no option; a plain $ is written $$")
+            }
+            Self::Secret(name) => format!("`${name}` is a secret and this option is none"),
+            Self::Circle(name) => format!("`${name}` refers to itself"),
+        }
+    }
+}
+
+/// `None` if the option is neither written nor has a default.
+pub(crate) fn value(
+    sections: &Sections,
+    section: &str,
+    option: &Opt,
+) -> Result<Option<Value>, Unresolved> {
+    let start = (section.to_owned(), option.name);
+    resolve(sections, section, option, &mut vec![start])
+}
+
+/// The text as written, and by which name: the present spelling goes before older ones.
+pub(crate) fn written<'a>(
+    sections: &'a Sections,
+    section: &str,
+    option: &Opt,
+) -> Option<(&'static str, &'a str)> {
+    std::iter::once(option.name)
+        .chain(option.aliases.iter().copied())
+        .find_map(|name| Some((name, sections.text(section, name)?)))
+}
+
+fn resolve(
+    sections: &Sections,
+    section: &str,
+    option: &Opt,
+    path: &mut Vec<(String, &'static str)>,
+) -> Result<Option<Value>, Unresolved> {
+    let Some((name, text)) = written(sections, section, option) else {
+        return Ok(option.default.map(|text| Value {
+            text: text.to_owned(),
+            spelling: None,
+        }));
+    };
+    let text = expand(text, |reference| {
+        let (section, target) = referenced(sections, section, reference)
+            .ok_or_else(|| Unresolved::Unknown(reference.to_owned()))?;
+        if target.secret && !option.secret {
+            return Err(Unresolved::Secret(reference.to_owned()));
+        }
+        let step = (section.to_owned(), target.name);
+        if path.contains(&step) {
+            return Err(Unresolved::Circle(reference.to_owned()));
+        }
+        path.push(step);
+        let value = resolve(sections, section, target, path)?;
+        path.pop();
+        Ok(value.map(|value| value.text).unwrap_or_default())
+    })?;
+    Ok(Some(Value {
+        text,
+        spelling: Some(name),
+    }))
+}
+
+/// `$name` is an option of the same section, else of `[DEFAULT]`; `$a.b` is option b of `[a]`.
+fn referenced<'a>(
+    sections: &Sections,
+    section: &'a str,
+    name: &'a str,
+) -> Option<(&'a str, &'static Opt)> {
+    match name.split_once('.') {
+        Some((section, name)) => {
+            let known = options::is_section(section) || sections.header(section).is_some();
+            known.then_some((section, options::find(section, name)?))
+        }
+        None => options::find(section, name)
+            .map(|option| (section, option))
+            .or_else(|| Some(("DEFAULT", options::find("DEFAULT", name)?))),
+    }
+}

@@ -1,0 +1,241 @@
+//! Typed options out of one section.
+
+use std::fmt;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::Secret;
+use crate::config::ini::Origin;
+use crate::config::ini::dict;
+use crate::config::ini::list;
+use crate::config::options;
+use crate::config::reader::Faulted;
+use crate::config::reader::Reader;
+use crate::config::resolve::value;
+use crate::config::resolve::written;
+
+/// The options of one section.
+#[derive(Debug)]
+pub(crate) struct Section<'a> {
+    reader: &'a mut Reader,
+    name: String,
+}
+
+impl<'a> Section<'a> {
+    pub(crate) fn new(reader: &'a mut Reader, name: String) -> Self {
+        Self { reader, name }
+    }
+
+    /// Notes a fault of an option.
+    pub(crate) fn fault(&mut self, option: &str, text: impl fmt::Display) -> Faulted {
+        let origin = self.origin(option);
+        self.reader.fault(&origin, &self.name, option, text)
+    }
+
+    /// Notes that an option is needed.
+    pub(crate) fn missing(&mut self, option: &str, text: impl fmt::Display) -> Faulted {
+        self.fault(option, format_args!("is missing: {text}"))
+    }
+
+    /// Notes what is odd about an option.
+    pub(crate) fn warn(&mut self, option: &str, text: impl fmt::Display) {
+        let origin = self.origin(option);
+        self.reader.warn(&origin, &self.name, option, text);
+    }
+
+    /// Whether the option is there and not empty.
+    pub(crate) fn sets(&self, option: &str) -> bool {
+        self.written(option)
+            .is_some_and(|(_, text)| !text.is_empty())
+    }
+
+    /// A text; empty is unset, which means the default if there is one.
+    pub(crate) fn text(&mut self, option: &str) -> Result<Option<String>, Faulted> {
+        let text = self.raw(option)?.filter(|text| !text.is_empty());
+        let default = || options::readable(&self.name, option)?.default;
+        Ok(text.or_else(|| default().map(str::to_owned)))
+    }
+
+    /// A text that must be there; `why` says what for.
+    pub(crate) fn required(&mut self, option: &str, why: &str) -> Result<String, Faulted> {
+        match self.text(option)? {
+            Some(text) => Ok(text),
+            None => Err(self.missing(option, why)),
+        }
+    }
+
+    /// A secret that must be there; `why` says what for.
+    pub(crate) fn secret(&mut self, option: &str, why: &str) -> Result<Secret, Faulted> {
+        self.required(option, why).map(Secret::from)
+    }
+
+    /// What `T` can read; `what` names it for the fault. Unset is `None`.
+    pub(crate) fn parsed<T: FromStr>(
+        &mut self,
+        option: &str,
+        what: &str,
+    ) -> Result<Option<T>, Faulted> {
+        match self.text(option)? {
+            None => Ok(None),
+            Some(text) => match text.trim().parse() {
+                Ok(value) => Ok(Some(value)),
+                Err(_) => Err(self.fault(option, format!("is not {what}"))),
+            },
+        }
+    }
+
+    /// As [`Self::parsed`] for an option that has a default.
+    pub(crate) fn always<T: FromStr>(&mut self, option: &str, what: &str) -> Result<T, Faulted> {
+        match self.parsed(option, what)? {
+            Some(value) => Ok(value),
+            None => Err(self.missing(option, what)),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn number<T>(&mut self, option: &str, range: RangeInclusive<T>) -> Result<T, Faulted>
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        let what = number_words(&range);
+        let value = self.always(option, &what)?;
+        if range.contains(&value) {
+            Ok(value)
+        } else {
+            Err(self.fault(option, format!("is not {what}")))
+        }
+    }
+
+    /// A whole number that may be unset.
+    pub(crate) fn optional_number<T>(
+        &mut self,
+        option: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<Option<T>, Faulted>
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        if self.text(option)?.is_none() {
+            return Ok(None);
+        }
+        self.number(option, range).map(Some)
+    }
+
+    /// Seconds with a fraction, more than none and at most a year; `None` is a text of 0.
+    pub(crate) fn seconds_or_none(&mut self, option: &str) -> Result<Option<Duration>, Faulted> {
+        let what = "a number of seconds";
+        let seconds: f64 = self.always(option, what)?;
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(Duration::ZERO) => Ok(None),
+            Ok(duration) if duration <= LONGEST => Ok(Some(duration)),
+            Ok(_) | Err(_) => Err(self.fault(option, format!("is not {what} from 0 to a year"))),
+        }
+    }
+
+    /// As [`Self::seconds_or_none`] without the 0.
+    pub(crate) fn seconds(&mut self, option: &str) -> Result<Duration, Faulted> {
+        match self.seconds_or_none(option)? {
+            Some(duration) => Ok(duration),
+            None => Err(self.fault(option, "must be more than 0 seconds")),
+        }
+    }
+
+    /// oslo's words for yes and no.
+    pub(crate) fn flag(&mut self, option: &str) -> Result<bool, Faulted> {
+        let text = self.raw(option)?.unwrap_or_default();
+        match text.trim().to_lowercase().as_str() {
+            "true" | "1" | "on" | "yes" => Ok(true),
+            "false" | "0" | "off" | "no" => Ok(false),
+            _ => Err(self.fault(option, "is neither true nor false")),
+        }
+    }
+
+    /// One word of several.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        option: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, Faulted> {
+        let text = self.always::<String>(option, "one word")?;
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Ok(*value);
+        }
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        Err(self.fault(option, format!("is none of {}", words.join(", "))))
+    }
+
+    /// Texts between commas.
+    pub(crate) fn list(&mut self, option: &str) -> Result<Vec<String>, Faulted> {
+        Ok(list(&self.raw(option)?.unwrap_or_default()))
+    }
+
+    /// `NAME:VALUE` between commas, in order.
+    pub(crate) fn dict(&mut self, option: &str) -> Result<Vec<(String, String)>, Faulted> {
+        let text = self.raw(option)?.unwrap_or_default();
+        dict(&text).map_err(|fault| self.fault(option, fault))
+    }
+
+    /// A path that need not be there yet.
+    pub(crate) fn path(&mut self, option: &str) -> Result<Option<PathBuf>, Faulted> {
+        Ok(self.text(option)?.map(PathBuf::from))
+    }
+
+    /// A file that can be read.
+    pub(crate) fn file(&mut self, option: &str) -> Result<Option<PathBuf>, Faulted> {
+        let Some(path) = self.path(option)? else {
+            return Ok(None);
+        };
+        match readable(&path) {
+            Ok(()) => Ok(Some(path)),
+            Err(error) => Err(self.fault(option, format!("cannot be read: {error}"))),
+        }
+    }
+
+    fn raw(&mut self, option: &str) -> Result<Option<String>, Faulted> {
+        let known = options::readable(&self.name, option);
+        debug_assert!(known.is_some(), "[{}] {option} is in no table", self.name);
+        let Some(known) = known else {
+            return Ok(None);
+        };
+        match value(self.reader.sections(), &self.name, known) {
+            Ok(None) => Ok(None),
+            Ok(Some(value)) => {
+                let spelling = value.spelling.unwrap_or(known.name);
+                self.reader.note_read(&self.name, spelling);
+                if spelling != known.name {
+                    self.warn(spelling, format_args!("is an old name of {}", known.name));
+                }
+                Ok(Some(value.text))
+            }
+            Err(unresolved) => Err(self.fault(option, unresolved.text(known))),
+        }
+    }
+
+    fn written(&self, option: &str) -> Option<(&'static str, &str)> {
+        let known = options::readable(&self.name, option)?;
+        written(self.reader.sections(), &self.name, known)
+    }
+
+    /// Where the option is, else where its section begins, else the first file.
+    fn origin(&self, option: &str) -> Origin {
+        let spelling = self.written(option).map_or(option, |(name, _)| name);
+        self.reader.origin(&self.name, spelling)
+    }
+}
+
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+
+fn number_words<T: fmt::Display>(range: &RangeInclusive<T>) -> String {
+    format!("a whole number from {} to {}", range.start(), range.end())
+}
+
+fn readable(path: &Path) -> std::io::Result<()> {
+    if fs::File::open(path)?.metadata()?.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    Ok(())
+}

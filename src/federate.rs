@@ -1,0 +1,145 @@
+//! Many locations, one API: what is answered from more than one, and where everything else goes.
+
+pub mod create;
+pub mod dispatch;
+pub mod list;
+pub mod order;
+pub mod unique;
+pub mod update;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use thiserror::Error;
+
+use crate::api::body::BodyError;
+use crate::api::collection::Collection;
+use crate::api::fault::Fault;
+use crate::api::link;
+use crate::api::link::Base;
+use crate::api::link::Kind;
+use crate::config::Config;
+use crate::config::GroupMap;
+use crate::config::LocationId;
+use crate::locate::LocateError;
+use crate::locate::Locator;
+use crate::location::Location;
+use crate::location::Locations;
+use crate::location::Reason;
+use crate::location::Silence;
+use crate::request::Answer;
+use crate::request::Request;
+use crate::transport::Reply;
+
+/// Where a location's links begin if it never told.
+pub static UNKNOWN_BASE: once_cell::sync::Lazy<Base> =
+    once_cell::sync::Lazy::new(|| Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!()));
+
+/// Why there is no answer; the gateway's one table turns it into a status.
+#[derive(Clone, Debug, Error)]
+pub enum Error {
+    /// What the client asks for cannot be; the words are ready.
+    #[error("refused")]
+    Fault(Fault),
+    #[error("the thing was not located")]
+    Locate(#[from] LocateError),
+    /// These locations had to answer and did not.
+    #[error("not every location could be asked")]
+    Silent(Vec<Silence>),
+    /// A location's own error, which is the answer.
+    #[error("a location refuses")]
+    Reply(Box<Answer>),
+    #[error("bad request body")]
+    Body(#[from] BodyError),
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Silence> for Error {
+    fn from(silence: Silence) -> Self {
+        Self::Silent(vec![silence])
+    }
+}
+
+/// The locations and what is known of them.
+#[derive(Debug)]
+pub struct Federation {
+    pub locations: Arc<Locations>,
+    pub locator: Locator,
+    pub groups: GroupMap,
+    /// Items on one page.
+    pub max_limit: usize,
+    /// A create needs every location's word that the name is free.
+    pub require_unique: bool,
+}
+
+impl Federation {
+    pub fn new(config: &Config, locations: Arc<Locations>) -> Self {
+        Self {
+            locator: Locator::new(&config.directory, Arc::clone(&locations)),
+            locations,
+            groups: config.groups.clone(),
+            max_limit: config.api.max_limit,
+            require_unique: config.api.require_unique,
+        }
+    }
+
+    /// Those to ask: the pinned one, or all.
+    fn scope(&self, request: &Request) -> Vec<&Location> {
+        match request.pinned {
+            Some(id) => vec![self.locations.location(id)],
+            None => self.locations.iter().collect(),
+        }
+    }
+
+    /// A location's own answer, made ours: links point at us, and what it tells is learnt.
+    fn relay(&self, request: &Request, location: LocationId, collection: Collection, reply: Reply) -> Answer {
+        let learns = reply.status.is_success() && !reply.body.is_empty();
+        if learns {
+            self.locator.learn_document(collection, &reply.body, location);
+        }
+        self.relay_unlearnt(request, location, collection.facts().kind, reply)
+    }
+
+    /// The same for what is no member of a collection.
+    pub fn relay_unlearnt(&self, request: &Request, location: LocationId, kind: Kind, reply: Reply) -> Answer {
+        let standing = self.locations.location(location).standing();
+        let base = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
+        let mut answer = Answer::relay(reply, location);
+        // What does not parse has no links: it goes on as it is.
+        if let Ok(Some(body)) = link::rewrite_document(kind, &answer.body, base, &request.base) {
+            answer.body = body.into();
+        }
+        relink(&mut answer.headers, base, &request.base);
+        answer
+    }
+}
+
+/// Points `Location` at us.
+pub fn relink(headers: &mut http::HeaderMap, from: &Base, to: &Base) {
+    let relinked = headers.get(http::header::LOCATION).and_then(|value| {
+        http::HeaderValue::from_str(&link::rewrite_location(value.to_str().ok()?, from, to)).ok()
+    });
+    if let Some(value) = relinked {
+        headers.insert(http::header::LOCATION, value);
+    }
+}
+
+/// What is said when every location that was asked gave no answer: if each gave the very same error of Ironic's, that
+/// is the answer, else it is their silence.
+fn unanimous(silent: Vec<Silence>, asked: usize) -> Result<(LocationId, Reply), Error> {
+    let mut replies = silent.iter().filter_map(|silence| {
+        let reply = silence.reply.as_ref().filter(|_| silence.reason == Reason::Status)?;
+        (reply.status == StatusCode::INTERNAL_SERVER_ERROR).then_some((silence.location, reply))
+    });
+    let first = replies.next();
+    let same = replies.filter(|(_, reply)| first.as_ref().is_some_and(|(_, one)| one.body == reply.body)).count();
+    match first {
+        Some((location, reply)) if same + 1 == asked => Ok((location, reply.clone())),
+        _ => Err(Error::Silent(silent)),
+    }
+}

@@ -1,0 +1,48 @@
+//! One line a request.
+
+use std::borrow::Cow;
+
+use log::info;
+use pingora::Error;
+use pingora_proxy::Session;
+
+use crate::auth::identity::Identity;
+use crate::gateway::Context;
+use crate::location::Locations;
+
+/// The target of access lines, to be told apart in the log.
+pub const TARGET: &str = "ironic_proxy.access";
+
+pub fn record(session: &Session, error: Option<&Error>, context: &Context, locations: &Locations) {
+    let head = session.req_header();
+    let status = session.response_written().map_or(0, |head| head.status.as_u16());
+    let client = session.client_addr().map_or_else(|| "-".to_owned(), |address| {
+        address.as_inet().map_or_else(|| address.to_string(), |address| address.ip().to_string())
+    });
+    let identity = context.identity.as_ref().unwrap_or(&Identity::Anonymous).user_identity().to_string();
+    let location = context.location.map_or("-", |id| locations.location(id).name());
+    let target = head.uri.path_and_query().map_or_else(|| head.uri.path(), |target| target.as_str());
+    let failure = error.map_or(Cow::Borrowed("-"), |error| Cow::Owned(error.etype().as_str().to_owned()));
+    info!(
+        target: TARGET,
+        global_request_id = context.request_id.global().unwrap_or("-"),
+        request_id = context.request_id.ours(),
+        user_identity = identity.as_str(),
+        status = status,
+        location = location;
+        "{client} \"{} {} {:?}\" status: {status} len: {} time: {:.7} location: {location} error: {failure}",
+        head.method,
+        printable(target),
+        head.version,
+        session.body_bytes_sent(),
+        context.started.elapsed().as_secs_f64(),
+    );
+}
+
+/// What a client sent must not be able to begin a line of its own.
+fn printable(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|character| if character.is_ascii_graphic() { character } else { '?' }).collect())
+}

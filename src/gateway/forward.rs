@@ -1,0 +1,394 @@
+//! A request on its way through Pingora's proxy to one location, and the answer on its way back.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use http::HeaderName;
+use http::Method;
+use http::StatusCode;
+use log::warn;
+use pingora::Error as PingoraError;
+use pingora::ErrorType;
+use pingora::Result;
+use pingora::http::RequestHeader;
+use pingora::http::ResponseHeader;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::api::body::DepthGauge;
+use crate::api::fault::Fault;
+use crate::api::header;
+use crate::api::link;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::federate::UNKNOWN_BASE;
+use crate::federate::dispatch::Forward;
+use crate::federate::relink;
+use crate::gateway::rescue::rescue;
+use crate::gateway::respond;
+use crate::gateway::respond::BodyLimits;
+use crate::locate::LocateError;
+use crate::locate::Source;
+use crate::location::Location;
+use crate::location::Question;
+use crate::location::Reason;
+use crate::location::Silence;
+use crate::location::credentials::Proof;
+use crate::location::peer::Peer;
+use crate::request::Answer;
+use crate::request::Request;
+use crate::transport::on_fresh_connection;
+
+/// The same request again: with new credentials, or to where the thing is now. Nothing was executed.
+pub const REPLAY: ErrorType = ErrorType::Custom("Replay");
+/// The answer can only be understood with its body: it is asked for once more, outside of the proxy.
+const INSPECT: ErrorType = ErrorType::Custom("Inspect");
+/// Why is told beside it.
+const GIVEN_UP: ErrorType = ErrorType::Custom("GivenUp");
+
+/// What happens to the answer's body.
+#[derive(Debug)]
+enum Relay {
+    Untouched,
+    /// Held until it is whole, since its links are changed.
+    Held(BytesMut),
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub struct Forwarding {
+    request: Request,
+    forward: Forward,
+    limits: BodyLimits,
+    _permit: OwnedSemaphorePermit,
+    proof: Option<Proof>,
+    renewed: bool,
+    /// Peers that could not be reached.
+    failed: usize,
+    peer: Option<Arc<Peer>>,
+    deadline: Instant,
+    sent: usize,
+    gauge: DepthGauge,
+    relay: Relay,
+    status: StatusCode,
+    /// Why it was given up, once it was.
+    reason: Option<Error>,
+}
+
+impl Forwarding {
+    /// Everything that can be refused before a connection is made.
+    pub async fn prepare(
+        federation: &Federation,
+        request: Request,
+        forward: Forward,
+        limits: BodyLimits,
+    ) -> std::result::Result<Self, Error> {
+        let location = federation.locations.location(forward.location);
+        let permit = location.admit().await?;
+        let proof = location.proof(&request.asker).await?;
+        Ok(Self {
+            limits,
+            _permit: permit,
+            proof,
+            renewed: false,
+            failed: 0,
+            peer: None,
+            deadline: Instant::now() + location.config.timeout,
+            sent: 0,
+            gauge: DepthGauge::default(),
+            relay: Relay::Untouched,
+            status: StatusCode::OK,
+            reason: None,
+            request,
+            forward,
+        })
+    }
+
+    fn location<'a>(&self, federation: &'a Federation) -> &'a Location {
+        federation.locations.location(self.forward.location)
+    }
+
+    fn give_up(&mut self, reason: impl Into<Error>) -> Box<PingoraError> {
+        self.reason = Some(reason.into());
+        PingoraError::new_up(GIVEN_UP)
+    }
+
+    fn silence(&self, reason: Reason, sent: bool) -> Silence {
+        Silence { location: self.forward.location, reason, sent, reply: None }
+    }
+
+    pub fn dial(&mut self, federation: &Federation) -> Result<Box<HttpPeer>> {
+        if Instant::now() >= self.deadline {
+            return Err(self.give_up(self.silence(Reason::Timeout, false)));
+        }
+        let location = self.location(federation);
+        let Some(peer) = location.peer(self.failed) else {
+            location.failed(Reason::Connect);
+            return Err(self.give_up(self.silence(Reason::Connect, false)));
+        };
+        self.sent = 0;
+        self.gauge = DepthGauge::default();
+        self.relay = Relay::Untouched;
+        let mut http = peer.http.clone();
+        if !self.request.method.is_safe() {
+            on_fresh_connection(&mut http);
+        }
+        self.peer = Some(peer);
+        Ok(Box::new(http))
+    }
+
+    /// Nothing was sent: the next peer of the location is tried, if there is one.
+    pub fn not_connected(&mut self, federation: &Federation, mut error: Box<PingoraError>) -> Box<PingoraError> {
+        let location = self.location(federation);
+        self.failed += 1;
+        let another = location.peer(self.failed).is_some();
+        error.set_retry(another);
+        if !another {
+            let timeout = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
+            let reason = if timeout { Reason::Timeout } else { Reason::Connect };
+            location.failed(reason);
+            self.reason = Some(self.silence(reason, false).into());
+        }
+        error
+    }
+
+    pub fn dress(&mut self, federation: &Federation, head: &mut RequestHeader) -> Result<()> {
+        let Some(peer) = &self.peer else { return Err(PingoraError::new_in(ErrorType::InternalError)) };
+        self.location(federation).dress(
+            head,
+            peer,
+            &self.forward.path,
+            self.request.version,
+            &self.request.asker.request_id,
+            self.proof.as_ref(),
+        )?;
+        if !self.request.method.is_safe() {
+            head.insert_header(http::header::CONNECTION, "close")?;
+        }
+        Ok(())
+    }
+
+    /// Counts what the client sends on.
+    pub fn measure(&mut self, part: Option<&Bytes>) -> Result<()> {
+        let Some(part) = part else { return Ok(()) };
+        self.sent += part.len();
+        if self.sent > self.limits.size {
+            return Err(self.give_up(respond::too_large()));
+        }
+        match self.limits.depth {
+            Some(depth) if !self.gauge.within(part, depth) => Err(self.give_up(respond::too_deep())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the head of the answer means. `replayable`: the client's body is still at hand.
+    pub async fn judge(&mut self, federation: &Federation, head: &ResponseHeader, replayable: bool) -> Result<()> {
+        let location = self.location(federation);
+        location.peer_answered(mem::take(&mut self.failed));
+        self.status = head.status;
+        if !self.is_ironics(head) {
+            let reason = if head.status.is_server_error() { Reason::Status } else { Reason::Body };
+            location.failed(reason);
+            return Err(self.give_up(self.silence(reason, true)));
+        }
+        location.answered();
+        match head.status {
+            StatusCode::UNAUTHORIZED if !location.config.forward_user_token => self.renew(location, replayable).await,
+            // Ironic's policy or Ironic's word about the request? Only the body tells.
+            StatusCode::FORBIDDEN if !location.config.forward_user_token && replayable => {
+                Err(PingoraError::new_up(INSPECT))
+            }
+            StatusCode::NOT_FOUND if self.forward.source == Source::Remembered => {
+                self.find_again(federation, replayable).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// JSON, or nothing. What a driver's vendor passthru says may be anything.
+    fn is_ironics(&self, head: &ResponseHeader) -> bool {
+        let json = head
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+        let empty = head.status == StatusCode::NO_CONTENT
+            || head.headers.get(http::header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+        let passthru = self.forward.path.contains("/vendor_passthru");
+        json || (head.status.is_success() && (empty || passthru)) || head.status == StatusCode::BAD_REQUEST
+    }
+
+    /// Our credentials are refused: once more with new ones, where there can be new ones.
+    async fn renew(&mut self, location: &Location, replayable: bool) -> Result<()> {
+        let Some(proof) = self.proof.take().filter(|_| !self.renewed) else {
+            location.refused(self.status);
+            return Err(self.give_up(self.silence(Reason::Refused, false)));
+        };
+        self.renewed = true;
+        location.credentials.refused(proof.generation, Instant::now());
+        self.proof = match location.proof(&self.request.asker).await {
+            Ok(proof) => proof,
+            Err(silence) => return Err(self.give_up(silence)),
+        };
+        if !replayable {
+            return Err(self.give_up(self.silence(Reason::Refused, false)));
+        }
+        Err(replay())
+    }
+
+    /// It may be elsewhere by now.
+    async fn find_again(&mut self, federation: &Federation, replayable: bool) -> Result<()> {
+        let Some(key) = self.forward.key.clone() else { return Ok(()) };
+        self.forward.source = Source::Asked;
+        match federation.locator.locate_again(&self.request.asker, &key).await {
+            // Something else was not found there, or nobody has it any longer: this is the answer.
+            Ok(owner) if owner.location == self.forward.location => Ok(()),
+            Err(LocateError::Nobody { .. }) => Ok(()),
+            Ok(owner) => {
+                if !replayable {
+                    let text = "It is at another location now, please retry.";
+                    return Err(self.give_up(Fault::new(StatusCode::SERVICE_UNAVAILABLE, text)));
+                }
+                self.forward.location = owner.location;
+                let location = self.location(federation);
+                match futures_util::try_join!(location.admit(), location.proof(&self.request.asker)) {
+                    Ok((permit, proof)) => (self._permit, self.proof) = (permit, proof),
+                    Err(silence) => return Err(self.give_up(silence)),
+                }
+                self.renewed = false;
+                Err(replay())
+            }
+            Err(error) => Err(self.give_up(error)),
+        }
+    }
+
+    /// Makes the head ours, but for what every answer carries. Returns where it came from.
+    pub fn relay_head(&mut self, federation: &Federation, head: &mut ResponseHeader) -> Result<Option<LocationId>> {
+        let refused: Vec<HeaderName> =
+            head.headers.keys().filter(|name| !header::passes_downstream(name)).cloned().collect();
+        for name in refused {
+            head.remove_header(&name);
+        }
+        let location = self.location(federation);
+        let standing = location.standing();
+        let from = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
+        if let Some(value) = head.headers.get(http::header::LOCATION).cloned() {
+            let mut one = http::HeaderMap::new();
+            one.insert(http::header::LOCATION, value);
+            relink(&mut one, from, &self.request.base);
+            if let Some(value) = one.remove(http::header::LOCATION) {
+                head.insert_header(http::header::LOCATION, value)?;
+            }
+        }
+        let json = head
+            .headers
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+        let empty = head.headers.get(http::header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+        if head.status.is_success() && head.status != StatusCode::NO_CONTENT && json && !empty {
+            self.relay = Relay::Held(BytesMut::new());
+            // Pingora writes chunks instead.
+            head.remove_header(&http::header::CONTENT_LENGTH);
+            head.remove_header(&http::header::TRANSFER_ENCODING);
+            head.insert_header(http::header::TRANSFER_ENCODING, "chunked")?;
+        }
+        if head.status.is_success()
+            && self.request.method == Method::DELETE
+            && self.forward.member_of.is_some()
+            && let Some(key) = &self.forward.key
+        {
+            federation.locator.directory.forget(key);
+        }
+        Ok(Some(self.forward.location))
+    }
+
+    pub fn relay_body(&mut self, federation: &Federation, part: &mut Option<Bytes>, end: bool) -> Result<()> {
+        if Instant::now() >= self.deadline {
+            return Err(self.give_up(self.silence(Reason::Timeout, true)));
+        }
+        let Relay::Held(held) = &mut self.relay else { return Ok(()) };
+        let location = federation.locations.location(self.forward.location);
+        if let Some(part) = part.take() {
+            if held.len() + part.len() > location.config.max_response_size {
+                let silence = Silence { location: location.id, reason: Reason::Body, sent: true, reply: None };
+                return Err(self.give_up(silence));
+            }
+            held.extend_from_slice(&part);
+        }
+        if end {
+            let whole = mem::take(held).freeze();
+            self.relay = Relay::Untouched;
+            *part = Some(self.rewrite(federation, location, whole));
+        }
+        Ok(())
+    }
+
+    fn rewrite(&self, federation: &Federation, location: &Location, body: Bytes) -> Bytes {
+        if let Some(collection) = self.forward.member_of {
+            federation.locator.learn_document(collection, &body, location.id);
+        }
+        let standing = location.standing();
+        let from = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
+        match link::rewrite_document(self.forward.kind, &body, from, &self.request.base) {
+            Ok(Some(rewritten)) => rewritten.into(),
+            Ok(None) => body,
+            Err(error) => {
+                warn!("An answer of location `{}` cannot be read: {error}", location.name());
+                body
+            }
+        }
+    }
+
+    /// The exchange broke, or took too long.
+    pub fn broken(&mut self, federation: &Federation, error: &PingoraError) {
+        if self.reason.is_some() || *error.etype() == INSPECT {
+            return;
+        }
+        let timeout = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let reason = if timeout { Reason::Timeout } else { Reason::Connect };
+        self.location(federation).failed(reason);
+        self.reason = Some(self.silence(reason, !self.request.method.is_safe()).into());
+    }
+
+    /// What the client is told. `body`: what it sent, if that is at hand.
+    pub async fn explain(
+        &mut self,
+        federation: &Federation,
+        error: &PingoraError,
+        body: Option<Bytes>,
+    ) -> Answer {
+        if let Some(reason) = self.reason.take() {
+            return rescue(&federation.locations, reason);
+        }
+        if *error.etype() == INSPECT {
+            return self.inspect(federation, body).await;
+        }
+        rescue(&federation.locations, self.silence(Reason::Connect, !self.request.method.is_safe()).into())
+    }
+
+    /// A 403: nothing was executed, so the same may be asked again where its words can be read before the status is
+    /// passed on.
+    async fn inspect(&self, federation: &Federation, body: Option<Bytes>) -> Answer {
+        let question = Question {
+            method: self.request.method.clone(),
+            path: self.forward.path.clone(),
+            version: self.request.version,
+            headers: self.request.headers.clone(),
+            body,
+        };
+        let location = self.location(federation);
+        match location.exchange(&self.request.asker, &question).await {
+            Ok(reply) => federation.relay_unlearnt(&self.request, location.id, self.forward.kind, reply),
+            Err(silence) => rescue(&federation.locations, silence.into()),
+        }
+    }
+}
+
+fn replay() -> Box<PingoraError> {
+    let mut error = PingoraError::new_up(REPLAY);
+    error.set_retry(true);
+    error
+}

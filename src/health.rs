@@ -1,0 +1,92 @@
+//! In the background: where locations are, which versions they have, whether they answer, and our tokens fresh.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use log::info;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+
+use crate::auth::Authenticator;
+use crate::location::Asker;
+use crate::location::Location;
+use crate::location::Locations;
+use crate::systemd;
+use crate::transport::Transport;
+
+/// Silence for longer than this does not keep the gateway from saying that it is ready.
+const FIRST_ROUND: Duration = Duration::from_millis(700);
+/// Pause before a location that does not answer is asked again, unless its own interval is shorter.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// Probes every location, each in a loop of its own.
+#[derive(Debug)]
+pub struct HealthCheck {
+    pub locations: Arc<Locations>,
+    pub authenticator: Arc<Authenticator>,
+    /// Where clients find us, for the log.
+    pub listening: String,
+}
+
+#[async_trait]
+impl BackgroundService for HealthCheck {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let asker = Asker::gateway(&Arc::new(Transport::new(self.locations.iter().len())));
+        let first = join_all(self.locations.iter().map(|location| self.probe(&asker, location)));
+        // Whoever is silent is waited for no longer than this; the loops go on with it.
+        let _ = tokio::time::timeout(FIRST_ROUND, first).await;
+        info!("Listening on {}", self.listening);
+        systemd::ready();
+        let probes = join_all(self.locations.iter().map(|location| self.watch(&asker, location)));
+        let tokens = join_all(self.locations.iter().map(keep_fresh));
+        let own_token = async {
+            loop {
+                sleep_until(self.authenticator.keep_fresh().await).await;
+            }
+        };
+        tokio::select! {
+            _ = shutdown.changed() => {}
+            () = own_token => {}
+            _ = probes => {}
+            _ = tokens => {}
+        }
+    }
+}
+
+impl HealthCheck {
+    async fn probe(&self, asker: &Asker, location: &Location) {
+        location.resolve().await;
+        if let Some(standing) = location.probe(asker).await {
+            self.locations.learn(location.id, standing);
+        }
+    }
+
+    async fn watch(&self, asker: &Asker, location: &Location) {
+        loop {
+            let well = location.standing().is_some() && location.is_reachable();
+            let pause = if well { location.config.probe_interval } else { location.config.probe_interval.min(IMPATIENCE) };
+            // Many gateways and many locations must not fall into step.
+            let jittered = pause.mul_f64(0.8 + 0.4 * fastrand::f64());
+            tokio::select! {
+                () = tokio::time::sleep(jittered) => {}
+                () = location.look_again.notified() => tokio::time::sleep(IMPATIENCE.min(pause)).await,
+            }
+            self.probe(asker, location).await;
+        }
+    }
+}
+
+async fn keep_fresh(location: &Location) {
+    loop {
+        sleep_until(location.credentials.keep_fresh().await).await;
+    }
+}
+
+async fn sleep_until(due: Instant) {
+    // Never a busy loop, whatever is due.
+    let due = due.max(Instant::now() + Duration::from_secs(1));
+    tokio::time::sleep_until(due.into()).await;
+}

@@ -1,0 +1,508 @@
+//! The client of one Keystone: issues a token for us, validates tokens of others. Every exchange is bounded.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use http::HeaderName;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use reqwest::Certificate;
+use reqwest::Client;
+use reqwest::Request;
+use reqwest::Url;
+use reqwest::redirect::Policy;
+use reqwest::tls::Identity as ClientCertificate;
+use thiserror::Error;
+
+use crate::config::KeystoneAuth;
+use crate::config::Session;
+use crate::keystone::message::Token;
+use crate::keystone::message::Unusable;
+use crate::keystone::message::Validated;
+use crate::keystone::message::request_body;
+use crate::keystone::message::token;
+use crate::keystone::message::validated;
+
+pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+
+/// The catalog of a large cloud is some 100 KB.
+const MAX_ANSWER: usize = 2 * 1024 * 1024;
+const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+
+/// Why Keystone gave us nothing. Never holds what it said: that may be a body of secrets.
+#[derive(Clone, Debug, Error)]
+pub enum KeystoneError {
+    /// It does not take our credential, or not in this form: asking again soon makes it worse.
+    #[error("Keystone refuses our credential with status {}", .0.as_u16())]
+    Refused(StatusCode),
+    #[error("Keystone answers with status {}", .0.as_u16())]
+    Status(StatusCode),
+    #[error("Keystone cannot be reached")]
+    Unreachable(#[source] Arc<reqwest::Error>),
+    #[error(transparent)]
+    Answer(#[from] Unusable),
+}
+
+/// Why a token of somebody else is not known to be good.
+#[derive(Clone, Debug, Error)]
+pub enum ValidateError {
+    /// Keystone knows no such token: it is wrong, expired or revoked.
+    #[error("no such token")]
+    Invalid,
+    /// Keystone refuses the token we ask with.
+    #[error("Keystone refuses our own token")]
+    Unauthorized,
+    #[error(transparent)]
+    Keystone(#[from] KeystoneError),
+}
+
+/// A file of the TLS options that cannot be used, or an address that is none.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    #[error("cannot read {}", .path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} holds no usable certificate or key", .path.display())]
+    Pem { path: PathBuf },
+    #[error("auth_url is not the address of a Keystone")]
+    Url,
+    #[error("a secret holds characters that no header can carry")]
+    Secret,
+    #[error("no random numbers")]
+    Random,
+    #[error("no TLS client can be made")]
+    Client(#[source] reqwest::Error),
+}
+
+/// How long one exchange with Keystone may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// The whole exchange, body included.
+    pub total: Duration,
+}
+
+/// Whether a token past its time may still count, as for long running operations that a service continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Expired {
+    Refuse,
+    Allow,
+}
+
+/// One Keystone, and who we are there.
+pub struct Keystone {
+    client: Client,
+    /// Ends in `/v3/`.
+    base: Url,
+    auth: KeystoneAuth,
+}
+
+/// Makes ring the provider of all TLS of this process. Before that no `Keystone` can be made (reqwest panics).
+pub fn install_crypto_provider() {
+    pingora::tls::install_default_crypto_provider();
+}
+
+impl Keystone {
+    /// Reads the certificates, speaks to nobody.
+    pub fn new(
+        auth: &KeystoneAuth,
+        session: &Session,
+        timeouts: Timeouts,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            client: client(session, timeouts)?,
+            base: Url::parse(&auth.auth_url).map_err(|_| SetupError::Url)?,
+            auth: auth.clone(),
+        })
+    }
+
+    /// `auth_url`, ending in `/v3/`.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// A new token for ourselves.
+    pub async fn issue(&self) -> Result<Token, KeystoneError> {
+        let asked = Instant::now();
+        let request = self
+            .client
+            .post(tokens_url(&self.base)?)
+            .header(CONTENT_TYPE, "application/json")
+            .body(request_body(&self.auth)?.to_string())
+            .build()
+            .map_err(unreachable)?;
+        let answer = self.exchange(request).await?;
+        match answer.status() {
+            status if status.is_success() => Ok(token(answer, asked)?),
+            // These two say "not now", not "not you".
+            status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => {
+                Err(KeystoneError::Status(status))
+            }
+            status if status.is_client_error() => Err(KeystoneError::Refused(status)),
+            status => Err(KeystoneError::Status(status)),
+        }
+    }
+
+    /// Asks the Keystone at `base` (ending in `/v3/`) about the token `subject`, with `ours` as the right to ask.
+    ///
+    /// `OpenStack-Identity-Access-Rules` is not sent: Keystone then does not know tokens of application credentials
+    /// with access rules, which nobody here could enforce.
+    pub async fn validate(
+        &self,
+        base: &Url,
+        ours: &HeaderValue,
+        subject: &HeaderValue,
+        expired: Expired,
+    ) -> Result<Validated, ValidateError> {
+        let mut url = tokens_url(base)?;
+        url.set_query(Some(match expired {
+            Expired::Refuse => "nocatalog",
+            Expired::Allow => "nocatalog&allow_expired=1",
+        }));
+        let request = self
+            .client
+            .get(url)
+            .header(X_AUTH_TOKEN, ours)
+            .header(X_SUBJECT_TOKEN, subject)
+            .build()
+            .map_err(unreachable)?;
+        let answer = self.exchange(request).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(validated(answer.body()).map_err(KeystoneError::from)?),
+            StatusCode::NOT_FOUND => Err(ValidateError::Invalid),
+            StatusCode::UNAUTHORIZED => Err(ValidateError::Unauthorized),
+            status @ StatusCode::FORBIDDEN => Err(KeystoneError::Refused(status).into()),
+            status => Err(KeystoneError::Status(status).into()),
+        }
+    }
+
+    /// One request and its whole answer, bounded in time by the client and in size here.
+    async fn exchange(&self, request: Request) -> Result<http::Response<Bytes>, KeystoneError> {
+        let mut response = self.client.execute(request).await.map_err(unreachable)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(Unusable("is too large").into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut answer = http::Response::new(body.freeze());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = response.headers().clone();
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for Keystone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keystone")
+            .field("base", &self.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeystoneError {
+    /// The error and what it came from, on one line for the log.
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+impl ValidateError {
+    /// The error and what it came from, on one line for the log.
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+fn client(session: &Session, timeouts: Timeouts) -> Result<Client, SetupError> {
+    let mut builder = Client::builder()
+        // A password must go to `auth_url` and to nobody whom the environment or an answer names.
+        .no_proxy()
+        .redirect(Policy::none())
+        .connect_timeout(timeouts.connect)
+        .timeout(timeouts.total)
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .user_agent("ironic-proxy");
+    if session.insecure {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    } else if let Some(path) = &session.cafile {
+        let certificates = Certificate::from_pem_bundle(&read(path)?)
+            .ok()
+            .filter(|certificates| !certificates.is_empty())
+            .ok_or_else(|| SetupError::Pem { path: path.clone() })?;
+        builder = builder.tls_certs_only(certificates);
+    }
+    if let Some(path) = &session.certfile {
+        let mut pem = read(path)?;
+        if let Some(key) = &session.keyfile {
+            pem.push(b'\n');
+            pem.extend(read(key)?);
+        }
+        let certificate = ClientCertificate::from_pem(&pem)
+            .map_err(|_| SetupError::Pem { path: path.clone() })?;
+        builder = builder.identity(certificate);
+    }
+    builder.build().map_err(SetupError::Client)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
+    fs::read(path).map_err(|source| SetupError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn tokens_url(base: &Url) -> Result<Url, KeystoneError> {
+    base.join("auth/tokens")
+        .map_err(|_| Unusable("names an address that is none").into())
+}
+
+fn unreachable(error: reqwest::Error) -> KeystoneError {
+    KeystoneError::Unreachable(Arc::new(error.without_url()))
+}
+
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::keystone::fake::FakeKeystone;
+    use crate::keystone::fake::Reply;
+    use crate::keystone::fake::Seen;
+
+    const SOON: Timeouts = Timeouts {
+        connect: Duration::from_secs(5),
+        total: Duration::from_millis(300),
+    };
+    const LATE: Timeouts = Timeouts {
+        connect: Duration::from_secs(5),
+        total: Duration::from_mins(1),
+    };
+
+    fn keystone(fake: &FakeKeystone, timeouts: Timeouts) -> Keystone {
+        install_crypto_provider();
+        Keystone::new(&fake.auth(), &Session::default(), timeouts).unwrap()
+    }
+
+    fn answer(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Reply {
+        let headers = headers
+            .iter()
+            .map(|&(name, value)| (name, value.to_owned()))
+            .collect();
+        Reply::Answer {
+            status,
+            headers,
+            body: body.to_vec(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_lives_as_long_as_keystone_says_on_no_calendar() {
+        let fake = FakeKeystone::new(|_| Reply::issued("gAAA", 90));
+        let token = keystone(&fake, LATE).issue().await.unwrap();
+        assert_eq!(token.header, "gAAA");
+        assert_eq!(token.lifetime, Duration::from_mins(90));
+        assert!(!format!("{token:?}").contains("gAAA"));
+        let [request] = &fake.seen()[..] else {
+            panic!("one request")
+        };
+        assert_eq!(
+            (request.method.as_str(), request.target.as_str()),
+            ("POST", "/v3/auth/tokens")
+        );
+    }
+
+    #[tokio::test]
+    async fn every_failure_has_its_kind_and_none_repeats_what_was_said() {
+        let cases: [(Reply, &str); 12] = [
+            (
+                Reply::status(401),
+                "Keystone refuses our credential with status 401",
+            ),
+            (
+                Reply::status(403),
+                "Keystone refuses our credential with status 403",
+            ),
+            (
+                Reply::status(400),
+                "Keystone refuses our credential with status 400",
+            ),
+            (
+                Reply::status(404),
+                "Keystone refuses our credential with status 404",
+            ),
+            (Reply::status(429), "Keystone answers with status 429"),
+            (Reply::status(500), "Keystone answers with status 500"),
+            (
+                answer(302, &[("Location", "http://127.0.0.1:1/")], b""),
+                "Keystone answers with status 302",
+            ),
+            (
+                answer(201, &[], b"{}"),
+                "the answer of Keystone holds no token",
+            ),
+            (
+                answer(201, &[("X-Subject-Token", "t")], b"secret-in-a-body"),
+                "the answer of Keystone holds no token",
+            ),
+            (
+                answer(200, &[], &vec![b' '; MAX_ANSWER + 1]),
+                "the answer of Keystone is too large",
+            ),
+            (Reply::Cut, "Keystone cannot be reached"),
+            (Reply::Silence, "Keystone cannot be reached"),
+        ];
+        for (reply, expected) in cases {
+            let timeouts = if matches!(reply, Reply::Silence) {
+                SOON
+            } else {
+                LATE
+            };
+            let shown = format!("{reply:?}").chars().take(80).collect::<String>();
+            let fake = FakeKeystone::new(move |_| reply.clone());
+            let error = keystone(&fake, timeouts).issue().await.unwrap_err();
+            assert_eq!(error.to_string(), expected, "{shown}");
+            let told = format!("{error:?} {}", error.chain());
+            assert!(!told.contains("secret"), "{told}");
+            assert_eq!(fake.seen().len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_so() {
+        install_crypto_provider();
+        let free = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let mut auth = FakeKeystone::new(|_| Reply::Silence).auth();
+        auth.auth_url = format!("http://{free}/v3/");
+        let error = Keystone::new(&auth, &Session::default(), LATE)
+            .unwrap()
+            .issue()
+            .await
+            .unwrap_err();
+        assert!(error.chain().contains("refused"), "{}", error.chain());
+    }
+
+    #[tokio::test]
+    async fn a_validation_shows_both_tokens_and_asks_for_no_catalog() {
+        let reply = |seen: &Seen| match seen.header("x-subject-token") {
+            "good" => Reply::described("ann", &["reader"], "2099-01-01T00:00:00.000000Z"),
+            "unknown" => Reply::status(404),
+            "ours-is-bad" => Reply::status(401),
+            "we-may-not" => Reply::status(403),
+            _ => Reply::status(502),
+        };
+        let fake = FakeKeystone::new(reply);
+        let keystone = keystone(&fake, LATE);
+        let ours = HeaderValue::from_static("ours");
+        let ask = async |subject: &'static str, expired| {
+            keystone
+                .validate(
+                    keystone.base(),
+                    &ours,
+                    &HeaderValue::from_static(subject),
+                    expired,
+                )
+                .await
+        };
+        let ann = ask("good", Expired::Refuse).await.unwrap();
+        assert_eq!(
+            (ann.user_id.as_str(), ann.system, &ann.roles[..]),
+            ("ann", true, &["reader".to_owned()][..])
+        );
+        assert!(ask("good", Expired::Allow).await.is_ok());
+        assert!(matches!(
+            ask("unknown", Expired::Refuse).await,
+            Err(ValidateError::Invalid)
+        ));
+        assert!(matches!(
+            ask("ours-is-bad", Expired::Refuse).await,
+            Err(ValidateError::Unauthorized)
+        ));
+        for (subject, status) in [("we-may-not", 403), ("broken", 502)] {
+            let error = ask(subject, Expired::Refuse).await.unwrap_err();
+            assert!(error.to_string().contains(&status.to_string()), "{error}");
+        }
+        let seen = fake.seen();
+        assert_eq!(seen[0].target, "/v3/auth/tokens?nocatalog");
+        assert_eq!(seen[1].target, "/v3/auth/tokens?nocatalog&allow_expired=1");
+        assert_eq!(seen[0].header("x-auth-token"), "ours");
+        assert_eq!(seen[0].header("openstack-identity-access-rules"), "");
+    }
+
+    #[test]
+    fn unusable_files_are_named() {
+        install_crypto_provider();
+        let auth = FakeKeystone::new(|_| Reply::Silence).auth();
+        let directory = tempfile::TempDir::new().unwrap();
+        let (missing, garbage) = (
+            directory.path().join("missing.pem"),
+            directory.path().join("garbage.pem"),
+        );
+        fs::write(&garbage, "secret-garbage").unwrap();
+        for (session, expected) in [
+            (
+                Session {
+                    cafile: Some(missing.clone()),
+                    ..Session::default()
+                },
+                "cannot read",
+            ),
+            (
+                Session {
+                    cafile: Some(garbage.clone()),
+                    ..Session::default()
+                },
+                "holds no usable",
+            ),
+            (
+                Session {
+                    certfile: Some(missing),
+                    ..Session::default()
+                },
+                "cannot read",
+            ),
+            (
+                Session {
+                    certfile: Some(garbage),
+                    ..Session::default()
+                },
+                "holds no usable",
+            ),
+        ] {
+            let text = Keystone::new(&auth, &session, LATE)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                text.contains(expected) && text.contains(".pem") && !text.contains("secret"),
+                "{text}"
+            );
+        }
+    }
+}

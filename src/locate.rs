@@ -1,0 +1,319 @@
+//! Which location has it? "Nobody has it" and "not everybody could be asked" are different answers.
+
+pub mod directory;
+pub mod state;
+pub mod sweep;
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::StatusCode;
+use thiserror::Error;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::api::collection::Collection;
+use crate::api::json;
+use crate::api::microversion::Microversion;
+use crate::api::query::encode_segment;
+use crate::config::DirectoryConfig;
+use crate::config::LocationId;
+use crate::locate::directory::Directory;
+use crate::locate::directory::Key;
+use crate::location::Asker;
+use crate::location::Location;
+use crate::location::Locations;
+use crate::location::Question;
+use crate::location::Silence;
+use crate::transport::Reply;
+
+/// Who has a thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub location: LocationId,
+    /// What the location calls it; unknown if only a name was ever seen.
+    pub uuid: Option<Uuid>,
+    pub source: Source,
+}
+
+/// How we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From the directory: it may be gone.
+    Remembered,
+    /// The location has just said so.
+    Asked,
+}
+
+/// Why no single location is known to have it.
+#[derive(Clone, Debug, Error)]
+pub enum LocateError {
+    /// Every location was asked, now, and said no. The first one can word it.
+    #[error("no location has it")]
+    Nobody { first: LocationId },
+    #[error("more than one location has it")]
+    Ambiguous { owners: Vec<LocationId> },
+    /// Some said no, these could not be asked.
+    #[error("not every location could be asked")]
+    Unasked { silent: Vec<Silence> },
+    /// No location ever told its versions.
+    #[error("no location is known")]
+    Unready,
+}
+
+type Verdict = Result<Owner, LocateError>;
+
+/// Finds things and remembers where they are.
+#[derive(Debug)]
+pub struct Locator {
+    pub directory: Directory,
+    locations: Arc<Locations>,
+    /// Polls under way: who wants the same thing waits for the same poll.
+    polls: Mutex<HashMap<Key, watch::Receiver<Option<Verdict>>>>,
+}
+
+impl Locator {
+    pub fn new(config: &DirectoryConfig, locations: Arc<Locations>) -> Self {
+        Self { directory: Directory::new(config), locations, polls: Mutex::default() }
+    }
+
+    /// What passed by tells where things are. Where answers depend on the user, nothing is learnt from them.
+    pub fn learn(&self, collection: Collection, uuid: Option<&str>, name: Option<&str>, location: LocationId) {
+        if collection.is_cached() && !self.locations.location(location).config.forward_user_token {
+            self.directory.learn(collection, uuid, name, location, Instant::now());
+        }
+    }
+
+    /// Learns from the body of one resource.
+    pub fn learn_document(&self, collection: Collection, body: &[u8], location: LocationId) {
+        if let Ok([uuid, name]) = json::strings(body, ["uuid", "name"]) {
+            self.learn(collection, uuid.as_deref(), name.as_deref(), location);
+        }
+    }
+
+    /// Who has it, as far as is remembered, else as the locations say.
+    pub async fn locate(&self, asker: &Asker, key: &Key) -> Verdict {
+        match self.remembered(key) {
+            Some(owner) => Ok(owner),
+            None => self.poll(asker, key).await,
+        }
+    }
+
+    pub fn remembered(&self, key: &Key) -> Option<Owner> {
+        let entry = self.directory.entry(key, Instant::now())?;
+        let uuid = match key.ident {
+            directory::Ident::Uuid(uuid) => Some(uuid),
+            directory::Ident::Text(_) => entry.uuid(),
+        };
+        Some(Owner { location: entry.location, uuid, source: Source::Remembered })
+    }
+
+    /// Asks the locations, whatever is remembered. Concurrent calls for one thing share one poll.
+    pub async fn poll(&self, asker: &Asker, key: &Key) -> Verdict {
+        if self.locations.iter().any(|location| location.config.forward_user_token) {
+            // What is there depends on who asks.
+            return self.ask_all(asker, key).await;
+        }
+        loop {
+            let leader = {
+                let mut polls = self.polls();
+                match polls.get(key) {
+                    Some(verdict) => Err(verdict.clone()),
+                    None => {
+                        let (sender, receiver) = watch::channel(None);
+                        polls.insert(key.clone(), receiver);
+                        Ok(Poll { locator: self, key, sender })
+                    }
+                }
+            };
+            match leader {
+                Ok(poll) => {
+                    let verdict = self.ask_all(asker, key).await;
+                    poll.sender.send_replace(Some(verdict.clone()));
+                    return verdict;
+                }
+                Err(mut verdict) => {
+                    // An error means that whoever polled went away before the answer: then it is our turn.
+                    if let Ok(verdict) = verdict.wait_for(Option::is_some).await
+                        && let Some(verdict) = verdict.clone()
+                    {
+                        return verdict;
+                    }
+                }
+            }
+        }
+    }
+
+    fn polls(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Verdict>>>> {
+        self.polls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask_all(&self, asker: &Asker, key: &Key) -> Verdict {
+        let Some(common) = self.locations.common() else { return Err(LocateError::Unready) };
+        let question = Question::get(path(key, common.max()), common.max());
+        let mut answers: FuturesUnordered<_> =
+            self.locations.iter().map(|location| self.has_it(location, asker, &question)).collect();
+        let mut poll = Tally::default();
+        while let Some((location, answer)) = answers.next().await {
+            match answer {
+                Ok(Some(reply)) => {
+                    let found = self.found(key, location, &reply);
+                    if key.ident.is_uuid_like() {
+                        // The other questions are dropped with the stream.
+                        self.remember(key, &found);
+                        return Ok(found);
+                    }
+                    poll.owners.push(found);
+                }
+                Ok(None) => {}
+                Err(silence) => poll.silent.push(silence),
+            }
+        }
+        let verdict = poll.verdict(LocationId(0));
+        if let Ok(owner) = &verdict {
+            self.remember(key, owner);
+        }
+        verdict
+    }
+
+    /// `Ok(None)`: it says no.
+    async fn has_it(
+        &self,
+        location: &Location,
+        asker: &Asker,
+        question: &Question,
+    ) -> (LocationId, Result<Option<Reply>, Silence>) {
+        let answer = location.ask(asker, question).await.map(|reply| {
+            // A 400 is Ironic's way to say that nothing can have such a name.
+            (reply.status == StatusCode::OK).then_some(reply)
+        });
+        (location.id, answer)
+    }
+
+    fn found(&self, key: &Key, location: LocationId, reply: &Reply) -> Owner {
+        let uuid = json::member(&reply.body, "uuid").ok().flatten();
+        self.learn_document(key.collection, &reply.body, location);
+        Owner { location, uuid: uuid.and_then(|uuid| Uuid::try_parse(&uuid).ok()), source: Source::Asked }
+    }
+
+    /// Under the very identifier that was asked for: a location may match it in other spellings.
+    fn remember(&self, key: &Key, owner: &Owner) {
+        match &key.ident {
+            directory::Ident::Uuid(uuid) if self.directory.entry(key, Instant::now()).is_none() => {
+                self.learn(key.collection, Some(&uuid.to_string()), None, owner.location);
+            }
+            directory::Ident::Uuid(_) => {}
+            directory::Ident::Text(text) => {
+                let uuid = owner.uuid.map(|uuid| uuid.to_string());
+                self.learn(key.collection, uuid.as_deref(), Some(text), owner.location);
+            }
+        }
+    }
+
+    /// It is not where it was: forgotten, and looked for.
+    pub async fn locate_again(&self, asker: &Asker, key: &Key) -> Verdict {
+        self.directory.forget(key);
+        self.poll(asker, key).await
+    }
+}
+
+/// A poll under way, taken off the list however it ends.
+struct Poll<'a> {
+    locator: &'a Locator,
+    key: &'a Key,
+    sender: watch::Sender<Option<Verdict>>,
+}
+
+impl Drop for Poll<'_> {
+    fn drop(&mut self) {
+        self.locator.polls().remove(self.key);
+    }
+}
+
+/// What a poll brought in.
+#[derive(Default)]
+struct Tally {
+    owners: Vec<Owner>,
+    silent: Vec<Silence>,
+}
+
+impl Tally {
+    fn verdict(mut self, first: LocationId) -> Verdict {
+        match (self.owners.len(), self.silent.is_empty()) {
+            (1, _) => Ok(self.owners.remove(0)),
+            (0, true) => Err(LocateError::Nobody { first }),
+            (0, false) => {
+                self.silent.sort_by_key(|silence| silence.location);
+                Err(LocateError::Unasked { silent: self.silent })
+            }
+            _ => {
+                let mut owners: Vec<_> = self.owners.iter().map(|owner| owner.location).collect();
+                owners.sort_unstable();
+                Err(LocateError::Ambiguous { owners })
+            }
+        }
+    }
+}
+
+/// The question for one thing: as little of it as the version can select.
+fn path(key: &Key, version: Microversion) -> String {
+    let facts = key.collection.facts();
+    let ident = match &key.ident {
+        directory::Ident::Uuid(uuid) => uuid.to_string(),
+        directory::Ident::Text(text) => encode_segment(text).into_owned(),
+    };
+    let mut path = format!("/v1/{}/{ident}", facts.path);
+    if version.minor >= 8 {
+        let named = facts.name_since.is_some_and(|since| version.minor >= since);
+        // Writing to a String cannot fail.
+        let _ = write!(path, "?fields={}{}", facts.id, if named { ",name" } else { "" });
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::location::Reason;
+
+    #[test]
+    fn verdicts() {
+        let owner = |location| Owner { location: LocationId(location), uuid: None, source: Source::Asked };
+        let silent = |location| Silence {
+            location: LocationId(location),
+            reason: Reason::Timeout,
+            sent: false,
+            reply: None,
+        };
+        let verdict = |owners: &[u16], silences: &[u16]| {
+            let owners = owners.iter().copied().map(owner).collect();
+            Tally { owners, silent: silences.iter().copied().map(silent).collect() }.verdict(LocationId(0))
+        };
+        assert!(matches!(verdict(&[], &[]), Err(LocateError::Nobody { .. })));
+        assert!(matches!(verdict(&[], &[2, 1]), Err(LocateError::Unasked { silent }) if silent[0].location == LocationId(1)));
+        assert_eq!(verdict(&[1], &[]).unwrap(), owner(1));
+        assert_eq!(verdict(&[1], &[0, 2]).unwrap(), owner(1), "one owner is served, whoever is silent");
+        assert!(matches!(verdict(&[2, 1], &[]), Err(LocateError::Ambiguous { owners }) if owners == [LocationId(1), LocationId(2)]));
+    }
+
+    #[test]
+    fn as_little_as_the_version_can_select() {
+        let version = |minor| Microversion::new(1, minor);
+        for (collection, ident, minor, expected) in [
+            (Collection::Nodes, "a b", 115, "/v1/nodes/a%20b?fields=uuid,name"),
+            (Collection::Nodes, "a", 7, "/v1/nodes/a"),
+            (Collection::Ports, "a", 87, "/v1/ports/a?fields=uuid"),
+            (Collection::VolumeTargets, "a", 115, "/v1/volume/targets/a?fields=uuid"),
+            (Collection::Conductors, "h", 115, "/v1/conductors/h?fields=hostname"),
+        ] {
+            assert_eq!(path(&Key::new(collection, ident), version(minor)), expected);
+        }
+    }
+}

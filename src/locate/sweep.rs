@@ -1,0 +1,125 @@
+//! In the background: asks every location for the identifiers of all it has, so that the directory is full before
+//! anybody asks; and writes down what is known.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use http::StatusCode;
+use log::debug;
+use log::info;
+use log::warn;
+use pingora::server::ShutdownWatch;
+use pingora::services::background::BackgroundService;
+
+use crate::api::collection::Collection;
+use crate::api::page::Keep;
+use crate::api::page::Need;
+use crate::api::page::Page;
+use crate::api::query::Query;
+use crate::federate::Federation;
+use crate::federate::UNKNOWN_BASE;
+use crate::locate::state;
+use crate::location::Asker;
+use crate::location::Location;
+use crate::location::Question;
+use crate::transport::Transport;
+
+/// How often what is known is written down.
+const SAVE_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Keeps the directory full and on disk.
+#[derive(Debug)]
+pub struct Sweep {
+    pub federation: Arc<Federation>,
+    /// Pause between two sweeps; `None`: there are none.
+    pub interval: Option<Duration>,
+    pub state_path: PathBuf,
+}
+
+#[async_trait]
+impl BackgroundService for Sweep {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let sweeps = async {
+            let Some(interval) = self.interval else { return std::future::pending().await };
+            let asker = Asker::gateway(&Arc::new(Transport::new(self.federation.locations.iter().len())));
+            loop {
+                self.sweep(&asker).await;
+                tokio::time::sleep(interval.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+            }
+        };
+        let saves = async {
+            loop {
+                tokio::time::sleep(SAVE_INTERVAL).await;
+                self.save();
+            }
+        };
+        tokio::select! {
+            _ = shutdown.changed() => {}
+            () = sweeps => {}
+            () = saves => {}
+        }
+    }
+}
+
+impl Sweep {
+    /// Writes down what is known.
+    pub fn save(&self) {
+        if let Err(error) = state::save(&self.state_path, &self.federation.locations, &self.federation.locator) {
+            warn!("What is known of nodes is not kept for the next start: {error}");
+        }
+    }
+
+    async fn sweep(&self, asker: &Asker) {
+        let known = self.federation.locator.directory.len();
+        join_all(self.federation.locations.iter().map(|location| async move {
+            while location.standing().is_none() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            for collection in Collection::ALL.into_iter().filter(|collection| collection.is_cached()) {
+                if self.read(asker, location, collection).await.is_none() {
+                    debug!("The sweep of {} at `{}` was cut short", collection.facts().path, location.name());
+                }
+            }
+        }))
+        .await;
+        info!("Swept: {} identifiers known, {known} before", self.federation.locator.directory.len());
+    }
+
+    /// `None`: something was silent, or not there in its version; the next sweep may tell.
+    async fn read(&self, asker: &Asker, location: &Location, collection: Collection) -> Option<()> {
+        let version = location.standing()?.range.max();
+        let facts = collection.facts();
+        let named = facts.name_since.is_some_and(|since| version.minor >= since);
+        let fields = if named { "uuid,name" } else { "uuid" };
+        let need = Need { kind: facts.kind, base: &UNKNOWN_BASE, id: facts.id, sort_key: None, keep: Keep::All };
+        let mut marker: Option<String> = None;
+        loop {
+            let mut query = Query::default();
+            if version.minor >= 8 {
+                query = query.with("fields", fields);
+            }
+            if let Some(marker) = &marker {
+                query = query.with("marker", marker.as_str());
+            }
+            let mut path = format!("/v1/{}", facts.path);
+            query.append_to(&mut path);
+            let reply = location.ask(asker, &Question::get(path, version)).await.ok()?;
+            if reply.status != StatusCode::OK {
+                return None;
+            }
+            let page = Page::decode(reply.body, facts.key, &need).ok()?;
+            let mut last = None;
+            for item in page.items() {
+                self.federation.locator.learn(collection, item.id().as_deref(), item.name().as_deref(), location.id);
+                last = item.id().map(std::borrow::Cow::into_owned);
+            }
+            match last.filter(|last| page.has_next() && marker.as_ref() != Some(last)) {
+                Some(last) => marker = Some(last),
+                None => return Some(()),
+            }
+        }
+    }
+}

@@ -1,0 +1,647 @@
+//! One Ironic, and all of them: may it be asked, how, and what did it say.
+
+pub mod breaker;
+pub mod credentials;
+pub mod peer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use log::error;
+use log::info;
+use log::warn;
+use pingora::http::RequestHeader;
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+
+use crate::api::fault;
+use crate::api::header;
+use crate::api::link::Base;
+use crate::api::microversion::Microversion;
+use crate::api::microversion::VersionRange;
+use crate::config::Config;
+use crate::config::LocationConfig;
+use crate::config::LocationAuth;
+use crate::config::LocationId;
+use crate::keystone::client::SetupError;
+use crate::location::breaker::Breaker;
+use crate::location::breaker::Change;
+use crate::location::credentials::Credentials;
+use crate::location::credentials::Proof;
+use crate::location::peer::Peer;
+use crate::location::peer::Tls;
+use crate::location::peer::TlsError;
+use crate::transport::Bounds;
+use crate::transport::Failure;
+use crate::transport::Reply;
+use crate::transport::Transport;
+
+/// Why a location could not be asked, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Connect,
+    Timeout,
+    /// 5xx or 429.
+    Status,
+    /// The answer is not Ironic's, or cut off, or too large.
+    Body,
+    Breaker,
+    Quarantine,
+    /// Our credentials.
+    Refused,
+    /// Too many exchanges at the same time.
+    Busy,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Status => "status",
+            Self::Body => "body",
+            Self::Breaker => "breaker",
+            Self::Quarantine => "quarantine",
+            Self::Refused => "refused",
+            Self::Busy => "busy",
+        })
+    }
+}
+
+/// A location could not be asked.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    pub location: LocationId,
+    pub reason: Reason,
+    /// The request may have been executed.
+    pub sent: bool,
+    /// An error of Ironic's own, if that is what it said.
+    pub reply: Option<Reply>,
+}
+
+/// In whose name, and on whose connections, a location is asked.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    pub transport: Arc<Transport>,
+    /// Stands in the location's log.
+    pub request_id: HeaderValue,
+    /// The client's own token, for locations that are to see it.
+    pub token: Option<HeaderValue>,
+}
+
+impl Asker {
+    /// The gateway itself.
+    pub fn gateway(transport: &Arc<Transport>) -> Self {
+        let request_id = header::RequestId::new(&HeaderMap::new()).for_client();
+        Self { transport: Arc::clone(transport), request_id, token: None }
+    }
+}
+
+/// One question to one location.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub method: Method,
+    /// Path and query below the endpoint's prefix, encoded.
+    pub path: String,
+    pub version: Microversion,
+    /// What of the client's headers passes.
+    pub headers: HeaderMap,
+    pub body: Option<Bytes>,
+}
+
+impl Question {
+    pub fn get(path: String, version: Microversion) -> Self {
+        Self { method: Method::GET, path, version, headers: HeaderMap::new(), body: None }
+    }
+}
+
+/// What a location said of itself.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub range: VersionRange,
+    /// How it calls itself in links.
+    pub base: Option<Base>,
+}
+
+/// The files of a location's section cannot be used.
+#[derive(Debug, Error)]
+pub enum LocationError {
+    #[error("[group:{name}] {source}")]
+    Tls { name: String, source: TlsError },
+    #[error("[group:{name}] {source}")]
+    Credentials { name: String, source: SetupError },
+}
+
+/// One independent Ironic installation.
+#[derive(Debug)]
+pub struct Location {
+    pub id: LocationId,
+    pub config: LocationConfig,
+    pub credentials: Credentials,
+    tls: Tls,
+    peers: ArcSwap<Vec<Arc<Peer>>>,
+    /// Index of the peer that answered last.
+    preferred: AtomicUsize,
+    breaker: Mutex<Breaker>,
+    standing: ArcSwapOption<Standing>,
+    quarantined: AtomicBool,
+    permits: Arc<Semaphore>,
+    /// What is known of it may be out of date: look again.
+    pub look_again: Notify,
+}
+
+impl Location {
+    fn new(id: LocationId, config: &LocationConfig) -> Result<Self, LocationError> {
+        let name = || config.name.clone();
+        let tls = Tls::load(&config.session, u64::from(id.0))
+            .map_err(|source| LocationError::Tls { name: name(), source })?;
+        let credentials =
+            Credentials::new(config).map_err(|source| LocationError::Credentials { name: name(), source })?;
+        Ok(Self {
+            id,
+            credentials,
+            tls,
+            peers: ArcSwap::default(),
+            preferred: AtomicUsize::new(0),
+            breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_reset)),
+            standing: ArcSwapOption::empty(),
+            quarantined: AtomicBool::new(false),
+            permits: Arc::new(Semaphore::new(config.max_concurrent)),
+            look_again: Notify::new(),
+            config: config.clone(),
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// What it last said of itself; `None`: it never spoke.
+    pub fn standing(&self) -> Option<Arc<Standing>> {
+        self.standing.load_full()
+    }
+
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    pub fn is_reachable(&self) -> bool {
+        self.breaker().is_closed() && !self.is_quarantined()
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks up where the location is. Addresses that were known stay if none is found now.
+    pub async fn resolve(&self) {
+        let endpoints = match self.credentials.endpoints().await {
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                warn!("Location `{}` has no endpoint: {error}", self.name());
+                return;
+            }
+        };
+        let mut peers = Vec::new();
+        for endpoint in endpoints.iter() {
+            match peer::resolve(endpoint).await {
+                Ok(addresses) => {
+                    let dial = |address| Arc::new(Peer::new(endpoint, address, &self.tls, &self.config));
+                    peers.extend(addresses.into_iter().map(dial));
+                }
+                Err(error) => warn!("A host name of location `{}` is not found: {error}", self.name()),
+            }
+        }
+        if !peers.is_empty() {
+            self.peers.store(Arc::new(peers));
+        }
+    }
+
+    /// The peer to try first, or after `failed` others.
+    pub fn peer(&self, failed: usize) -> Option<Arc<Peer>> {
+        let peers = self.peers.load();
+        if failed >= peers.len() {
+            return None;
+        }
+        peers.get((self.preferred.load(Ordering::Relaxed) + failed) % peers.len()).cloned()
+    }
+
+    /// After `failed` peers that could not be reached one could: it is tried first from now on.
+    pub fn peer_answered(&self, failed: usize) {
+        if failed > 0 {
+            self.preferred.fetch_add(failed, Ordering::Relaxed);
+            self.look_again.notify_one();
+        }
+    }
+
+    /// May an exchange begin? The permit ends with it.
+    pub async fn admit(&self) -> Result<OwnedSemaphorePermit, Silence> {
+        if self.is_quarantined() {
+            return Err(self.silent(Reason::Quarantine));
+        }
+        if !self.breaker().admit(Instant::now()) {
+            return Err(self.silent(Reason::Breaker));
+        }
+        match tokio::time::timeout(self.config.connect_timeout, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(self.silent(Reason::Busy)),
+        }
+    }
+
+    fn silent(&self, reason: Reason) -> Silence {
+        Silence { location: self.id, reason, sent: false, reply: None }
+    }
+
+    /// The location answered, whatever it said.
+    pub fn answered(&self) {
+        if self.breaker().succeeded() == Change::Closed {
+            info!("Location `{}` answers again", self.name());
+        }
+    }
+
+    /// The location did not answer.
+    pub fn failed(&self, reason: Reason) {
+        if self.breaker().failed(Instant::now()) == Change::Opened {
+            warn!(
+                "Location `{}` failed {} times in a row ({reason}): not asked for {:?}",
+                self.name(),
+                self.config.breaker_failures,
+                self.config.breaker_reset
+            );
+        }
+        if reason == Reason::Connect {
+            self.look_again.notify_one();
+        }
+    }
+
+    /// What lets us in: the client's own token where that is forwarded, else our credentials.
+    pub async fn proof(&self, asker: &Asker) -> Result<Option<Proof>, Silence> {
+        if self.config.forward_user_token {
+            return asker.token.as_ref().map_or_else(
+                || Err(self.silent(Reason::Refused)),
+                |token| Ok(Some(Proof { name: header::AUTH_TOKEN, value: token.clone(), generation: 0 })),
+            );
+        }
+        self.credentials.header().await.map_err(|error| {
+            warn!("No credentials for location `{}`: {error}", self.name());
+            self.silent(Reason::Refused)
+        })
+    }
+
+    /// Turns `head` into one for this location: everything that the client sent is gone but what may pass.
+    pub fn dress(
+        &self,
+        head: &mut RequestHeader,
+        peer: &Peer,
+        path: &str,
+        version: Microversion,
+        request_id: &HeaderValue,
+        proof: Option<&Proof>,
+    ) -> Result<(), Box<pingora::Error>> {
+        let refused: Vec<HeaderName> =
+            head.headers.keys().filter(|name| !header::passes_upstream(name)).cloned().collect();
+        for name in refused {
+            head.remove_header(&name);
+        }
+        let uri = format!("{}{path}", peer.prefix);
+        head.set_uri(uri.parse().map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?);
+        head.insert_header(http::header::HOST, peer.host.clone())?;
+        head.insert_header(header::API_VERSION, format!("{version}"))?;
+        head.insert_header(header::REQUEST_ID, request_id.clone())?;
+        if !head.headers.contains_key(http::header::ACCEPT) {
+            head.insert_header(http::header::ACCEPT, "application/json")?;
+        }
+        if let Some(proof) = proof {
+            head.insert_header(proof.name.clone(), proof.value.clone())?;
+        }
+        if matches!(self.config.auth, LocationAuth::None | LocationAuth::HttpBasic { .. })
+            && !self.config.forward_user_token
+        {
+            // Without it Ironic takes us for a project's user and refuses owners, though it asks for no proof.
+            head.insert_header(header::SYSTEM_SCOPE, "all")?;
+        }
+        Ok(())
+    }
+
+    /// One exchange. Whatever Ironic says is a reply, errors included; our credentials are renewed once if they are
+    /// refused.
+    pub async fn exchange(&self, asker: &Asker, question: &Question) -> Result<Reply, Silence> {
+        let _permit = self.admit().await?;
+        let mut renewed = false;
+        loop {
+            let proof = self.proof(asker).await?;
+            let reply = self.send(asker, question, proof.as_ref()).await?;
+            if self.config.forward_user_token || !is_refusal(&reply) {
+                return self.sort(reply);
+            }
+            if let Some(proof) = proof.filter(|_| !renewed) {
+                self.credentials.refused(proof.generation, Instant::now());
+                renewed = true;
+                continue;
+            }
+            self.refused(reply.status);
+            return Err(Silence { sent: false, ..self.silent(Reason::Refused) });
+        }
+    }
+
+    /// Our credentials were refused, also when they were new: that is ours to put right, not the client's.
+    pub fn refused(&self, status: StatusCode) {
+        error!("Location `{}` refuses our credentials with {status}: check its section in the configuration", self.name());
+    }
+
+    async fn send(
+        &self,
+        asker: &Asker,
+        question: &Question,
+        proof: Option<&Proof>,
+    ) -> Result<Reply, Silence> {
+        let bounds = Bounds {
+            total: self.config.timeout,
+            response: self.config.response_timeout,
+            size: self.config.max_response_size,
+        };
+        let mut failed = 0;
+        loop {
+            let Some(peer) = self.peer(failed) else {
+                self.failed(Reason::Connect);
+                return Err(self.silent(Reason::Connect));
+            };
+            let Ok(head) = self.head(&peer, asker, question, proof) else {
+                return Err(self.silent(Reason::Body));
+            };
+            let failure = match asker.transport.exchange(&peer.http, &head, question.body.as_ref(), bounds).await {
+                Ok(reply) => {
+                    self.peer_answered(failed);
+                    return Ok(reply);
+                }
+                Err(failure) => failure,
+            };
+            let (reason, sent) = match failure {
+                Failure::Connect | Failure::ConnectTimeout if self.peer(failed + 1).is_some() => {
+                    failed += 1;
+                    continue;
+                }
+                Failure::Connect => (Reason::Connect, false),
+                Failure::ConnectTimeout => (Reason::Timeout, false),
+                Failure::Timeout => (Reason::Timeout, true),
+                Failure::Broken => (Reason::Connect, true),
+                Failure::TooLarge => (Reason::Body, true),
+            };
+            self.failed(reason);
+            return Err(Silence { sent, ..self.silent(reason) });
+        }
+    }
+
+    fn head(
+        &self,
+        peer: &Peer,
+        asker: &Asker,
+        question: &Question,
+        proof: Option<&Proof>,
+    ) -> Result<RequestHeader, Box<pingora::Error>> {
+        let mut head = RequestHeader::build(question.method.clone(), b"/", Some(8))?;
+        for (name, value) in &question.headers {
+            head.append_header(name.clone(), value.clone())?;
+        }
+        self.dress(&mut head, peer, &question.path, question.version, &asker.request_id, proof)?;
+        for unwanted in ["transfer-encoding", "expect", "content-length"] {
+            head.remove_header(unwanted);
+        }
+        if let Some(body) = &question.body {
+            head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+        }
+        Ok(head)
+    }
+
+    /// Is that Ironic speaking, or something in between?
+    fn sort(&self, reply: Reply) -> Result<Reply, Silence> {
+        if is_ironics(&reply) {
+            self.answered();
+            return Ok(reply);
+        }
+        let reason = if reply.status.is_server_error() { Reason::Status } else { Reason::Body };
+        self.failed(reason);
+        Err(Silence { sent: true, ..self.silent(reason) })
+    }
+
+    /// One question of a fan-out: what cannot be told from it is silence.
+    pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Reply, Silence> {
+        let reply = self.exchange(asker, question).await?;
+        if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Silence { reply: Some(reply), ..self.silent(Reason::Status) });
+        }
+        Ok(reply)
+    }
+
+    /// The answer of a location is no list or document of Ironic's.
+    pub fn misspoke(&self) -> Silence {
+        self.failed(Reason::Body);
+        self.silent(Reason::Body)
+    }
+
+    /// Asks which versions it has. `None`: it did not tell.
+    pub async fn probe(&self, asker: &Asker) -> Option<Standing> {
+        let question = Question::get("/".to_owned(), Microversion::new(1, 1));
+        // Public at every Ironic: no credential is shown before the location is known to be one.
+        let reply = self.send(asker, &question, None).await.ok()?;
+        let standing = standing(&reply);
+        match standing {
+            Some(_) => self.answered(),
+            None => self.failed(Reason::Body),
+        }
+        standing
+    }
+}
+
+/// What the version document says.
+fn standing(reply: &Reply) -> Option<Standing> {
+    let version = |name: &HeaderName| reply.headers.get(name)?.to_str().ok()?.parse::<Microversion>().ok();
+    let document: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
+    let told = |member: &str| document["default_version"][member].as_str()?.parse::<Microversion>().ok();
+    let min = version(&header::API_MIN_VERSION).or_else(|| told("min_version"))?;
+    let max = version(&header::API_MAX_VERSION).or_else(|| told("version"))?;
+    Some(Standing { range: VersionRange::new(min, max)?, base: Base::learn(&reply.body).ok().flatten() })
+}
+
+/// A 401, or a 403 of Ironic's policy; other 403s are Ironic's word about the request ("node is protected").
+pub fn is_refusal(reply: &Reply) -> bool {
+    match reply.status {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::FORBIDDEN => fault::text_of(&reply.body).is_none_or(|text| is_policy_denial(&text)),
+        _ => false,
+    }
+}
+
+fn is_policy_denial(text: &str) -> bool {
+    text.starts_with("Access was denied to the following resource") || text.contains("requires a scope of")
+}
+
+/// Success of any kind, or an error in one of Ironic's shapes.
+fn is_ironics(reply: &Reply) -> bool {
+    if reply.status == StatusCode::NO_CONTENT || (reply.status.is_success() && reply.body.is_empty()) {
+        return true;
+    }
+    let json = reply
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if reply.status.is_success() {
+        return json;
+    }
+    json && (fault::text_of(&reply.body).is_some() || reply.status == StatusCode::UNAUTHORIZED)
+}
+
+/// All locations, in the order of the configuration.
+#[derive(Debug)]
+pub struct Locations {
+    all: Vec<Location>,
+    floor: Option<Microversion>,
+    common: ArcSwapOption<VersionRange>,
+}
+
+impl Locations {
+    pub fn new(config: &Config) -> Result<Self, LocationError> {
+        let all = (0..).zip(&config.locations).map(|(index, location)| Location::new(LocationId(index), location));
+        Ok(Self {
+            all: all.collect::<Result<_, _>>()?,
+            floor: config.api.min_max_version,
+            common: ArcSwapOption::empty(),
+        })
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Location> + Clone {
+        self.all.iter()
+    }
+
+    /// An id comes from this very configuration, so it always names a location.
+    pub fn location(&self, id: LocationId) -> &Location {
+        &self.all[usize::from(id.0)]
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<&Location> {
+        self.all.iter().find(|location| location.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The names of some, for a text that clients read.
+    pub fn names<'a>(&self, ids: impl IntoIterator<Item = &'a LocationId>) -> String {
+        ids.into_iter().map(|id| self.location(*id).name()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What all locations that are known and not in quarantine have in common. `None`: none is known.
+    pub fn common(&self) -> Option<VersionRange> {
+        self.common.load().as_deref().copied()
+    }
+
+    /// A location told what it is (or a file told what it last was): who has to stay out is decided anew.
+    pub fn learn(&self, id: LocationId, standing: Standing) {
+        self.location(id).standing.store(Some(Arc::new(standing)));
+        let ranges: Vec<_> = self.all.iter().map(|location| location.standing().map(|known| known.range)).collect();
+        let (common, fits) = agree(&ranges, self.floor);
+        self.common.store(common.map(Arc::new));
+        for (location, fits) in self.all.iter().zip(fits) {
+            let was = location.quarantined.swap(!fits, Ordering::Relaxed);
+            let range = location.standing().map(|known| known.range);
+            match (was, fits, range) {
+                (false, false, Some(range)) => error!(
+                    "Location `{}` is in quarantine: its API versions {} to {} would leave too little in common",
+                    location.name(),
+                    range.min(),
+                    range.max()
+                ),
+                (true, true, _) => info!("Location `{}` is out of quarantine", location.name()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is common to all, and who fits in: a location whose range would empty the intersection, or push its maximum
+/// below the floor, does not. Earlier locations go before later ones.
+fn agree(ranges: &[Option<VersionRange>], floor: Option<Microversion>) -> (Option<VersionRange>, Vec<bool>) {
+    let mut common: Option<VersionRange> = None;
+    let fits = ranges
+        .iter()
+        .map(|range| {
+            let Some(range) = *range else { return true };
+            let narrowed = common.map_or(Some(range), |common| common.intersect(range));
+            let kept = narrowed.filter(|narrowed| floor.is_none_or(|floor| narrowed.max() >= floor));
+            if kept.is_some() {
+                common = kept;
+            }
+            kept.is_some()
+        })
+        .collect();
+    (common, fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(min: u32, max: u32) -> Option<VersionRange> {
+        VersionRange::new(Microversion::new(1, min), Microversion::new(1, max))
+    }
+
+    #[test]
+    fn who_fits_in() {
+        let floor = Some(Microversion::new(1, 89));
+        for (ranges, floor, common, fits) in [
+            (vec![], None, None, vec![]),
+            (vec![None, None], None, None, vec![true, true]),
+            (vec![range(1, 115), None], None, range(1, 115), vec![true, true]),
+            (vec![range(1, 115), range(1, 82)], None, range(1, 82), vec![true, true]),
+            (vec![range(1, 115), range(1, 82)], floor, range(1, 115), vec![true, false]),
+            (vec![range(1, 82), range(1, 115)], floor, range(1, 115), vec![false, true]),
+            (vec![range(46, 115), range(1, 38), range(1, 90)], None, range(46, 90), vec![true, false, true]),
+        ] {
+            assert_eq!(agree(&ranges, floor), (common, fits), "{ranges:?} {floor:?}");
+        }
+    }
+
+    #[test]
+    fn whose_words_are_these() {
+        let reply = |status: u16, kind: &'static str, body: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
+            Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::from_static(body.as_bytes()) }
+        };
+        let fault = |text: &'static str| text;
+        let protected = fault(
+            r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Node x is protected\", \"debuginfo\": null}"}"#,
+        );
+        let denied = fault(
+            r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Access was denied to the following resource: baremetal:node:get\", \"debuginfo\": null}"}"#,
+        );
+        for (reply, ironics, refusal) in [
+            (reply(200, "application/json", "{}"), true, false),
+            (reply(200, "text/html", "<html>"), false, false),
+            (reply(204, "text/html", ""), true, false),
+            (reply(502, "text/html", "<html>"), false, false),
+            (reply(500, "application/json", protected), true, false),
+            (reply(403, "application/json", protected), true, false),
+            (reply(403, "application/json", denied), true, true),
+            (reply(403, "text/html", "<html>"), false, true),
+            (reply(401, "application/json", r#"{"error": {"code": 401}}"#), true, true),
+            (reply(404, "application/json", "{}"), false, false),
+        ] {
+            assert_eq!((is_ironics(&reply), is_refusal(&reply)), (ironics, refusal), "{reply:?} {:?}", reply.body);
+        }
+    }
+}

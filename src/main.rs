@@ -1,0 +1,45 @@
+//! `ironic-proxy`: what was typed, and the exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ironic_proxy::app;
+use ironic_proxy::cli::Cli;
+use ironic_proxy::config::Config;
+use ironic_proxy::config::Sources;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `EX_CONFIG` of sysexits.h.
+const BAD_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let sources = Sources::search(cli.sources().to_vec(), home.as_deref());
+    let config = match Config::load(&sources, std::env::vars_os()) {
+        Ok(config) => config,
+        Err(errors) => {
+            for warning in &errors.warnings {
+                eprintln!("warning: {warning}");
+            }
+            eprintln!("{errors}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    if cli.check_config {
+        for warning in &config.warnings {
+            eprintln!("warning: {warning}");
+        }
+        println!("ok");
+        return ExitCode::SUCCESS;
+    }
+    match app::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ironic-proxy: {error}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}

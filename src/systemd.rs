@@ -1,0 +1,28 @@
+//! What systemd is told and what it hands over; Pingora does neither.
+
+use std::os::fd::RawFd;
+
+use log::warn;
+use sd_notify::NotifyState;
+
+/// Requests can be served.
+pub fn ready() {
+    notify(NotifyState::Ready);
+}
+
+/// No new request is taken.
+pub fn stopping() {
+    notify(NotifyState::Stopping);
+}
+
+fn notify(state: NotifyState<'_>) {
+    // Without a service manager this does nothing.
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!("The service manager could not be told: {error}");
+    }
+}
+
+/// The socket of `ironic-proxy.socket`, if systemd started us with one.
+pub fn socket() -> Option<RawFd> {
+    sd_notify::listen_fds().ok()?.next()
+}

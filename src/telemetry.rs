@@ -1,0 +1,113 @@
+//! The log: oslo's default line, or one JSON object a line.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::process;
+
+use env_logger::Builder;
+use env_logger::Target;
+use jiff::Zoned;
+use log::Level;
+use log::LevelFilter;
+use log::Record;
+use log::kv::Key;
+use serde_json::json;
+
+use crate::config::LogConfig;
+
+/// Starts logging. Fails if the log file cannot be opened.
+pub fn start(config: &LogConfig) -> io::Result<()> {
+    let mut builder = Builder::new();
+    let ours = if config.debug { LevelFilter::Debug } else { LevelFilter::Info };
+    builder.filter_level(LevelFilter::Warn).filter_module("ironic_proxy", ours);
+    // Pingora's debug lines hold whole heads, credentials included: they are never shown, whatever is configured.
+    builder.filter_module("pingora", LevelFilter::Error);
+    if let Some(path) = &config.file {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        builder.target(Target::Pipe(Box::new(file)));
+    } else {
+        builder.target(Target::Stderr);
+    }
+    if config.json {
+        builder.format(|out, record| writeln!(out, "{}", json_line(record)));
+    } else {
+        builder.format(|out, record| writeln!(out, "{}", oslo_line(record)));
+    }
+    // A second logger in one process is a test's own doing.
+    let _ = builder.try_init();
+    Ok(())
+}
+
+fn value(record: &Record<'_>, key: &str) -> Option<String> {
+    record.key_values().get(Key::from(key)).map(|value| value.to_string())
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Error => "ERROR",
+        Level::Warn => "WARNING",
+        Level::Info => "INFO",
+        Level::Debug | Level::Trace => "DEBUG",
+    }
+}
+
+/// `logging_context_format_string` of oslo.log, and `logging_default_format_string` where there is no request.
+fn oslo_line(record: &Record<'_>) -> String {
+    let context = value(record, "request_id").map_or_else(
+        || "-".to_owned(),
+        |request_id| {
+            let or_dash = |key| value(record, key).unwrap_or_else(|| "-".to_owned());
+            format!("{} {request_id} {}", or_dash("global_request_id"), or_dash("user_identity"))
+        },
+    );
+    format!(
+        "{} {} {} {} [{context}] {}",
+        Zoned::now().strftime("%Y-%m-%d %H:%M:%S.%3f"),
+        process::id(),
+        level(record.level()),
+        record.target(),
+        record.args(),
+    )
+}
+
+/// The keys of oslo.log's `JSONFormatter`.
+fn json_line(record: &Record<'_>) -> serde_json::Value {
+    let mut context = serde_json::Map::new();
+    for key in ["global_request_id", "request_id", "user_identity", "status", "location"] {
+        if let Some(value) = value(record, key) {
+            context.insert(key.to_owned(), value.into());
+        }
+    }
+    json!({
+        "asctime": Zoned::now().strftime("%Y-%m-%d %H:%M:%S.%3f").to_string(),
+        "process": process::id(),
+        "levelname": level(record.level()),
+        "name": record.target(),
+        "message": record.args().to_string(),
+        "context": context,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats() {
+        let values = [("request_id", "req-1"), ("user_identity", "u - - - -")];
+        let record = Record::builder()
+            .level(Level::Warn)
+            .target("ironic_proxy.access")
+            .key_values(&values)
+            .args(format_args!("said"))
+            .build();
+        let line = oslo_line(&record);
+        assert!(line.ends_with(" WARNING ironic_proxy.access [- req-1 u - - - -] said"), "{line}");
+        let object = json_line(&record);
+        assert_eq!(object["levelname"], "WARNING");
+        assert_eq!(object["context"]["request_id"], "req-1");
+        let record = Record::builder().level(Level::Info).target("ironic_proxy").args(format_args!("said")).build();
+        assert!(oslo_line(&record).ends_with(" INFO ironic_proxy [-] said"));
+    }
+}

@@ -1,0 +1,315 @@
+"""A gateway in front of stand-ins, and a client that hides nothing of what it is answered."""
+
+import contextlib
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+
+from gateway import Gateway, config
+from standin import Standin
+
+LATEST = "1.115"
+# Short enough that a hanging site does not make a slow test, and nothing in the background unless a test wants it.
+QUIET = {"timeout": 2, "connect_timeout": 1, "breaker_failures": 1000000, "probe_interval": 3600}
+
+
+class Reply:
+    """An answer of the gateway."""
+
+    def __init__(self, status, headers, body, seconds):
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.seconds = seconds
+
+    def header(self, name):
+        """The value of a header that must not be repeated; None if absent."""
+        values = self.header_values(name)
+        assert len(values) < 2, f"{name} came {len(values)} times: {values}"
+        return values[0] if values else None
+
+    def header_values(self, name):
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def json(self):
+        return json.loads(self.body)
+
+    def fault(self):
+        """The inner document of Ironic's error body, whichever of its forms it has."""
+        document = self.json()
+        if "error_message" in document:
+            return json.loads(document["error_message"])
+        return document
+
+    def text(self):
+        """What the error says to a human."""
+        fault = self.fault()
+        return fault["faultstring"] if "faultstring" in fault else fault["description"]
+
+    def names(self):
+        """The node names of a list, in order."""
+        return [item["name"] for item in self.json()["nodes"]]
+
+    def uuids(self):
+        return [item["uuid"] for item in self.json()["nodes"]]
+
+    def __repr__(self):
+        return f"{self.status} in {self.seconds:.2f} s {dict(self.headers)} {self.body[:600]!r}"
+
+
+class Client:
+    """Requests to one base URL, each on a connection of its own."""
+
+    def __init__(self, url):
+        self.url = url
+        self.host, self.port = url.removeprefix("http://").split(":")
+        self.port = int(self.port)
+
+    def call(self, method, path, body=None, *, version=LATEST, headers=(), timeout=30):
+        """`body`: bytes as they are, an iterable of bytes in chunks, anything else as JSON. `headers` may repeat names."""
+        started = time.monotonic()
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            pairs = list(headers.items() if isinstance(headers, dict) else headers)
+            given = {name.lower() for name, _ in pairs}
+            if version is not None and not given & {"x-openstack-ironic-api-version", "openstack-api-version"}:
+                pairs.append(("X-OpenStack-Ironic-API-Version", version))
+            chunks = None
+            if body is not None:
+                if hasattr(body, "__next__"):
+                    chunks, body = body, None
+                    pairs.append(("Transfer-Encoding", "chunked"))
+                else:
+                    if not isinstance(body, bytes):
+                        body = json.dumps(body).encode()
+                    pairs.append(("Content-Length", str(len(body))))
+                if "content-type" not in given:
+                    pairs.append(("Content-Type", "application/json"))
+            for name, value in pairs:
+                connection.putheader(name, value)
+            connection.endheaders()
+            if body:
+                connection.send(body)
+            for chunk in chunks or ():
+                connection.send(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+            if chunks is not None:
+                connection.send(b"0\r\n\r\n")
+            answer = connection.getresponse()
+            content = answer.read()
+            return Reply(answer.status, answer.getheaders(), content, time.monotonic() - started)
+        finally:
+            connection.close()
+
+    def get(self, path, **options):
+        return self.call("GET", path, **options)
+
+    def post(self, path, body, **options):
+        return self.call("POST", path, body, **options)
+
+    def patch(self, path, body, **options):
+        return self.call("PATCH", path, body, **options)
+
+    def put(self, path, body=None, **options):
+        return self.call("PUT", path, body, **options)
+
+    def delete(self, path, **options):
+        return self.call("DELETE", path, **options)
+
+    def raw(self, data, timeout=10):
+        """Sends bytes and returns all that comes back until the other side closes or has nothing more to say."""
+        with socket.create_connection((self.host, self.port), timeout=timeout) as connection:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(data)
+            received = b""
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while piece := connection.recv(65536):
+                    received += piece
+                    connection.settimeout(0.25)
+            return received
+
+    def raw_replies(self, data):
+        """The answers to raw bytes, parsed: (status, head, body) in order."""
+        received = self.raw(data)
+        replies = []
+        while received:
+            head, _, rest = received.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1."), f"not an answer: {received[:200]!r}"
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            size = int(length[1]) if length else len(rest)
+            replies.append((int(head.split(b" ")[1]), head.decode("latin-1"), rest[:size]))
+            received = rest[size:]
+        return replies
+
+
+class Fleet(Client):
+    """A running gateway and the stand-ins behind it, called loc1, loc2, … in order."""
+
+    def __init__(self, gateway, sites):
+        super().__init__(gateway.url)
+        self.gateway = gateway
+        self.sites = sites
+
+    def __getattr__(self, name):
+        if name.startswith("loc"):
+            return self.sites[name]
+        raise AttributeError(name)
+
+    def all(self):
+        return list(self.sites.values())
+
+    def heal(self):
+        """Every site well, every record empty."""
+        for site in self.all():
+            site.heal()
+            site.forget_requests()
+
+    def forget_requests(self):
+        for site in self.all():
+            site.forget_requests()
+
+    def asked(self, method=None, path=None):
+        """How many matching requests each location got, as a dict of those that got any."""
+        counts = {name: len(site.asked(method, path)) for name, site in self.sites.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def wait_ready(self):
+        """Until every location's versions are known, so that a list is whole."""
+        until(lambda: self.get("/v1/nodes?limit=1&fields=uuid", version=None if self._old() else LATEST).status == 200)
+        self.forget_requests()
+
+    def _old(self):
+        """Whether some location is too old for the newest version."""
+        return any(site.versions[1] != LATEST for site in self.all())
+
+
+def location_options(count, every=None, each=None):
+    """Options per location name: QUIET, then those for every one, then its own."""
+    names = [f"loc{index + 1}" for index in range(count)]
+    return {name: {**QUIET, **(every or {}), **((each or {}).get(name, {}))} for name in names}
+
+
+def fleet_config(endpoints, *, groups=None, api=None, default=None, every=None, each=None, sections=None):
+    """A configuration for endpoints in order; `every` and `each` are options of the locations."""
+    locations = {f"loc{index + 1}": endpoint for index, endpoint in enumerate(endpoints)}
+    return config(
+        locations,
+        groups=groups,
+        api=api,
+        default={"graceful_shutdown_timeout": 5, **(default or {})},
+        location_options=location_options(len(endpoints), every, each),
+        sections={"node_cache": {"sweep_interval": 0}, **(sections or {})},
+    )
+
+
+@contextlib.contextmanager
+def fleet(*sites, wait=True, env=None, further=None, **options):
+    """Starts a gateway in front of the stand-ins; an int makes that many empty ones. Closes all of them at the end.
+
+    `further` gives a location more endpoints: its name -> stand-ins.
+    """
+    if len(sites) == 1 and isinstance(sites[0], int):
+        sites = [Standin() for _ in range(sites[0])]
+    further = further or {}
+    with contextlib.ExitStack() as stack:
+        endpoints = []
+        for index, site in enumerate(sites):
+            endpoints_of_one = [site, *further.get(f"loc{index + 1}", [])]
+            for endpoint in endpoints_of_one:
+                stack.enter_context(endpoint)
+            endpoints.append(",".join(endpoint.endpoint for endpoint in endpoints_of_one))
+        text = fleet_config(endpoints, **options)
+        gateway = stack.enter_context(Gateway(text, env=env))
+        hub = Fleet(gateway, {f"loc{index + 1}": site for index, site in enumerate(sites)})
+        if wait:
+            hub.wait_ready()
+        yield hub
+
+
+def until(condition, seconds=10, what="the condition", pause=0.02):
+    """Polls until the condition holds, and returns what it returned."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
+        time.sleep(pause)
+
+
+def together(*calls):
+    """Runs the calls at the same moment in threads and returns their results in order."""
+    results = [None] * len(calls)
+    errors = []
+    barrier = threading.Barrier(len(calls))
+
+    def run(index, call):
+        try:
+            barrier.wait()
+            results[index] = call()
+        except Exception as error:  # Handed to the test below; a thread cannot raise into it.
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def assert_unavailable(reply, *names):
+    """A 503 as the gateway says it: Ironic's shape, Retry-After, exactly these locations, nothing about them but the name."""
+    assert reply.status == 503, reply
+    assert reply.header("Content-Type").startswith("application/json"), reply
+    assert re.fullmatch(r"[1-9]\d*", reply.header("Retry-After") or ""), reply
+    assert reply.header("WWW-Authenticate") is None
+    fault = reply.fault()
+    assert fault["faultcode"] == "Server", reply
+    said = set(re.findall(r"\bloc\d+\b", fault["faultstring"]))
+    assert said == set(names), f"named {sorted(said)} instead of {sorted(names)}: {reply}"
+    assert not re.search(r"127\.0\.0\.1|localhost|:\d{4,5}|https?:", fault["faultstring"]), reply
+
+
+def assert_not_found(reply, ident):
+    """Ironic's own 404 for a node."""
+    assert reply.status == 404, reply
+    assert reply.fault() == {
+        "faultcode": "Client",
+        "faultstring": f"Node {ident} could not be found.",
+        "debuginfo": None,
+    }
+
+
+def walk(hub, query, limit=None, style="next", version=LATEST, path="/v1/nodes", most=200):
+    """All items of a list, page by page.
+
+    `style`: `next` follows the link that the gateway gives, `marker` passes the last uuid by hand. Returns the items and the sizes
+    of the pages.
+    """
+    parameters = list(query)
+    if limit is not None:
+        parameters.append(f"limit={limit}")
+    target = path + ("?" + "&".join(parameters) if parameters else "")
+    items, sizes = [], []
+    while True:
+        reply = hub.get(target, version=version)
+        assert reply.status == 200, f"{target}: {reply}"
+        document = reply.json()
+        items += document["nodes"]
+        sizes.append(len(document["nodes"]))
+        if "next" not in document:
+            return items, sizes
+        assert len(sizes) < most, f"the walk does not end: {target}"
+        following = document["next"]
+        assert following.startswith(f"{hub.url}/v1/"), following
+        if style == "next":
+            target = following.removeprefix(hub.url)
+        else:
+            marker = document["nodes"][-1]["uuid"]
+            target = f"{path}?" + "&".join([*parameters, f"marker={marker}"])

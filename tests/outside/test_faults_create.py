@@ -1,0 +1,538 @@
+"""Where a node is made, that it is made once, and that nothing moves it."""
+
+import gzip
+import json
+import re
+
+import pytest
+import scripted
+from fleet import Client, assert_unavailable, fleet
+from standin import UUID_LIKE, new_uuid, node
+
+GROUPS = "_:loc1,mine:loc1,grp1:loc2,a.b-c_d:loc2,_x:loc3"
+PROXY_LOCATION = "X-Ironic-Proxy-Location"
+UNVERIFIED = "X-Ironic-Proxy-Unverified"
+
+
+@pytest.fixture(scope="module")
+def module_hub():
+    with fleet(3, groups=GROUPS, every={"timeout": 1}) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(module_hub):
+    mend(module_hub)
+    yield module_hub
+    mend(module_hub)
+
+
+def mend(hub):
+    for site in hub.all():
+        if not site.listening():
+            site.up()
+        site.nodes.clear()
+        site.ports.clear()
+    hub.heal()
+
+
+def writes(hub):
+    """Everything but questions that any location got."""
+    return {name: sites for name, sites in ((name, [str(r) for r in site.requests if r.method != "GET"]) for name, site in hub.sites.items()) if sites}
+
+
+# --- the conductor group decides
+
+
+@pytest.mark.parametrize(
+    ("members", "location", "sent"),
+    [
+        ({}, "loc1", ""),
+        ({"conductor_group": None}, "loc1", ""),
+        ({"conductor_group": ""}, "loc1", ""),
+        ({"conductor_group": "mine"}, "loc1", "mine"),
+        ({"conductor_group": "grp1"}, "loc2", "grp1"),
+        ({"conductor_group": "GRP1"}, "loc2", "grp1"),
+        ({"conductor_group": "A.b-C_d"}, "loc2", "a.b-c_d"),
+        ({"conductor_group": "_x"}, "loc3", "_x"),
+    ],
+)
+def test_the_group_selects_the_location(hub, members, location, sent):
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", **members})
+    assert reply.status == 201, reply
+    assert reply.header(PROXY_LOCATION) == location
+    assert set(writes(hub)) == {location}
+    body = hub.sites[location].asked("POST")[0].json()
+    assert (body.get("conductor_group") or "") == sent
+    assert reply.json()["conductor_group"] == sent
+    assert hub.sites[location].find(reply.json()["uuid"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "location"),
+    [
+        ('{"driver":"d","conductor_group":"grp1","conductor_group":""}', "loc1"),
+        ('{"driver":"d","conductor_group":"","conductor_group":"grp1"}', "loc2"),
+        ('{"driver":"d","conductor_group":"grp1","conductor_group":null}', "loc1"),
+        ('{"driver":"d","conductor\\u005fgroup":"grp1"}', "loc2"),
+        ('{"driver":"d","conductor_group":"\\u0067\\u0072p1"}', "loc2"),
+        ('{"driver":"d","conductor_group":"_x","conductor\\u005fgroup":"grp1"}', "loc2"),
+        ('{"driver":"d","\\u0063onductor_group":"grp1","conductor_group":"_x"}', "loc3"),
+        ('  {"driver":"d",\r\n\t"conductor_group" : "grp1" }  ', "loc2"),
+        ('{"driver":"d","extra":{"conductor_group":"grp1"}}', "loc1"),
+        ('{"extra":{"conductor_group":"_x"},"conductor_group":"grp1","driver":"d","properties":{"conductor_group":"_x"}}', "loc2"),
+    ],
+)
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_tricks_with_the_body_select_the_same_location_as_ironic_reads(hub, raw, location, framing):
+    body = iter([raw[:9].encode(), raw[9:].encode()]) if framing == "chunked" else raw.encode()
+    reply = hub.post("/v1/nodes", body, headers={"Content-Type": "text/plain"})
+    assert reply.status == 201, reply
+    assert set(writes(hub)) == {location}
+    sent = bytes(hub.sites[location].asked("POST")[0].body)
+    keys = [key for key, _ in json.loads(sent, object_pairs_hook=list)]
+    assert len(keys) == len(set(keys)), f"repeated keys were handed on: {sent}"
+    group = json.loads(raw).get("conductor_group") or ""
+    assert hub.sites[location].find(reply.json()["uuid"])["conductor_group"] == group
+
+
+@pytest.mark.parametrize(
+    "group", ["nowhere", "_", "GRP2", "bad group", "grp1 ", "grp1\n", "grp1/x", "gr\u00fcp", "grp1\u0000", 5, True, [], ["grp1"], {}, 0]
+)
+def test_groups_that_lead_nowhere(hub, group):
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": group})
+    assert reply.status == 400, reply
+    assert reply.fault()["faultcode"] == "Client"
+    if isinstance(group, str) and re.fullmatch(r"[\w ]+", group, re.ASCII):
+        assert group.lower() in reply.text().lower(), "the text does not name the group"
+    assert hub.asked() == {}, "a location was asked"
+
+
+def test_the_query_selects_nothing(hub):
+    reply = hub.post("/v1/nodes?conductor_group=grp1&name=zz", {"driver": "fake-hardware"})
+    assert set(writes(hub)) <= {"loc1"}
+    assert not hub.loc2.nodes and not hub.loc3.nodes
+    if reply.status == 201:
+        assert reply.json()["name"] is None
+
+
+@pytest.mark.parametrize("path", ["/nodes", "/v1/nodes/", "/v1/n%6Fdes"])
+def test_other_spellings_of_the_path(hub, path):
+    reply = hub.post(path, {"driver": "fake-hardware", "conductor_group": "grp1"})
+    assert reply.status == 201, reply
+    assert set(writes(hub)) == {"loc2"}
+    assert hub.loc2.asked("POST")[0].target == "/v1/nodes"
+
+
+def test_a_group_with_an_old_version(hub):
+    own = Client(hub.loc2.endpoint).post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"}, version="1.45")
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"}, version="1.45")
+    assert reply.status == own.status == 406
+    assert not hub.loc2.nodes
+
+
+def test_ironics_own_refusal_is_relayed(hub):
+    hub.loc2.groups = {""}
+    try:
+        reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"})
+    finally:
+        hub.loc2.groups = None
+    assert reply.status == 400
+    assert reply.text().startswith("No valid host was found. Reason: No conductor service registered")
+    assert reply.header(PROXY_LOCATION) == "loc2"
+
+
+@pytest.mark.parametrize("body", [{}, {"name": "driverless"}, {"driver": "d", "foo": 1}, {"driver": "d", "name": "detail"}, {"driver": "d", "name": "a b"}])
+def test_schema_errors_are_ironics(hub, body):
+    own = Client(hub.loc1.endpoint).post("/v1/nodes", body)
+    reply = hub.post("/v1/nodes", body)
+    assert (reply.status, reply.body) == (own.status, own.body)
+    assert reply.status == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"nojson", b'{"driver": "d"', b'{"driver": "d"} {"driver": "e", "conductor_group": "grp1"}', b"[]", b'"text"', b"5", b"{'driver': 1}",
+     b'{"driver": "\xff"}', json.dumps({"driver": "d", "conductor_group": "grp1"}).encode("utf-16"),
+     json.dumps({"driver": "d"}).encode("utf-32"), b'{"driver": "d", "extra": {"a": NaN}}', b"\x00", b'{"driver": "a\tb"}'],
+)  # fmt: skip
+def test_bodies_that_cannot_be_read(hub, body):
+    reply = hub.post("/v1/nodes", body)
+    assert reply.status in (400, 500), reply
+    assert reply.header("Content-Type").startswith("application/json")
+    assert set(reply.fault()) >= {"faultcode", "faultstring"}
+    assert writes(hub) == {} and not any(site.nodes for site in hub.all())
+
+
+def test_an_encoded_body(hub):
+    body = gzip.compress(json.dumps({"driver": "d", "conductor_group": "grp1"}).encode())
+    reply = hub.post("/v1/nodes", body, headers={"Content-Encoding": "gzip"})
+    assert reply.status in (400, 415), reply
+    assert writes(hub) == {}
+
+
+# --- the uuid
+
+
+def test_a_uuid_is_set(hub):
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "unborn"})
+    sent = hub.loc1.asked("POST")[0].json()
+    assert UUID_LIKE.fullmatch(sent["uuid"]) and sent["uuid"] == sent["uuid"].lower() and len(sent["uuid"]) == 36
+    assert reply.json()["uuid"] == sent["uuid"]
+    assert reply.header("Location") == f"{hub.url}/v1/nodes/{sent['uuid']}"
+    second = hub.post("/v1/nodes", {"driver": "fake-hardware"})
+    assert second.json()["uuid"] != sent["uuid"]
+
+
+@pytest.mark.parametrize("spelling", [str, str.upper, lambda text: text.replace("-", "")])
+def test_the_clients_uuid_is_kept(hub, spelling):
+    ident = spelling(new_uuid())
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "uuid": ident})
+    assert (reply.status, reply.json()["uuid"]) == (201, ident)
+    assert hub.loc1.asked("POST")[0].json()["uuid"] == ident
+
+
+def test_a_null_uuid_is_replaced(hub):
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "uuid": None})
+    assert reply.status in (201, 400)
+    if reply.status == 201:
+        assert hub.loc1.find(reply.json()["uuid"])
+
+
+def test_values_survive_the_new_serialisation(hub):
+    raw = '{"driver":"d","extra":{"huge":123456789012345678901234567890,"exact":0.1,"text":"\\u00e9\\ud83d\\ude00\\n\\\\","none":null,"deep":[[{"a":[]}]]}}'
+    assert hub.post("/v1/nodes", raw.encode()).status == 201
+    assert hub.loc1.asked("POST")[0].json()["extra"] == json.loads(raw)["extra"]
+
+
+# --- sent once, whatever happens
+
+AFTER = {
+    "hangs": scripted.hang(),
+    "hangs after the head": scripted.hang_after_head(),
+    "resets": scripted.reset(),
+    "closes": scripted.close(),
+    "cuts the body off": scripted.cut_off(),
+    "502 in HTML": scripted.html(502),
+    "504 in HTML": scripted.html(504),
+    "talks garbage": scripted.garbage(),
+}
+
+
+@pytest.mark.parametrize("after", AFTER)
+def test_made_but_not_told(hub, after):
+    """The location made the node and the answer was lost: asking for the uuid tells, sending again would be wrong."""
+    hub.loc2.fault(scripted.executed(AFTER[after]), method="POST")
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "lost", "conductor_group": "grp1"})
+    assert reply.status == 201, reply
+    assert len(hub.loc2.asked("POST")) == 1
+    assert len(hub.loc2.nodes) == 1
+    made = hub.loc2.find("lost")["uuid"]
+    assert reply.json()["uuid"] == made
+    assert reply.header("Location") == f"{hub.url}/v1/nodes/{made}"
+    assert reply.header(PROXY_LOCATION) == "loc2"
+
+
+@pytest.mark.parametrize("after", [name for name in AFTER if name not in ("hangs after the head", "cuts the body off")])
+def test_not_made_and_not_told(hub, after):
+    hub.loc2.fault(AFTER[after], method="POST")
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"})
+    assert_unavailable(reply, "loc2")
+    assert len(hub.loc2.asked("POST")) == 1
+    assert not hub.loc2.nodes
+
+
+def test_not_told_and_dead_ever_since(hub):
+    hub.loc2.fault(scripted.executed(scripted.reset()), method="POST")
+    asked_before = len(hub.loc2.asked("POST"))
+    hub.loc2.fault(scripted.hang(), method="GET", path="/v1/nodes/.+")
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"})
+    assert_unavailable(reply, "loc2")
+    assert len(hub.loc2.asked("POST")) == asked_before + 1
+
+
+def test_nothing_is_made_elsewhere_when_the_location_is_down(hub):
+    hub.loc2.down()
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"})
+    assert_unavailable(reply, "loc2")
+    assert writes(hub) == {}
+    # Another location of the map is not touched by that.
+    assert hub.post("/v1/nodes", {"driver": "fake-hardware"}).status == 201
+
+
+def test_a_client_may_send_again_with_its_own_uuid(hub):
+    ident = new_uuid()
+    body = {"driver": "fake-hardware", "uuid": ident}
+    assert hub.post("/v1/nodes", body).status == 201
+    reply = hub.post("/v1/nodes", body)
+    assert (reply.status, reply.text()) == (409, f"A node with UUID {ident} already exists.")
+    assert len(hub.loc1.nodes) == 1
+
+
+@pytest.mark.parametrize("status", [409, 500, 503])
+def test_ironics_own_error_is_relayed_and_not_repeated(hub, status):
+    hub.loc1.fault(scripted.says(status, "Not now"), method="POST")
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware"})
+    assert (reply.status, reply.text()) == (status, "Not now")
+    assert len(hub.loc1.asked("POST")) == 1
+
+
+# --- unique over all locations
+
+
+def test_a_name_that_another_location_has(hub):
+    hub.loc3.add(node("taken"))
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "taken"})
+    assert (reply.status, reply.text()) == (409, "A node with name taken already exists.")
+    assert writes(hub) == {}
+
+
+def test_a_uuid_that_another_location_has(hub):
+    ident = new_uuid()
+    hub.loc2.add(node(None, ident))
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "uuid": ident})
+    assert (reply.status, reply.text()) == (409, f"A node with UUID {ident} already exists.")
+    assert writes(hub) == {}
+
+
+def test_an_instance_that_another_location_has(hub):
+    instance, ident = new_uuid(), new_uuid()
+    hub.loc2.add(node("holder", instance_uuid=instance))
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "uuid": ident, "instance_uuid": instance})
+    wanted = f"Instance {instance} is already associated with a node, it cannot be associated with this other node {ident}"
+    assert (reply.status, reply.text()) == (409, wanted)
+    assert writes(hub) == {}
+
+
+@pytest.mark.parametrize("members", [{"name": "fresh"}, {"uuid": new_uuid()}, {"instance_uuid": new_uuid()}])
+@pytest.mark.parametrize("fault", [None, scripted.html(), scripted.hang(), scripted.says(401, "no")])
+def test_uniqueness_that_cannot_be_verified(hub, members, fault):
+    if fault is None:
+        hub.loc3.down()
+    else:
+        hub.loc3.fault(fault)
+    before = len(hub.gateway.log())
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", **members})
+    assert reply.status == 201, reply
+    assert reply.header(UNVERIFIED) == "loc3"
+    assert re.search(r"WARNING.*loc3", hub.gateway.log()[before:]), "no warning"
+    # What the others say still counts.
+    other = hub.post("/v1/nodes", {"driver": "fake-hardware", **members})
+    assert other.status == 409, other
+
+
+def test_verified_uniqueness_says_nothing(hub):
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "verified"})
+    assert reply.header(UNVERIFIED) is None
+
+
+def test_require_unique():
+    with fleet(3, groups=GROUPS, api={"require_unique": True}) as hub:
+        here = hub.loc1.add(node("here"))
+        hub.loc3.down()
+        reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "fresh"})
+        assert_unavailable(reply, "loc3")
+        reply = hub.patch(f"/v1/nodes/{here['uuid']}", [{"op": "replace", "path": "/name", "value": "fresh"}])
+        assert_unavailable(reply, "loc3")
+        assert writes(hub) == {}
+        hub.loc3.up()
+        assert hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "fresh"}).status == 201
+
+
+def test_a_rename_to_a_name_that_another_location_has(hub):
+    here = hub.loc1.add(node("here"))
+    hub.loc2.add(node("taken"))
+    path = f"/v1/nodes/{here['uuid']}"
+    for body in (
+        b'[{"op": "replace", "path": "/name", "value": "taken"}]',
+        b'[{"op": "add", "path": "/n\\u0061me", "value": "t\\u0061ken"}]',
+        b'[{"op": "replace", "path": "/name", "value": "free"}, {"op": "replace", "path": "/name", "value": "taken"}]',
+    ):
+        reply = hub.patch(path, body)
+        assert (reply.status, reply.text()) == (409, "A node with name taken already exists."), reply
+    assert writes(hub) == {}
+    # Its own name, and one that is free.
+    for name in ("here", "free"):
+        assert hub.patch(path, [{"op": "replace", "path": "/name", "value": name}]).status == 200
+    hub.loc2.down()
+    reply = hub.patch(path, [{"op": "replace", "path": "/name", "value": "other"}])
+    assert (reply.status, reply.header(UNVERIFIED)) == (200, "loc2")
+
+
+def test_an_instance_set_by_patch(hub):
+    here, instance = hub.loc1.add(node("here")), new_uuid()
+    hub.loc2.add(node("holder", instance_uuid=instance))
+    reply = hub.patch(f"/v1/nodes/{here['uuid']}", [{"op": "add", "path": "/instance_uuid", "value": instance}])
+    assert reply.status == 409 and instance in reply.text(), reply
+    assert writes(hub) == {}
+
+
+# --- nothing moves
+
+
+def group_patch(value, op="replace"):
+    return [{"op": op, "path": "/conductor_group", "value": value}]
+
+
+MOVES = {
+    "replace": group_patch("grp1"),
+    "add": group_patch("grp1", "add"),
+    "another case": group_patch("GrP1"),
+    "to nowhere": group_patch("nowhere"),
+    "the literal _": group_patch("_"),
+    "malformed": group_patch("grp1 "),
+    "an escape in the path": b'[{"op":"replace","path":"/conductor\\u005fgroup","value":"grp1"}]',
+    "an escaped slash": b'[{"op":"replace","path":"\\/conductor_group","value":"grp1"}]',
+    "an escape in a key": b'[{"op":"replace","p\\u0061th":"/conductor_group","value":"grp1"}]',
+    "an escape in the value's key": b'[{"op":"replace","path":"/conductor_group","v\\u0061lue":"grp1"}]',
+    "an escape in the value": b'[{"op":"replace","path":"/conductor_group","value":"\\u0067rp1"}]',
+    "an escape in the op": b'[{"op":"r\\u0065place","path":"/conductor_group","value":"grp1"}]',
+    "a second value": b'[{"op":"replace","path":"/conductor_group","value":"","value":"grp1"}]',
+    "a second value by an escape": b'[{"op":"replace","path":"/conductor_group","value":"","valu\\u0065":"grp1"}]',
+    "a second path": b'[{"op":"replace","path":"/extra","path":"/conductor_group","value":"grp1"}]',
+    "a second op": b'[{"op":"remove","op":"replace","path":"/conductor_group","value":"grp1"}]',
+    "two steps": group_patch("mine") + group_patch("grp1"),
+    "the last of many": [{"op": "add", "path": f"/extra/k{index}", "value": index} for index in range(50)] + group_patch("grp1"),
+    "removed and set": [{"op": "remove", "path": "/conductor_group"}, *group_patch("grp1", "add")],
+    "the members in another order": b'[{"value":"grp1","path":"/conductor_group","op":"add"}]',
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("way", ["uuid", "name", "unversioned", "slash", "encoded", "chunked", "text/plain", "query"])
+def test_moves_are_refused(hub, move, way):
+    record = hub.loc1.add(node("rooted"))
+    ident = record["uuid"]
+    body = MOVES[move] if isinstance(MOVES[move], bytes) else json.dumps(MOVES[move]).encode()
+    headers = {"Content-Type": "text/plain"} if way == "text/plain" else {}
+    path = {
+        "name": "/v1/nodes/rooted",
+        "unversioned": f"/nodes/{ident}",
+        "slash": f"/v1/nodes/{ident}/",
+        "encoded": f"/v1/n%6fdes/{ident[:-1]}%{ord(ident[-1]):02x}",
+        "query": f"/v1/nodes/{ident}?reset_interfaces=true",
+    }.get(way, f"/v1/nodes/{ident}")
+    reply = hub.patch(path, iter([body[:20], body[20:]]) if way == "chunked" else body, headers=headers)
+    assert reply.status == 400, reply
+    assert reply.fault()["faultcode"] == "Client"
+    assert writes(hub) == {}
+    assert hub.loc1.find(ident)["conductor_group"] == ""
+
+
+def test_the_refusal_explains(hub):
+    record = hub.loc1.add(node("rooted"))
+    text = hub.patch(f"/v1/nodes/{record['uuid']}", group_patch("grp1")).text()
+    assert "grp1" in text and "loc1" in text and "loc2" in text
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [[{"op": "remove", "path": "/conductor_group"}], group_patch(None), group_patch(None, "add"), group_patch("")],
+)
+def test_leaving_a_group_of_another_location_is_a_move_too(hub, patch):
+    record = hub.loc2.add(node("rooted", conductor_group="grp1"))
+    reply = hub.patch(f"/v1/nodes/{record['uuid']}", patch)
+    assert reply.status == 400, reply
+    assert writes(hub) == {}
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        [{"op": "remove", "path": "/conductor_group"}],
+        group_patch(None),
+        group_patch(None, "add"),
+        b'[{"op":"replace","path":"/conductor_group","value":"mine","value":null}]',
+        b'[{"op":"remove","p\\u0061th":"/conductor\\u005fgroup"}]',
+        [*group_patch("mine"), {"op": "add", "path": "/extra/a", "value": [1]}, {"op": "remove", "path": "/conductor_group"}],
+    ],
+)
+def test_remove_and_null_are_sent_as_the_empty_group(hub, patch):
+    record = hub.loc1.add(node("rooted", conductor_group="mine"))
+    reply = hub.patch(f"/v1/nodes/{record['uuid']}", patch)
+    assert reply.status == 200, reply
+    assert reply.json()["conductor_group"] == ""
+    sent = hub.loc1.asked("PATCH")[0].json()
+    assert {"op": "replace", "path": "/conductor_group", "value": ""} in sent
+    assert not [step for step in sent if step["path"] == "/conductor_group" and (step["op"] == "remove" or step["value"] is None)]
+
+
+@pytest.mark.parametrize("patch", [group_patch("mine"), group_patch("MINE"), group_patch("grp1") + group_patch("mine")])
+def test_changes_within_the_location_are_sent(hub, patch):
+    record = hub.loc1.add(node("mobile"))
+    reply = hub.patch(f"/v1/nodes/{record['uuid']}", patch)
+    assert reply.status == 200, reply
+    assert reply.json()["conductor_group"] == "mine"
+
+
+def test_the_group_of_a_node_is_checked_against_where_it_is(hub):
+    """A node that sits in a location against the map stays there."""
+    record = hub.loc2.add(node("stranger", conductor_group=""))
+    path = f"/v1/nodes/{record['uuid']}"
+    assert hub.patch(path, [{"op": "add", "path": "/extra/a", "value": 1}]).status == 200
+    assert hub.patch(path, group_patch("mine")).status == 400
+    assert hub.patch(path, group_patch("grp1")).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"nojson", b"{}", b'[{"op":"replace"]', b'[] [{"op":"replace","path":"/conductor_group","value":"grp1"}]',
+     json.dumps(group_patch("grp1")).encode("utf-16"), json.dumps(group_patch("grp1")).encode("utf-32-le"),
+     b"\xef\xbb\xbf" + json.dumps(group_patch("grp1")).encode(), b'"[]"', b"[1]", b'[["op"]]', b'[{"op":"replace","path":5,"value":"grp1"}]',
+     b'[{"op":"copy","from":"/extra","path":"/conductor_group"}]', b'[{"op":"replace","path":"/conductor_group/","value":"grp1"}]',
+     b'[{"op":"replace","path":"conductor_group","value":"grp1"}]', b'[{"op":"replace","path":"/conductor_group","value":["grp1"]}]',
+     b'[{"op":"replace","path":"/","value":{"conductor_group":"grp1"}}]', b'[{"op":"replace","path":"","value":{"conductor_group":"grp1"}}]'],
+)  # fmt: skip
+def test_bodies_of_patches_that_no_two_parsers_read_alike(hub, body):
+    record = hub.loc1.add(node("rooted"))
+    reply = hub.patch(f"/v1/nodes/{record['uuid']}", body)
+    assert reply.status in (400, 415, 500), reply
+    assert hub.loc1.find("rooted")["conductor_group"] == ""
+
+
+@pytest.mark.parametrize("query", ["conductor_group=grp1", "patch=%5B%5D", 'patch=[{"op":"replace"}]'.replace('"', "%22")])
+def test_the_query_of_a_patch_moves_nothing(hub, query):
+    record = hub.loc1.add(node("rooted"))
+    hub.patch(f"/v1/nodes/{record['uuid']}?{query}", [])
+    assert hub.loc1.find("rooted")["conductor_group"] == ""
+    assert not hub.loc2.nodes
+
+
+def test_an_encoded_patch(hub):
+    record = hub.loc1.add(node("rooted"))
+    body = gzip.compress(json.dumps(group_patch("grp1")).encode())
+    reply = hub.patch(f"/v1/nodes/{record['uuid']}", body, headers={"Content-Encoding": "gzip"})
+    assert reply.status in (400, 415), reply
+    assert writes(hub) == {}
+
+
+# --- parents
+
+
+@pytest.mark.parametrize("by", ["uuid", "name"])
+def test_a_parent_in_another_location(hub, by):
+    parent = hub.loc2.add(node("parent"))
+    child = hub.loc1.add(node("child"))
+    wanted = f"Unable to apply the requested parent_node '{parent[by]}'. Requested value was invalid."
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "parent_node": parent[by]})
+    assert (reply.status, reply.text()) == (400, wanted), reply
+    for body in (
+        json.dumps([{"op": "add", "path": "/parent_node", "value": parent[by]}]).encode(),
+        b'[{"op": "add", "path": "/p\\u0061rent_node", "value": "%s"}]' % parent[by].encode(),
+    ):
+        reply = hub.patch(f"/v1/nodes/{child['uuid']}", body)
+        assert (reply.status, reply.text()) == (400, wanted), reply
+    assert writes(hub) == {}
+
+
+@pytest.mark.parametrize("by", ["uuid", "name"])
+def test_a_parent_in_the_same_location(hub, by):
+    parent = hub.loc2.add(node("parent"))
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1", "parent_node": parent[by]})
+    assert reply.status == 201, reply
+
+
+def test_a_parent_that_nobody_has(hub):
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "parent_node": new_uuid()})
+    assert reply.status == 400 and "parent_node" in reply.text(), reply
+    assert not hub.loc1.nodes

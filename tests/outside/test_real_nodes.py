@@ -1,0 +1,544 @@
+"""Nodes of three real Ironics through the gateway: create, find, change, delete."""
+
+import json
+import re
+import uuid
+
+import pytest
+
+from client import GROUPS, LATEST, fault, provision, raw, until
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+ABSENT = "00000000-0000-4000-8000-00000000dead"
+LOCATION = "X-Ironic-Proxy-Location"
+
+
+def owners(direct, ident):
+    """The new Ironics that have a node by this uuid or name, asked one by one."""
+    return [name for name in GROUPS if direct[name].get(f"/v1/nodes/{ident}").status_code == 200]
+
+
+def everywhere(api, prefix="node"):
+    """One node at each location, created through the gateway: location to node."""
+    return {
+        name: api.create(name=f"{prefix}-{name}", **({"conductor_group": group} if group else {}))
+        for name, group in GROUPS.items()
+    }
+
+
+def repoint(text, direct, api):
+    """An Ironic's answer as the gateway should give it."""
+    for name in GROUPS:
+        text = text.replace(direct[name].url + "/", api.url + "/")
+    return text
+
+
+# ---- creating
+
+
+@pytest.mark.parametrize(
+    ("body", "location"),
+    [
+        ({}, "loc1"),
+        ({"conductor_group": None}, "loc1"),
+        ({"conductor_group": ""}, "loc1"),
+        ({"conductor_group": "grp1"}, "loc2"),
+        ({"conductor_group": "GrP2"}, "loc3"),
+    ],
+    ids=["absent", "null", "empty", "grp1", "GrP2"],
+)
+def test_the_conductor_group_decides_where_a_node_is_created(api, direct, body, location):
+    answer = api("POST", "/v1/nodes", json={"driver": "fake-hardware", **body})
+    assert answer.status_code == 201, answer.text
+    node = answer.json()
+    assert node["conductor_group"] == (body.get("conductor_group") or "").lower()
+    assert owners(direct, node["uuid"]) == [location]
+    assert answer.headers[LOCATION] == location
+    assert answer.headers["Location"] == f"{api.url}/v1/nodes/{node['uuid']}"
+
+
+@pytest.mark.parametrize("group", ["grp9", "_", "a b", "ä", "x" * 300, 5, ["grp1"], {}], ids=lambda group: repr(group)[:9])
+def test_a_group_that_no_location_serves_is_refused_and_nothing_is_created(api, direct, group):
+    answer = api("POST", "/v1/nodes", json={"driver": "fake-hardware", "name": "lost", "conductor_group": group})
+    assert answer.status_code == 400, answer.text
+    assert json.loads(answer.json()["error_message"])["faultcode"] == "Client"
+    if isinstance(group, str):
+        assert group in fault(answer)
+    assert owners(direct, "lost") == []
+
+
+def test_of_duplicate_keys_the_last_counts_for_routing_and_for_ironic(api, direct):
+    body = b'{"driver": "fake-hardware", "name": "twice", "conductor_group": "grp1", "conductor_group": "grp2"}'
+    status, _, text = raw(api.url, "POST", "/v1/nodes", {"OpenStack-API-Version": f"baremetal {LATEST}"}, body)
+    assert status == 201, text
+    assert json.loads(text)["conductor_group"] == "grp2"
+    assert owners(direct, "twice") == ["loc3"]
+
+
+def test_a_query_parameter_does_not_decide_the_group(api, direct):
+    path, body = "/v1/nodes?conductor_group=grp1", {"driver": "fake-hardware", "name": "plain"}
+    theirs = direct["loc1"]("POST", path, json=body)
+    assert theirs.status_code == 400
+    ours = api("POST", path, json=body)
+    assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
+    assert owners(direct, "plain") == []
+
+
+def test_the_client_s_uuid_is_kept(api, direct):
+    identity = str(uuid.uuid4())
+    assert api.create(uuid=identity, conductor_group="grp1")["uuid"] == identity
+    assert owners(direct, identity) == ["loc2"]
+
+
+# ---- finding
+
+
+@pytest.mark.parametrize("prefix", ["/v1/nodes", "/nodes"])
+def test_a_node_is_found_by_uuid_and_by_name_wherever_it_is(api, direct, prefix):
+    for location, node in everywhere(api).items():
+        expected = repoint(direct[location].get(f"{prefix}/{node['uuid']}").text, direct, api)
+        for ident in (node["uuid"], node["name"]):
+            answer = api.get(f"{prefix}/{ident}")
+            assert answer.status_code == 200
+            assert answer.text == expected
+            assert answer.headers[LOCATION] == location
+
+
+def test_nodes_that_the_gateway_never_saw_are_found(api, direct):
+    for name in GROUPS:
+        node = direct[name].create(name=f"behind-{name}", conductor_group=GROUPS[name])
+        assert api.ok("GET", f"/v1/nodes/behind-{name}")["uuid"] == node["uuid"]
+        assert api.ok("GET", f"/v1/nodes/{node['uuid']}")["name"] == f"behind-{name}"
+
+
+@pytest.mark.parametrize("ident", ["nowhere", ABSENT, ABSENT.upper(), "a.b~c", "x" * 255])
+@pytest.mark.parametrize("suffix", ["", "/states", "/traits", "/bios", "/vifs", "/validate", "/management/boot_device"])
+def test_404_when_every_location_says_no_in_ironic_s_words(api, direct, ident, suffix):
+    ours = api.get(f"/v1/nodes/{ident}{suffix}")
+    theirs = direct["loc1"].get(f"/v1/nodes/{ident}{suffix}")
+    assert theirs.status_code == 404
+    assert (ours.status_code, ours.content) == (404, theirs.content)
+    assert ours.headers["Content-Type"] == theirs.headers["Content-Type"]
+
+
+def test_a_name_with_two_owners_is_400_and_uuid_or_location_still_work(api, direct):
+    twins = {name: direct[name].create(name="twin", conductor_group=GROUPS[name]) for name in ("loc1", "loc3")}
+    for method, path, body in [
+        ("GET", "/v1/nodes/twin", None),
+        ("GET", "/v1/nodes/twin/states", None),
+        ("DELETE", "/v1/nodes/twin", None),
+        ("PATCH", "/v1/nodes/twin", [{"op": "add", "path": "/extra/a", "value": 1}]),
+    ]:
+        answer = api(method, path, json=body)
+        assert answer.status_code == 400, f"{method} {path}: {answer.text}"
+        text = fault(answer)
+        assert "loc1" in text and "loc3" in text and "loc2" not in text
+        assert "UUID" in text and LOCATION in text
+    for name, node in twins.items():
+        assert api.ok("GET", f"/v1/nodes/{node['uuid']}")["uuid"] == node["uuid"]
+        assert api.ok("GET", "/v1/nodes/twin", headers={LOCATION: name})["uuid"] == node["uuid"]
+    assert api("DELETE", "/v1/nodes/twin", headers={LOCATION: "loc3"}).status_code == 204
+    assert owners(direct, "twin") == ["loc1"]
+    assert api.ok("GET", "/v1/nodes/twin")["uuid"] == twins["loc1"]["uuid"]
+
+
+def test_the_location_header_narrows_and_an_unknown_one_is_refused(api, direct):
+    node = api.create(name="there", conductor_group="grp1")
+    assert api.get("/v1/nodes/there", headers={LOCATION: "loc2"}).status_code == 200
+    for ident in ("there", node["uuid"]):
+        answer = api.get(f"/v1/nodes/{ident}", headers={LOCATION: "loc1"})
+        assert answer.status_code == 404
+        assert fault(answer) == f"Node {ident} could not be found."
+    for method, path in [("GET", "/v1/nodes/there"), ("GET", "/v1/nodes"), ("DELETE", "/v1/nodes/there")]:
+        answer = api(method, path, headers={LOCATION: "loc9"})
+        assert answer.status_code == 400
+        assert "loc9" in fault(answer)
+    assert owners(direct, "there") == ["loc2"]
+
+
+def test_a_list_can_be_narrowed_to_one_location(api, direct):
+    nodes = everywhere(api)
+    answer = api.get("/v1/nodes", headers={LOCATION: "loc2"})
+    assert [node["uuid"] for node in answer.json()["nodes"]] == [nodes["loc2"]["uuid"]]
+    assert answer.headers[LOCATION] == "loc2"
+
+
+def test_a_node_created_again_elsewhere_is_followed_also_by_writes(api, direct):
+    identity = api.create(name="wanderer")["uuid"]
+    assert api.get(f"/v1/nodes/{identity}").headers[LOCATION] == "loc1"
+    places = [("loc2", "loc1"), ("loc3", "loc2"), ("loc1", "loc3")]
+    questions = [
+        lambda: api.get(f"/v1/nodes/{identity}"),
+        lambda: api.patch(f"/v1/nodes/{identity}", ("add", "/extra/seen", 1)),
+        lambda: api("PUT", f"/v1/nodes/{identity}/maintenance", json={"reason": "moved"}),
+    ]
+    for (now, before), ask in zip(places, questions):
+        direct[before].ok("DELETE", f"/v1/nodes/{identity}")
+        direct[now].create(uuid=identity, name="wanderer", conductor_group=GROUPS[now])
+        answer = ask()
+        assert answer.ok, answer.text
+        assert answer.headers[LOCATION] == now
+        assert api.get("/v1/nodes/wanderer").headers[LOCATION] == now
+    assert direct["loc1"].ok("GET", f"/v1/nodes/{identity}")["maintenance_reason"] == "moved"
+
+
+def test_a_node_deleted_behind_the_gateway_is_404(api, direct):
+    node = api.create(name="gone")
+    direct["loc1"].ok("DELETE", f"/v1/nodes/{node['uuid']}")
+    for ident in ("gone", node["uuid"]):
+        answer = api.get(f"/v1/nodes/{ident}")
+        assert answer.status_code == 404
+        assert fault(answer) == f"Node {ident} could not be found."
+    assert api("DELETE", f"/v1/nodes/{node['uuid']}").status_code == 404
+
+
+def test_percent_encoding_in_a_path_means_the_same_node(api, direct):
+    node = api.create(name="per-cent", conductor_group="grp1")
+    for target in ("/v1/nodes/per%2Dcent", "/%761/nodes/per-cent", f"/v1/n%6fdes/{node['uuid']}"):
+        status, headers, body = raw(api.url, "GET", target, {"OpenStack-API-Version": f"baremetal {LATEST}"})
+        assert status == 200, body
+        assert json.loads(body)["uuid"] == node["uuid"]
+
+
+# ---- changing
+
+
+def test_update_rename_and_delete_reach_the_right_ironic(api, direct):
+    for location, node in everywhere(api).items():
+        path = f"/v1/nodes/{node['name']}"
+        changed = api.patch(path, ("add", "/extra/rack", 7), ("replace", "/resource_class", "baremetal"))
+        assert changed.status_code == 200, changed.text
+        assert changed.headers[LOCATION] == location
+        there = direct[location].ok("GET", f"/v1/nodes/{node['uuid']}")
+        assert (there["extra"], there["resource_class"]) == ({"rack": 7}, "baremetal")
+        told = changed.json()
+        assert list(told) == list(there)
+        # Ironic answers a change while its conductor still holds the node.
+        there.update(updated_at=told["updated_at"], reservation=told["reservation"])
+        assert told == json.loads(repoint(json.dumps(there), direct, api))
+
+        assert api.patch(path, ("replace", "/name", f"new-{location}")).status_code == 200
+        assert api.get(path).status_code == 404
+        assert api.ok("GET", f"/v1/nodes/new-{location}")["uuid"] == node["uuid"]
+
+        assert api.patch(f"/v1/nodes/new-{location}", ("remove", "/extra/rack")).json()["extra"] == {}
+        gone = api("DELETE", f"/v1/nodes/new-{location}")
+        assert (gone.status_code, gone.content) == (204, b"")
+        assert owners(direct, node["uuid"]) == []
+        assert api.get(f"/v1/nodes/{node['uuid']}").status_code == 404
+
+
+def test_a_name_freed_at_one_location_can_be_taken_at_another(api, direct):
+    api.create(name="first")
+    assert api.patch("/v1/nodes/first", ("replace", "/name", "second")).status_code == 200
+    node = api.create(name="first", conductor_group="grp2")
+    assert api.ok("GET", "/v1/nodes/first")["uuid"] == node["uuid"]
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [("replace", "/conductor_group", "grp2")],
+        [("add", "/conductor_group", "GRP2")],
+        [("remove", "/conductor_group")],
+        [("replace", "/conductor_group", None)],
+        [("replace", "/conductor_group", "")],
+        [("replace", "/conductor_group", "nowhere")],
+        [("replace", "/conductor_group", "_")],
+        [("replace", "/conductor_group", "grp1"), ("replace", "/conductor_group", "grp2")],
+        [("remove", "/conductor_group"), ("add", "/conductor_group", "grp2")],
+        [("replace", "/extra", {"a": 1}), ("replace", "/conductor_group", "grp2")],
+    ],
+    ids=lambda operations: " ".join("=".join(map(str, operation)) for operation in operations),
+)
+def test_a_node_cannot_be_moved_to_another_location(api, direct, operations):
+    node = api.create(name="rooted", conductor_group="grp1")
+    answer = api.patch("/v1/nodes/rooted", *operations)
+    assert answer.status_code == 400, answer.text
+    assert "move" in fault(answer).lower() or "conductor group" in fault(answer).lower()
+    there = direct["loc2"].ok("GET", f"/v1/nodes/{node['uuid']}")
+    assert (there["conductor_group"], there["extra"]) == ("grp1", {})
+    assert owners(direct, node["uuid"]) == ["loc2"]
+
+
+@pytest.mark.parametrize("spelling", [rb'"/conductor_gr\u006fup"', rb'"\/conductor_group"'])
+def test_no_escape_of_the_path_moves_a_node(api, direct, spelling):
+    node = api.create(name="escaped", conductor_group="grp1")
+    body = b'[{"op": "replace", "path": ' + spelling + b', "value": "grp2"}]'
+    status, _, text = raw(
+        api.url, "PATCH", "/v1/nodes/escaped", {"OpenStack-API-Version": f"baremetal {LATEST}"}, body
+    )
+    assert status == 400, text
+    assert direct["loc2"].ok("GET", f"/v1/nodes/{node['uuid']}")["conductor_group"] == "grp1"
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [("replace", "/conductor_group", "grp1")],
+        [("add", "/conductor_group", "GRP1"), ("add", "/extra/a", 1)],
+        [("replace", "/conductor_group", "grp2"), ("replace", "/conductor_group", "grp1")],
+        [("remove", "/conductor_group"), ("add", "/conductor_group", "grp1")],
+    ],
+    ids=lambda operations: " ".join("=".join(map(str, operation)) for operation in operations),
+)
+def test_a_patch_whose_final_group_is_the_node_s_own_goes_through(api, operations):
+    api.create(name="stays", conductor_group="grp1")
+    answer = api.patch("/v1/nodes/stays", *operations)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["conductor_group"] == "grp1"
+
+
+@pytest.mark.parametrize("operation", [("remove", "/conductor_group"), ("replace", "/conductor_group", None)])
+def test_unsetting_the_group_works_where_ironic_s_own_way_fails(api, direct, operation):
+    node = api.create(name="default")
+    assert direct["loc1"].patch(f"/v1/nodes/{node['uuid']}", operation).status_code == 500
+    answer = api.patch("/v1/nodes/default", operation)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["conductor_group"] == ""
+
+
+def test_a_parent_at_another_location_is_refused(api, direct):
+    parent = api.create(name="parent")
+    child = api.create(name="child", parent_node=parent["uuid"])
+    assert child["parent_node"] == parent["uuid"]
+    answer = api.get("/v1/nodes/parent/children")
+    assert answer.json()["children"] == [child["uuid"]]
+    stranger = api.create(name="stranger", conductor_group="grp1")
+    for ident in ("parent", parent["uuid"]):
+        refused = api("POST", "/v1/nodes", json={"driver": "fake-hardware", "conductor_group": "grp1", "parent_node": ident})
+        assert refused.status_code == 400, refused.text
+        assert ident in fault(refused)
+        patched = api.patch("/v1/nodes/stranger", ("add", "/parent_node", ident))
+        assert patched.status_code == 400, patched.text
+    assert direct["loc2"].ok("GET", f"/v1/nodes/{stranger['uuid']}")["parent_node"] is None
+    assert len(direct["loc2"].list()) == 1
+
+
+# ---- uniqueness
+
+
+@pytest.mark.parametrize("field", ["name", "uuid", "instance_uuid"])
+def test_what_another_location_has_is_409_in_ironic_s_words(api, direct, field):
+    value = "taken" if field == "name" else str(uuid.uuid4())
+    api.create(**{field: value})
+    theirs = direct["loc1"]("POST", "/v1/nodes", json={"driver": "fake-hardware", field: value})
+    ours = api("POST", "/v1/nodes", json={"driver": "fake-hardware", field: value, "conductor_group": "grp1"})
+    assert (theirs.status_code, ours.status_code) == (409, 409), ours.text
+    if field == "instance_uuid":
+        # The text names both nodes; the new one's uuid is made up on the way.
+        pattern = r"Instance %s is already associated with a node, it cannot be associated with this other node [0-9a-f-]{36}"
+        assert re.fullmatch(pattern % value, fault(ours))
+    else:
+        assert ours.content == theirs.content
+    assert direct["loc2"].list() == []
+
+
+@pytest.mark.parametrize("field", ["name", "instance_uuid"])
+def test_a_patch_cannot_take_what_another_location_has(api, direct, field):
+    value = "taken" if field == "name" else str(uuid.uuid4())
+    api.create(**{field: value})
+    node = api.create(conductor_group="grp2")
+    answer = api.patch(f"/v1/nodes/{node['uuid']}", ("add", f"/{field}", value))
+    assert answer.status_code == 409, answer.text
+    assert value in fault(answer)
+    assert direct["loc3"].ok("GET", f"/v1/nodes/{node['uuid']}")[field] is None
+
+
+def test_a_node_may_be_given_the_name_it_has(api):
+    api.create(name="same", conductor_group="grp1")
+    assert api.patch("/v1/nodes/same", ("replace", "/name", "same")).status_code == 200
+
+
+# ---- what the user put in is the user's
+
+
+def test_user_data_stays_byte_for_byte(api, direct):
+    trap = (
+        '{"z": 1, "a": {"links": [{"href": "%(u)s/v1/nodes/x", "rel": "self"}]}, "next": "%(u)s/v1/nodes?marker=1", '
+        '"big": 123456789012345678901234567890, "float": 1.10, "tiny": 1e-7, "neg": -0.0, "text": "\\u00e4 \\ud83d\\ude00 %(u)s/v1/", '
+        '"nodes": [{"uuid": "x", "links": [{"href": "%(u)s/nodes/y"}]}], "b": [true, null, ""]}'
+    )
+    for name, group in GROUPS.items():
+        data = trap % {"u": direct[name].url}
+        body = (
+            f'{{"driver": "fake-hardware", "name": "data-{name}", "conductor_group": "{group}", '
+            f'"description": "see {direct[name].url}/v1/nodes", "extra": {data}, "properties": {data}}}'
+        ).encode()
+        status, _, created = raw(api.url, "POST", "/v1/nodes", {"OpenStack-API-Version": f"baremetal {LATEST}"}, body)
+        assert status == 201, created
+        kept = direct[name].get(f"/v1/nodes/data-{name}").text
+        piece = f'"extra": {json.dumps(json.loads(kept)["extra"])}'
+        # As Ironic spells it; what Ironic itself changes (1.10 to 1.1) is not ours.
+        assert piece in kept
+        assert list(json.loads(kept)["extra"]) == ["z", "a", "next", "big", "float", "tiny", "neg", "text", "nodes", "b"]
+        assert json.loads(kept)["extra"]["big"] == 123456789012345678901234567890
+        for answer in (
+            created.decode(),
+            api.get(f"/v1/nodes/data-{name}").text,
+            api.get("/v1/nodes/detail").text,
+            api.get("/v1/nodes?fields=extra,name").text,
+            api.get("/v1/nodes?detail=True&sort_key=name&sort_dir=desc&limit=3").text,
+        ):
+            assert piece in answer
+        shown = api.ok("GET", f"/v1/nodes/data-{name}")
+        assert shown["description"] == f"see {direct[name].url}/v1/nodes"
+        assert shown["properties"] == json.loads(kept)["properties"]
+        assert all(link["href"].startswith(api.url + "/") for link in shown["links"] + shown["ports"] + shown["states"])
+
+
+# ---- sub-resources and actions
+
+
+READS = [
+    "",
+    "?fields=name,uuid,extra",
+    "?fields=driver&fields=name",
+    "/validate",
+    "/states",
+    "/states/console",
+    "/management/boot_device",
+    "/management/boot_device/supported",
+    "/management/indicators",
+    "/vendor_passthru/methods",
+    "/traits",
+    "/vifs",
+    "/ports",
+    "/ports/detail",
+    "/portgroups",
+    "/portgroups/detail",
+    "/volume",
+    "/volume/connectors",
+    "/volume/targets",
+    "/bios",
+    "/firmware",
+    "/history",
+    "/inventory",
+    "/children",
+    "/vmedia",
+]
+
+
+def test_every_sub_resource_answers_as_the_node_s_own_ironic_does(api, direct):
+    for location, node in everywhere(api).items():
+        direct[location].ok("PUT", f"/v1/nodes/{node['uuid']}/traits", json={"traits": ["CUSTOM_A", "HW_CPU_X86_VMX"]})
+        for number in range(2):
+            port = {"node_uuid": node["uuid"], "address": f"52:54:00:00:0{number}:0{location[-1]}"}
+            direct[location].ok("POST", "/v1/ports", json=port)
+        for path in READS:
+            theirs = direct[location].get(f"/v1/nodes/{node['uuid']}{path}")
+            for prefix in ("/v1", ""):
+                ours = api.get(f"{prefix}/nodes/{node['uuid']}{path}")
+                assert (ours.status_code, ours.text) == (
+                    theirs.status_code,
+                    repoint(theirs.text, direct, api),
+                ), f"{location} {path}"
+                assert ours.headers[LOCATION] == location
+            # Ironic serves some of these by uuid only; by name through the gateway they work too.
+            named = api.get(f"/v1/nodes/{node['name']}{path}")
+            assert named.status_code == theirs.status_code, f"{location} {path} by name: {named.text}"
+            if path.startswith(("/ports", "/portgroups", "/volume/", "/traits", "/vifs")):
+                assert named.json() == ours.json()
+
+
+def test_the_pages_of_a_node_s_ports_stay_with_the_node(api, direct):
+    nodes = [api.create(name=name, conductor_group="grp1") for name in ("one", "two")]
+    macs = {node["uuid"]: [] for node in nodes}
+    for number in range(4):
+        node = nodes[number % 2]["uuid"]
+        mac = f"52:54:00:00:00:0{number}"
+        macs[node].append(mac)
+        direct["loc2"].ok("POST", "/v1/ports", json={"node_uuid": node, "address": mac})
+    for ident, node in (("one", nodes[0]), (nodes[1]["uuid"], nodes[1])):
+        for style in ("next", "marker"):
+            items, _ = api.walk(style, f"/v1/nodes/{ident}/ports", limit=1)
+            assert [port["address"] for port in items] == macs[node["uuid"]]
+
+
+def test_maintenance_power_boot_device_traits_and_vifs(api, direct):
+    for location, node in everywhere(api).items():
+        path, there = f"/v1/nodes/{node['name']}", direct[location]
+
+        def seen(there=there, node=node):
+            return there.ok("GET", f"/v1/nodes/{node['uuid']}")
+
+        assert api("PUT", f"{path}/maintenance", json={"reason": "cabling"}).status_code == 202
+        assert (seen()["maintenance"], seen()["maintenance_reason"]) == (True, "cabling")
+        assert api("DELETE", f"{path}/maintenance").status_code == 202
+        assert seen()["maintenance"] is False
+
+        powered = api("PUT", f"{path}/states/power", json={"target": "power on"})
+        assert powered.status_code == 202, powered.text
+        assert powered.headers["Location"] == f"{api.url}{path}/states"
+        until(lambda seen=seen: seen()["power_state"] == "power on" and seen()["target_power_state"] is None)
+
+        device = {"boot_device": "pxe", "persistent": True}
+        assert api("PUT", f"{path}/management/boot_device", json=device).status_code == 204
+        assert api.ok("GET", f"{path}/management/boot_device")["boot_device"] == "pxe"
+
+        assert api("PUT", f"{path}/traits", json={"traits": ["CUSTOM_ONE"]}).status_code == 204
+        added = api("PUT", f"{path}/traits/CUSTOM_TWO")
+        assert added.status_code == 204
+        assert added.headers["Location"] == f"{api.url}{path}/traits/CUSTOM_TWO"
+        assert api("DELETE", f"{path}/traits/CUSTOM_ONE").status_code == 204
+        assert there.ok("GET", f"/v1/nodes/{node['uuid']}/traits") == {"traits": ["CUSTOM_TWO"]}
+
+        vif = str(uuid.uuid4())
+        theirs = there("POST", f"/v1/nodes/{node['uuid']}/vifs", json={"id": vif})
+        ours = api("POST", f"{path}/vifs", json={"id": vif})
+        assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text)
+        assert api.get(f"{path}/vifs").text == there.get(f"/v1/nodes/{node['uuid']}/vifs").text
+        assert api("DELETE", f"{path}/vifs/{vif}").status_code == there(
+            "DELETE", f"/v1/nodes/{node['uuid']}/vifs/{vif}"
+        ).status_code
+
+
+def test_an_action_s_arguments_may_be_in_the_query_as_in_ironic(api, direct):
+    node = api.create(name="by-query", conductor_group="grp2")
+    assert api("PUT", "/v1/nodes/by-query/states/power?target=power%20on").status_code == 202
+    until(lambda: direct["loc3"].ok("GET", f"/v1/nodes/{node['uuid']}")["power_state"] == "power on")
+
+
+@pytest.mark.parametrize("location", GROUPS)
+def test_a_node_goes_to_active_and_back(api, direct, location):
+    node = api.create(name="traveller", conductor_group=GROUPS[location], deploy_interface="fake")
+    first = provision(api, "traveller", "manage", "manageable")
+    assert first.headers["Location"] == f"{api.url}/v1/nodes/traveller/states"
+    provision(api, node["uuid"], "provide", "available")
+    # Larger than what is buffered anywhere: it must pass through as it is.
+    config_drive = "H4sI" + "A" * 3_000_000
+    provision(api, "traveller", "active", "active", configdrive=config_drive)
+    there = direct[location].ok("GET", f"/v1/nodes/{node['uuid']}")
+    assert there["provision_state"] == "active"
+    theirs = direct[location]("DELETE", f"/v1/nodes/{node['uuid']}")
+    ours = api("DELETE", f"/v1/nodes/{node['uuid']}")
+    assert theirs.status_code in (400, 409)
+    assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
+    provision(api, "traveller", "deleted", "available")
+    assert api("DELETE", "/v1/nodes/traveller").status_code == 204
+    assert owners(direct, node["uuid"]) == []
+
+
+def test_a_wrong_transition_is_told_in_ironic_s_words(api, direct):
+    node = api.create(name="new", conductor_group="grp1")
+    body = {"target": "active"}
+    theirs = direct["loc2"]("PUT", f"/v1/nodes/{node['uuid']}/states/provision", json=body)
+    ours = api("PUT", f"/v1/nodes/{node['uuid']}/states/provision", json=body)
+    assert theirs.status_code == 400
+    assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
+
+
+def test_node_validate_by_query(api, direct):
+    for location, node in everywhere(api).items():
+        theirs = direct[location].ok("GET", f"/v1/nodes/validate?node={node['uuid']}")
+        for query in (f"node={node['name']}", f"node_uuid={node['uuid']}"):
+            assert api.ok("GET", f"/v1/nodes/validate?{query}") == theirs
+
+
+@pytest.mark.parametrize("path", ["/states/power/power%20on", "/maintenance/because", "/states/provision/manage"])
+def test_extra_path_segments_are_not_executed(api, direct, path):
+    api.create(name="exact")
+    assert api("PUT", f"/v1/nodes/exact{path}").status_code == 404
+    there = direct["loc1"].ok("GET", "/v1/nodes/exact")
+    assert (there["power_state"], there["provision_state"], there["maintenance"]) == (None, "enroll", False)
