@@ -7,6 +7,7 @@ pub mod order;
 pub mod unique;
 pub mod update;
 
+use std::mem;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -15,9 +16,13 @@ use thiserror::Error;
 use crate::api::body::BodyError;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
+use crate::api::json::Malformed;
 use crate::api::link;
 use crate::api::link::Base;
 use crate::api::link::Kind;
+use crate::api::page::Document;
+use crate::api::page::Keep;
+use crate::api::page::Need;
 use crate::config::Config;
 use crate::config::GroupMap;
 use crate::config::LocationId;
@@ -96,26 +101,48 @@ impl Federation {
         }
     }
 
-    /// A location's own answer, made ours: links point at us, and what it tells is learnt.
-    fn relay(&self, request: &Request, location: LocationId, collection: Collection, reply: Reply) -> Answer {
-        let learns = reply.status.is_success() && !reply.body.is_empty();
-        if learns {
-            self.locator.learn_document(collection, &reply.body, location);
-        }
-        self.relay_unlearnt(request, location, collection.facts().kind, reply)
-    }
-
-    /// The same for what is no member of a collection.
-    pub fn relay_unlearnt(&self, request: &Request, location: LocationId, kind: Kind, reply: Reply) -> Answer {
+    /// A location's own answer, made ours: links point at us, and where it tells of a member of a collection, that is
+    /// learnt. Fails if it should hold one resource and does not.
+    fn adopt(
+        &self,
+        request: &Request,
+        location: LocationId,
+        kind: Kind,
+        member_of: Option<Collection>,
+        reply: Reply,
+    ) -> Result<Answer, Malformed> {
         let standing = self.locations.location(location).standing();
         let base = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
         let mut answer = Answer::relay(reply, location);
-        // What does not parse has no links: it goes on as it is.
-        if let Ok(Some(body)) = link::rewrite_document(kind, &answer.body, base, &request.base) {
-            answer.body = body.into();
-        }
         relink(&mut answer.headers, base, &request.base);
-        answer
+        if !answer.status.is_success() || answer.body.is_empty() {
+            return Ok(answer);
+        }
+        if answer.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Malformed::Syntax(0));
+        }
+        let id = member_of.map_or("uuid", |collection| collection.facts().id);
+        let need = Need { kind, base, id, sort_key: None, keep: Keep::All };
+        let document = Document::decode(mem::take(&mut answer.body), &need)?;
+        if let Some(collection) = member_of {
+            let item = document.item();
+            self.locator.learn(collection, item.id().as_deref(), item.name().as_deref(), location);
+        }
+        answer.body = document.into_body(&request.base);
+        Ok(answer)
+    }
+
+    /// The same for what was executed already: whatever it says goes to the client.
+    pub fn relay(
+        &self,
+        request: &Request,
+        location: LocationId,
+        kind: Kind,
+        member_of: Option<Collection>,
+        reply: Reply,
+    ) -> Answer {
+        let as_it_is = Answer::relay(reply.clone(), location);
+        self.adopt(request, location, kind, member_of, reply).unwrap_or(as_it_is)
     }
 }
 

@@ -307,11 +307,11 @@ impl ProxyHttp for Gateway {
     fn response_body_filter(
         &self,
         _session: &mut Session,
-        body: &mut Option<Bytes>,
-        end: bool,
+        _body: &mut Option<Bytes>,
+        _end: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
-        context.forwarding()?.relay_body(&self.federation, body, end)?;
+        context.forwarding()?.relay_body()?;
         Ok(None)
     }
 

@@ -156,9 +156,13 @@ impl Inner {
                 self.backoff().failed(error.clone(), Instant::now());
                 match error {
                     KeystoneError::Refused(_) => {
-                        error!("No token for {}: {}", self.owner, error.chain())
+                        error!("No token for {}: {}", self.owner, error.chain());
                     }
-                    _ => warn!("No token for {}: {}", self.owner, error.chain()),
+                    KeystoneError::Status(_)
+                    | KeystoneError::Unreachable(_)
+                    | KeystoneError::Answer(_) => {
+                        warn!("No token for {}: {}", self.owner, error.chain());
+                    }
                 }
                 Err(error)
             }

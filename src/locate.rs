@@ -28,7 +28,6 @@ use crate::config::LocationId;
 use crate::locate::directory::Directory;
 use crate::locate::directory::Key;
 use crate::location::Asker;
-use crate::location::Location;
 use crate::location::Locations;
 use crate::location::Question;
 use crate::location::Silence;
@@ -55,9 +54,9 @@ pub enum Source {
 /// Why no single location is known to have it.
 #[derive(Clone, Debug, Error)]
 pub enum LocateError {
-    /// Every location was asked, now, and said no. The first one can word it.
+    /// Every location was asked, now, and said no: the words of the first one.
     #[error("no location has it")]
-    Nobody { first: LocationId },
+    Nobody { first: LocationId, reply: Reply },
     #[error("more than one location has it")]
     Ambiguous { owners: Vec<LocationId> },
     /// Some said no, these could not be asked.
@@ -159,52 +158,40 @@ impl Locator {
         let Some(common) = self.locations.common() else { return Err(LocateError::Unready) };
         let question = Question::get(path(key, common.max()), common.max());
         let mut answers: FuturesUnordered<_> =
-            self.locations.iter().map(|location| self.has_it(location, asker, &question)).collect();
+            self.locations
+                .iter()
+                .map(|location| async { (location.id, location.ask(asker, &question).await) })
+                .collect();
         let mut poll = Tally::default();
         while let Some((location, answer)) = answers.next().await {
             match answer {
-                Ok(Some(reply)) => {
-                    let found = self.found(key, location, &reply);
+                Ok(reply) if reply.status == StatusCode::OK => {
+                    let Some(owner) = owner(location, &reply) else {
+                        poll.silent.push(self.locations.location(location).misspoke());
+                        continue;
+                    };
                     if key.ident.is_uuid_like() {
                         // The other questions are dropped with the stream.
-                        self.remember(key, &found);
-                        return Ok(found);
+                        self.remember(key, &owner, &reply);
+                        return Ok(owner);
                     }
-                    poll.owners.push(found);
+                    poll.owners.push((owner, reply));
                 }
-                Ok(None) => {}
+                // A 400 is Ironic's way to say that nothing can have such a name.
+                Ok(reply) => poll.refusals.push((location, reply)),
                 Err(silence) => poll.silent.push(silence),
             }
         }
-        let verdict = poll.verdict(LocationId(0));
-        if let Ok(owner) = &verdict {
-            self.remember(key, owner);
-        }
-        verdict
-    }
-
-    /// `Ok(None)`: it says no.
-    async fn has_it(
-        &self,
-        location: &Location,
-        asker: &Asker,
-        question: &Question,
-    ) -> (LocationId, Result<Option<Reply>, Silence>) {
-        let answer = location.ask(asker, question).await.map(|reply| {
-            // A 400 is Ironic's way to say that nothing can have such a name.
-            (reply.status == StatusCode::OK).then_some(reply)
-        });
-        (location.id, answer)
-    }
-
-    fn found(&self, key: &Key, location: LocationId, reply: &Reply) -> Owner {
-        let uuid = json::member(&reply.body, "uuid").ok().flatten();
-        self.learn_document(key.collection, &reply.body, location);
-        Owner { location, uuid: uuid.and_then(|uuid| Uuid::try_parse(&uuid).ok()), source: Source::Asked }
+        let found = poll.verdict();
+        found.map(|(owner, reply)| {
+            self.remember(key, &owner, &reply);
+            owner
+        })
     }
 
     /// Under the very identifier that was asked for: a location may match it in other spellings.
-    fn remember(&self, key: &Key, owner: &Owner) {
+    fn remember(&self, key: &Key, owner: &Owner, reply: &Reply) {
+        self.learn_document(key.collection, &reply.body, owner.location);
         match &key.ident {
             directory::Ident::Uuid(uuid) if self.directory.entry(key, Instant::now()).is_none() => {
                 self.learn(key.collection, Some(&uuid.to_string()), None, owner.location);
@@ -224,6 +211,13 @@ impl Locator {
     }
 }
 
+/// Who says that it has the thing; `None`: what it says is no resource.
+fn owner(location: LocationId, reply: &Reply) -> Option<Owner> {
+    let uuid = json::member(&reply.body, "uuid").ok()?;
+    let uuid = uuid.and_then(|uuid| Uuid::try_parse(&uuid).ok());
+    Some(Owner { location, uuid, source: Source::Asked })
+}
+
 /// A poll under way, taken off the list however it ends.
 struct Poll<'a> {
     locator: &'a Locator,
@@ -240,21 +234,25 @@ impl Drop for Poll<'_> {
 /// What a poll brought in.
 #[derive(Default)]
 struct Tally {
-    owners: Vec<Owner>,
+    owners: Vec<(Owner, Reply)>,
+    refusals: Vec<(LocationId, Reply)>,
     silent: Vec<Silence>,
 }
 
 impl Tally {
-    fn verdict(mut self, first: LocationId) -> Verdict {
-        match (self.owners.len(), self.silent.is_empty()) {
-            (1, _) => Ok(self.owners.remove(0)),
-            (0, true) => Err(LocateError::Nobody { first }),
-            (0, false) => {
+    fn verdict(mut self) -> Result<(Owner, Reply), LocateError> {
+        match self.owners.len() {
+            1 => Ok(self.owners.remove(0)),
+            0 => {
+                let first = self.refusals.into_iter().min_by_key(|(location, _)| *location);
+                if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
+                    return Err(LocateError::Nobody { first, reply });
+                }
                 self.silent.sort_by_key(|silence| silence.location);
                 Err(LocateError::Unasked { silent: self.silent })
             }
             _ => {
-                let mut owners: Vec<_> = self.owners.iter().map(|owner| owner.location).collect();
+                let mut owners: Vec<_> = self.owners.iter().map(|(owner, _)| owner.location).collect();
                 owners.sort_unstable();
                 Err(LocateError::Ambiguous { owners })
             }
@@ -293,10 +291,14 @@ mod tests {
             reply: None,
         };
         let verdict = |owners: &[u16], silences: &[u16]| {
-            let owners = owners.iter().copied().map(owner).collect();
-            Tally { owners, silent: silences.iter().copied().map(silent).collect() }.verdict(LocationId(0))
+            let reply = Reply { status: StatusCode::NOT_FOUND, headers: http::HeaderMap::new(), body: "no".into() };
+            let owners = owners.iter().map(|location| (owner(*location), reply.clone())).collect();
+            let refusals = vec![(LocationId(3), reply.clone()), (LocationId(2), reply)];
+            Tally { owners, refusals, silent: silences.iter().copied().map(silent).collect() }
+                .verdict()
+                .map(|(owner, _)| owner)
         };
-        assert!(matches!(verdict(&[], &[]), Err(LocateError::Nobody { .. })));
+        assert!(matches!(verdict(&[], &[]), Err(LocateError::Nobody { first: LocationId(2), .. })));
         assert!(matches!(verdict(&[], &[2, 1]), Err(LocateError::Unasked { silent }) if silent[0].location == LocationId(1)));
         assert_eq!(verdict(&[1], &[]).unwrap(), owner(1));
         assert_eq!(verdict(&[1], &[0, 2]).unwrap(), owner(1), "one owner is served, whoever is silent");

@@ -207,7 +207,7 @@ fn read_entry(
         ..Entry::default()
     };
     entry.item = if reader.peek()? == Type::Object {
-        // Where the last member that is written ended, and where the part to leave out began.
+        // Up to where it is settled what is written, once a member is; and where the first that is left out begins.
         let mut written = None;
         let mut first = None;
         let item = reader.members(|reader, key| {

@@ -309,17 +309,17 @@ impl Target {
 impl Route {
     fn of(method: &Method, segments: &[Cow<'_, str>]) -> Result<Self, PathError> {
         let Some(rows) = INDEX.get(&*segments[0]) else { return Ok(Self::UnknownCollection) };
-        let mut wrong_method = false;
+        let mut other_methods: Option<&str> = None;
         for row in rows {
+            // `nodes/detail` is also `nodes/{}`: what is written literally goes first, with any method.
+            if other_methods.is_some_and(|literal| literal != row.template && !literal.ends_with("{}")) {
+                continue;
+            }
             let Some(parameters) = capture(row.template, segments) else { continue };
             if row.serves(method) {
                 return Ok(Self::Known { action: row.action, template: row.template, parameters });
             }
-            // `nodes/detail` is also `nodes/{}`: what is written literally goes first.
-            wrong_method = true;
-            if !row.template.ends_with("{}") {
-                break;
-            }
+            other_methods = Some(row.template);
         }
         let member = Collection::ALL.into_iter().find_map(|collection| {
             let depth = collection.facts().path.split('/').count();
@@ -330,7 +330,7 @@ impl Route {
             Some((of, depth)) if segments.len() > depth + 1 => {
                 Ok(Self::UnknownBelow { of, ident: segments[depth].clone().into_owned() })
             }
-            _ if wrong_method => Ok(Self::WrongMethod),
+            _ if other_methods.is_some() => Ok(Self::WrongMethod),
             _ => Err(PathError::NotFound),
         }
     }

@@ -81,7 +81,7 @@ impl Federation {
                 let key = Key::new(Collection::Nodes, &node);
                 match self.locator.locate(&request.asker, &key).await {
                     Ok(owner) => owner.location,
-                    Err(LocateError::Nobody { first }) => first,
+                    Err(LocateError::Nobody { first, .. }) => first,
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -110,7 +110,7 @@ impl Federation {
             Ok(reply) => reply,
             Err(silence) => return self.was_it_made(request, collection, uuid, silence).await,
         };
-        let mut answer = self.relay(request, home, collection, reply);
+        let mut answer = self.relay(request, home, collection.facts().kind, Some(collection), reply);
         if answer.status.is_success() && !unverified.is_empty() {
             let names = self.locations.names(&unverified);
             warn!("A {} was made without asking {names} whether it is unique", singular(collection));
@@ -133,7 +133,7 @@ impl Federation {
         let made = location.ask(&request.asker, &request.ask(Method::GET, path.clone())).await;
         match made {
             Ok(reply) if reply.status == StatusCode::OK => {
-                let mut answer = self.relay(request, silence.location, collection, reply);
+                let mut answer = self.relay(request, silence.location, collection.facts().kind, Some(collection), reply);
                 answer.status = StatusCode::CREATED;
                 if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str())) {
                     answer.headers.insert(http::header::LOCATION, href);

@@ -14,7 +14,6 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::list::Listing;
-use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
 use crate::locate::directory::Key;
@@ -36,12 +35,10 @@ pub struct Forward {
     pub location: LocationId,
     /// Path and query to send.
     pub path: String,
-    /// What it is about, if that may turn out to be elsewhere.
-    pub key: Option<Key>,
+    /// What it is about: that may turn out to be elsewhere.
+    pub key: Key,
     pub source: Source,
-    /// How the answer's links are found.
-    pub kind: Kind,
-    /// The collection that the answer's body is a member of.
+    /// It is about the very member of this collection, not about something below it.
     pub member_of: Option<Collection>,
 }
 
@@ -138,7 +135,8 @@ impl Federation {
         }
     }
 
-    /// Sends it to where the thing is. Nobody has it: the first location says so, in Ironic's words.
+    /// Sends it to where the thing is: what changes something through Pingora's proxy, streamed; a question from here,
+    /// since its answer is judged as a whole before a status is passed on.
     async fn forward(
         &self,
         request: &Request,
@@ -147,28 +145,48 @@ impl Federation {
         kind: Kind,
         member_of: Option<Collection>,
     ) -> Result<Plan, Error> {
-        let owner = match request.pinned {
-            Some(location) => Owner { location, uuid: None, source: Source::Asked },
-            None => self.owner(request, &key).await?,
-        };
+        let owner = self.owner(request, &key).await?;
         request.query.append_to(&mut path);
-        Ok(Plan::Forward(Forward {
-            location: owner.location,
-            path,
-            key: Some(key),
-            source: owner.source,
-            kind,
-            member_of,
-        }))
+        if request.method.is_safe() && !path.contains("/vendor_passthru") {
+            return self.fetch(request, &key, owner, path, kind, member_of).await.map(Plan::Answer);
+        }
+        Ok(Plan::Forward(Forward { location: owner.location, path, key, source: owner.source, member_of }))
     }
 
     async fn owner(&self, request: &Request, key: &Key) -> Result<Owner, Error> {
-        if let Some(location) = request.pinned {
-            return Ok(Owner { location, uuid: None, source: Source::Asked });
+        match request.pinned {
+            Some(location) => Ok(Owner { location, uuid: None, source: Source::Asked }),
+            None => Ok(self.locator.locate(&request.asker, key).await?),
         }
-        match self.locator.locate(&request.asker, key).await {
-            Err(LocateError::Nobody { first }) => Ok(Owner { location: first, uuid: None, source: Source::Asked }),
-            other => Ok(other?),
+    }
+
+    /// A question for the one location that has the thing; for the right one, should it have moved.
+    async fn fetch(
+        &self,
+        request: &Request,
+        key: &Key,
+        mut owner: Owner,
+        path: String,
+        kind: Kind,
+        member_of: Option<Collection>,
+    ) -> Result<Answer, Error> {
+        let question = request.ask(request.method.clone(), path);
+        loop {
+            let location = self.locations.location(owner.location);
+            let reply = location.exchange(&request.asker, &question).await?;
+            if reply.status == StatusCode::NOT_FOUND && owner.source == Source::Remembered {
+                let found = self.locator.locate_again(&request.asker, key).await?;
+                if found.location != owner.location {
+                    owner = found;
+                    continue;
+                }
+            }
+            if reply.status == StatusCode::OK && reply.body.is_empty() {
+                return Err(location.misspoke().into());
+            }
+            return self
+                .adopt(request, owner.location, kind, member_of, reply)
+                .map_err(|_| location.misspoke().into());
         }
     }
 

@@ -585,7 +585,7 @@ impl Merge<'_> {
         }
         match self.federation.locator.poll(&self.request.asker, key).await {
             Ok(owner) => Ok(owner.location),
-            Err(LocateError::Nobody { first }) => {
+            Err(LocateError::Nobody { first, .. }) => {
                 let location = self.federation.locations.location(first);
                 match self.page(location, Some(1), Some(marker)).await? {
                     Told::Page(_) => Ok(first),

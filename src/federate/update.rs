@@ -37,7 +37,7 @@ impl Federation {
         let key = Key::new(collection, ident);
         let mut owner = match request.pinned {
             Some(location) => Owner { location, uuid: None, source: Source::Asked },
-            None => self.owner_to_change(request, &key).await?,
+            None => self.locator.locate(&request.asker, &key).await?,
         };
         loop {
             self.check_stays(request, collection, ident, owner.location, &patch).await?;
@@ -55,21 +55,13 @@ impl Federation {
                     Err(error) => return Err(error.into()),
                 }
             }
-            let mut answer = self.relay(request, owner.location, collection, reply);
+            let mut answer = self.relay(request, owner.location, collection.facts().kind, Some(collection), reply);
             if answer.status.is_success() && !unverified.is_empty() {
                 let names = self.locations.names(&unverified);
                 warn!("A name or address was given without asking {names} whether it is unique");
                 answer = answer.with(header::UNVERIFIED, &names);
             }
             return Ok(answer);
-        }
-    }
-
-    /// Nobody has it: the first location says so, in Ironic's words.
-    async fn owner_to_change(&self, request: &Request, key: &Key) -> Result<Owner, Error> {
-        match self.locator.locate(&request.asker, key).await {
-            Err(LocateError::Nobody { first }) => Ok(Owner { location: first, uuid: None, source: Source::Asked }),
-            other => Ok(other?),
         }
     }
 

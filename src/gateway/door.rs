@@ -186,8 +186,10 @@ impl Door {
         let (Some(identity), Route::Known { template, .. }) = (&context.identity, &request.target.route) else {
             return Ok(());
         };
-        // What is no patch is refused where it is read.
-        let (true, Ok(patch)) = (request.method == Method::PATCH, Patch::parse(body)) else { return Ok(()) };
+        if request.method != Method::PATCH {
+            return Ok(());
+        }
+        let patch = Patch::parse(body).map_err(|error| Fault::bad_request(error.to_string()))?;
         let changes = patch.changes();
         let changes = changes.iter().map(|(path, value)| Change { path, value: value.as_ref() });
         gateway.gate.check_patch(identity, template, changes).map_err(|denied| denied.fault())

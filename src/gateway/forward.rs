@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use http::HeaderName;
 use http::Method;
 use http::StatusCode;
-use log::warn;
 use pingora::Error as PingoraError;
 use pingora::ErrorType;
 use pingora::Result;
@@ -21,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::api::body::DepthGauge;
 use crate::api::fault::Fault;
 use crate::api::header;
-use crate::api::link;
+use crate::api::link::Kind;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -50,14 +48,6 @@ const INSPECT: ErrorType = ErrorType::Custom("Inspect");
 /// Why is told beside it.
 const GIVEN_UP: ErrorType = ErrorType::Custom("GivenUp");
 
-/// What happens to the answer's body.
-#[derive(Debug)]
-enum Relay {
-    Untouched,
-    /// Held until it is whole, since its links are changed.
-    Held(BytesMut),
-}
-
 /// A request under way.
 #[derive(Debug)]
 pub struct Forwarding {
@@ -73,7 +63,6 @@ pub struct Forwarding {
     deadline: Instant,
     sent: usize,
     gauge: DepthGauge,
-    relay: Relay,
     status: StatusCode,
     /// Why it was given up, once it was.
     reason: Option<Error>,
@@ -100,7 +89,6 @@ impl Forwarding {
             deadline: Instant::now() + location.config.timeout,
             sent: 0,
             gauge: DepthGauge::default(),
-            relay: Relay::Untouched,
             status: StatusCode::OK,
             reason: None,
             request,
@@ -132,7 +120,6 @@ impl Forwarding {
         };
         self.sent = 0;
         self.gauge = DepthGauge::default();
-        self.relay = Relay::Untouched;
         let mut http = peer.http.clone();
         if !self.request.method.is_safe() {
             on_fresh_connection(&mut http);
@@ -241,9 +228,8 @@ impl Forwarding {
 
     /// It may be elsewhere by now.
     async fn find_again(&mut self, federation: &Federation, replayable: bool) -> Result<()> {
-        let Some(key) = self.forward.key.clone() else { return Ok(()) };
         self.forward.source = Source::Asked;
-        match federation.locator.locate_again(&self.request.asker, &key).await {
+        match federation.locator.locate_again(&self.request.asker, &self.forward.key).await {
             // Something else was not found there, or nobody has it any longer: this is the answer.
             Ok(owner) if owner.location == self.forward.location => Ok(()),
             Err(LocateError::Nobody { .. }) => Ok(()),
@@ -283,63 +269,21 @@ impl Forwarding {
                 head.insert_header(http::header::LOCATION, value)?;
             }
         }
-        let json = head
-            .headers
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-        let empty = head.headers.get(http::header::CONTENT_LENGTH).is_some_and(|length| length == "0");
-        if head.status.is_success() && head.status != StatusCode::NO_CONTENT && json && !empty {
-            self.relay = Relay::Held(BytesMut::new());
-            // Pingora writes chunks instead.
-            head.remove_header(&http::header::CONTENT_LENGTH);
-            head.remove_header(&http::header::TRANSFER_ENCODING);
-            head.insert_header(http::header::TRANSFER_ENCODING, "chunked")?;
-        }
         if head.status.is_success()
             && self.request.method == Method::DELETE
             && self.forward.member_of.is_some()
-            && let Some(key) = &self.forward.key
         {
-            federation.locator.directory.forget(key);
+            federation.locator.directory.forget(&self.forward.key);
         }
         Ok(Some(self.forward.location))
     }
 
-    pub fn relay_body(&mut self, federation: &Federation, part: &mut Option<Bytes>, end: bool) -> Result<()> {
-        if Instant::now() >= self.deadline {
-            return Err(self.give_up(self.silence(Reason::Timeout, true)));
+    /// The body goes on as it is, as long as it comes in time.
+    pub fn relay_body(&mut self) -> Result<()> {
+        if Instant::now() < self.deadline {
+            return Ok(());
         }
-        let Relay::Held(held) = &mut self.relay else { return Ok(()) };
-        let location = federation.locations.location(self.forward.location);
-        if let Some(part) = part.take() {
-            if held.len() + part.len() > location.config.max_response_size {
-                let silence = Silence { location: location.id, reason: Reason::Body, sent: true, reply: None };
-                return Err(self.give_up(silence));
-            }
-            held.extend_from_slice(&part);
-        }
-        if end {
-            let whole = mem::take(held).freeze();
-            self.relay = Relay::Untouched;
-            *part = Some(self.rewrite(federation, location, whole));
-        }
-        Ok(())
-    }
-
-    fn rewrite(&self, federation: &Federation, location: &Location, body: Bytes) -> Bytes {
-        if let Some(collection) = self.forward.member_of {
-            federation.locator.learn_document(collection, &body, location.id);
-        }
-        let standing = location.standing();
-        let from = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
-        match link::rewrite_document(self.forward.kind, &body, from, &self.request.base) {
-            Ok(Some(rewritten)) => rewritten.into(),
-            Ok(None) => body,
-            Err(error) => {
-                warn!("An answer of location `{}` cannot be read: {error}", location.name());
-                body
-            }
-        }
+        Err(self.give_up(self.silence(Reason::Timeout, true)))
     }
 
     /// The exchange broke, or took too long.
@@ -381,7 +325,7 @@ impl Forwarding {
         };
         let location = self.location(federation);
         match location.exchange(&self.request.asker, &question).await {
-            Ok(reply) => federation.relay_unlearnt(&self.request, location.id, self.forward.kind, reply),
+            Ok(reply) => federation.relay(&self.request, location.id, Kind::Plain, None, reply),
             Err(silence) => rescue(&federation.locations, silence.into()),
         }
     }

@@ -20,7 +20,9 @@ pub fn rescue(locations: &Locations, error: Error) -> Answer {
         Error::Fault(fault) => fault,
         Error::Body(error) => Fault::bad_request(error.to_string()),
         Error::Silent(silent) | Error::Locate(LocateError::Unasked { silent }) => unavailable(locations, &silent),
-        Error::Locate(LocateError::Nobody { .. }) => Fault::not_found(),
+        Error::Locate(LocateError::Nobody { reply, first }) => {
+            return Answer { location: None, ..Answer::relay(reply, first) };
+        }
         Error::Locate(LocateError::Ambiguous { owners }) => Fault::bad_request(format!(
             "More than one location has it: {}. Use its UUID, or name the location in X-Ironic-Proxy-Location.",
             locations.names(&owners)

@@ -68,6 +68,8 @@ enum Other {
     Unknown,
     Uuid(Uuid),
     Name(Arc<str>),
+    /// Of a name: two things have it, so it leads nowhere.
+    Contested,
 }
 
 impl Entry {
@@ -75,14 +77,14 @@ impl Entry {
     pub fn uuid(&self) -> Option<Uuid> {
         match self.other {
             Other::Uuid(uuid) => Some(uuid),
-            Other::Name(_) | Other::Unknown => None,
+            Other::Name(_) | Other::Unknown | Other::Contested => None,
         }
     }
 
     pub fn name(&self) -> Option<&str> {
         match &self.other {
             Other::Name(name) => Some(name),
-            Other::Uuid(_) | Other::Unknown => None,
+            Other::Uuid(_) | Other::Unknown | Other::Contested => None,
         }
     }
 }
@@ -124,7 +126,16 @@ impl Directory {
     pub fn entry(&self, key: &Key, now: Instant) -> Option<Entry> {
         let entry = self.entries.get(key)?;
         let expired = !key.ident.is_uuid_like() && self.age(&entry, now) >= self.name_lifetime;
-        (!expired).then_some(entry)
+        (!expired && entry.other != Other::Contested).then_some(entry)
+    }
+
+    /// Another thing has the name too, as far as is remembered.
+    fn is_contested(&self, key: &Key, location: LocationId, uuid: Option<Uuid>, now: Instant) -> bool {
+        self.entries.peek(key).is_some_and(|entry| {
+            let fresh = self.age(&entry, now) < self.name_lifetime;
+            let another = entry.location != location && entry.uuid().is_none_or(|known| Some(known) != uuid);
+            fresh && (another || entry.other == Other::Contested)
+        })
     }
 
     /// Something was seen at a location, under either identifier or both. What it was called before is forgotten.
@@ -144,8 +155,12 @@ impl Directory {
         };
         let name: Option<Arc<str>> = name.filter(|name| !name.is_empty()).map(Arc::from);
         if let Some(name) = &name {
-            let other = canonical.map_or(Other::Unknown, Other::Uuid);
             let key = Key { collection, ident: Ident::Text(Box::from(&**name)) };
+            let other = if self.is_contested(&key, location, canonical, now) {
+                Other::Contested
+            } else {
+                canonical.map_or(Other::Unknown, Other::Uuid)
+            };
             self.entries.insert(key, Entry { location, learnt, other });
         }
         if let Some(ident) = uuid {
@@ -164,7 +179,7 @@ impl Directory {
     pub fn forget(&self, key: &Key) {
         let Some((_, entry)) = self.entries.remove(key) else { return };
         let other = match entry.other {
-            Other::Unknown => return,
+            Other::Unknown | Other::Contested => return,
             Other::Uuid(uuid) => Ident::Uuid(uuid),
             Other::Name(name) => Ident::Text(Box::from(&*name)),
         };
@@ -177,7 +192,7 @@ impl Directory {
             let Ident::Uuid(uuid) = key.ident else { return None };
             let name = match entry.other {
                 Other::Name(name) => Some(name),
-                Other::Uuid(_) | Other::Unknown => None,
+                Other::Uuid(_) | Other::Unknown | Other::Contested => None,
             };
             Some((key.collection, uuid, name, entry.location))
         })
@@ -235,6 +250,20 @@ mod tests {
         directory.learn(Collection::Nodes, Some(UUID), Some("b"), LocationId(1), now);
         assert_eq!(directory.entry(&key("a"), now), None);
         assert!(directory.entry(&key("b"), now).is_some());
+    }
+
+    #[test]
+    fn a_name_of_two_things_leads_nowhere() {
+        let directory = directory(100);
+        let now = Instant::now();
+        let other = UUID.replace('1', "2");
+        directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
+        directory.learn(Collection::Nodes, Some(&other), Some("a"), LocationId(2), now);
+        assert_eq!(directory.entry(&key("a"), now), None);
+        assert!(directory.entry(&key(UUID), now).is_some() && directory.entry(&key(&other), now).is_some());
+        let later = now + Duration::from_secs(60);
+        directory.learn(Collection::Nodes, Some(&other), Some("a"), LocationId(2), later);
+        assert!(directory.entry(&key("a"), later).is_some(), "the other one may be gone by then");
     }
 
     #[test]

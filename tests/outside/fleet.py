@@ -181,6 +181,15 @@ class Fleet(Client):
         until(lambda: self.get("/v1/nodes?limit=1&fields=uuid", version=None if self._old() else LATEST).status == 200)
         self.forget_requests()
 
+    def logged(self, pattern, since=0):
+        """Waits for a line of the gateway's log that matches; the log is written after the answer. Returns the line."""
+
+        def search():
+            lines = self.gateway.log()[since:].splitlines()
+            return next((line for line in lines if re.search(pattern, line)), None)
+
+        return until(search, what=f"a line in the log like {pattern!r}")
+
     def _old(self):
         """Whether some location is too old for the newest version."""
         return any(site.versions[1] != LATEST for site in self.all())

@@ -91,6 +91,7 @@ class Gateway:
         self._ready_seconds = ready_seconds
         self._stop_seconds = stop_seconds
         self.process = None
+        self._notify = None
         # IPv4 loopback only; stays open over restarts, so that the URL does too.
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -107,29 +108,30 @@ class Gateway:
     def start(self):
         notify_path = self.directory / "notify"
         notify_path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(str(notify_path))
-            notify.setblocking(False)
-            self.process = Process(
-                [self._program, "--config-file", self.config_path, *self._arguments],
-                self.log_path,
-                env={**os.environ, "NOTIFY_SOCKET": str(notify_path), **self._env},
-                listen=self._socket,
-            )
+        # Open until the end: the gateway reports its stop there too.
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(notify_path))
+        self._notify.setblocking(False)
+        self.process = Process(
+            [self._program, "--config-file", self.config_path, *self._arguments],
+            self.log_path,
+            env={**os.environ, "NOTIFY_SOCKET": str(notify_path), **self._env},
+            listen=self._socket,
+        )
 
-            def ready():
-                try:
-                    return b"READY=1" in notify.recv(4096).split(b"\n")
-                except BlockingIOError:
-                    return False
+        def ready():
+            try:
+                return b"READY=1" in self._notify.recv(4096).split(b"\n")
+            except BlockingIOError:
+                return False
 
-            wait_until(ready, self.process, self._ready_seconds, "READY=1 of the gateway", pause=0.01)
+        wait_until(ready, self.process, self._ready_seconds, "READY=1 of the gateway", pause=0.01)
         return self
 
     def stop(self):
         """End it by SIGTERM and return the exit status; a hang is killed and told by the status."""
         status = self.process.stop(self._stop_seconds)
-        self.process = None
+        self._ended()
         return status
 
     def kill(self):
@@ -139,7 +141,7 @@ class Gateway:
             self.process.wait(10)
         except subprocess.TimeoutExpired as stuck:
             raise AssertionError("the gateway survived SIGKILL") from stuck
-        self.process = None
+        self._ended()
 
     def restart(self):
         status = self.stop()
@@ -169,9 +171,13 @@ class Gateway:
                 sys.stderr.write(f"---- log of the gateway ----\n{self.log()[-8000:]}\n")
             self._close()
 
+    def _ended(self):
+        self.process = None
+        self._notify.close()
+
     def _close(self):
         if self.process is not None:
             self.process.stop(1)
-            self.process = None
+            self._ended()
         self._socket.close()
         shutil.rmtree(self.directory, ignore_errors=True)

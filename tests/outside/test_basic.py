@@ -137,7 +137,7 @@ def test_the_file_is_read_again(door):
         # Its success was remembered; a line that is gone must not be.
         assert door.get("/v1/nodes", headers=basic("myName", "secret-word")).status == 401
         door.users.write_text(f"newcomer:{SECRET_WORD}\nbob:plain-text\n")
-        until(lambda: re.search(r"ERROR.*", door.gateway.log()), what="an error about the bad file")
+        door.logged("ERROR")
         assert door.get("/v1/nodes", headers=basic("newcomer", "secret-word")).status == 200, "a bad file keeps the old"
         assert "plain-text" not in door.gateway.log()
     finally:
@@ -204,7 +204,7 @@ def test_outbound_http_basic_refused():
             assert_unavailable(hub.get(path), "loc2")
         reply = hub.get("/v1/nodes", headers={"X-Ironic-Proxy-Partial": "allow"})
         assert reply.header("X-Ironic-Proxy-Incomplete") == "loc2;reason=refused"
-        assert re.search(r"ERROR.*loc2", hub.gateway.log())
+        hub.logged(r"ERROR.*loc2")
         assert "another-secret" not in hub.gateway.log()
 
 
@@ -317,7 +317,7 @@ def test_a_location_that_refuses_every_token(edge):
         for _ in range(20):
             assert_unavailable(hub.get("/v1/nodes/here"), "loc1")
         assert edge.keystone.issued() <= before + 5, "Keystone is hammered"
-        assert re.search(r"ERROR.*loc1", hub.gateway.log())
+        hub.logged(r"ERROR.*loc1")
 
 
 def test_tokens_are_renewed_before_they_expire():
@@ -377,7 +377,7 @@ def test_a_wrong_password_is_not_hammered(edge):
         for _ in range(30):
             assert_unavailable(hub.get("/v1/nodes/here"), "loc1")
         assert 1 <= edge.keystone.issued() <= 5, "an account could be locked by that"
-        assert re.search(r"ERROR.*loc1", hub.gateway.log())
+        hub.logged(r"ERROR.*loc1")
         assert SECRET not in hub.gateway.log()
 
 
@@ -414,11 +414,10 @@ def test_no_secret_is_in_the_log(edge):
             edge.keystone.fault(scripted.says(401, "no"))
             hub.get("/v1/nodes")
             edge.keystone.heal()
+            hub.logged(r"PATCH.*/v1/nodes/here|/v1/nodes/here.*PATCH")
             log = hub.gateway.log()
             for secret in (SECRET, ESCAPED, token, "Y2xpZW50OnNlY3JldA==", "bmc-secret", "gAAAAA"):
                 assert secret not in log, f"{secret} is in the log"
-            lines = [line for line in log.splitlines() if "PATCH" in line and "/v1/nodes/here" in line]
-            assert lines, "no access line"
 
 
 def test_credentials_go_nowhere_else(edge):

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from bed.ironic import Ironic, htpasswd, start_all
+from bed.ironic import Ironic, htpasswd
 from bed.keystone import PASSWORD, SERVICE_PROJECT, Keystone
 from client import LATEST, VERSION, Api, fault, raw, until, wipe
 from gateway import DIRECTORY, Gateway, config

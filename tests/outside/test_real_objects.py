@@ -214,6 +214,13 @@ def test_refused_lists_are_byte_equal(api, direct, path, query):
     assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
 
 
+@pytest.mark.parametrize("path", ["/v1/ports", "/v1/ports/x", "/v1/drivers", "/v1/chassis", "/v1/allocations/x", "/v1/volume"])
+def test_head_is_405_as_by_ironic(api, direct, path):
+    ours, theirs = api("HEAD", path), direct["loc1"]("HEAD", path)
+    assert theirs.status_code == 405
+    assert (ours.status_code, ours.content) == (405, b"")
+
+
 # ---- united
 
 
