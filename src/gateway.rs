@@ -225,6 +225,11 @@ impl ProxyHttp for Gateway {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
         match self.receive(session, context).await? {
             Some(Plan::Answer(answer)) => {
+                if answer.status == http::StatusCode::NOT_ACCEPTABLE {
+                    // A location may have told of another range just now.
+                    let common = self.federation.locations.common();
+                    context.versions = context.versions.and_then(|(_, spoken)| Some((common?, spoken)));
+                }
                 self.answer(session, context, answer).await?;
                 Ok(true)
             }

@@ -123,6 +123,10 @@ impl Locator {
         loop {
             let leader = {
                 let mut polls = self.polls();
+                // A poll may have ended since the directory was looked into.
+                if let Some(owner) = self.remembered(key) {
+                    return Ok(owner);
+                }
                 match polls.get(key) {
                     Some(verdict) => Err(verdict.clone()),
                     None => {
@@ -166,7 +170,7 @@ impl Locator {
         while let Some((location, answer)) = answers.next().await {
             match answer {
                 Ok(reply) if reply.status == StatusCode::OK => {
-                    let Some(owner) = owner(location, &reply) else {
+                    let Some(owner) = owner(key.collection, location, &reply) else {
                         poll.silent.push(self.locations.location(location).misspoke());
                         continue;
                     };
@@ -212,9 +216,9 @@ impl Locator {
 }
 
 /// Who says that it has the thing; `None`: what it says is no resource.
-fn owner(location: LocationId, reply: &Reply) -> Option<Owner> {
-    let uuid = json::member(&reply.body, "uuid").ok()?;
-    let uuid = uuid.and_then(|uuid| Uuid::try_parse(&uuid).ok());
+fn owner(collection: Collection, location: LocationId, reply: &Reply) -> Option<Owner> {
+    let id = json::member(&reply.body, collection.facts().id).ok()??;
+    let uuid = Uuid::try_parse(&id).ok();
     Some(Owner { location, uuid, source: Source::Asked })
 }
 

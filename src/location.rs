@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -162,13 +163,17 @@ pub struct Location {
     breaker: Mutex<Breaker>,
     standing: ArcSwapOption<Standing>,
     quarantined: AtomicBool,
+    /// Why it was silent last.
+    failure: Mutex<Reason>,
+    /// Counts what locations told of themselves, all of them together.
+    told: Arc<AtomicU64>,
     permits: Arc<Semaphore>,
     /// What is known of it may be out of date: look again.
     pub look_again: Notify,
 }
 
 impl Location {
-    fn new(id: LocationId, config: &LocationConfig) -> Result<Self, LocationError> {
+    fn new(id: LocationId, config: &LocationConfig, told: &Arc<AtomicU64>) -> Result<Self, LocationError> {
         let name = || config.name.clone();
         let tls = Tls::load(&config.session, u64::from(id.0))
             .map_err(|source| LocationError::Tls { name: name(), source })?;
@@ -183,6 +188,8 @@ impl Location {
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_reset)),
             standing: ArcSwapOption::empty(),
             quarantined: AtomicBool::new(false),
+            failure: Mutex::new(Reason::Connect),
+            told: Arc::clone(told),
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
             look_again: Notify::new(),
             config: config.clone(),
@@ -256,6 +263,10 @@ impl Location {
         if self.is_quarantined() {
             return Err(self.silent(Reason::Quarantine));
         }
+        if self.standing.load().is_none() {
+            // It never spoke: whether an Ironic is there at all is not known, so nothing is entrusted to it.
+            return Err(self.silent(*self.failure.lock().unwrap_or_else(PoisonError::into_inner)));
+        }
         if !self.breaker().admit(Instant::now()) {
             return Err(self.silent(Reason::Breaker));
         }
@@ -278,6 +289,7 @@ impl Location {
 
     /// The location did not answer.
     pub fn failed(&self, reason: Reason) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = reason;
         if self.breaker().failed(Instant::now()) == Change::Opened {
             warn!(
                 "Location `{}` failed {} times in a row ({reason}): not asked for {:?}",
@@ -402,7 +414,7 @@ impl Location {
                 Failure::ConnectTimeout => (Reason::Timeout, false),
                 Failure::Timeout => (Reason::Timeout, true),
                 Failure::Broken => (Reason::Connect, true),
-                Failure::TooLarge => (Reason::Body, true),
+                Failure::CutOff | Failure::TooLarge => (Reason::Body, true),
             };
             self.failed(reason);
             return Err(Silence { sent, ..self.silent(reason) });
@@ -434,11 +446,28 @@ impl Location {
     fn sort(&self, reply: Reply) -> Result<Reply, Silence> {
         if is_ironics(&reply) {
             self.answered();
+            if reply.status == StatusCode::NOT_ACCEPTABLE {
+                self.correct_range(&reply);
+            }
             return Ok(reply);
         }
         let reason = if reply.status.is_server_error() { Reason::Status } else { Reason::Body };
         self.failed(reason);
         Err(Silence { sent: true, ..self.silent(reason) })
+    }
+
+    /// A 406 tells the range: it may be another one since the last probe.
+    fn correct_range(&self, reply: &Reply) {
+        let (Some(range), Some(known)) = (range_of(&reply.headers), self.standing()) else { return };
+        if range != known.range {
+            self.learn(Standing { range, base: known.base.clone() });
+            self.look_again.notify_one();
+        }
+    }
+
+    fn learn(&self, standing: Standing) {
+        self.standing.store(Some(Arc::new(standing)));
+        self.told.fetch_add(1, Ordering::AcqRel);
     }
 
     /// One question of a fan-out: what cannot be told from it is silence.
@@ -470,14 +499,19 @@ impl Location {
     }
 }
 
+/// What the version headers say.
+fn range_of(headers: &HeaderMap) -> Option<VersionRange> {
+    let version = |name: &HeaderName| headers.get(name)?.to_str().ok()?.parse::<Microversion>().ok();
+    VersionRange::new(version(&header::API_MIN_VERSION)?, version(&header::API_MAX_VERSION)?)
+}
+
 /// What the version document says.
 fn standing(reply: &Reply) -> Option<Standing> {
-    let version = |name: &HeaderName| reply.headers.get(name)?.to_str().ok()?.parse::<Microversion>().ok();
     let document: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
     let told = |member: &str| document["default_version"][member].as_str()?.parse::<Microversion>().ok();
-    let min = version(&header::API_MIN_VERSION).or_else(|| told("min_version"))?;
-    let max = version(&header::API_MAX_VERSION).or_else(|| told("version"))?;
-    Some(Standing { range: VersionRange::new(min, max)?, base: Base::learn(&reply.body).ok().flatten() })
+    let told_range = || VersionRange::new(told("min_version")?, told("version")?);
+    let range = range_of(&reply.headers).or_else(told_range)?;
+    Some(Standing { range, base: Base::learn(&reply.body).ok().flatten() })
 }
 
 /// A 401, or a 403 of Ironic's policy; other 403s are Ironic's word about the request ("node is protected").
@@ -513,16 +547,27 @@ fn is_ironics(reply: &Reply) -> bool {
 pub struct Locations {
     all: Vec<Location>,
     floor: Option<Microversion>,
-    common: ArcSwapOption<VersionRange>,
+    told: Arc<AtomicU64>,
+    agreed: ArcSwap<Agreement>,
+}
+
+/// What all have in common, after so many told of themselves.
+#[derive(Debug, Default)]
+struct Agreement {
+    told: u64,
+    common: Option<VersionRange>,
 }
 
 impl Locations {
     pub fn new(config: &Config) -> Result<Self, LocationError> {
-        let all = (0..).zip(&config.locations).map(|(index, location)| Location::new(LocationId(index), location));
+        let told = Arc::default();
+        let all =
+            (0..).zip(&config.locations).map(|(index, location)| Location::new(LocationId(index), location, &told));
         Ok(Self {
             all: all.collect::<Result<_, _>>()?,
             floor: config.api.min_max_version,
-            common: ArcSwapOption::empty(),
+            told,
+            agreed: ArcSwap::default(),
         })
     }
 
@@ -546,15 +591,21 @@ impl Locations {
 
     /// What all locations that are known and not in quarantine have in common. `None`: none is known.
     pub fn common(&self) -> Option<VersionRange> {
-        self.common.load().as_deref().copied()
+        let told = self.told.load(Ordering::Acquire);
+        let agreed = self.agreed.load();
+        if agreed.told == told { agreed.common } else { self.agree(told) }
     }
 
     /// A location told what it is (or a file told what it last was): who has to stay out is decided anew.
     pub fn learn(&self, id: LocationId, standing: Standing) {
-        self.location(id).standing.store(Some(Arc::new(standing)));
+        self.location(id).learn(standing);
+        self.common();
+    }
+
+    fn agree(&self, told: u64) -> Option<VersionRange> {
         let ranges: Vec<_> = self.all.iter().map(|location| location.standing().map(|known| known.range)).collect();
         let (common, fits) = agree(&ranges, self.floor);
-        self.common.store(common.map(Arc::new));
+        self.agreed.store(Arc::new(Agreement { told, common }));
         for (location, fits) in self.all.iter().zip(fits) {
             let was = location.quarantined.swap(!fits, Ordering::Relaxed);
             let range = location.standing().map(|known| known.range);
@@ -569,6 +620,7 @@ impl Locations {
                 _ => {}
             }
         }
+        common
     }
 }
 
@@ -595,7 +647,7 @@ fn agree(ranges: &[Option<VersionRange>], floor: Option<Microversion>) -> (Optio
 mod tests {
     use super::*;
 
-    fn range(min: u32, max: u32) -> Option<VersionRange> {
+    fn range(min: i64, max: i64) -> Option<VersionRange> {
         VersionRange::new(Microversion::new(1, min), Microversion::new(1, max))
     }
 

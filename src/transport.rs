@@ -39,6 +39,8 @@ pub enum Failure {
     Timeout,
     /// Sent, maybe executed; the connection broke or the answer is no HTTP.
     Broken,
+    /// The answer ends before it should.
+    CutOff,
     /// The answer is larger than is taken.
     TooLarge,
 }
@@ -138,7 +140,7 @@ impl Transport {
                 }
             };
             let mut whole = BytesMut::with_capacity(announced_length(&headers).min(bounds.size));
-            while let Some(part) = session.read_response_body().await? {
+            while let Some(part) = session.read_response_body().await.map_err(cut_off)? {
                 if whole.len() + part.len() > bounds.size {
                     return Err(Error::new(TOO_LARGE));
                 }
@@ -176,7 +178,15 @@ enum Staleness {
     Fresh,
 }
 
+const CUT_OFF: ErrorType = ErrorType::Custom("AnswerCutOff");
 const TOO_LARGE: ErrorType = ErrorType::Custom("AnswerTooLarge");
+
+fn cut_off(error: Box<Error>) -> Box<Error> {
+    match error.etype() {
+        ErrorType::ReadTimedout => error,
+        _ => Error::because(CUT_OFF, "reading the body", error),
+    }
+}
 
 /// Bytes announced by the answer; at most 64 MiB are reserved on its word alone.
 fn announced_length(headers: &HeaderMap) -> usize {
@@ -194,6 +204,7 @@ fn not_connected(error: &Error) -> Failure {
 fn broken(error: &Error) -> Failure {
     match error.etype() {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        kind if *kind == CUT_OFF => Failure::CutOff,
         kind if *kind == TOO_LARGE => Failure::TooLarge,
         _ => Failure::Broken,
     }

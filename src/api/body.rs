@@ -20,6 +20,8 @@ pub enum BodyError {
     Json(String),
     #[error("Schema error for {what}: the request body is not of type '{wanted}'")]
     Type { what: &'static str, wanted: &'static str },
+    #[error("Schema error for patch: each operation needs 'op' and 'path', both of type 'string'")]
+    Operation,
 }
 
 /// The members of a JSON object in their order; of a repeated one the last value, as Python's parser has it.
@@ -150,7 +152,9 @@ pub struct Patch(Vec<Object>);
 
 impl Patch {
     pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
-        parse(body)?.map(Self).ok_or(BodyError::Type { what: "patch", wanted: "array" })
+        let operations: Vec<Object> = parse(body)?.ok_or(BodyError::Type { what: "patch", wanted: "array" })?;
+        let named = |operation: &Object| operation.text("op").is_some() && operation.text("path").is_some();
+        if operations.iter().all(named) { Ok(Self(operations)) } else { Err(BodyError::Operation) }
     }
 
     /// Operations on exactly this path. Python's `$` lets a trailing newline through Ironic's pattern for paths.
@@ -283,6 +287,9 @@ mod tests {
         );
         assert!(matches!(Patch::parse(b"{}"), Err(BodyError::Type { .. })));
         assert!(matches!(Patch::parse(b"[1]"), Err(BodyError::Type { .. })));
+        for body in [r#"[{"op": "add"}]"#, r#"[{"path": "/a"}]"#, r#"[{"op": "add", "path": 5}]"#] {
+            assert_eq!(Patch::parse(body.as_bytes()).unwrap_err(), BodyError::Operation);
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Facts {
     /// Sortable, but neither selectable with `fields` nor shown without detail.
     pub detail_only: &'static [&'static str],
     /// Items may be asked for by name, and since which minor version the name may be asked for in `fields`.
-    pub name_since: Option<u32>,
+    pub name_since: Option<i64>,
     pub spread: Spread,
     pub kind: Kind,
 }

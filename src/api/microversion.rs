@@ -15,12 +15,12 @@ use crate::api::header;
 /// `major.minor`, compared as a pair of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Microversion {
-    pub major: u32,
-    pub minor: u32,
+    pub major: i64,
+    pub minor: i64,
 }
 
 impl Microversion {
-    pub const fn new(major: u32, minor: u32) -> Self {
+    pub const fn new(major: i64, minor: i64) -> Self {
         Self { major, minor }
     }
 }
@@ -39,14 +39,11 @@ pub struct NotAMicroversion;
 impl FromStr for Microversion {
     type Err = NotAMicroversion;
 
-    /// Leading zeros and blanks are fine, as with Python's `int()`.
+    /// Leading zeros, signs and blanks are fine, as with Python's `int()`.
     fn from_str(text: &str) -> Result<Self, NotAMicroversion> {
         let number = |part: &str| {
             let digits = part.trim();
-            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(NotAMicroversion);
-            }
-            digits.parse().map_err(|_| NotAMicroversion)
+            digits.parse::<i64>().map_err(|_| NotAMicroversion)
         };
         let (major, minor) = text.split_once('.').ok_or(NotAMicroversion)?;
         Ok(Self { major: number(major)?, minor: number(minor)? })
@@ -160,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    fn range(min: u32, max: u32) -> VersionRange {
+    fn range(min: i64, max: i64) -> VersionRange {
         VersionRange::new(Microversion::new(1, min), Microversion::new(1, max)).unwrap()
     }
 
@@ -179,7 +176,8 @@ mod tests {
             (&[(legacy, "1")], Requested::Invalid),
             (&[(legacy, "1.2.3")], Requested::Invalid),
             (&[(legacy, "abc")], Requested::Invalid),
-            (&[(legacy, "1.99999999999")], Requested::Invalid),
+            (&[(legacy, "1.-1")], exactly(-1)),
+            (&[(legacy, "1.99999999999")], exactly(99_999_999_999)),
             (&[(standard, "baremetal 1.46")], exactly(46)),
             (&[(standard, "compute 2.1, BareMetal 1.46")], exactly(46)),
             (&[(standard, "baremetal 1.46, baremetal 1.47")], exactly(47)),

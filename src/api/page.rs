@@ -244,7 +244,7 @@ fn read_entry(
         }
         item
     } else {
-        reader.value()?
+        return Err(Malformed::Syntax(reader.value()?.start));
     };
     entry.end_cut = json::offset(cuts.len());
     Ok(entry)

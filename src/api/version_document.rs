@@ -8,7 +8,7 @@ use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 
 /// Resources in the document at `/v1`, in Ironic's order, with the minor version that first shows them.
-const RESOURCES: &[(&str, u32)] = &[
+const RESOURCES: &[(&str, i64)] = &[
     ("chassis", 1),
     ("nodes", 1),
     ("ports", 1),

@@ -61,6 +61,9 @@ impl Federation {
         if let Some(group) = group {
             node.set("conductor_group", &group);
         }
+        if let Some(parent) = node.text("parent_node") {
+            self.check_beside(request, home, "parent_node", &parent).await?;
+        }
         self.create_at(request, Collection::Nodes, home, node).await
     }
 

@@ -7,6 +7,7 @@
 //! - *gather*: small collections whose items several locations have.
 
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fmt::Write;
 
@@ -100,7 +101,11 @@ impl Federation {
         let Some(direction) = direction(&request.query) else {
             return self.word_refusal(request, listing, "Invalid sort direction").await;
         };
-        let wish = Wish::new(request, listing.facts, direction, self.max_limit)?;
+        let wish = match Wish::new(request, listing.facts, direction, self.max_limit) {
+            Ok(wish) => wish,
+            // Ironic may find another fault first.
+            Err(fault) => return self.word_refusal(request, listing, fault.text()).await,
+        };
         let malformed = wish.marker.as_deref().is_some_and(|marker| {
             listing.facts.id == "uuid" && !Ident::new(marker).is_uuid_like()
         });
@@ -258,12 +263,12 @@ struct Output {
     writer: ListWriter,
     count: usize,
     last: Option<String>,
-    seen: HashSet<String>,
+    seen: HashMap<String, LocationId>,
 }
 
 impl Output {
     fn new(key: &str, capacity: usize) -> Self {
-        Self { writer: ListWriter::new(key, capacity), count: 0, last: None, seen: HashSet::new() }
+        Self { writer: ListWriter::new(key, capacity), count: 0, last: None, seen: HashMap::new() }
     }
 }
 
@@ -394,7 +399,7 @@ impl Merge<'_> {
         told.extend(join_all(rest.iter().map(|location| self.page(location, ahead, None))).await);
 
         let (pages, silent) = self.sort(&order, told)?;
-        let missing = self.tolerate(silent)?;
+        let mut missing = self.tolerate(silent)?;
         let mut output = Output::new(self.listing.facts.key, self.expected_length(&pages));
         for (location, mut page) in pages {
             let mut walk = Walk::default();
@@ -410,8 +415,10 @@ impl Merge<'_> {
                 page = match self.page(location, Some(left.saturating_add(1)), Some(&last)).await {
                     Ok(Told::Page(page)) => page,
                     Ok(Told::Unknown(reply) | Told::Refusal(reply)) => return Err(self.refuse(reply, location.id)),
-                    // In the middle of a location: it is not missing as a whole, so the list is refused.
-                    Err(silence) => return Err(silence.into()),
+                    Err(silence) => {
+                        missing.extend(self.tolerate(vec![silence])?);
+                        break;
+                    }
                 };
             }
         }
@@ -768,12 +775,9 @@ fn item_seen(merge: &Merge<'_>, output: &mut Output, item: &Item<'_>, location: 
 fn notice(merge: &Merge<'_>, output: &mut Output, id: Option<&str>, name: Option<&str>, location: LocationId) {
     merge.federation.locator.learn(merge.listing.collection, id, name, location);
     let Some(id) = id.filter(|_| merge.listing.scope.len() > 1) else { return };
-    if !output.seen.insert(id.to_owned()) {
-        warn!(
-            "{} {id} is at location `{}` and at another one",
-            merge.listing.facts.noun,
-            merge.federation.locations.location(location).name()
-        );
+    if let Some(other) = output.seen.insert(id.to_owned(), location) {
+        let names = merge.federation.locations.names([&other, &location]);
+        warn!("{} {id} is at more than one location: {names}", merge.listing.facts.noun);
     }
 }
 

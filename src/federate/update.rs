@@ -86,10 +86,7 @@ impl Federation {
         patch: &Patch,
     ) -> Result<(), Error> {
         if collection == Collection::Nodes {
-            let value = patch.outcome("/conductor_group");
-            // An operation or a type that Ironic does not have: Ironic says so.
-            let group = if value == Value::Other { None } else { conductor_group(value)? };
-            if let Some(group) = group {
+            if let Some(group) = conductor_group(patch.outcome("/conductor_group"))? {
                 let target = self.groups.location(&group);
                 if target != Some(home) {
                     return Err(cannot_move(self, ident, home, &group, target).into());
@@ -100,22 +97,31 @@ impl Federation {
             Collection::Nodes => "parent_node",
             _ => "node_uuid",
         };
-        if let Value::Text(node) = patch.outcome(&format!("/{reference}"))
-            && !node.is_empty()
-        {
-            let key = Key::new(Collection::Nodes, &node);
-            match self.locator.locate(&request.asker, &key).await {
-                Ok(owner) if owner.location != home => {
-                    return Err(Fault::bad_request(format!(
-                        "Unable to apply the requested {reference} '{node}'. Requested value was invalid."
-                    ))
-                    .into());
-                }
-                // The location itself judges the rest.
-                Ok(_) | Err(_) => {}
-            }
+        match patch.outcome(&format!("/{reference}")) {
+            Value::Text(node) => self.check_beside(request, home, reference, &node).await,
+            Value::Absent | Value::Null | Value::Other => Ok(()),
         }
-        Ok(())
+    }
+
+    /// A node that another one refers to is at the same location.
+    pub(super) async fn check_beside(
+        &self,
+        request: &Request,
+        home: LocationId,
+        reference: &str,
+        node: &str,
+    ) -> Result<(), Error> {
+        if node.is_empty() {
+            return Ok(());
+        }
+        match self.locator.locate(&request.asker, &Key::new(Collection::Nodes, node)).await {
+            Ok(owner) if owner.location != home => Err(Fault::bad_request(format!(
+                "Unable to apply the requested {reference} '{node}'. Requested value was invalid."
+            ))
+            .into()),
+            // The location itself judges the rest.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 

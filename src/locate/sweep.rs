@@ -27,6 +27,8 @@ use crate::location::Location;
 use crate::location::Question;
 use crate::transport::Transport;
 
+/// When what is known is first written down; by then locations that answer have told their versions.
+const FIRST_SAVE: Duration = Duration::from_secs(3);
 /// How often what is known is written down.
 const SAVE_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -47,13 +49,15 @@ impl BackgroundService for Sweep {
             let asker = Asker::gateway(&Arc::new(Transport::new(self.federation.locations.iter().len())));
             loop {
                 self.sweep(&asker).await;
+                self.save();
                 tokio::time::sleep(interval.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
             }
         };
         let saves = async {
+            tokio::time::sleep(FIRST_SAVE).await;
             loop {
-                tokio::time::sleep(SAVE_INTERVAL).await;
                 self.save();
+                tokio::time::sleep(SAVE_INTERVAL).await;
             }
         };
         tokio::select! {

@@ -1,5 +1,6 @@
 """Child processes that cannot outlive whoever started them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -83,7 +84,7 @@ class Process:
         return self._child.wait(seconds)
 
     def stop(self, seconds=20):
-        """End it by SIGTERM, after `seconds` by SIGKILL; returns the exit status."""
+        """End it by SIGTERM, after `seconds` by SIGKILL, with all its children; returns the exit status."""
         if self.running():
             self._child.send_signal(signal.SIGTERM)
         try:
@@ -91,6 +92,10 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             return self._child.wait(10)
+        finally:
+            # Its own session is its own group: whatever it left behind goes with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
 
 
 def wait_until(question, process=None, seconds=60, what="the condition", pause=0.05):

@@ -128,7 +128,7 @@ class Client:
             with contextlib.suppress(TimeoutError, ConnectionError):
                 while piece := connection.recv(65536):
                     received += piece
-                    connection.settimeout(0.25)
+                    connection.settimeout(0.12)
             return received
 
     def raw_replies(self, data):
@@ -138,11 +138,25 @@ class Client:
         while received:
             head, _, rest = received.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1."), f"not an answer: {received[:200]!r}"
-            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            size = int(length[1]) if length else len(rest)
-            replies.append((int(head.split(b" ")[1]), head.decode("latin-1"), rest[:size]))
-            received = rest[size:]
+            if b"transfer-encoding: chunked" in head.lower():
+                body, received = dechunked(rest)
+            else:
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+                size = int(length[1]) if length else len(rest)
+                body, received = rest[:size], rest[size:]
+            replies.append((int(head.split(b" ")[1]), head.decode("latin-1"), body))
         return replies
+
+
+def dechunked(data):
+    """The content of a chunked body at the start of `data`, and what follows it."""
+    content = b""
+    while True:
+        size, _, data = data.partition(b"\r\n")
+        size = int(size, 16)
+        content, data = content + data[:size], data[size + 2 :]
+        if size == 0:
+            return content, data
 
 
 class Fleet(Client):

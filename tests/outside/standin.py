@@ -199,10 +199,8 @@ class Standin(Site):
         except Unrouted as error:
             # The routing layer answers before the version headers are set.
             minor = None
-            document = form_b(error.status, error.description)
-            if path == []:
-                # The root document is made by a layer that wraps nothing.
-                document = {"faultcode": "Client", "faultstring": error.description, "debuginfo": None}
+            # The root document has a controller of its own, whose errors are of the other form.
+            document = (form_a if path == [] else form_b)(error.status, error.description)
             answer = Answer.of_json(error.status, document, error.headers)
         except _Denied as error:
             answer = Answer.of_json(error.status, error.document, error.headers)
@@ -661,6 +659,8 @@ class Standin(Site):
             raise Refused(400, f"Schema error for patch: {patch} is not of type 'array'")
         changed = copy.deepcopy(record)
         for step in patch:
+            if not isinstance(step, dict) or not isinstance(step.get("path"), str):
+                raise Refused(400, f"Schema error for patch: {step} is not of type 'object'")
             if step.get("op") not in ("add", "replace", "remove"):
                 text = f"Schema error for patch: '{step.get('op')}' is not one of ['add', 'replace', 'remove']"
                 raise Refused(400, text)
@@ -675,6 +675,8 @@ class Standin(Site):
                 raise Refused(500, "'conductor_group'")
             if field == "conductor_group" and step.get("value") is None:
                 raise Refused(500, "'NoneType' object has no attribute 'lower'")
+            if field == "conductor_group" and not isinstance(step["value"], str):
+                raise Refused(400, f"Schema error for patch: {step['value']} is not of type 'string', 'null'")
             place = changed
             for part in [field, *inner][:-1]:
                 place = place[part]

