@@ -280,7 +280,7 @@ impl ProxyHttp for Gateway {
             // Pingora issue 935: an empty last part would be written as a second end.
             *body = None;
         }
-        context.forwarding()?.measure(body.as_ref())
+        context.forwarding()?.measure(body.as_ref(), end)
     }
 
     async fn upstream_response_filter(

@@ -398,7 +398,14 @@ impl Location {
             let Ok(head) = self.head(&peer, asker, question, proof) else {
                 return Err(self.silent(Reason::Body));
             };
+            // What is safe may be asked of the next peer whatever went wrong, as long as there is time.
+            let another = self.peer(failed + 1).is_some();
+            let ask_another = another && question.method.is_safe();
             let failure = match asker.transport.exchange(&peer.http, &head, question.body.as_ref(), bounds).await {
+                Ok(reply) if ask_another && !is_ironics(&reply) => {
+                    failed += 1;
+                    continue;
+                }
                 Ok(reply) => {
                     self.peer_answered(failed);
                     return Ok(reply);
@@ -406,7 +413,11 @@ impl Location {
                 Err(failure) => failure,
             };
             let (reason, sent) = match failure {
-                Failure::Connect | Failure::ConnectTimeout if self.peer(failed + 1).is_some() => {
+                Failure::Connect | Failure::ConnectTimeout if another => {
+                    failed += 1;
+                    continue;
+                }
+                Failure::Broken | Failure::CutOff if ask_another => {
                     failed += 1;
                     continue;
                 }

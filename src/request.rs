@@ -7,6 +7,7 @@ use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 
+use crate::api::header;
 use crate::api::link::Base;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
@@ -78,7 +79,13 @@ impl Answer {
 
     /// A location's answer; links are the caller's business.
     pub fn relay(reply: Reply, location: LocationId) -> Self {
-        Self { status: reply.status, headers: reply.headers, body: reply.body, location: Some(location) }
+        let mut headers = reply.headers;
+        let refused: Vec<HeaderName> =
+            headers.keys().filter(|name| !header::passes_downstream(name)).cloned().collect();
+        for name in refused {
+            headers.remove(name);
+        }
+        Self { status: reply.status, headers, body: reply.body, location: Some(location) }
     }
 
     #[must_use]

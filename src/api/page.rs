@@ -414,7 +414,7 @@ mod tests {
 
     #[test]
     fn identifiers_come_from_the_item_itself() {
-        let body = r#"{"nodes": [{"extra": {"uuid": "no", "name": "no"}, "u\u0075id": "\u0061", "name": "x", "name": "y"}, {"uuid": 7}, "text"]}"#;
+        let body = r#"{"nodes": [{"extra": {"uuid": "no", "name": "no"}, "u\u0075id": "\u0061", "name": "x", "name": "y"}, {"uuid": 7}]}"#;
         let page = decode(body, "nodes", Kind::Node, Keep::All).unwrap();
         let told: Vec<_> = page
             .items()
@@ -426,8 +426,9 @@ mod tests {
             })
             .collect();
         let named = (Some("a".to_owned()), Some("y".to_owned()));
-        assert_eq!(told, [named, (None, None), (None, None)]);
+        assert_eq!(told, [named, (None, None)]);
         assert_eq!(written(&page, "nodes", None), body);
+        assert!(decode(r#"{"nodes": [{}, "text"]}"#, "nodes", Kind::Node, Keep::All).is_err());
     }
 
     #[test]

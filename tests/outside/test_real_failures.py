@@ -168,7 +168,7 @@ def test_what_was_learnt_survives_a_restart(sites, locations, direct):
 
 def test_a_socket_that_systemd_hands_over_may_be_blocking(locations):
     with Gateway(config(locations), blocking_socket=True) as gateway:
-        api = known(gateway)
+        api = Api(gateway.url, patience=10)
+        until(lambda: api.get("/v1/nodes").status_code == 200, what="all locations")
         for _ in range(3):
             assert api.get("/").status_code == 200
-            assert api.get("/v1/nodes").status_code == 200
