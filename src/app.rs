@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +14,6 @@ use async_trait::async_trait;
 use log::info;
 use log::warn;
 use pingora::apps::ServerApp;
-use pingora::listeners::tls::TlsSettings;
 use pingora::server::ExecutionPhase;
 use pingora::server::ListenFds;
 use pingora::server::RunArgs;
@@ -46,6 +44,10 @@ use crate::location::LocationError;
 use crate::location::Locations;
 use crate::systemd;
 use crate::telemetry;
+use crate::tls::listener::Listener;
+use crate::tls::listener::Secured;
+use crate::tls::pem::TlsError;
+use crate::tls::watch::CertificateWatch;
 
 /// Attempts of one request, over peers, new tokens and moves.
 const MAX_ATTEMPTS: usize = 8;
@@ -65,8 +67,8 @@ pub enum AppError {
     Location(#[from] LocationError),
     #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
     Auth(#[from] AuthSetupError),
-    #[error("[api] cert_file, key_file: {0}")]
-    Tls(Box<pingora::Error>),
+    #[error("[api] cert_file, key_file, client_ca_file: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Serves until SIGTERM or SIGINT, then drains.
@@ -82,28 +84,29 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
         warn!("Nothing is known of nodes from before: {error}");
     }
+    let listener = config.api.tls.as_ref().map(Listener::load).transpose()?.map(Arc::new);
     let (socket, listening) = listen(config)?;
 
     let gateway = Gateway::new(config, Arc::clone(&federation), Arc::clone(&authenticator));
     let in_flight = Arc::clone(&gateway.in_flight);
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
-    let mut api = ListeningService::new("api".to_owned(), http_proxy(&server.configuration, gateway));
-    match &config.api.tls {
-        None => api.add_tcp(SOCKET),
-        Some(tls) => {
-            let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-            let settings =
-                TlsSettings::intermediate(&text(&tls.cert_file), &text(&tls.key_file)).map_err(AppError::Tls)?;
-            api.add_tls_with_settings(SOCKET, None, settings);
-        }
-    }
+    let api = http_proxy(&server.configuration, gateway);
     let sweep = Sweep {
         federation: Arc::clone(&federation),
         interval: config.directory.sweep_interval,
         state_path: config.state_path.clone(),
     };
     server.bootstrap();
-    server.add_service(OnSocket { service: api, socket });
+    match &listener {
+        None => server.add_service(OnSocket::new(api, socket)),
+        Some(listener) => server.add_service(OnSocket::new(Secured::new(api, Arc::clone(listener)), socket)),
+    };
+    let certificates = CertificateWatch {
+        listener,
+        locations: Arc::clone(&locations),
+        authenticator: Arc::clone(&authenticator),
+    };
+    server.add_service(background_service("certificates", certificates));
     server.add_service(background_service("health", HealthCheck { locations, authenticator, listening }));
     let sweep = background_service("sweep", sweep);
     let keeper = sweep.task();
@@ -143,6 +146,14 @@ fn listen(config: &Config) -> Result<(RawFd, String), AppError> {
 struct OnSocket<A> {
     service: ListeningService<A>,
     socket: RawFd,
+}
+
+impl<A> OnSocket<A> {
+    fn new(application: A, socket: RawFd) -> Self {
+        let mut service = ListeningService::new(SOCKET.to_owned(), application);
+        service.add_tcp(SOCKET);
+        Self { service, socket }
+    }
 }
 
 #[async_trait]

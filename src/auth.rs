@@ -5,6 +5,7 @@ pub mod http_basic;
 pub mod identity;
 pub mod token;
 
+use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ use crate::auth::token::TokenError;
 use crate::auth::token::Tokens;
 use crate::config::AuthStrategy;
 use crate::keystone::client::SetupError;
+use crate::tls::watch::Certified;
 
 const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Baremetal API\"");
 /// How long nothing needs to be done where no token of ours ages.
@@ -93,6 +95,14 @@ impl Authenticator {
         })
     }
 
+    /// The user's own token, for a location that is to see it. Only a Keystone's user has one.
+    pub fn user_token(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        match &self.door {
+            Door::Open | Door::Basic(_) => None,
+            Door::Keystone(_) => Tokens::user_token(headers),
+        }
+    }
+
     /// `WWW-Authenticate` for a 401 that a location gave to a token of the user.
     pub fn challenge(&self) -> Option<HeaderValue> {
         match &self.door {
@@ -107,6 +117,26 @@ impl Authenticator {
         match &self.door {
             Door::Open | Door::Basic(_) => Instant::now() + NEVER,
             Door::Keystone(tokens) => tokens.keep_fresh().await,
+        }
+    }
+}
+
+impl Certified for Authenticator {
+    fn title(&self) -> String {
+        "[keystone_authtoken]".to_owned()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        match &self.door {
+            Door::Open | Door::Basic(_) => Vec::new(),
+            Door::Keystone(tokens) => tokens.keystone().session().files(),
+        }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        match &self.door {
+            Door::Open | Door::Basic(_) => Ok(()),
+            Door::Keystone(tokens) => tokens.keystone().reload().map_err(|error| error.to_string()),
         }
     }
 }

@@ -1,16 +1,20 @@
 //! Many locations, one API: what is answered from more than one, and where everything else goes.
 
+pub mod allocate;
 pub mod create;
 pub mod dispatch;
+pub mod fan_out;
 pub mod list;
 pub mod order;
+pub mod ramdisk;
+pub mod replicate;
 pub mod unique;
+pub mod unite;
 pub mod update;
 
 use std::mem;
 use std::sync::Arc;
 
-use http::StatusCode;
 use thiserror::Error;
 
 use crate::api::body::BodyError;
@@ -30,7 +34,6 @@ use crate::locate::LocateError;
 use crate::locate::Locator;
 use crate::location::Location;
 use crate::location::Locations;
-use crate::location::Reason;
 use crate::location::Silence;
 use crate::request::Answer;
 use crate::request::Request;
@@ -153,20 +156,5 @@ pub fn relink(headers: &mut http::HeaderMap, from: &Base, to: &Base) {
     });
     if let Some(value) = relinked {
         headers.insert(http::header::LOCATION, value);
-    }
-}
-
-/// What is said when every location that was asked gave no answer: if each gave the very same error of Ironic's, that
-/// is the answer, else it is their silence.
-fn unanimous(silent: Vec<Silence>, asked: usize) -> Result<(LocationId, Reply), Error> {
-    let mut replies = silent.iter().filter_map(|silence| {
-        let reply = silence.reply.as_ref().filter(|_| silence.reason == Reason::Status)?;
-        (reply.status == StatusCode::INTERNAL_SERVER_ERROR).then_some((silence.location, reply))
-    });
-    let first = replies.next();
-    let same = replies.filter(|(_, reply)| first.as_ref().is_some_and(|(_, one)| one.body == reply.body)).count();
-    match first {
-        Some((location, reply)) if same + 1 == asked => Ok((location, reply.clone())),
-        _ => Err(Error::Silent(silent)),
     }
 }

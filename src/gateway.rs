@@ -187,10 +187,20 @@ impl Gateway {
         }
     }
 
-    async fn answer(&self, session: &mut Session, context: &mut Context, answer: Answer) -> Result<()> {
+    async fn answer(&self, session: &mut Session, context: &mut Context, mut answer: Answer) -> Result<()> {
+        if let Some(challenge) = self.challenge(answer.status) {
+            answer.headers.insert(http::header::WWW_AUTHENTICATE, challenge);
+        }
         context.location = answer.location;
         context.stage = Stage::Answered;
         respond::write(session, context, &self.federation.locations, answer).await
+    }
+}
+
+impl Gateway {
+    /// Whatever 401 a client gets, it is we who tell where tokens come from: a location knows only its own side.
+    fn challenge(&self, status: http::StatusCode) -> Option<http::HeaderValue> {
+        (status == http::StatusCode::UNAUTHORIZED).then(|| self.authenticator.challenge()).flatten()
     }
 }
 
@@ -306,6 +316,9 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         context.location = context.forwarding()?.relay_head(&self.federation, head)?;
+        if let Some(challenge) = self.challenge(head.status) {
+            head.insert_header(http::header::WWW_AUTHENTICATE, challenge)?;
+        }
         respond::sign(head, context, &self.federation.locations)
     }
 

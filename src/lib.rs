@@ -23,5 +23,6 @@ pub mod location;
 pub mod request;
 pub mod systemd;
 pub mod telemetry;
+pub mod tls;
 pub mod transport;
 pub mod locate;

@@ -31,6 +31,7 @@ use crate::location::Asker;
 use crate::location::Locations;
 use crate::location::Question;
 use crate::location::Silence;
+use crate::location::is_refusal;
 use crate::transport::Reply;
 
 /// Who has a thing.
@@ -248,7 +249,8 @@ impl Tally {
         match self.owners.len() {
             1 => Ok(self.owners.remove(0)),
             0 => {
-                let first = self.refusals.into_iter().min_by_key(|(location, _)| *location);
+                // Who refuses the user's token did not say no.
+                let first = self.refusals.into_iter().min_by_key(|(location, reply)| (!is_refusal(reply), *location));
                 if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
                     return Err(LocateError::Nobody { first, reply });
                 }

@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod peer;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -48,7 +49,8 @@ use crate::location::credentials::Credentials;
 use crate::location::credentials::Proof;
 use crate::location::peer::Peer;
 use crate::location::peer::Tls;
-use crate::location::peer::TlsError;
+use crate::tls::pem::TlsError;
+use crate::tls::watch::Certified;
 use crate::transport::Bounds;
 use crate::transport::Failure;
 use crate::transport::Reply;
@@ -105,13 +107,23 @@ pub struct Asker {
     pub request_id: HeaderValue,
     /// The client's own token, for locations that are to see it.
     pub token: Option<HeaderValue>,
+    pub standing: Standpoint,
+}
+
+/// With which rights a location is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standpoint {
+    /// Ours, or the client's own where its token is forwarded.
+    Authorised,
+    /// None at all: what a ramdisk asks.
+    Anonymous,
 }
 
 impl Asker {
     /// The gateway itself.
     pub fn gateway(transport: &Arc<Transport>) -> Self {
         let request_id = header::RequestId::new(&HeaderMap::new()).for_client();
-        Self { transport: Arc::clone(transport), request_id, token: None }
+        Self { transport: Arc::clone(transport), request_id, token: None, standing: Standpoint::Authorised }
     }
 }
 
@@ -156,7 +168,7 @@ pub struct Location {
     pub id: LocationId,
     pub config: LocationConfig,
     pub credentials: Credentials,
-    tls: Tls,
+    tls: ArcSwap<Tls>,
     peers: ArcSwap<Vec<Arc<Peer>>>,
     /// Index of the peer that answered last.
     preferred: AtomicUsize,
@@ -182,7 +194,7 @@ impl Location {
         Ok(Self {
             id,
             credentials,
-            tls,
+            tls: ArcSwap::from_pointee(tls),
             peers: ArcSwap::default(),
             preferred: AtomicUsize::new(0),
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_reset)),
@@ -227,10 +239,11 @@ impl Location {
             }
         };
         let mut peers = Vec::new();
+        let tls = self.tls.load_full();
         for endpoint in endpoints.iter() {
             match peer::resolve(endpoint).await {
                 Ok(addresses) => {
-                    let dial = |address| Arc::new(Peer::new(endpoint, address, &self.tls, &self.config));
+                    let dial = |address| Arc::new(Peer::new(endpoint, address, &tls, &self.config));
                     peers.extend(addresses.into_iter().map(dial));
                 }
                 Err(error) => warn!("A host name of location `{}` is not found: {error}", self.name()),
@@ -305,6 +318,9 @@ impl Location {
 
     /// What lets us in: the client's own token where that is forwarded, else our credentials.
     pub async fn proof(&self, asker: &Asker) -> Result<Option<Proof>, Silence> {
+        if asker.standing == Standpoint::Anonymous {
+            return Ok(None);
+        }
         if self.config.forward_user_token {
             return asker.token.as_ref().map_or_else(
                 || Err(self.silent(Reason::Refused)),
@@ -324,7 +340,7 @@ impl Location {
         peer: &Peer,
         path: &str,
         version: Microversion,
-        request_id: &HeaderValue,
+        asker: &Asker,
         proof: Option<&Proof>,
     ) -> Result<(), Box<pingora::Error>> {
         let refused: Vec<HeaderName> =
@@ -336,7 +352,7 @@ impl Location {
         head.set_uri(uri.parse().map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?);
         head.insert_header(http::header::HOST, peer.host.clone())?;
         head.insert_header(header::API_VERSION, format!("{version}"))?;
-        head.insert_header(header::REQUEST_ID, request_id.clone())?;
+        head.insert_header(header::REQUEST_ID, asker.request_id.clone())?;
         if !head.headers.contains_key(http::header::ACCEPT) {
             head.insert_header(http::header::ACCEPT, "application/json")?;
         }
@@ -345,6 +361,7 @@ impl Location {
         }
         if matches!(self.config.auth, LocationAuth::None | LocationAuth::HttpBasic { .. })
             && !self.config.forward_user_token
+            && asker.standing == Standpoint::Authorised
         {
             // Without it Ironic takes us for a project's user and refuses owners, though it asks for no proof.
             head.insert_header(header::SYSTEM_SCOPE, "all")?;
@@ -360,7 +377,8 @@ impl Location {
         loop {
             let proof = self.proof(asker).await?;
             let reply = self.send(asker, question, proof.as_ref()).await?;
-            if self.config.forward_user_token || !is_refusal(&reply) {
+            let ours = asker.standing == Standpoint::Authorised && !self.config.forward_user_token;
+            if !ours || !is_refusal(&reply) {
                 return self.sort(reply);
             }
             if let Some(proof) = proof.filter(|_| !renewed) {
@@ -443,7 +461,7 @@ impl Location {
         for (name, value) in &question.headers {
             head.append_header(name.clone(), value.clone())?;
         }
-        self.dress(&mut head, peer, &question.path, question.version, &asker.request_id, proof)?;
+        self.dress(&mut head, peer, &question.path, question.version, asker, proof)?;
         for unwanted in ["transfer-encoding", "expect", "content-length"] {
             head.remove_header(unwanted);
         }
@@ -507,6 +525,27 @@ impl Location {
             None => self.failed(Reason::Body),
         }
         standing
+    }
+}
+
+impl Certified for Location {
+    fn title(&self) -> String {
+        format!("location `{}`", self.name())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.config.session.files()
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let tls = self.tls.load().load_again(&self.config.session).map_err(|error| error.to_string())?;
+        self.credentials.reload().map_err(|error| error.to_string())?;
+        let secured = self.peers.load().iter().map(|peer| Arc::new(peer.secured_by(&tls))).collect();
+        self.tls.store(Arc::new(tls));
+        self.peers.store(Arc::new(secured));
+        // A look-up under way may still have the old ones in hand.
+        self.look_again.notify_one();
+        Ok(())
     }
 }
 

@@ -80,9 +80,7 @@ impl Answer {
     /// A location's answer; links are the caller's business.
     pub fn relay(reply: Reply, location: LocationId) -> Self {
         let mut headers = reply.headers;
-        let refused: Vec<HeaderName> =
-            headers.keys().filter(|name| !header::passes_downstream(name)).cloned().collect();
-        for name in refused {
+        for name in header::kept_back(&headers) {
             headers.remove(name);
         }
         Self { status: reply.status, headers, body: reply.body, location: Some(location) }

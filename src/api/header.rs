@@ -45,7 +45,7 @@ pub fn passes_upstream(name: &HeaderName) -> bool {
 
 /// What of a location's answer may reach the client: everything but hop-by-hop fields, what describes the location's
 /// own web server, and what we say ourselves.
-pub fn passes_downstream(name: &HeaderName) -> bool {
+fn passes_downstream(name: &HeaderName) -> bool {
     !matches!(
         name.as_str(),
         "connection"
@@ -64,6 +64,19 @@ pub fn passes_downstream(name: &HeaderName) -> bool {
             | "x-ironic-proxy-incomplete"
             | "x-ironic-proxy-unverified"
     )
+}
+
+/// The fields of an answer that stay here: hop-by-hop, also those that `Connection` names, and the location's own.
+pub fn kept_back(headers: &HeaderMap) -> Vec<HeaderName> {
+    let named: Vec<&str> = headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    let is_named = |name: &HeaderName| named.iter().any(|known| name.as_str().eq_ignore_ascii_case(known));
+    headers.keys().filter(|name| !passes_downstream(name) || is_named(name)).cloned().collect()
 }
 
 /// The id under which a request stands in the logs of the gateway and, as the global id, of the locations.

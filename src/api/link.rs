@@ -37,6 +37,10 @@ pub enum Kind {
     VolumeRoot,
     /// `/v1/nodes/<ident>/bios/<setting>`: the setting's name is the only member.
     BiosSetting,
+    /// A list within an envelope that is no collection: BIOS settings, indicators.
+    Listing,
+    /// `/v1/drivers`, whole.
+    Drivers,
     /// What a ramdisk gets from `lookup` and `continue_inspection`: a node inside.
     Ramdisk,
     /// Everything else: ports, conductors, allocations, deploy templates, runbooks, volume connectors and
@@ -118,6 +122,8 @@ impl Kind {
             | (Self::Chassis, b"nodes")
             | (Self::Driver, b"properties")
             | (Self::VolumeRoot, b"connectors" | b"targets") => Place::Links,
+            (Self::Listing, _) => Place::Document(Self::Plain),
+            (Self::Drivers, _) => Place::Document(Self::Driver),
             _ => Place::Data,
         }
     }
@@ -159,8 +165,10 @@ fn read_value(
     from: &Base,
     cuts: &mut Cuts,
 ) -> Result<Span, Malformed> {
-    if reader.peek()? != Type::Object {
-        return reader.value();
+    match reader.peek()? {
+        Type::Object => {}
+        Type::List => return reader.elements(|reader| read_value(reader, kind, from, cuts).map(drop)),
+        Type::String | Type::Scalar => return reader.value(),
     }
     reader.members(|reader, key| read_member(reader, kind, &key, from, cuts).map(drop))
 }

@@ -316,6 +316,10 @@ impl Route {
                 continue;
             }
             let Some(parameters) = capture(row.template, segments) else { continue };
+            if let Some(ident) = parameters.first().filter(|ident| ident.contains(' ')) {
+                // No name of Ironic's holds a blank, and in a request line it could be read as the end of the target.
+                return Err(PathError::Unreadable(ident.clone()));
+            }
             if row.serves(method) {
                 return Ok(Self::Known { action: row.action, template: row.template, parameters });
             }

@@ -149,6 +149,16 @@ impl Tokens {
         &self.challenge
     }
 
+    /// The token that counts of those a request carries, as [`Self::authenticate`] reads it.
+    pub fn user_token(headers: &HeaderMap) -> Option<HeaderValue> {
+        let field = headers.get(X_AUTH_TOKEN).or_else(|| headers.get(X_STORAGE_TOKEN))?;
+        token(field)
+    }
+
+    pub fn keystone(&self) -> &Keystone {
+        self.inner.keeper.keystone()
+    }
+
     /// One step of the loop that keeps our own token fresh. Returns when the next one is due.
     pub async fn keep_fresh(&self) -> Instant {
         self.inner.keeper.keep_fresh().await

@@ -116,6 +116,13 @@ pub struct Session {
     pub insecure: bool,
 }
 
+impl Session {
+    /// Everything that is read from disk.
+    pub fn files(&self) -> Vec<PathBuf> {
+        [&self.cafile, &self.certfile, &self.keyfile].into_iter().flatten().cloned().collect()
+    }
+}
+
 /// Which of a service's endpoints in the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Interface {

@@ -92,7 +92,7 @@ impl Federation {
         self.create_at(request, collection, home, object).await
     }
 
-    async fn create_at(
+    pub(super) async fn create_at(
         &self,
         request: &Request,
         collection: Collection,
@@ -149,7 +149,7 @@ impl Federation {
 }
 
 /// As Ironic's schema errors call it.
-fn singular(collection: Collection) -> &'static str {
+pub(super) fn singular(collection: Collection) -> &'static str {
     match collection {
         Collection::Nodes => "node",
         Collection::Ports => "port",

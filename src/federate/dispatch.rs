@@ -8,14 +8,17 @@ use crate::api::collection::Facts;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
 use crate::api::link::Kind;
+use crate::api::microversion::Microversion;
 use crate::api::route::Action;
 use crate::api::route::Route;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::list::Listing;
+use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
+use crate::locate::directory::Ident;
 use crate::locate::directory::Key;
 use crate::request::Answer;
 use crate::request::Request;
@@ -35,8 +38,8 @@ pub struct Forward {
     pub location: LocationId,
     /// Path and query to send.
     pub path: String,
-    /// What it is about: that may turn out to be elsewhere.
-    pub key: Key,
+    /// What it is about, if that may turn out to be elsewhere.
+    pub key: Option<Key>,
     pub source: Source,
     /// It is about the very member of this collection, not about something below it.
     pub member_of: Option<Collection>,
@@ -55,12 +58,22 @@ pub fn body_use(method: &Method, route: &Route) -> BodyUse {
     let read = match route {
         Route::Known { action, .. } => match action {
             Action::Create(_) | Action::Events | Action::Lookup | Action::Heartbeat | Action::ContinueInspection => true,
-            Action::Member(_) => method == Method::PATCH,
+            Action::Member(collection) => {
+                method == Method::PATCH || (collection.facts().spread == Spread::Replicated && method == Method::DELETE)
+            }
             Action::Below(collection) => {
                 collection.facts().spread == Spread::Replicated && *method != Method::GET
             }
-            Action::DriverPassthru => false,
-            _ => false,
+            Action::List(_)
+            | Action::ChassisNodes
+            | Action::ListBelow { .. }
+            | Action::History
+            | Action::ValidateNode
+            | Action::Driver
+            | Action::DriverBelow
+            | Action::DriverPassthru
+            | Action::Shards
+            | Action::VolumeRoot => false,
         },
         Route::UnknownBelow { .. } => method == Method::PATCH,
         Route::Root | Route::V1 | Route::UnknownCollection | Route::WrongMethod => false,
@@ -72,14 +85,11 @@ impl Federation {
     /// `body` is the whole body where [`body_use`] says that it is read, else empty.
     pub async fn dispatch(&self, request: &Request, body: &[u8]) -> Result<Plan, Error> {
         match &request.target.route {
-            Route::Known { action, parameters, .. } => self.act(request, *action, parameters, body).await,
-            Route::UnknownBelow { of, ident } if request.method == Method::PATCH => {
-                self.update(request, *of, ident, body).await.map(Plan::Answer)
+            Route::Known { action, template, parameters } => {
+                self.act(request, *action, template, parameters, body).await
             }
-            Route::UnknownBelow { of, ident } => {
-                self.forward(request, Key::new(*of, ident), request.target.path(), Kind::Plain, None).await
-            }
-            Route::UnknownCollection => Err(Fault::not_found().into()),
+            Route::UnknownBelow { of, ident } => self.below_unknown(request, *of, ident, body).await,
+            Route::UnknownCollection => self.unknown(request).await,
             Route::WrongMethod | Route::Root | Route::V1 => {
                 Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into())
             }
@@ -90,49 +100,178 @@ impl Federation {
         &self,
         request: &Request,
         action: Action,
+        template: &str,
         parameters: &[String],
         body: &[u8],
     ) -> Result<Plan, Error> {
         let ident = parameters.first().map(String::as_str).unwrap_or_default();
-        match action {
-            Action::List(collection) => self.list_all(request, collection).await.map(Plan::Answer),
-            Action::Create(Collection::Nodes) => self.create_node(request, body).await.map(Plan::Answer),
-            Action::Create(
-                collection @ (Collection::Ports
-                | Collection::Portgroups
-                | Collection::VolumeConnectors
-                | Collection::VolumeTargets),
-            ) => self.create_of_node(request, collection, body).await.map(Plan::Answer),
-            Action::Member(collection) if request.method == Method::PATCH => {
-                self.update(request, collection, ident, body).await.map(Plan::Answer)
-            }
-            Action::Member(collection) => {
-                let kind = collection.facts().kind;
-                self.forward(request, Key::new(collection, ident), request.target.path(), kind, Some(collection)).await
-            }
-            Action::Below(collection) => {
-                self.forward(request, Key::new(collection, ident), request.target.path(), Kind::Plain, None).await
-            }
-            Action::ListBelow { of, items } => {
-                let owner = self.owner(request, &Key::new(of, ident)).await?;
-                let path = match owner.uuid {
-                    Some(uuid) => request.target.path_for(of, &uuid.to_string()),
-                    None => request.target.path(),
-                };
-                self.list_at(request, items, items.facts(), path, owner.location).await.map(Plan::Answer)
-            }
+        let answer = match action {
+            Action::List(collection) => self.list_collection(request, collection).await,
+            Action::ChassisNodes => self.list_all(request, Collection::Nodes).await,
+            Action::Create(collection) => self.create(request, collection, body).await,
+            Action::Member(collection) => return self.member(request, collection, ident, body).await,
+            Action::Below(collection) => return self.below(request, collection, template, ident, body).await,
+            Action::ListBelow { of, items } => self.list_below(request, of, items, ident).await,
             Action::History => {
-                let owner = self.owner(request, &Key::new(Collection::Nodes, ident)).await?;
-                self.list_at(request, Collection::Nodes, &HISTORY, request.target.path(), owner.location)
-                    .await
-                    .map(Plan::Answer)
+                let owner = self.owner(request, Collection::Nodes, ident).await?;
+                self.list_at(request, Collection::Nodes, &HISTORY, request.target.path(), owner.location).await
             }
             Action::ValidateNode => {
                 let node = request.query.value("node_uuid").or_else(|| request.query.value("node")).unwrap_or_default();
-                self.forward(request, Key::new(Collection::Nodes, node), request.target.path(), Kind::Plain, None).await
+                return self.forward(request, Collection::Nodes, node, Kind::Plain, None).await;
             }
-            _ => Err(Fault::not_found().into()),
+            Action::Driver => self.driver(request).await,
+            Action::DriverBelow => self.driver_below(request).await,
+            Action::DriverPassthru => return self.driver_passthru(request, ident).await,
+            Action::Shards => self.shards(request).await,
+            Action::VolumeRoot => self.volume_root(request).await,
+            Action::Events => self.events(request, body).await,
+            Action::Lookup => self.lookup(request).await,
+            Action::Heartbeat => self.heartbeat(request, ident, body).await,
+            Action::ContinueInspection => self.continue_inspection(request, body).await,
+        };
+        answer.map(Plan::Answer)
+    }
+
+    async fn create(&self, request: &Request, collection: Collection, body: &[u8]) -> Result<Answer, Error> {
+        match collection {
+            Collection::Nodes => self.create_node(request, body).await,
+            Collection::Ports
+            | Collection::Portgroups
+            | Collection::VolumeConnectors
+            | Collection::VolumeTargets => self.create_of_node(request, collection, body).await,
+            Collection::Allocations => self.create_allocation(request, body).await,
+            Collection::Chassis
+            | Collection::DeployTemplates
+            | Collection::Runbooks
+            | Collection::InspectionRules => self.create_replicated(request, collection, body).await,
+            Collection::Drivers | Collection::Conductors | Collection::Shards => Err(Fault::not_found().into()),
         }
+    }
+
+    async fn member(
+        &self,
+        request: &Request,
+        collection: Collection,
+        ident: &str,
+        body: &[u8],
+    ) -> Result<Plan, Error> {
+        let facts = collection.facts();
+        match (facts.spread, &request.method) {
+            (Spread::Replicated, &Method::GET) => {
+                self.fetch_replicated(request, ident, facts.kind).await.map(Plan::Answer)
+            }
+            (Spread::Replicated, _) => {
+                self.change_replicated(request, collection, ident, body).await.map(Plan::Answer)
+            }
+            (_, &Method::PATCH) => self.update(request, collection, ident, body).await.map(Plan::Answer),
+            _ => self.forward(request, collection, ident, facts.kind, Some(collection)).await,
+        }
+    }
+
+    async fn below(
+        &self,
+        request: &Request,
+        collection: Collection,
+        template: &str,
+        ident: &str,
+        body: &[u8],
+    ) -> Result<Plan, Error> {
+        if collection.facts().spread != Spread::Replicated {
+            let kind = match template {
+                "nodes/{}/volume" => Kind::VolumeRoot,
+                "nodes/{}/bios/{}" => Kind::BiosSetting,
+                "nodes/{}/bios" | "nodes/{}/management/indicators" => Kind::Listing,
+                _ => Kind::Plain,
+            };
+            return self.forward(request, collection, ident, kind, None).await;
+        }
+        let answer = if request.method == Method::GET {
+            self.fetch_replicated(request, ident, Kind::Plain).await
+        } else {
+            self.change_replicated(request, collection, ident, body).await
+        };
+        answer.map(Plan::Answer)
+    }
+
+    /// What a newer Ironic may have below a member that we know.
+    async fn below_unknown(
+        &self,
+        request: &Request,
+        of: Collection,
+        ident: &str,
+        body: &[u8],
+    ) -> Result<Plan, Error> {
+        match (of.facts().spread, &request.method) {
+            (Spread::Located, &Method::PATCH) => self.update(request, of, ident, body).await.map(Plan::Answer),
+            (Spread::Located, _) => self.forward(request, of, ident, Kind::Plain, None).await,
+            (Spread::Replicated, &Method::GET) => {
+                self.fetch_replicated(request, ident, Kind::Plain).await.map(Plan::Answer)
+            }
+            (Spread::Replicated | Spread::United, _) => self.unknown(request).await,
+        }
+    }
+
+    async fn list_collection(&self, request: &Request, collection: Collection) -> Result<Answer, Error> {
+        if collection == Collection::Drivers {
+            return self.drivers(request).await;
+        }
+        // A node, or a portgroup, named in the query: the list is where that is.
+        let node = match collection {
+            Collection::Ports => request.query.value("node_uuid").or_else(|| request.query.value("node")),
+            Collection::Portgroups | Collection::VolumeConnectors | Collection::VolumeTargets => {
+                request.query.value("node")
+            }
+            Collection::Allocations => {
+                if let Some(node) = request.query.value("node") {
+                    return self.allocations_of(request, node).await;
+                }
+                None
+            }
+            _ => None,
+        };
+        let group = request.query.value("portgroup").filter(|_| collection == Collection::Ports);
+        let owner = match (node, group) {
+            (Some(node), _) => Some(self.owner_or_first(request, Collection::Nodes, node).await?),
+            (None, Some(group)) => Some(self.owner_or_first(request, Collection::Portgroups, group).await?),
+            (None, None) => None,
+        };
+        match owner {
+            Some(location) => {
+                self.list_at(request, collection, collection.facts(), request.target.path(), location).await
+            }
+            None => self.list_all(request, collection).await,
+        }
+    }
+
+    /// The first location words that nobody has it.
+    async fn owner_or_first(
+        &self,
+        request: &Request,
+        collection: Collection,
+        ident: &str,
+    ) -> Result<LocationId, Error> {
+        match self.owner(request, collection, ident).await {
+            Ok(owner) => Ok(owner.location),
+            Err(Error::Locate(LocateError::Nobody { first, .. })) => Ok(first),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A list that Ironic has below a UUID only.
+    async fn list_below(
+        &self,
+        request: &Request,
+        of: Collection,
+        items: Collection,
+        ident: &str,
+    ) -> Result<Answer, Error> {
+        let owner = self.owner(request, of, ident).await?;
+        let path = match owner.uuid {
+            Some(uuid) if !Ident::new(ident).is_uuid_like() => request.target.path_for(of, &uuid.to_string()),
+            _ => request.target.path(),
+        };
+        self.list_at(request, items, items.facts(), path, owner.location).await
     }
 
     /// Sends it to where the thing is: what changes something through Pingora's proxy, streamed; a question from here,
@@ -140,24 +279,33 @@ impl Federation {
     async fn forward(
         &self,
         request: &Request,
-        key: Key,
-        mut path: String,
+        collection: Collection,
+        ident: &str,
         kind: Kind,
         member_of: Option<Collection>,
     ) -> Result<Plan, Error> {
-        let owner = self.owner(request, &key).await?;
+        let owner = self.owner(request, collection, ident).await?;
+        let key = Key::new(collection, ident);
+        let mut path = request.target.path();
         request.query.append_to(&mut path);
         if request.method.is_safe() && !path.contains("/vendor_passthru") {
             return self.fetch(request, &key, owner, path, kind, member_of).await.map(Plan::Answer);
         }
-        Ok(Plan::Forward(Forward { location: owner.location, path, key, source: owner.source, member_of }))
+        Ok(Plan::Forward(Forward { location: owner.location, path, key: Some(key), source: owner.source, member_of }))
     }
 
-    async fn owner(&self, request: &Request, key: &Key) -> Result<Owner, Error> {
-        match request.pinned {
-            Some(location) => Ok(Owner { location, uuid: None, source: Source::Asked }),
-            None => Ok(self.locator.locate(&request.asker, key).await?),
+    async fn owner(&self, request: &Request, collection: Collection, ident: &str) -> Result<Owner, Error> {
+        if let Some(location) = request.pinned {
+            return Ok(Owner { location, uuid: None, source: Source::Asked });
         }
+        // Before 1.91 Ironic takes `.json` for a suffix first, and for a part of the name second.
+        if let Some(stripped) = ident.strip_suffix(".json").filter(|_| request.version < JSON_IS_A_NAME) {
+            match self.locator.locate(&request.asker, &Key::new(collection, stripped)).await {
+                Err(LocateError::Nobody { .. }) => {}
+                other => return Ok(other?),
+            }
+        }
+        Ok(self.locator.locate(&request.asker, &Key::new(collection, ident)).await?)
     }
 
     /// A question for the one location that has the thing; for the right one, should it have moved.
@@ -212,6 +360,9 @@ impl Federation {
         self.list(request, &listing).await
     }
 }
+
+/// From this version on `.json` at the end of a name is part of it.
+const JSON_IS_A_NAME: Microversion = Microversion::new(1, 91);
 
 /// A node's events. They are listed as the location orders them.
 static HISTORY: Facts = Facts {

@@ -9,7 +9,6 @@
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::fmt::Write;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -20,7 +19,6 @@ use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
-use crate::api::header;
 use crate::api::link::Base;
 use crate::api::page::Item;
 use crate::api::page::Keep;
@@ -29,13 +27,11 @@ use crate::api::page::Need;
 use crate::api::page::Page;
 use crate::api::query::Query;
 use crate::config::LocationId;
-use crate::config::Partial;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::UNKNOWN_BASE;
 use crate::federate::order::Direction;
 use crate::federate::order::SortValue;
-use crate::federate::unanimous;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
 use crate::locate::directory::Key;
@@ -346,31 +342,11 @@ impl Merge<'_> {
         if let [only] = &self.listing.scope[..] {
             answer.location = Some(only.id);
         }
-        if missing.is_empty() {
-            return answer;
-        }
-        let mut announced = String::new();
-        for silence in missing {
-            let separator = if announced.is_empty() { "" } else { ", " };
-            let name = self.federation.locations.location(silence.location).name();
-            // Writing to a String cannot fail.
-            let _ = write!(announced, "{separator}{name};reason={}", silence.reason);
-        }
-        answer.with(header::INCOMPLETE, &announced)
+        self.federation.announce(answer, missing)
     }
 
-    /// Locations that said nothing: all of them may be missing, or the list is refused.
     fn tolerate(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
-        if silent.is_empty() {
-            return Ok(silent);
-        }
-        let required = |silence: &Silence| self.federation.locations.location(silence.location).config.required;
-        let only_optional = !silent.iter().any(required);
-        if silent.len() < self.listing.scope.len() && (self.request.partial == Partial::Allow || only_optional) {
-            return Ok(silent);
-        }
-        let (location, reply) = unanimous(silent, self.listing.scope.len())?;
-        Err(Error::Reply(Box::new(Answer { location: None, ..Answer::relay(reply, location) })))
+        self.federation.tolerate(self.request, self.listing.scope.len(), silent)
     }
 
     /// An error that locations gave is the client's, as it is.

@@ -20,15 +20,21 @@ use crate::request::Request;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Claim {
     /// A question that finds who has it already.
-    path: String,
+    pub path: String,
     /// The key of a list answer; `None`: the answer is one resource or a 404.
     list: Option<&'static str>,
     /// Ironic's words for the conflict.
-    conflict: String,
+    pub conflict: String,
 }
 
 /// What is unique in a collection, and what must not be asked of a version that does not have it.
-const NAMED: &[Collection] = &[Collection::Nodes, Collection::Portgroups, Collection::Allocations];
+const NAMED: &[Collection] = &[
+    Collection::Nodes,
+    Collection::Portgroups,
+    Collection::Allocations,
+    Collection::DeployTemplates,
+    Collection::Runbooks,
+];
 
 fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) -> Vec<Claim> {
     let facts = collection.facts();

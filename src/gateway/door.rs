@@ -31,6 +31,7 @@ use crate::gateway::Gateway;
 use crate::gateway::respond;
 use crate::gateway::respond::BodyLimits;
 use crate::location::Asker;
+use crate::location::Standpoint;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -130,7 +131,10 @@ impl Door {
         if is_ramdisk(&target) && !self.ramdisk {
             return Err(refuse(Fault::new(StatusCode::FORBIDDEN, RAMDISK_OFF)));
         }
-        self.authorise(gateway, context, &head.method, &target.route).map_err(refuse)?;
+        let pinned = pinned(gateway, &head.headers).map_err(refuse)?;
+        if is_gated(gateway, &head.method, pinned) {
+            self.authorise(gateway, context, &head.method, &target.route).map_err(refuse)?;
+        }
         let query = Query::parse(head.uri.query()).map_err(|error| refuse(Fault::bad_request(error.to_string())))?;
         if let Some(name) = query.repeated(ROUTING) {
             return Err(refuse(Fault::bad_request(format!("Unexpected repeated argument: {name}"))));
@@ -146,14 +150,15 @@ impl Door {
             query,
             range,
             version,
-            pinned: pinned(gateway, &head.headers).map_err(refuse)?,
+            pinned,
             partial: self.partial(&head.headers).map_err(refuse)?,
             base,
             headers: passing(&head.headers),
             asker: Asker {
                 transport: std::sync::Arc::clone(&gateway.transport),
                 request_id: context.request_id.for_locations(),
-                token: head.headers.get(header::AUTH_TOKEN).cloned(),
+                token: gateway.authenticator.user_token(&head.headers),
+                standing: if is_ramdisk(&target) { Standpoint::Anonymous } else { Standpoint::Authorised },
             },
             target,
         };
@@ -186,7 +191,7 @@ impl Door {
         let (Some(identity), Route::Known { template, .. }) = (&context.identity, &request.target.route) else {
             return Ok(());
         };
-        if request.method != Method::PATCH {
+        if request.method != Method::PATCH || !is_gated(gateway, &request.method, request.pinned) {
             return Ok(());
         }
         let patch = Patch::parse(body).map_err(|error| Fault::bad_request(error.to_string()))?;
@@ -347,6 +352,16 @@ fn passing(headers: &HeaderMap) -> HeaderMap {
         .filter(|(name, _)| header::passes_upstream(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+/// Whether our own credentials may be used for this: then it is for us to say who may. A location that gets the user's
+/// token says so itself; but a write asks the other locations too, whether what it claims is taken.
+fn is_gated(gateway: &Gateway, method: &Method, pinned: Option<LocationId>) -> bool {
+    let locations = &gateway.federation.locations;
+    match pinned {
+        Some(id) if method.is_safe() => !locations.location(id).config.forward_user_token,
+        _ => !locations.iter().all(|location| location.config.forward_user_token),
+    }
 }
 
 fn pinned(gateway: &Gateway, headers: &HeaderMap) -> Result<Option<LocationId>, Fault> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderName;
 use http::Method;
 use http::StatusCode;
 use pingora::Error as PingoraError;
@@ -153,7 +152,7 @@ impl Forwarding {
             peer,
             &self.forward.path,
             self.request.version,
-            &self.request.asker.request_id,
+            &self.request.asker,
             self.proof.as_ref(),
         )?;
         if !self.request.method.is_safe() {
@@ -232,8 +231,9 @@ impl Forwarding {
 
     /// It may be elsewhere by now.
     async fn find_again(&mut self, federation: &Federation, replayable: bool) -> Result<()> {
+        let Some(key) = self.forward.key.clone() else { return Ok(()) };
         self.forward.source = Source::Asked;
-        match federation.locator.locate_again(&self.request.asker, &self.forward.key).await {
+        match federation.locator.locate_again(&self.request.asker, &key).await {
             // Something else was not found there, or nobody has it any longer: this is the answer.
             Ok(owner) if owner.location == self.forward.location => Ok(()),
             Err(LocateError::Nobody { .. }) => Ok(()),
@@ -257,9 +257,7 @@ impl Forwarding {
 
     /// Makes the head ours, but for what every answer carries. Returns where it came from.
     pub fn relay_head(&mut self, federation: &Federation, head: &mut ResponseHeader) -> Result<Option<LocationId>> {
-        let refused: Vec<HeaderName> =
-            head.headers.keys().filter(|name| !header::passes_downstream(name)).cloned().collect();
-        for name in refused {
+        for name in header::kept_back(&head.headers) {
             head.remove_header(&name);
         }
         let location = self.location(federation);
@@ -276,8 +274,9 @@ impl Forwarding {
         if head.status.is_success()
             && self.request.method == Method::DELETE
             && self.forward.member_of.is_some()
+            && let Some(key) = &self.forward.key
         {
-            federation.locator.directory.forget(&self.forward.key);
+            federation.locator.directory.forget(key);
         }
         Ok(Some(self.forward.location))
     }

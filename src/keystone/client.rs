@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderName;
@@ -103,7 +104,9 @@ pub enum Expired {
 
 /// One Keystone, and who we are there.
 pub struct Keystone {
-    client: Client,
+    client: ArcSwap<Client>,
+    session: Session,
+    timeouts: Timeouts,
     /// Ends in `/v3/`.
     base: Url,
     auth: KeystoneAuth,
@@ -122,10 +125,22 @@ impl Keystone {
         timeouts: Timeouts,
     ) -> Result<Self, SetupError> {
         Ok(Self {
-            client: client(session, timeouts)?,
+            client: ArcSwap::from_pointee(client(session, timeouts)?),
+            session: session.clone(),
+            timeouts,
             base: Url::parse(&auth.auth_url).map_err(|_| SetupError::Url)?,
             auth: auth.clone(),
         })
+    }
+
+    /// Reads the certificates again; connections made with the old ones are not used any longer.
+    pub fn reload(&self) -> Result<(), SetupError> {
+        self.client.store(Arc::new(client(&self.session, self.timeouts)?));
+        Ok(())
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// `auth_url`, ending in `/v3/`.
@@ -138,6 +153,7 @@ impl Keystone {
         let asked = Instant::now();
         let request = self
             .client
+            .load()
             .post(tokens_url(&self.base)?)
             .header(CONTENT_TYPE, "application/json")
             .body(request_body(&self.auth)?.to_string())
@@ -173,6 +189,7 @@ impl Keystone {
         }));
         let request = self
             .client
+            .load()
             .get(url)
             .header(X_AUTH_TOKEN, ours)
             .header(X_SUBJECT_TOKEN, subject)
@@ -190,7 +207,7 @@ impl Keystone {
 
     /// One request and its whole answer, bounded in time by the client and in size here.
     async fn exchange(&self, request: Request) -> Result<http::Response<Bytes>, KeystoneError> {
-        let mut response = self.client.execute(request).await.map_err(unreachable)?;
+        let mut response = self.client.load_full().execute(request).await.map_err(unreachable)?;
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > MAX_ANSWER {

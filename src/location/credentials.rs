@@ -158,6 +158,14 @@ impl Credentials {
         }
     }
 
+    /// Reads the certificates again that speak to Keystone. What is wrong with them leaves everything as it was.
+    pub fn reload(&self) -> Result<(), SetupError> {
+        match &self.means {
+            Means::None | Means::Fixed(_) => Ok(()),
+            Means::Keystone(keeper) => keeper.keystone().reload(),
+        }
+    }
+
     /// One step of the loop that keeps the token fresh. Returns when the next one is due.
     pub async fn keep_fresh(&self) -> Instant {
         match &self.means {

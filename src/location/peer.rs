@@ -1,10 +1,7 @@
 //! Endpoints of a location as peers that Pingora can dial.
 
-use std::fs;
 use std::net::IpAddr;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +12,18 @@ use pingora::upstreams::peer::HttpUpstreamRequestPolicy;
 use pingora::utils::tls::CertKey;
 use pingora::utils::tls::WrappedX509;
 use pingora::utils::tls::parse_x509;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
-use thiserror::Error;
 
 use crate::config::Endpoint;
 use crate::config::LocationConfig;
 use crate::config::Session;
+use crate::tls::pem;
+use crate::tls::pem::Identity;
+use crate::tls::pem::TlsError;
 
 /// Below the keep-alive of the web servers that Ironic runs in (cheroot 10 s, Apache 5 s): the pool closes first.
 const IDLE: Duration = Duration::from_secs(4);
+/// Locations are numbered with 16 bits.
+const NEXT_READING: u64 = 1 << 16;
 
 /// One address of one endpoint.
 #[derive(Debug)]
@@ -36,14 +34,6 @@ pub struct Peer {
     pub host: HeaderValue,
     /// Path prefix of the endpoint.
     pub prefix: String,
-}
-
-/// A file that TLS towards a location needs cannot be used.
-#[derive(Debug, Error)]
-#[error("{}: {what}", path.display())]
-pub struct TlsError {
-    path: PathBuf,
-    what: &'static str,
 }
 
 /// What TLS towards one location needs.
@@ -57,19 +47,22 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// `group` is distinct for each location and each reading of the files.
+    /// `group` is distinct for each location, and below the number of locations there can be.
     pub fn load(session: &Session, group: u64) -> Result<Self, TlsError> {
-        let authorities = session.cafile.as_deref().map(certificates).transpose()?.map(|found| {
-            found.into_iter().map(|der| WrappedX509::new(der, parse_x509)).collect()
+        let authorities = session.cafile.as_deref().map(pem::certificates).transpose()?.map(|found| {
+            found.into_iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect()
         });
         let certificate = session.certfile.as_deref().map(|certfile| {
-            let chain = certificates(certfile)?;
-            let keyfile = session.keyfile.as_deref().unwrap_or(certfile);
-            let key = PrivateKeyDer::from_pem_slice(&read(keyfile)?)
-                .map_err(|_| TlsError { path: keyfile.to_owned(), what: "holds no private key" })?;
-            Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
+            let identity = Identity::read(certfile, session.keyfile.as_deref().unwrap_or(certfile))?;
+            let chain = identity.chain.iter().map(|der| der.to_vec()).collect();
+            Ok(Arc::new(CertKey::new(chain, identity.key.secret_der().to_vec())))
         });
         Ok(Self { authorities, certificate: certificate.transpose()?, insecure: session.insecure, group })
+    }
+
+    /// Reads the files again, for connections that are not mixed with the earlier ones.
+    pub fn load_again(&self, session: &Session) -> Result<Self, TlsError> {
+        Self::load(session, self.group + NEXT_READING)
     }
 }
 
@@ -77,27 +70,6 @@ impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tls(group {})", self.group)
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|_| TlsError { path: path.to_owned(), what: "cannot be read" })
-}
-
-/// Every certificate of a PEM file; each is parsed here, since Pingora panics on one it cannot parse.
-fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, TlsError> {
-    let error = |what| TlsError { path: path.to_owned(), what };
-    let pem = read(path)?;
-    let found: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(&pem)
-        .map(|der| der.map(|der| der.to_vec()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| error("is not PEM"))?;
-    if found.is_empty() {
-        return Err(error("holds no certificate"));
-    }
-    if found.iter().any(|der| x509_parser::parse_x509_certificate(der).is_err()) {
-        return Err(error("holds a certificate that cannot be parsed"));
-    }
-    Ok(found)
 }
 
 /// Addresses of a host. Pingora's own look-up blocks and panics.
@@ -111,10 +83,8 @@ pub async fn resolve(endpoint: &Endpoint) -> std::io::Result<Vec<SocketAddr>> {
 impl Peer {
     pub fn new(endpoint: &Endpoint, address: SocketAddr, tls: &Tls, config: &LocationConfig) -> Self {
         let mut http = HttpPeer::new(address, endpoint.tls, endpoint.host.clone());
-        http.group_key = tls.group;
-        http.client_cert_key = tls.certificate.clone();
+        secure(&mut http, tls);
         let options = &mut http.options;
-        options.ca = tls.authorities.clone();
         options.verify_cert = !tls.insecure;
         options.verify_hostname = !tls.insecure;
         options.connection_timeout = Some(config.connect_timeout);
@@ -141,4 +111,17 @@ impl Peer {
             prefix: endpoint.prefix.clone(),
         }
     }
+
+    /// The same, but with certificates that were read since.
+    pub fn secured_by(&self, tls: &Tls) -> Self {
+        let mut http = self.http.clone();
+        secure(&mut http, tls);
+        Self { http, host: self.host.clone(), prefix: self.prefix.clone() }
+    }
+}
+
+fn secure(http: &mut HttpPeer, tls: &Tls) {
+    http.group_key = tls.group;
+    http.client_cert_key.clone_from(&tls.certificate);
+    http.options.ca.clone_from(&tls.authorities);
 }

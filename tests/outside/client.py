@@ -128,11 +128,12 @@ def fault(answer):
 
 
 def until(question, seconds=60, what="the expected state", pause=0.1):
-    """Ask until the answer is truthy; returns it."""
+    """Ask until the answer is neither None nor False; returns it."""
     deadline = time.monotonic() + seconds
     while True:
         answer = question()
-        if answer:
+        # Not its truth: a Response of an error counts as false.
+        if answer is not None and answer is not False:
             return answer
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(pause)

@@ -60,7 +60,7 @@ def known(hub, location="loc2", **fields):
 
 
 @pytest.mark.parametrize("kind", ["hangs", "drips"])
-@pytest.mark.parametrize(("method", "path", "body"), [("GET", "/v1/nodes/{uuid}", None), *WRITES], ids=["GET", *WRITE_NAMES])
+@pytest.mark.parametrize(("method", "path", "body"), [("GET", "/v1/nodes/{uuid}", None), WRITES[0], WRITES[-1]], ids=["GET", "PATCH", "POST"])
 def test_the_timeout_bounds_an_exchange(hub, method, path, body, kind):
     """Body included: a site that sends a byte now and then is no better than one that sends none."""
     record = known(hub)

@@ -1,6 +1,7 @@
 """Finding a node among locations that fail: `404` is said only when every location said no, now."""
 
 import http.client
+import itertools
 import json
 import re
 import time
@@ -134,6 +135,36 @@ def test_one_that_cannot_be_asked(hub, silence):
     # The location is well again: the answer is the plain one, at once.
     mend(hub)
     assert_not_found(hub.get(f"/v1/nodes/{ident}"), ident)
+
+
+@pytest.mark.parametrize("outcomes", list(itertools.product(["has it", "says no", "is silent"], repeat=3)), ids=", ".join)
+def test_every_combination(hub, outcomes):
+    uuids = [new_uuid() for _ in outcomes]
+    # Names are remembered for a while, so each case has its own.
+    shared, name_of_all = new_uuid(), f"shared-{new_uuid()[:8]}"
+    owners, silent = [], []
+    for (name, site), outcome, ident in zip(hub.sites.items(), outcomes, uuids):
+        if outcome == "has it":
+            owners.append(name)
+            site.add(node(name_of_all, ident))
+            site.add(node(None, shared))
+        elif outcome == "is silent":
+            silent.append(name)
+            site.fault(scripted.html())
+    by_uuid, by_name = hub.get(f"/v1/nodes/{shared}"), hub.get(f"/v1/nodes/{name_of_all}")
+    if not owners:
+        for reply, ident in ((by_uuid, shared), (by_name, name_of_all)):
+            if silent:
+                assert_unavailable(reply, *silent)
+            else:
+                assert_not_found(reply, ident)
+        return
+    assert (by_uuid.status, by_uuid.header("X-Ironic-Proxy-Location") in owners) == (200, True)
+    if len(owners) == 1:
+        assert (by_name.status, by_name.header("X-Ironic-Proxy-Location")) == (200, owners[0])
+    else:
+        assert by_name.status == 400
+        assert set(re.findall(r"loc\d", by_name.text())) == set(owners)
 
 
 def test_a_uuid_that_is_found_does_not_wait_for_the_others(hub):

@@ -682,6 +682,45 @@ def test_a_walk_is_the_sorted_union(hubs, world):
         assert all(set(item) == {*world.shape[7:].split(","), "links"} for item in items)
 
 
+STRIKES = {"resets": scripted.reset(), "502": scripted.html(), "cut JSON": scripted.cut_json(), "cut off": scripted.cut_off(),
+           "401": scripted.says(401, "no"), "404 in HTML": scripted.html(404)}  # fmt: skip
+
+
+def is_within(part, whole):
+    """Whether `part` is `whole` with some left out, in its order."""
+    rest = iter(whole)
+    return all(item in rest for item in part)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(world=worlds(), struck=st.integers(0, 3), skip=st.integers(0, 3), strike=st.sampled_from(list(STRIKES)), allow=st.booleans())
+def test_a_page_is_never_silently_short(hubs, world, struck, skip, strike, allow):
+    """A location fails from some question on; whatever is answered, a list that says nothing of it is whole."""
+    hub = hubs[len(world.locations)]
+    name = f"loc{struck % len(world.locations) + 1}"
+    mend(hub)
+    for site, nodes, limit, database in zip(hub.all(), world.locations, world.limits, world.databases):
+        site.max_limit, site.database = limit, database
+        for record in nodes:
+            site.add(record)
+    hub.sites[name].fault(STRIKES[strike], skip=skip)
+    query = [part for part in (world.filter, world.shape) if part]
+    query += [f"sort_key={world.key}"] if world.key is not None else []
+    query += [f"sort_dir={world.direction}"] if world.direction is not None else []
+    query += [f"limit={world.limit}"] if world.limit is not None else []
+    reply = hub.get(f"{world.path}?{'&'.join(query)}", headers=ALLOW if allow else DENY)
+    wanted = sorted_union(world)
+    if reply.status == 200 and not announced(reply):
+        assert reply.uuids() == wanted[: world.limit]
+        assert ("next" in reply.json()) == (len(wanted) > len(reply.uuids()))
+    elif reply.status == 200:
+        assert allow and set(announced(reply)) == {name}
+        assert is_within(reply.uuids(), wanted)
+    else:
+        assert_unavailable(reply, name)
+        assert not allow or len(world.locations) == 1, "a partial list was allowed"
+
+
 def test_the_model_of_this_file_is_that_of_the_standin():
     """One location by `id`: the stand-in, the model and the gateway agree, or the property above says nothing."""
     with Standin([node(f"n{index}") for index in range(5)], max_limit=2) as site:

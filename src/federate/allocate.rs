@@ -1,0 +1,329 @@
+//! Allocations: an allocation is made at one location, which picks one of its own nodes. Which location, is decided by
+//! what `ironic/conductor/allocations.py` would look for in each.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use http::Method;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::api::body::Object;
+use crate::api::collection::Collection;
+use crate::api::fault::Fault;
+use crate::api::query::Query;
+use crate::api::query::encode_segment;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::federate::fan_out::refusal;
+use crate::locate::LocateError;
+use crate::locate::directory::Key;
+use crate::location::Location;
+use crate::location::Silence;
+use crate::request::Answer;
+use crate::request::Request;
+
+/// A node that may be allocated, as the list shows it.
+#[derive(Deserialize)]
+struct Available {
+    uuid: String,
+    name: Option<String>,
+    power_state: Option<String>,
+    #[serde(default)]
+    traits: Vec<String>,
+    owner: Option<String>,
+    lessee: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AvailableNodes {
+    nodes: Vec<Available>,
+    next: Option<String>,
+}
+
+/// What an allocation wants of a node.
+struct Wanted {
+    name: Option<String>,
+    traits: BTreeSet<String>,
+    owner: Option<String>,
+    /// UUIDs or names; `None`: any node.
+    candidates: Option<BTreeSet<String>>,
+}
+
+impl Wanted {
+    fn is_met_by(&self, node: &Available) -> bool {
+        let owned = |owner: &String| node.owner.as_ref() == Some(owner) || node.lessee.as_ref() == Some(owner);
+        let named = |candidates: &BTreeSet<String>| {
+            candidates.contains(&node.uuid) || node.name.as_ref().is_some_and(|name| candidates.contains(name))
+        };
+        node.power_state.is_some()
+            && self.traits.iter().all(|wanted| node.traits.contains(wanted))
+            && self.owner.as_ref().is_none_or(owned)
+            && self.candidates.as_ref().is_none_or(named)
+    }
+}
+
+/// What one location offers.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Offer {
+    nodes: usize,
+    /// One of them is called like the allocation: Ironic prefers it.
+    namesake: bool,
+}
+
+/// The location to ask: the one with the namesake, else one of them by chance, the likelier the more it offers, so that
+/// load spreads. `chance` is between 0 and 1.
+fn choose(offers: &BTreeMap<LocationId, Offer>, chance: f64) -> Option<LocationId> {
+    if let Some((location, _)) = offers.iter().find(|(_, offer)| offer.namesake) {
+        return Some(*location);
+    }
+    let total: usize = offers.values().map(|offer| offer.nodes).sum();
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a lot")]
+    let mut drawn = (total as f64 * chance) as usize;
+    offers.iter().find_map(|(location, offer)| {
+        let here = drawn < offer.nodes;
+        drawn = drawn.saturating_sub(offer.nodes);
+        here.then_some(*location)
+    })
+}
+
+impl Federation {
+    /// `POST /v1/allocations`
+    pub async fn create_allocation(&self, request: &Request, body: &[u8]) -> Result<Answer, Error> {
+        let mut allocation = Object::parse("allocation", body)?;
+        let home = match (request.pinned, allocation.text("node")) {
+            (Some(pinned), _) => pinned,
+            (None, Some(node)) => match self.locator.locate(&request.asker, &node_key(&node)).await {
+                Ok(owner) => owner.location,
+                Err(LocateError::Nobody { .. }) => return Err(unknown_node(&node).into()),
+                Err(error) => return Err(error.into()),
+            },
+            (None, None) => self.place(request, &mut allocation).await?,
+        };
+        self.create_at(request, Collection::Allocations, home, allocation).await
+    }
+
+    async fn place(&self, request: &Request, allocation: &mut Object) -> Result<LocationId, Error> {
+        let candidates = allocation.texts("candidate_nodes").filter(|candidates| !candidates.is_empty());
+        let homes = match &candidates {
+            None => None,
+            Some(candidates) => Some(self.homes(request, candidates).await?),
+        };
+        if let Some(homes) = &homes
+            && let [only] = homes.keys().collect::<Vec<_>>()[..]
+        {
+            return Ok(*only);
+        }
+        let wanted = Wanted {
+            name: allocation.text("name"),
+            traits: allocation.texts("traits").unwrap_or_default().into_iter().collect(),
+            owner: allocation.text("owner"),
+            candidates: candidates.map(|candidates| candidates.into_iter().collect()),
+        };
+        let class = allocation.text("resource_class").unwrap_or_default();
+        let scope: Vec<&Location> =
+            self.locations.iter().filter(|one| homes.as_ref().is_none_or(|homes| homes.contains_key(&one.id))).collect();
+        let offers = join_all(scope.iter().map(|location| self.offer(request, location, &class, &wanted))).await;
+        let mut silent = Vec::new();
+        let mut open = BTreeMap::new();
+        for (location, offer) in scope.iter().zip(offers) {
+            match offer {
+                Ok(offer) if offer.nodes > 0 => {
+                    open.insert(location.id, offer);
+                }
+                Ok(_) => {}
+                Err(Error::Silent(more)) => silent.extend(more),
+                Err(error) => return Err(error),
+            }
+        }
+        let chosen = match choose(&open, fastrand::f64()) {
+            Some(location) => location,
+            None if !silent.is_empty() => return Err(Error::Silent(silent)),
+            // Nobody has one: a location says so in the way that clients know, an allocation in state error.
+            None => homes
+                .as_ref()
+                .and_then(|homes| homes.keys().next().copied())
+                .or_else(|| self.groups.default_location())
+                .unwrap_or(LocationId(0)),
+        };
+        if let Some(there) = homes.and_then(|mut homes| homes.remove(&chosen)) {
+            allocation.set("candidate_nodes", &there);
+        }
+        Ok(chosen)
+    }
+
+    /// Where the candidates are.
+    async fn homes(
+        &self,
+        request: &Request,
+        candidates: &[String],
+    ) -> Result<BTreeMap<LocationId, Vec<String>>, Error> {
+        let located = join_all(candidates.iter().map(|node| async move {
+            (node, self.locator.locate(&request.asker, &node_key(node)).await)
+        }))
+        .await;
+        let mut homes: BTreeMap<LocationId, Vec<String>> = BTreeMap::new();
+        for (node, owner) in located {
+            match owner {
+                Ok(owner) => homes.entry(owner.location).or_default().push(node.clone()),
+                Err(LocateError::Nobody { .. }) => {
+                    return Err(Fault::bad_request(format!("Nodes cannot be found: {node}")).into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(homes)
+    }
+
+    /// How many nodes of a location would do.
+    async fn offer(
+        &self,
+        request: &Request,
+        location: &Location,
+        class: &str,
+        wanted: &Wanted,
+    ) -> Result<Offer, Error> {
+        let mut offer = Offer::default();
+        let mut marker: Option<String> = None;
+        loop {
+            let mut query = Query::default()
+                .with("resource_class", class)
+                .with("provision_state", "available")
+                .with("associated", "False")
+                .with("maintenance", "False")
+                .with("fields", "uuid,name,power_state,traits,owner,lessee");
+            if let Some(marker) = &marker {
+                query = query.with("marker", marker.as_str());
+            }
+            let mut path = "/v1/nodes".to_owned();
+            query.append_to(&mut path);
+            let reply = location.ask(&request.asker, &request.probe(path)).await?;
+            if reply.status != StatusCode::OK {
+                return Err(refusal(reply, location.id));
+            }
+            let page: AvailableNodes = serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
+            for node in page.nodes.iter().filter(|node| wanted.is_met_by(node)) {
+                offer.nodes += 1;
+                offer.namesake |= wanted.name.is_some() && wanted.name == node.name;
+            }
+            let last = page.nodes.last().map(|node| node.uuid.clone());
+            match last.filter(|last| page.next.is_some() && marker.as_ref() != Some(last)) {
+                Some(last) => marker = Some(last),
+                None => return Ok(offer),
+            }
+        }
+    }
+
+    /// `GET /v1/allocations?node=`: for who sees the whole system Ironic drops this filter; a node has one allocation at
+    /// most, so it is asked for that.
+    pub async fn allocations_of(&self, request: &Request, node: &str) -> Result<Answer, Error> {
+        let location = match (request.pinned, self.locator.locate(&request.asker, &node_key(node)).await) {
+            (Some(pinned), _) => pinned,
+            (None, Ok(owner)) => owner.location,
+            (None, Err(LocateError::Nobody { .. })) => return Err(unknown_node(node).into()),
+            (None, Err(error)) => return Err(error.into()),
+        };
+        let there = self.locations.location(location);
+        let path = format!("/v1/nodes/{}/allocation", encode_segment(node));
+        let reply = there.ask(&request.asker, &request.ask(Method::GET, path)).await?;
+        let found = match reply.status {
+            StatusCode::OK => Some(reply),
+            StatusCode::NOT_FOUND => None,
+            _ => return Err(refusal(reply, location)),
+        };
+        let mut body = String::from("{\"allocations\": [");
+        if let Some(reply) = found {
+            let allocation: Value = serde_json::from_slice(&reply.body).map_err(|_| there.misspoke())?;
+            let meets = ["resource_class", "state", "owner"].iter().all(|filter| {
+                request.query.value(filter).is_none_or(|wanted| allocation[*filter].as_str() == Some(wanted))
+            });
+            let after_marker = request.query.value("marker").is_some();
+            if meets && !after_marker {
+                let shown = self.shown(request, there, &allocation, reply).await?;
+                body.push_str(&shown);
+            }
+        }
+        body.push_str("]}");
+        Ok(Answer { location: Some(location), ..Answer::json(StatusCode::OK, body.into()) })
+    }
+
+    /// As much of the allocation as the client asks for.
+    async fn shown(
+        &self,
+        request: &Request,
+        location: &Location,
+        allocation: &Value,
+        whole: crate::transport::Reply,
+    ) -> Result<String, Error> {
+        let uuid = allocation["uuid"].as_str().unwrap_or_default();
+        let reply = match request.query.value("fields") {
+            None => whole,
+            Some(fields) => {
+                let mut path = format!("/v1/allocations/{}", encode_segment(uuid));
+                Query::default().with("fields", fields).append_to(&mut path);
+                let reply = location.ask(&request.asker, &request.ask(Method::GET, path)).await?;
+                if reply.status != StatusCode::OK {
+                    return Err(refusal(reply, location.id));
+                }
+                reply
+            }
+        };
+        let misspoke = |_| -> Silence { location.misspoke() };
+        let kind = Collection::Allocations.facts().kind;
+        let answer =
+            self.adopt(request, location.id, kind, Some(Collection::Allocations), reply).map_err(misspoke)?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+}
+
+fn node_key(node: &str) -> Key {
+    Key::new(Collection::Nodes, node)
+}
+
+fn unknown_node(node: &str) -> Fault {
+    Fault::bad_request(format!("Node {node} could not be found."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_it_offers_the_likelier() {
+        let offers = |rows: &[(u16, usize, bool)]| -> BTreeMap<LocationId, Offer> {
+            rows.iter().map(|&(id, nodes, namesake)| (LocationId(id), Offer { nodes, namesake })).collect()
+        };
+        let two = offers(&[(0, 1, false), (2, 3, false)]);
+        for (chance, expected) in [(0.0, 0), (0.24, 0), (0.26, 2), (0.999, 2)] {
+            assert_eq!(choose(&two, chance), Some(LocationId(expected)), "{chance}");
+        }
+        assert_eq!(choose(&offers(&[(0, 9, false), (1, 1, true)]), 0.0), Some(LocationId(1)));
+        assert_eq!(choose(&offers(&[]), 0.5), None);
+    }
+
+    #[test]
+    fn who_would_do() {
+        let node = |json| serde_json::from_str::<Available>(json).unwrap();
+        let wanted = Wanted {
+            name: None,
+            traits: ["CUSTOM_A".to_owned()].into(),
+            owner: Some("p".to_owned()),
+            candidates: Some(["u".to_owned(), "n".to_owned()].into()),
+        };
+        let good = r#"{"uuid": "u", "name": null, "power_state": "power off", "traits": ["CUSTOM_A", "B"], "owner": "p", "lessee": null}"#;
+        assert!(wanted.is_met_by(&node(good)));
+        assert!(wanted.is_met_by(&node(&good.replace(r#""uuid": "u", "name": null"#, r#""uuid": "v", "name": "n""#))));
+        assert!(wanted.is_met_by(&node(&good.replace(r#""owner": "p", "lessee": null"#, r#""owner": null, "lessee": "p""#))));
+        for (part, other) in [
+            (r#""power off""#, "null"),
+            ("CUSTOM_A", "CUSTOM_B"),
+            (r#""owner": "p""#, r#""owner": "q""#),
+            (r#""uuid": "u""#, r#""uuid": "v""#),
+        ] {
+            assert!(!wanted.is_met_by(&node(&good.replace(part, other))), "{part}");
+        }
+    }
+}

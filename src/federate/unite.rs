@@ -1,0 +1,274 @@
+//! One answer made of all locations' answers: drivers, what is told of them, shards; and what is asked of everybody.
+
+use std::collections::BTreeSet;
+
+use http::StatusCode;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::api::fault::Fault;
+use crate::api::link;
+use crate::api::link::Kind;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::federate::UNKNOWN_BASE;
+use crate::federate::dispatch::Forward;
+use crate::federate::dispatch::Plan;
+use crate::federate::fan_out::Told;
+use crate::federate::fan_out::ask_each;
+use crate::federate::fan_out::refusal;
+use crate::locate::LocateError;
+use crate::locate::Source;
+use crate::location::Silence;
+use crate::request::Answer;
+use crate::request::Request;
+use crate::transport::Reply;
+
+type Object = Map<String, Value>;
+
+impl Federation {
+    /// `GET /v1/drivers`
+    pub async fn drivers(&self, request: &Request) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(request, Kind::Drivers).await?;
+        let mut drivers: Vec<Object> = Vec::new();
+        for (location, mut body) in bodies {
+            let Some(Value::Array(found)) = body.remove("drivers") else {
+                return Err(self.locations.location(location).misspoke().into());
+            };
+            for driver in found {
+                let Value::Object(driver) = driver else { continue };
+                match drivers.iter_mut().find(|known| known.get("name") == driver.get("name")) {
+                    Some(known) => self.unite_driver(known, driver, location),
+                    None => drivers.push(driver),
+                }
+            }
+        }
+        let drivers = drivers.into_iter().map(Value::Object).collect();
+        Ok(self.announce(united(Object::from_iter([("drivers".to_owned(), Value::Array(drivers))])), &missing))
+    }
+
+    /// `GET /v1/drivers/{d}`
+    pub async fn driver(&self, request: &Request) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(request, Kind::Driver).await?;
+        let mut bodies = bodies.into_iter();
+        let Some((_, mut driver)) = bodies.next() else { return Err(Error::Silent(missing)) };
+        for (location, other) in bodies {
+            self.unite_driver(&mut driver, other, location);
+        }
+        Ok(self.announce(united(driver), &missing))
+    }
+
+    /// What is told of a driver: of two locations that tell the same key, the first one counts.
+    pub async fn driver_below(&self, request: &Request) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(request, Kind::Plain).await?;
+        let mut whole = Object::new();
+        for (_, body) in bodies {
+            for (name, value) in body {
+                whole.entry(name).or_insert(value);
+            }
+        }
+        Ok(self.announce(united(whole), &missing))
+    }
+
+    /// `GET /v1/shards`: nodes of a shard are counted wherever they are.
+    pub async fn shards(&self, request: &Request) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(request, Kind::Plain).await?;
+        let mut shards: Vec<Object> = Vec::new();
+        for (location, mut body) in bodies {
+            let Some(Value::Array(found)) = body.remove("shards") else {
+                return Err(self.locations.location(location).misspoke().into());
+            };
+            for shard in found {
+                let Value::Object(shard) = shard else { continue };
+                match shards.iter_mut().find(|known| known.get("name") == shard.get("name")) {
+                    Some(known) => {
+                        let count = |shard: &Object| shard.get("count").and_then(Value::as_u64).unwrap_or_default();
+                        let sum = count(known) + count(&shard);
+                        known.insert("count".to_owned(), sum.into());
+                    }
+                    None => shards.push(shard),
+                }
+            }
+        }
+        let shards = shards.into_iter().map(Value::Object).collect();
+        Ok(self.announce(united(Object::from_iter([("shards".to_owned(), Value::Array(shards))])), &missing))
+    }
+
+    /// A driver's own business goes to the one location that has the driver.
+    pub async fn driver_passthru(&self, request: &Request, driver: &str) -> Result<Plan, Error> {
+        let location = match request.pinned {
+            Some(location) => location,
+            None => {
+                let path = format!("/v1/drivers/{}", crate::api::query::encode_segment(driver));
+                let scope = self.scope(request);
+                let (having, silent) = ask_each(&scope, &request.asker, &request.probe(path)).await.found()?;
+                match &having[..] {
+                    [(location, _)] if silent.is_empty() => *location,
+                    // A silent one may have it too.
+                    [] | [_] => return Err(Error::Silent(silent)),
+                    _ => {
+                        let owners = having.iter().map(|(location, _)| *location).collect();
+                        return Err(LocateError::Ambiguous { owners }.into());
+                    }
+                }
+            }
+        };
+        Ok(Plan::Forward(forward_to(request, location)))
+    }
+
+    /// Links below `/v1/volume`: every location has the same.
+    pub async fn volume_root(&self, request: &Request) -> Result<Answer, Error> {
+        let mut silent = Vec::new();
+        for location in self.scope(request) {
+            match location.ask(&request.asker, &request.question()).await {
+                Ok(reply) => {
+                    let answer = self
+                        .adopt(request, location.id, Kind::VolumeRoot, None, reply)
+                        .map_err(|_| location.misspoke())?;
+                    return Ok(Answer { location: request.pinned, ..answer });
+                }
+                Err(silence) => silent.push(silence),
+            }
+        }
+        Err(Error::Silent(silent))
+    }
+
+    /// Told to every location; each has to take it.
+    pub async fn events(&self, request: &Request, body: &[u8]) -> Result<Answer, Error> {
+        let mut question = request.question();
+        question.body = Some(body.to_vec().into());
+        let told = ask_each(&self.scope(request), &request.asker, &question).await;
+        if let Some((location, reply)) = told.replies.iter().find(|(_, reply)| !reply.status.is_success()) {
+            return Err(refusal(reply.clone(), *location));
+        }
+        match told.replies.into_iter().next() {
+            Some((location, reply)) if told.silent.is_empty() => {
+                Ok(Answer { location: request.pinned, ..Answer::relay(reply, location) })
+            }
+            _ => Err(Error::Silent(told.silent)),
+        }
+    }
+
+    /// A collection that the gateway does not know, of a newer Ironic: lists are put together, members are looked for;
+    /// what changes something must name its location.
+    pub async fn unknown(&self, request: &Request) -> Result<Plan, Error> {
+        if let Some(location) = request.pinned {
+            return Ok(Plan::Forward(forward_to(request, location)));
+        }
+        if request.method != http::Method::GET {
+            return Err(Fault::bad_request(
+                "It is not known where this belongs: name the location in X-Ironic-Proxy-Location.",
+            )
+            .into());
+        }
+        let scope = self.scope(request);
+        let told = ask_each(&scope, &request.asker, &request.question()).await;
+        let (found, silent) = told.found()?;
+        if request.target.segments().len() > 1 {
+            return self.one_of(request, found, silent).map(Plan::Answer);
+        }
+        let missing = self.tolerate(request, scope.len(), silent)?;
+        let mut whole = Object::new();
+        for (location, reply) in found {
+            for (name, value) in self.body(request, location, Kind::Listing, &reply)? {
+                match (whole.get_mut(&name), value) {
+                    (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
+                    // A location's own next page leads nowhere here.
+                    (None, value) if name != "next" => {
+                        whole.insert(name, value);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Plan::Answer(self.announce(united(whole), &missing)))
+    }
+
+    fn one_of(
+        &self,
+        request: &Request,
+        found: Vec<(LocationId, Reply)>,
+        silent: Vec<Silence>,
+    ) -> Result<Answer, Error> {
+        if found.len() > 1 {
+            let owners = found.iter().map(|(location, _)| *location).collect();
+            return Err(LocateError::Ambiguous { owners }.into());
+        }
+        let Some((location, reply)) = found.into_iter().next() else { return Err(Error::Silent(silent)) };
+        let misspoke = |_| self.locations.location(location).misspoke();
+        Ok(self.adopt(request, location, Kind::Plain, None, reply).map_err(misspoke)?)
+    }
+
+    /// Every location's answer to the client's own question, with links that point at us.
+    async fn bodies(&self, request: &Request, kind: Kind) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
+        let scope = self.scope(request);
+        let told: Told = ask_each(&scope, &request.asker, &request.question()).await;
+        let (found, silent) = told.found()?;
+        let missing = self.tolerate(request, scope.len(), silent)?;
+        let bodies = found
+            .into_iter()
+            .map(|(location, reply)| Ok((location, self.body(request, location, kind, &reply)?)))
+            .collect::<Result<_, Error>>()?;
+        Ok((bodies, missing))
+    }
+
+    fn body(&self, request: &Request, location: LocationId, kind: Kind, reply: &Reply) -> Result<Object, Error> {
+        let location = self.locations.location(location);
+        let standing = location.standing();
+        let base = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
+        let rewritten =
+            link::rewrite_document(kind, &reply.body, base, &request.base).map_err(|_| location.misspoke())?;
+        let body = rewritten.as_deref().unwrap_or(&reply.body);
+        Ok(serde_json::from_slice(body).map_err(|_| location.misspoke())?)
+    }
+
+    /// `other`, of `location`, goes into `known`: hosts and interfaces of both; of defaults that differ the one where
+    /// nodes without a conductor group are made.
+    fn unite_driver(&self, known: &mut Object, other: Object, location: LocationId) {
+        for (name, value) in other {
+            let set = name == "hosts" || (name.starts_with("enabled_") && name.ends_with("_interfaces"));
+            let default = name.starts_with("default_") && name.ends_with("_interface");
+            match known.get_mut(&name) {
+                None => {
+                    known.insert(name, value);
+                }
+                Some(ours) if set => unite_sets(ours, value),
+                Some(ours) if default && self.groups.default_location() == Some(location) => *ours = value,
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn unite_sets(known: &mut Value, other: Value) {
+    let (Value::Array(ours), Value::Array(theirs)) = (&*known, other) else { return };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let all: BTreeSet<String> = ours.iter().chain(&theirs).filter_map(text).collect();
+    *known = all.into_iter().map(Value::from).collect();
+}
+
+fn united(body: Object) -> Answer {
+    Answer::json(StatusCode::OK, Value::Object(body).to_string().into())
+}
+
+/// The client's own request, for one location.
+pub fn forward_to(request: &Request, location: LocationId) -> Forward {
+    let mut path = request.target.path();
+    request.query.append_to(&mut path);
+    Forward { location, path, key: None, source: Source::Asked, member_of: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn sets_are_united_and_sorted() {
+        let mut known = json!(["noop", "fake"]);
+        unite_sets(&mut known, json!(["fake", "agent"]));
+        assert_eq!(known, json!(["agent", "fake", "noop"]));
+    }
+}

@@ -1,0 +1,104 @@
+//! When certificates end, told ahead of time.
+
+use std::path::Path;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use jiff::Timestamp;
+use log::Level;
+use log::log;
+use rustls_pki_types::CertificateDer;
+use x509_parser::parse_x509_certificate;
+
+use crate::tls::pem;
+
+const DAY: i64 = 24 * 60 * 60;
+/// Days before the end from which on it is a warning.
+const SOON: i64 = 30;
+
+/// Logs when the certificates in a file end. A file of nothing but a key has none, and a file that cannot be used was
+/// told of by whoever needs it.
+pub fn tell(owner: &str, path: &Path) {
+    let Ok(found) = pem::certificates(path) else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    for (level, text) in words(&found, i64::try_from(now).unwrap_or(i64::MAX)) {
+        log!(level, "{text} ({owner}, {})", path.display());
+    }
+}
+
+/// What is to be said of these at `now` (seconds since 1970): a line for those that are over, one for those that soon
+/// will be, and one for the next of the others if there are none of these. A bundle of authorities may hold hundreds.
+fn words(certificates: &[CertificateDer<'_>], now: i64) -> Vec<(Level, String)> {
+    let mut ends: Vec<_> = certificates.iter().filter_map(|der| end(der)).collect();
+    ends.sort();
+    let over = ends.partition_point(|(end, _)| *end <= now);
+    let soon = ends.partition_point(|(end, _)| *end <= now + SOON * DAY);
+    let mut lines = Vec::new();
+    let mut say = |level, some: &[(i64, String)], verb: &dyn Fn(i64) -> String| {
+        let Some((end, subject)) = some.first() else { return };
+        let others = match some.len() {
+            1 => String::new(),
+            more => format!(" (and {} more)", more - 1),
+        };
+        let on = Timestamp::from_second(*end).map_or_else(|_| "a day".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
+        lines.push((level, format!("Certificate `{subject}`{others} {} on {on}", verb(*end))));
+    };
+    let in_days = |end: i64| match (end - now) / DAY {
+        1 => "expires in 1 day".to_owned(),
+        days => format!("expires in {days} days"),
+    };
+    say(Level::Error, &ends[..over], &|_| "has expired".to_owned());
+    say(Level::Warn, &ends[over..soon], &in_days);
+    if soon == 0 {
+        say(Level::Info, &ends[..ends.len().min(1)], &in_days);
+    }
+    lines
+}
+
+/// The last second of a certificate, and whose it is.
+fn end(der: &[u8]) -> Option<(i64, String)> {
+    let (_, certificate) = parse_x509_certificate(der).ok()?;
+    let subject = certificate.subject().to_string();
+    // Chosen by whoever made it; it must not break the line.
+    let printable = subject.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    Some((certificate.validity().not_after.timestamp(), printable))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::pem::PemObject;
+
+    use super::*;
+
+    /// `CN=first` ends at 1_800_000_000 (2027-01-15), `CN=second` a hundred days later.
+    const FIRST: &str = include_str!("expiry/first.pem");
+    const SECOND: &str = include_str!("expiry/second.pem");
+    const END: i64 = 1_800_000_000;
+
+    #[test]
+    fn the_end_is_told_ahead_of_time() {
+        let [first, second] = [FIRST, SECOND].map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap());
+        let both = [second.clone(), first.clone()];
+        let one = std::slice::from_ref(&first);
+        let (info, warn, error) = (Level::Info, Level::Warn, Level::Error);
+        #[rustfmt::skip]
+        let cases: [(&[CertificateDer<'_>], i64, &[(Level, &str)]); 8] = [
+            (one, END - 31 * DAY, &[(info, "Certificate `CN=first` expires in 31 days on 2027-01-15")]),
+            (one, END - 30 * DAY, &[(warn, "Certificate `CN=first` expires in 30 days on 2027-01-15")]),
+            (one, END - DAY, &[(warn, "Certificate `CN=first` expires in 1 day on 2027-01-15")]),
+            (one, END - 1, &[(warn, "Certificate `CN=first` expires in 0 days on 2027-01-15")]),
+            (one, END, &[(error, "Certificate `CN=first` has expired on 2027-01-15")]),
+            (&both, END - 31 * DAY, &[(info, "Certificate `CN=first` expires in 31 days on 2027-01-15")]),
+            (&both, END + 80 * DAY, &[
+                (error, "Certificate `CN=first` has expired on 2027-01-15"),
+                (warn, "Certificate `CN=second` expires in 20 days on 2027-04-25"),
+            ]),
+            (&both, END + 100 * DAY, &[(error, "Certificate `CN=first` (and 1 more) has expired on 2027-01-15")]),
+        ];
+        for (certificates, now, expected) in cases {
+            let found = words(certificates, now);
+            let found: Vec<_> = found.iter().map(|(level, text)| (*level, text.as_str())).collect();
+            assert_eq!(found, expected);
+        }
+    }
+}

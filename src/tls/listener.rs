@@ -1,0 +1,143 @@
+//! TLS towards clients. Pingora would read the files once and panic on bad ones, so the handshake is ours.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use log::debug;
+use pingora::apps::ServerApp;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as TcpStream;
+use pingora::server::ShutdownWatch;
+use pingora::tls::RootCertStore;
+use pingora::tls::ServerConfig;
+use pingora::tls::WebPkiClientVerifier;
+use pingora::tls::install_default_crypto_provider;
+use pingora::tls::version::TLS12;
+use pingora::tls::version::TLS13;
+
+use crate::config::ListenerTls;
+use crate::config::TlsVersion;
+use crate::tls::pem;
+use crate::tls::pem::Identity;
+use crate::tls::pem::TlsError;
+use crate::tls::watch::Certified;
+
+/// A client that does not finish its handshake in this time is gone.
+const HANDSHAKE: Duration = Duration::from_secs(15);
+
+/// The listener's certificate, key and client authorities, as last read.
+pub struct Listener {
+    config: ListenerTls,
+    acceptor: ArcSwap<Acceptor>,
+}
+
+impl Listener {
+    /// Reads the files.
+    pub fn load(config: &ListenerTls) -> Result<Self, TlsError> {
+        Ok(Self { acceptor: ArcSwap::from_pointee(acceptor(config)?), config: config.clone() })
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Certified for Listener {
+    fn title(&self) -> String {
+        "the listener".to_owned()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let ours = [&self.config.cert_file, &self.config.key_file];
+        ours.into_iter().chain(&self.config.client_ca_file).cloned().collect()
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let acceptor = acceptor(&self.config).map_err(|error| error.to_string())?;
+        // Connections that are open keep what they were made with.
+        self.acceptor.store(Arc::new(acceptor));
+        Ok(())
+    }
+}
+
+fn acceptor(config: &ListenerTls) -> Result<Acceptor, TlsError> {
+    install_default_crypto_provider();
+    let identity = Identity::read(&config.cert_file, &config.key_file)?;
+    let versions = match config.minimum {
+        TlsVersion::V1_2 => &[&TLS12, &TLS13][..],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_protocol_versions(versions);
+    let builder = match &config.client_ca_file {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut authorities = RootCertStore::empty();
+            for authority in pem::certificates(path)? {
+                authorities
+                    .add(authority)
+                    .map_err(|_| TlsError::new(path, "holds a certificate that cannot be an authority"))?;
+            }
+            let verifier = WebPkiClientVerifier::builder(Arc::new(authorities))
+                .build()
+                .map_err(|_| TlsError::new(path, "holds no authority of clients"))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut server = builder
+        .with_single_cert(identity.chain, identity.key)
+        .map_err(|_| TlsError::new(&config.cert_file, "cannot be served"))?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Acceptor::from_server_config(Arc::new(server)))
+}
+
+/// An application that is only reached through TLS.
+pub struct Secured<A> {
+    application: Arc<A>,
+    listener: Arc<Listener>,
+}
+
+impl<A> Secured<A> {
+    pub fn new(application: A, listener: Arc<Listener>) -> Self {
+        Self { application: Arc::new(application), listener }
+    }
+}
+
+impl<A> fmt::Debug for Secured<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secured").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if stream.get_ssl_digest().is_some() {
+            // Pingora hands a connection that can be used again back to us.
+            return self.application.process_new(stream, shutdown).await;
+        }
+        let stream = stream.into_any().downcast::<TcpStream>().ok()?;
+        let acceptor = self.listener.acceptor.load_full();
+        match tokio::time::timeout(HANDSHAKE, acceptor.tls_handshake(*stream)).await {
+            Ok(Ok(secured)) => self.application.process_new(Box::new(secured), shutdown).await,
+            Ok(Err(error)) => {
+                debug!("A client did not get through its handshake: {error}");
+                None
+            }
+            Err(_) => {
+                debug!("A client did not finish its handshake in time");
+                None
+            }
+        }
+    }
+
+    async fn cleanup(&self) {
+        self.application.cleanup().await;
+    }
+}
