@@ -160,7 +160,7 @@ impl Gateway {
         let planned = if request.method.is_safe() {
             session.drain_request_body().await?;
             tokio::select! {
-                planned = self.federation.dispatch(&request, &body) => planned,
+                planned = Box::pin(self.federation.dispatch(&request, &body)) => planned,
                 // The client left: its questions are dropped, and with them their connections.
                 left = session.downstream_session.read_body_or_idle(true) => {
                     return match left {
@@ -170,7 +170,7 @@ impl Gateway {
                 }
             }
         } else {
-            self.federation.dispatch(&request, &body).await
+            Box::pin(self.federation.dispatch(&request, &body)).await
         };
         match planned {
             Ok(Plan::Forward(forward)) => {

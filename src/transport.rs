@@ -110,7 +110,9 @@ impl Transport {
                 other => other.map_err(|(failure, _)| failure),
             }
         };
-        tokio::time::timeout(bounds.total, attempts).await.unwrap_or(Err(Failure::Timeout))
+        // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every question, and
+        // of all that wait for them, and with them on the stack.
+        tokio::time::timeout(bounds.total, Box::pin(attempts)).await.unwrap_or(Err(Failure::Timeout))
     }
 
     async fn once(

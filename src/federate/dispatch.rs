@@ -105,30 +105,31 @@ impl Federation {
         body: &[u8],
     ) -> Result<Plan, Error> {
         let ident = parameters.first().map(String::as_str).unwrap_or_default();
+        // Boxed, since the future of one arm would be as large as that of the largest.
         let answer = match action {
-            Action::List(collection) => self.list_collection(request, collection).await,
-            Action::ChassisNodes => self.list_all(request, Collection::Nodes).await,
-            Action::Create(collection) => self.create(request, collection, body).await,
-            Action::Member(collection) => return self.member(request, collection, ident, body).await,
-            Action::Below(collection) => return self.below(request, collection, template, ident, body).await,
-            Action::ListBelow { of, items } => self.list_below(request, of, items, ident).await,
+            Action::List(collection) => Box::pin(self.list_collection(request, collection)).await,
+            Action::ChassisNodes => Box::pin(self.list_all(request, Collection::Nodes)).await,
+            Action::Create(collection) => Box::pin(self.create(request, collection, body)).await,
+            Action::Member(collection) => return Box::pin(self.member(request, collection, ident, body)).await,
+            Action::Below(collection) => return Box::pin(self.below(request, collection, template, ident, body)).await,
+            Action::ListBelow { of, items } => Box::pin(self.list_below(request, of, items, ident)).await,
             Action::History => {
                 let owner = self.owner(request, Collection::Nodes, ident).await?;
-                self.list_at(request, Collection::Nodes, &HISTORY, request.target.path(), owner.location).await
+                Box::pin(self.list_at(request, Collection::Nodes, &HISTORY, request.target.path(), owner.location)).await
             }
             Action::ValidateNode => {
                 let node = request.query.value("node_uuid").or_else(|| request.query.value("node")).unwrap_or_default();
-                return self.forward(request, Collection::Nodes, node, Kind::Plain, None).await;
+                return Box::pin(self.forward(request, Collection::Nodes, node, Kind::Plain, None)).await;
             }
-            Action::Driver => self.driver(request).await,
-            Action::DriverBelow => self.driver_below(request).await,
-            Action::DriverPassthru => return self.driver_passthru(request, ident).await,
-            Action::Shards => self.shards(request).await,
-            Action::VolumeRoot => self.volume_root(request).await,
-            Action::Events => self.events(request, body).await,
-            Action::Lookup => self.lookup(request).await,
-            Action::Heartbeat => self.heartbeat(request, ident, body).await,
-            Action::ContinueInspection => self.continue_inspection(request, body).await,
+            Action::Driver => Box::pin(self.driver(request)).await,
+            Action::DriverBelow => Box::pin(self.driver_below(request)).await,
+            Action::DriverPassthru => return Box::pin(self.driver_passthru(request, ident)).await,
+            Action::Shards => Box::pin(self.shards(request)).await,
+            Action::VolumeRoot => Box::pin(self.volume_root(request)).await,
+            Action::Events => Box::pin(self.events(request, body)).await,
+            Action::Lookup => Box::pin(self.lookup(request)).await,
+            Action::Heartbeat => Box::pin(self.heartbeat(request, ident, body)).await,
+            Action::ContinueInspection => Box::pin(self.continue_inspection(request, body)).await,
         };
         answer.map(Plan::Answer)
     }

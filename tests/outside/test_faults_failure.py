@@ -642,8 +642,9 @@ def test_too_many_requests_in_flight():
         hub.loc1.fault(scripted.held(release), path="/v1/nodes/held/states")
         for thread in threads:
             thread.start()
-        until(lambda: len(hub.loc1.requests) >= 1, what="the requests in flight")
-        reply = until(lambda: (r := hub.get("/v1/nodes")).status == 503 and r, what="a refusal")
+        until(lambda: len(hub.loc1.asked("GET", "/v1/nodes/held/states")) == 2, what="both requests in flight")
+        reply = hub.get("/v1/nodes")
+        assert reply.status == 503, reply
         assert reply.header("Retry-After") and reply.fault()["faultcode"] == "Server"
         release.set()
         for thread in threads:

@@ -301,6 +301,13 @@ def test_ramdisk_routes_are_closed(hub, path):
     assert hub.asked() == {}
 
 
+def test_a_write_to_an_unknown_collection_needs_a_location(hub):
+    reply = hub.post("/v1/gadgets", {"a": 1})
+    assert reply.status == 400, reply
+    assert "X-Ironic-Proxy-Location" in reply.text()
+    assert hub.asked() == {}
+
+
 # --- what locations send
 
 KEPT_BACK = [

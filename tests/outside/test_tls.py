@@ -1,0 +1,588 @@
+"""TLS on both sides: who is believed, who is not, and files that change while connections are open."""
+
+import http.client
+import re
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from fleet import assert_unavailable, fleet, fleet_config, until
+from gateway import DIRECTORY, Gateway, binary
+from pki import PEM, Authority, SecuredKeystone, SecuredStandin, replace
+from standin import Standin, node
+
+PASSWORD = "correct-horse-7"
+# What the gateway needs to see a change: it looks once a second and waits for one look without a change.
+SOON = 15
+
+
+@pytest.fixture
+def ca(tmp_path):
+    return Authority(tmp_path / "pki", "ca")
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """An authority that nobody is told to believe."""
+    return Authority(tmp_path / "pki", "stranger")
+
+
+# --- the listener
+
+
+class Hub:
+    """A gateway with TLS, and what a client that believes `ca` gets from it."""
+
+    def __init__(self, gateway, ca):
+        self.gateway = gateway
+        self.ca = ca
+        self.port = int(gateway.url.rpartition(":")[2])
+
+    def context(self, client=None, **versions):
+        context = ssl.create_default_context(cafile=self.ca.certfile)
+        if client:
+            context.load_cert_chain(client.certfile, client.keyfile)
+        for name, value in versions.items():
+            setattr(context, name, value)
+        return context
+
+    def connect(self, client=None, **versions):
+        """An open HTTP connection, after its handshake."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=self.context(client, **versions))
+        connection.connect()
+        return connection
+
+    def status(self, client=None, **versions):
+        """Of one request on a connection of its own; raises what a refused client gets."""
+        connection = self.connect(client, **versions)
+        try:
+            return ask(connection)[0]
+        finally:
+            connection.close()
+
+    def refuses(self, client=None, **versions):
+        """Whether this client gets no answer; with TLS 1.3 a server can only say so after the client's handshake."""
+        try:
+            self.status(client, **versions)
+        except (ssl.SSLError, ConnectionError, http.client.RemoteDisconnected):
+            return True
+        return False
+
+    def serial(self, client=None):
+        connection = self.connect(client)
+        try:
+            found = connection.sock.getpeercert()["serialNumber"]
+            return int(found, 16)
+        finally:
+            connection.close()
+
+
+def ask(connection, path="/v1/nodes"):
+    connection.request("GET", path, headers={"X-OpenStack-Ironic-API-Version": "1.90"})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def listener_config(identity, clients=None, **api):
+    options = {"enable_ssl_api": True, "cert_file": identity.certfile, "key_file": identity.keyfile, **api}
+    if clients:
+        options["client_ca_file"] = clients.certfile
+    return options
+
+
+class Running:
+    """`with Running(ca, site, api) as hub`: a gateway with TLS in front of one stand-in, ready to serve."""
+
+    def __init__(self, ca, site, api):
+        self._hub = fleet(site, wait=False, api=api)
+        self._ca = ca
+
+    def __enter__(self):
+        hub = self._hub.__enter__()
+        return Hub(hub.gateway, self._ca)
+
+    def __exit__(self, *failure):
+        return self._hub.__exit__(*failure)
+
+
+@pytest.fixture
+def site():
+    # The fleet closes it.
+    return Standin([node("here")])
+
+
+def test_the_listener_speaks_tls_and_nothing_else(ca, site):
+    identity = ca.issue("hub", hosts=["127.0.0.1", "localhost"])
+    with Running(ca, site, listener_config(identity)) as hub:
+        until(lambda: hub.status() == 200)
+        connection = hub.connect()
+        status, body = ask(connection)
+        assert status == 200
+        assert f'"https://127.0.0.1:{hub.port}/v1/nodes/'.encode() in body, "links show how the client came"
+        first = connection.sock
+        for path in ("/v1", "/v1/nodes/here", "/"):
+            assert ask(connection, path)[0] == 200
+        assert connection.sock is first, "the connection is kept"
+        connection.close()
+        with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as plain:
+            plain.sendall(b"GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"HTTP/" not in plain.recv(1000)
+        until(lambda: re.search(r"INFO.*Certificate `CN=hub` expires in \d+ days on .*the listener", hub.gateway.log()))
+
+
+def test_http_2_is_not_agreed_on(ca, site):
+    """Pingora's HTTP/2 has a fault that breaks connections to locations."""
+    identity = ca.issue("hub", hosts=["127.0.0.1"])
+    with Running(ca, site, listener_config(identity)) as hub:
+        for offered, agreed in ((["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), ([], None)):
+            context = hub.context()
+            if offered:
+                context.set_alpn_protocols(offered)
+            with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as plain:
+                with context.wrap_socket(plain, server_hostname="127.0.0.1") as secured:
+                    assert secured.selected_alpn_protocol() == agreed
+
+
+@pytest.mark.parametrize(
+    ("minimum", "allowed"), [(None, {"TLSv1_2", "TLSv1_3"}), ("1.2", {"TLSv1_2", "TLSv1_3"}), ("1.3", {"TLSv1_3"})]
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_the_oldest_protocol(ca, site, minimum, allowed):
+    identity = ca.issue("hub", hosts=["127.0.0.1"])
+    api = listener_config(identity, tls_minimum_version=minimum)
+    with Running(ca, site, api) as hub:
+        until(lambda: hub.status() == 200)
+        for name in ("TLSv1_1", "TLSv1_2", "TLSv1_3"):
+            version = ssl.TLSVersion[name]
+            try:
+                served = hub.status(minimum_version=version, maximum_version=version) == 200
+            except (ssl.SSLError, OSError):
+                served = False
+            assert served == (name in allowed), name
+
+
+def test_clients_need_a_certificate_of_the_authority(ca, stranger, site):
+    identity = ca.issue("hub", hosts=["127.0.0.1"])
+    with Running(ca, site, listener_config(identity, clients=ca)) as hub:
+        until(lambda: hub.status(ca.issue("client")) == 200)
+        assert hub.refuses(), "no certificate"
+        assert hub.refuses(stranger.issue("client")), "of another authority"
+        assert hub.refuses(ca.issue("client", ends=-1)), "expired"
+        assert hub.refuses(ca.issue("client", begins=1)), "not valid yet"
+        assert hub.refuses(ca.issue("client", signed=False)), "signed by itself"
+        assert hub.status(ca.issue("client")) == 200
+
+
+def test_a_new_certificate_is_served_and_no_connection_is_dropped(ca, site):
+    identity, second, third = (ca.issue(name, hosts=["127.0.0.1"]) for name in ("one", "two", "three"))
+    with Running(ca, site, listener_config(identity)) as hub:
+        until(lambda: hub.status() == 200)
+        assert hub.serial() == identity.serial
+        kept = hub.connect()
+        before = kept.sock
+        assert ask(kept)[0] == 200
+
+        ended, failures, statuses = threading.Event(), [], []
+
+        def keep_asking():
+            while not ended.is_set():
+                try:
+                    statuses.append(hub.status())
+                except OSError as error:
+                    failures.append(error)
+
+        asking = threading.Thread(target=keep_asking)
+        asking.start()
+        try:
+            for new in (second, third):
+                identity.install(new)
+                until(lambda: hub.serial() == new.serial, SOON, "the new certificate")
+                assert ask(kept)[0] == 200
+        finally:
+            ended.set()
+            asking.join()
+        assert not failures and set(statuses) == {200}
+        assert kept.sock is before, "the connection from before the change still serves"
+        kept.close()
+        hub_log = hub.gateway.log()
+        assert len(re.findall("The certificates of the listener were read again", hub_log)) == 2
+        assert "ERROR" not in hub_log
+
+
+def test_a_bad_new_certificate_is_not_served(ca, site):
+    identity, other = (ca.issue(name, hosts=["127.0.0.1"]) for name in ("one", "two"))
+    with Running(ca, site, listener_config(identity)) as hub:
+        until(lambda: hub.status() == 200)
+        for count, (path, content) in enumerate(
+            [(identity.certfile, b"garbage"), (identity.certfile, b""), (identity.certfile, other.pem), (identity.keyfile, b"secret-garbage")], 1
+        ):
+            replace(path, content)
+
+            def complaints():
+                return re.findall(r"ERROR.*the listener are not used, the old ones stay", hub.gateway.log())
+
+            until(lambda: len(complaints()) == count, SOON, f"complaint {count}")
+            assert hub.serial() == identity.serial
+            assert hub.status() == 200
+        assert "secret-garbage" not in hub.gateway.log()
+        identity.keyfile.unlink()
+        until(lambda: len(complaints()) == 5, SOON, "a complaint about the file that is gone")
+        identity.install(other)
+        until(lambda: hub.serial() == other.serial, SOON, "the good certificate")
+
+
+def test_new_authorities_of_clients(ca, stranger, site):
+    identity = ca.issue("hub", hosts=["127.0.0.1"])
+    clients = Authority(ca.directory / "clients", "clients")
+    old, new = clients.issue("old"), stranger.issue("new")
+    with Running(ca, site, listener_config(identity, clients=clients)) as hub:
+        until(lambda: hub.status(old) == 200)
+        assert hub.refuses(new)
+        kept = hub.connect(old)
+        assert ask(kept)[0] == 200
+        replace(clients.certfile, stranger.pem)
+        until(lambda: hub.refuses(old), SOON, "the old authority to be refused")
+        assert hub.status(new) == 200
+        assert ask(kept)[0] == 200, "who is in stays in"
+        kept.close()
+
+
+def encrypted(identity):
+    encryption = serialization.BestAvailableEncryption(b"pass")
+    return identity.key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, encryption)
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["no certificate", "garbage", "no key", "garbage as key", "another's key", "an encrypted key", "no authority", "an empty authority"],
+)
+def test_bad_files_at_the_start(ca, stranger, tmp_path, case):
+    identity = ca.issue("hub", hosts=["127.0.0.1"])
+    wrong = tmp_path / "wrong.pem"
+    api = listener_config(identity, clients=ca)
+    match case:
+        case "no certificate":
+            api["cert_file"] = wrong
+        case "garbage":
+            api["cert_file"] = wrong
+            wrong.write_text("secret-garbage")
+        case "no key":
+            api["key_file"] = wrong
+        case "garbage as key":
+            api["key_file"] = wrong
+            wrong.write_text("-----BEGIN PRIVATE KEY-----\nsecret-garbage\n-----END PRIVATE KEY-----\n")
+        case "another's key":
+            api["key_file"] = wrong
+            wrong.write_bytes(stranger.key_pem)
+        case "an encrypted key":
+            api["key_file"] = wrong
+            wrong.write_bytes(encrypted(identity))
+        case "no authority":
+            api["client_ca_file"] = wrong
+        case "an empty authority":
+            api["client_ca_file"] = wrong
+            wrong.write_text("")
+    path = tmp_path / "ironic-proxy.conf"
+    path.write_text(fleet_config(["http://127.0.0.1:1"], api=api).replace(DIRECTORY, str(tmp_path)))
+    done = subprocess.run([binary(), "--config-file", path], capture_output=True, text=True, timeout=20, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 78, said
+    option = next(option for option, path in api.items() if path == wrong)
+    # A file that is not there is told of with its option, one that is no good with its path.
+    assert option in said or ("wrong.pem" in said and "[api]" in said), said
+    assert "panicked" not in said and "secret-garbage" not in said
+
+
+# --- expiry
+
+
+@pytest.mark.parametrize(
+    ("ends", "line"),
+    [
+        (-1, r"ERROR.*Certificate `CN={0}` has expired on {1}"),
+        (10, r"WARNING.*Certificate `CN={0}` expires in (9|10) days on {1}"),
+        (29, r"WARNING.*Certificate `CN={0}` expires in (28|29) days on {1}"),
+        (100, r"INFO.*Certificate `CN={0}` expires in (99|100) days on {1}"),
+    ],
+)
+def test_the_end_of_every_certificate_is_in_the_log(tmp_path, ends, line):
+    ca = Authority(tmp_path / "pki", "ca", begins=-9, ends=ends)
+    hub, client = (ca.issue(name, hosts=["127.0.0.1"], begins=-9, ends=ends) for name in ("hub", "gateway"))
+    site = Standin()
+    tls = {"cafile": ca.certfile, "certfile": client.certfile, "keyfile": client.keyfile}
+    inbound = {
+        "auth_type": "password", "auth_url": "http://127.0.0.1:1/v3", "username": "u", "password": "p", "user_domain_id": "default",
+        "system_scope": "all", **tls,
+    }  # fmt: skip
+    api = {**listener_config(hub, clients=ca), "auth_strategy": "keystone"}
+    day = f"{ca.certificate.not_valid_after_utc:%Y-%m-%d}"
+    with fleet(site, wait=False, api=api, every=tls, sections={"keystone_authtoken": inbound}) as running:
+        for name, owner, path in [
+            ("hub", "the listener", hub.certfile),
+            ("ca", "the listener", ca.certfile),
+            ("ca", "location `loc1`", ca.certfile),
+            ("gateway", "location `loc1`", client.certfile),
+            ("ca", "[keystone_authtoken]", ca.certfile),
+            ("gateway", "[keystone_authtoken]", client.certfile),
+        ]:
+            pattern = line.format(name, day) + re.escape(f" ({owner}, {path})")
+            running.logged(pattern)
+
+
+# --- a location
+
+
+def secured(identity, **options):
+    return SecuredStandin(identity, [node("here")], **options)
+
+
+def answers(hub, seconds=10):
+    until(lambda: hub.get("/v1/nodes/here").status == 200, seconds, "the location")
+
+
+def silent(hub, seconds=10):
+    """The location is not believed: nothing is asked of it."""
+    until(lambda: hub.get("/v1/nodes/here").status == 503, seconds, "a 503")
+    assert_unavailable(hub.get("/v1/nodes/here"), "loc1")
+    assert_unavailable(hub.put("/v1/nodes/here/maintenance", {}), "loc1")
+    assert_unavailable(hub.get("/v1/nodes"), "loc1")
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
+def test_a_location_is_believed_by_name_and_by_address(ca, name):
+    with fleet(secured(ca.issue("edge", hosts=[name]), name=name), every={"cafile": ca.certfile}) as hub:
+        assert hub.get("/v1/nodes/here").status == 200
+        assert hub.get("/v1/nodes").names() == ["here"]
+        assert hub.put("/v1/nodes/here/maintenance", {}).status == 202
+        host = f"[{name}]" if ":" in name else name
+        assert {request.header("Host") for request in hub.loc1.requests} == {f"{host}:{hub.loc1.port}"}
+        assert {asked for asked, _ in hub.loc1.seen} == {name if name == "localhost" else None}, "addresses are not sent as names"
+
+
+WRONG = {
+    "another authority": lambda ca, stranger: stranger.issue("edge", hosts=["localhost"]),
+    "signed by itself": lambda ca, stranger: ca.issue("edge", hosts=["localhost"], signed=False),
+    "another name": lambda ca, stranger: ca.issue("edge", hosts=["other.example"]),
+    "a name that holds ours": lambda ca, stranger: ca.issue("edge", hosts=["localhost.example", "xlocalhost"]),
+    "an address for a name": lambda ca, stranger: ca.issue("edge", hosts=["127.0.0.1"]),
+    "a common name only": lambda ca, stranger: ca.issue("localhost"),
+    "expired": lambda ca, stranger: ca.issue("edge", hosts=["localhost"], ends=-1),
+    "not valid yet": lambda ca, stranger: ca.issue("edge", hosts=["localhost"], begins=1),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_location_that_is_not_believed(ca, stranger, wrong):
+    with fleet(secured(WRONG[wrong](ca, stranger)), wait=False, every={"cafile": ca.certfile, "probe_interval": 0.2}) as hub:
+        until(lambda: hub.loc1.refused, what="a handshake")
+        assert hub.get("/v1/nodes/here").status == 503
+        assert not hub.loc1.requests, "nothing was sent"
+        # The same location, once its certificate is right.
+        hub.loc1.serve_as(ca.issue("edge", hosts=["localhost"]))
+        answers(hub)
+
+
+@pytest.mark.parametrize("hosts", [["localhost"], ["127.0.0.2"]])
+def test_an_address_that_the_certificate_does_not_hold(ca, hosts):
+    with fleet(secured(ca.issue("edge", hosts=hosts), name="127.0.0.1"), wait=False, every={"cafile": ca.certfile}) as hub:
+        until(lambda: hub.loc1.refused, what="a handshake")
+        assert hub.get("/v1/nodes/here").status == 503
+        assert not hub.loc1.requests
+
+
+def test_the_systems_authorities_without_a_cafile(ca):
+    with fleet(secured(ca.issue("edge", hosts=["localhost"])), wait=False) as hub:
+        until(lambda: hub.loc1.refused, what="a handshake")
+        assert hub.get("/v1/nodes/here").status == 503
+        assert not hub.loc1.requests
+
+
+def test_insecure_is_said_at_every_start(stranger):
+    with fleet(secured(stranger.issue("edge", hosts=["other.example"], ends=-1)), every={"insecure": True}) as hub:
+        answers(hub)
+        hub.logged(r"WARNING.*insecure: no certificate is verified")
+
+
+def test_a_location_that_forgot_its_tls(ca):
+    """An https address is never spoken to in clear."""
+
+    class Plain(Standin):
+        @property
+        def endpoint(self):
+            return super().endpoint.replace("http://127.0.0.1", "https://localhost")
+
+    with fleet(Plain([node("here")]), wait=False, every={"cafile": ca.certfile}) as hub:
+        until(lambda: hub.loc1.connections, what="a connection")
+        assert hub.get("/v1/nodes/here").status == 503
+        assert not hub.loc1.asked()
+
+
+def test_mutual_tls(ca, stranger):
+    client = ca.issue("gateway")
+    edge = ca.issue("edge", hosts=["localhost"])
+    tls = {"cafile": ca.certfile, "certfile": client.certfile, "keyfile": client.keyfile}
+    with fleet(secured(edge, clients=ca), every=tls) as hub:
+        answers(hub)
+        assert hub.put("/v1/nodes/here/maintenance", {}).status == 202
+        assert {name for _, name in hub.loc1.seen} == {"gateway"}
+    both = ca.directory / "both.pem"
+    both.write_bytes(client.key_pem + client.pem)
+    with fleet(secured(edge, clients=ca), every={"cafile": ca.certfile, "certfile": both}) as hub:
+        answers(hub)
+    other = stranger.issue("gateway")
+    for wrong in ({}, {"certfile": other.certfile, "keyfile": other.keyfile}):
+        with fleet(secured(edge, clients=ca), wait=False, every={"cafile": ca.certfile, **wrong}) as hub:
+            until(lambda: hub.loc1.refused, what="a handshake")
+            assert hub.get("/v1/nodes/here").status == 503
+            assert not hub.loc1.requests
+
+
+def test_each_location_has_its_own_authority_and_certificate(ca, stranger):
+    """Also when they are one address: neither connections nor belief pass from one location to another."""
+    clients = [ca.issue("for-one"), stranger.issue("for-two")]
+    sites = [
+        secured(ca.issue("edge", hosts=["localhost"]), clients=ca),
+        secured(stranger.issue("edge", hosts=["localhost"]), clients=stranger),
+    ]
+    each = {
+        f"loc{index + 1}": {"cafile": authority.certfile, "certfile": client.certfile, "keyfile": client.keyfile}
+        for index, (authority, client) in enumerate(zip((ca, stranger), clients))
+    }
+    with fleet(*sites, each=each) as hub:
+        assert hub.get("/v1/nodes").status == 200
+        assert {name for _, name in hub.loc1.seen} == {"for-one"}
+        assert {name for _, name in hub.loc2.seen} == {"for-two"}
+
+    class Again(SecuredStandin):
+        """A second location at the address of the first, as seen from the configuration."""
+
+        @property
+        def endpoint(self):
+            return sites[0].endpoint
+
+    sites[0] = secured(ca.issue("edge", hosts=["localhost"]))
+    each = {"loc1": {"cafile": ca.certfile}, "loc2": {"cafile": stranger.certfile}}
+    with fleet(sites[0], Again(ca.issue("edge")), wait=False, each=each) as hub:
+        pinned = {"X-Ironic-Proxy-Location": "loc1"}
+        until(lambda: hub.get("/v1/nodes/here", headers=pinned).status == 200)
+        for _ in range(5):
+            assert hub.get("/v1/nodes/here", headers=pinned).status == 200
+            assert hub.get("/v1/nodes/here", headers={"X-Ironic-Proxy-Location": "loc2"}).status == 503
+
+
+def test_a_new_authority_counts_at_once(ca, stranger):
+    """Also for connections that are open: one made under the old authority is not used any longer."""
+    cafile = ca.directory / "bundle.pem"
+    cafile.write_bytes(ca.pem)
+    with fleet(secured(ca.issue("edge", hosts=["localhost"])), every={"cafile": cafile, "probe_interval": 0.2}) as hub:
+        answers(hub)
+        replace(cafile, stranger.pem)
+        # Asked without a pause, so that a connection is always at hand.
+        silent(hub, SOON)
+        replace(cafile, b"garbage")
+        hub.logged(r"ERROR.*location `loc1` are not used, the old ones stay.*bundle\.pem")
+        replace(cafile, stranger.pem + ca.pem)
+        answers(hub, SOON)
+        replace(cafile, b"garbage again")
+        until(lambda: len(re.findall("ERROR.*not used, the old ones stay", hub.gateway.log())) == 2, SOON)
+        answers(hub)
+        hub.loc1.serve_as(stranger.issue("edge", hosts=["localhost"]))
+        hub.loc1.drop_connections()
+        answers(hub, SOON)
+
+
+def test_a_new_client_certificate_counts_at_once(ca):
+    client, renewed = ca.issue("old"), ca.issue("new")
+    tls = {"cafile": ca.certfile, "certfile": client.certfile, "keyfile": client.keyfile, "probe_interval": 0.2}
+    with fleet(secured(ca.issue("edge", hosts=["localhost"]), clients=ca), every=tls) as hub:
+        answers(hub)
+        assert {name for _, name in hub.loc1.seen} == {"old"}
+        client.install(renewed)
+
+        def asked_as_new():
+            assert hub.get("/v1/nodes/here").status == 200, "no request fails meanwhile"
+            return hub.loc1.seen[-1][1] == "new"
+
+        until(asked_as_new, SOON, "the new certificate at the location")
+
+
+@pytest.mark.parametrize("option", ["cafile", "certfile", "keyfile"])
+@pytest.mark.parametrize("content", [None, "secret-garbage", ""])
+def test_bad_files_of_a_location_at_the_start(ca, tmp_path, option, content):
+    client = ca.issue("gateway")
+    wrong = tmp_path / "wrong.pem"
+    if content is not None:
+        wrong.write_text(content)
+    tls = {"cafile": ca.certfile, "certfile": client.certfile, "keyfile": client.keyfile, option: wrong}
+    path = tmp_path / "ironic-proxy.conf"
+    path.write_text(fleet_config(["https://127.0.0.1:1"], every=tls).replace(DIRECTORY, str(tmp_path)))
+    done = subprocess.run([binary(), "--config-file", path], capture_output=True, text=True, timeout=20, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 78, said
+    assert (option in said or "wrong.pem" in said) and "[group:loc1]" in said, said
+    assert "panicked" not in said and "secret-garbage" not in said
+
+
+# --- Keystone
+
+
+def keystone_options(keystone, **tls):
+    return {
+        "auth_type": "password",
+        "auth_url": f"{keystone.endpoint}/v3",
+        "username": "hub",
+        "password": PASSWORD,
+        "user_domain_name": "Default",
+        "system_scope": "all",
+        **tls,
+    }
+
+
+def test_the_keystone_of_a_location(ca, stranger):
+    client = ca.issue("gateway")
+    cafile = ca.directory / "bundle.pem"
+    cafile.write_bytes(stranger.pem)
+    with SecuredKeystone(ca.issue("keystone", hosts=["localhost"]), {"hub": PASSWORD}, clients=ca) as keystone:
+        site = Standin([node("here")], credentials=("token", keystone.valid))
+        tls = {"cafile": cafile, "certfile": client.certfile, "keyfile": client.keyfile}
+        with fleet(site, wait=False, every=keystone_options(keystone, **tls)) as hub:
+            until(lambda: keystone.refused, what="a handshake")
+            hub.logged(r"No token for location loc1")
+            assert hub.get("/v1/nodes/here").status == 503
+            assert not keystone.requests, "no password goes to who is not believed"
+            replace(cafile, ca.pem)
+            answers(hub, 30)
+            assert {name for _, name in keystone.seen} == {"gateway"}
+            # A new client certificate is shown with the next token.
+            client.install(ca.issue("renewed"))
+            hub.logged(r"INFO.*The certificates of location `loc1` were read again")
+            seen = len(re.findall("were read again", hub.gateway.log()))
+            until(lambda: len(re.findall("were read again", hub.gateway.log())) >= max(seen, 2), SOON)
+            keystone.revoke_all()
+            answers(hub, 30)
+            assert keystone.seen[-1][1] == "renewed"
+
+
+def test_the_keystone_of_the_clients(ca, stranger):
+    cafile = ca.directory / "bundle.pem"
+    cafile.write_bytes(stranger.pem)
+    with SecuredKeystone(ca.issue("keystone", hosts=["localhost"]), {"hub": PASSWORD, "ann": PASSWORD}) as keystone:
+        scope = {"system": {"all": True}}
+        person = {"name": "ann", "password": PASSWORD, "domain": {"name": "Default"}}
+        issued = keystone._issue({"identity": {"methods": ["password"], "password": {"user": person}}, "scope": scope})
+        token = dict(issued.headers)["X-Subject-Token"]
+        inbound = keystone_options(keystone, cafile=cafile, http_request_max_retries=0)
+        site = Standin([node("here")])
+        api = {"auth_strategy": "keystone"}
+        with fleet(site, wait=False, api=api, sections={"keystone_authtoken": inbound}) as hub:
+            until(lambda: hub.get("/v1").status == 200)
+            headers = {"X-Auth-Token": token}
+            assert hub.get("/v1/nodes/here", headers=headers).status == 503
+            assert hub.get("/v1/nodes/here").status == 401
+            assert not keystone.requests
+            replace(cafile, ca.pem)
+            until(lambda: hub.get("/v1/nodes/here", headers=headers).status == 200, 30, "the Keystone to be believed")
+            assert hub.get("/v1/nodes/here", headers={"X-Auth-Token": "nonsense"}).status == 401
