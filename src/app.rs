@@ -130,12 +130,13 @@ fn server_conf(config: &Config) -> ServerConf {
 
 /// The socket to serve on: systemd's, or one of our own. Pingora would go on without it.
 fn listen(config: &Config) -> Result<(RawFd, String), AppError> {
-    if let Some(socket) = systemd::socket() {
-        return Ok((socket, "the socket of the service manager".to_owned()));
-    }
     let address = SocketAddr::new(config.api.host_ip, config.api.port);
     let error = |source| AppError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(error)?;
+    let listener = match systemd::socket().map_err(error)? {
+        Some(listener) => listener,
+        None => TcpListener::bind(address).map_err(error)?,
+    };
+    // A socket of systemd's blocks unless its unit says otherwise.
     listener.set_nonblocking(true).map_err(error)?;
     let bound = listener.local_addr().map_err(error)?;
     let scheme = if config.api.tls.is_some() { "https" } else { "http" };

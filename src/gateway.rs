@@ -47,6 +47,7 @@ use crate::gateway::door::Door;
 use crate::gateway::door::Entry;
 use crate::gateway::forward::Forwarding;
 use crate::request::Answer;
+use crate::request::Versions;
 use crate::transport::Transport;
 
 /// Seconds that an idle client connection is kept.
@@ -315,11 +316,12 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() {
             return Ok(());
         }
+        let versions = Versions::of(&head.headers);
         context.location = context.forwarding()?.relay_head(&self.federation, head)?;
         if let Some(challenge) = self.challenge(head.status) {
             head.insert_header(http::header::WWW_AUTHENTICATE, challenge)?;
         }
-        respond::sign(head, context, &self.federation.locations)
+        respond::sign(head, context, &self.federation.locations, versions)
     }
 
     fn response_body_filter(

@@ -21,6 +21,7 @@ pub mod health;
 pub mod keystone;
 pub mod location;
 pub mod request;
+pub mod sync;
 pub mod systemd;
 pub mod telemetry;
 pub mod tls;

@@ -379,7 +379,7 @@ impl Location {
             let reply = self.send(asker, question, proof.as_ref()).await?;
             let ours = asker.standing == Standpoint::Authorised && !self.config.forward_user_token;
             if !ours || !is_refusal(&reply) {
-                return self.sort(reply);
+                return self.sort(reply, question);
             }
             if let Some(proof) = proof.filter(|_| !renewed) {
                 self.credentials.refused(proof.generation, Instant::now());
@@ -446,6 +446,8 @@ impl Location {
                 Failure::CutOff | Failure::TooLarge => (Reason::Body, true),
             };
             self.failed(reason);
+            // What is safe changes nothing, executed or not.
+            let sent = sent && !question.method.is_safe();
             return Err(Silence { sent, ..self.silent(reason) });
         }
     }
@@ -472,7 +474,7 @@ impl Location {
     }
 
     /// Is that Ironic speaking, or something in between?
-    fn sort(&self, reply: Reply) -> Result<Reply, Silence> {
+    fn sort(&self, reply: Reply, question: &Question) -> Result<Reply, Silence> {
         if is_ironics(&reply) {
             self.answered();
             if reply.status == StatusCode::NOT_ACCEPTABLE {
@@ -482,7 +484,7 @@ impl Location {
         }
         let reason = if reply.status.is_server_error() { Reason::Status } else { Reason::Body };
         self.failed(reason);
-        Err(Silence { sent: true, ..self.silent(reason) })
+        Err(Silence { sent: !question.method.is_safe(), ..self.silent(reason) })
     }
 
     /// A 406 tells the range: it may be another one since the last probe.

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 
 use ironic_proxy::app;
 use ironic_proxy::cli::Cli;
+use ironic_proxy::cli::Task;
 use ironic_proxy::config::Config;
 use ironic_proxy::config::Sources;
+use ironic_proxy::sync;
+use ironic_proxy::sync::Mode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,11 +38,28 @@ fn main() -> ExitCode {
         println!("ok");
         return ExitCode::SUCCESS;
     }
-    match app::run(&config) {
+    match cli.task {
+        Some(Task::Sync { apply }) => synchronise(&config, if apply { Mode::Apply } else { Mode::Show }),
+        None => match app::run(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("ironic-proxy: {error}");
+                ExitCode::from(BAD_CONFIGURATION)
+            }
+        },
+    }
+}
+
+fn synchronise(config: &Config, mode: Mode) -> ExitCode {
+    let finished = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(sync::run(config, mode)),
+        Err(error) => Err(error.into()),
+    };
+    match finished {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ironic-proxy: {error}");
-            ExitCode::from(BAD_CONFIGURATION)
+            ExitCode::FAILURE
         }
     }
 }

@@ -68,22 +68,39 @@ pub struct Answer {
     pub body: Bytes,
     /// The one location it came from.
     pub location: Option<LocationId>,
+    pub versions: Versions,
+}
+
+/// Whether an answer carries the version headers. Ironic's routing layer and what stands before it send none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Versions {
+    #[default]
+    Shown,
+    Hidden,
+}
+
+impl Versions {
+    /// As the location itself did.
+    pub fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key(header::API_MIN_VERSION) { Self::Shown } else { Self::Hidden }
+    }
 }
 
 impl Answer {
     pub fn json(status: StatusCode, body: Bytes) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body, location: None }
+        Self { status, headers, body, ..Self::default() }
     }
 
     /// A location's answer; links are the caller's business.
     pub fn relay(reply: Reply, location: LocationId) -> Self {
         let mut headers = reply.headers;
+        let versions = Versions::of(&headers);
         for name in header::kept_back(&headers) {
             headers.remove(name);
         }
-        Self { status: reply.status, headers, body: reply.body, location: Some(location) }
+        Self { status: reply.status, headers, body: reply.body, location: Some(location), versions }
     }
 
     #[must_use]

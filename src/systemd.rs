@@ -1,7 +1,9 @@
 //! What systemd is told and what it hands over; Pingora does neither.
 
-use std::os::fd::RawFd;
+use std::io;
+use std::net::TcpListener;
 
+use listenfd::ListenFd;
 use log::warn;
 use sd_notify::NotifyState;
 
@@ -23,6 +25,6 @@ fn notify(state: NotifyState<'_>) {
 }
 
 /// The socket of `ironic-proxy.socket`, if systemd started us with one.
-pub fn socket() -> Option<RawFd> {
-    sd_notify::listen_fds().ok()?.next()
+pub fn socket() -> io::Result<Option<TcpListener>> {
+    ListenFd::from_env().take_tcp_listener(0)
 }

@@ -18,10 +18,11 @@ pub enum BodyError {
     /// The parser's own words: line, column, what it expected.
     #[error("Invalid JSON in the request body: {0}")]
     Json(String),
-    #[error("Schema error for {what}: the request body is not of type '{wanted}'")]
-    Type { what: &'static str, wanted: &'static str },
-    #[error("Schema error for patch: each operation needs 'op' and 'path', both of type 'string'")]
-    Operation,
+    /// In the words of Python's `jsonschema`.
+    #[error("Schema error for {what}: {found} is not of type '{wanted}'")]
+    Type { what: &'static str, found: String, wanted: &'static str },
+    #[error("Schema error for patch: '{0}' is a required property")]
+    Missing(&'static str),
 }
 
 /// The members of a JSON object in their order; of a repeated one the last value, as Python's parser has it.
@@ -56,7 +57,7 @@ impl Object {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        parse(body)?.ok_or(BodyError::Type { what, wanted: "object" })
+        parse(body)?.ok_or_else(|| BodyError::Type { what, found: python(body), wanted: "object" })
     }
 
     fn raw(&self, name: &str) -> Option<&RawValue> {
@@ -152,9 +153,23 @@ pub struct Patch(Vec<Object>);
 
 impl Patch {
     pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
-        let operations: Vec<Object> = parse(body)?.ok_or(BodyError::Type { what: "patch", wanted: "array" })?;
-        let named = |operation: &Object| operation.text("op").is_some() && operation.text("path").is_some();
-        if operations.iter().all(named) { Ok(Self(operations)) } else { Err(BodyError::Operation) }
+        let wrong = |found, wanted| BodyError::Type { what: "patch", found, wanted };
+        let operations: Vec<Box<RawValue>> = parse(body)?.ok_or_else(|| wrong(python(body), "array"))?;
+        let operation = |raw: Box<RawValue>| {
+            let text = raw.get().as_bytes();
+            let object: Object = parse(text)?.ok_or_else(|| wrong(python(text), "object"))?;
+            for name in ["path", "op"] {
+                match object.raw(name) {
+                    None => return Err(BodyError::Missing(name)),
+                    Some(value) if object.text(name).is_none() => {
+                        return Err(wrong(python(value.get().as_bytes()), "string"));
+                    }
+                    Some(_) => {}
+                }
+            }
+            Ok(object)
+        };
+        operations.into_iter().map(operation).collect::<Result<_, _>>().map(Self)
     }
 
     /// Operations on exactly this path. Python's `$` lets a trailing newline through Ironic's pattern for paths.
@@ -207,6 +222,28 @@ impl Patch {
         out.push(b']');
         out.into()
     }
+}
+
+/// A JSON value as Python shows it.
+fn python(body: &[u8]) -> String {
+    fn show(value: &serde_json::Value) -> String {
+        match value {
+            serde_json::Value::Null => "None".to_owned(),
+            serde_json::Value::Bool(true) => "True".to_owned(),
+            serde_json::Value::Bool(false) => "False".to_owned(),
+            serde_json::Value::Number(number) => number.to_string(),
+            serde_json::Value::String(text) if text.contains('\'') && !text.contains('"') => format!("\"{text}\""),
+            serde_json::Value::String(text) => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
+            serde_json::Value::Array(items) => {
+                format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", "))
+            }
+            serde_json::Value::Object(members) => {
+                let member = |(name, value)| format!("{}: {}", show(&serde_json::Value::from(String::clone(name))), show(value));
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+    serde_json::from_slice(body).map_or_else(|_| "the request body".to_owned(), |value| show(&value))
 }
 
 /// `None`: JSON, but of another type.
@@ -283,12 +320,22 @@ mod tests {
         }
         assert_eq!(
             Object::parse("node", b"[]").unwrap_err().to_string(),
-            "Schema error for node: the request body is not of type 'object'"
+            "Schema error for node: [] is not of type 'object'"
+        );
+        let python = |body: &str| Object::parse("node", body.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            python(r#"[null, true, 1.5, "it's", {"a": "b"}]"#),
+            r#"Schema error for node: [None, True, 1.5, "it's", {'a': 'b'}] is not of type 'object'"#
         );
         assert!(matches!(Patch::parse(b"{}"), Err(BodyError::Type { .. })));
         assert!(matches!(Patch::parse(b"[1]"), Err(BodyError::Type { .. })));
-        for body in [r#"[{"op": "add"}]"#, r#"[{"path": "/a"}]"#, r#"[{"op": "add", "path": 5}]"#] {
-            assert_eq!(Patch::parse(body.as_bytes()).unwrap_err(), BodyError::Operation);
+        for (body, text) in [
+            (r#"[{"op": "add"}]"#, "'path' is a required property"),
+            (r#"[{"path": "/a"}]"#, "'op' is a required property"),
+            (r#"[{"op": "add", "path": 5}]"#, "5 is not of type 'string'"),
+        ] {
+            let error = Patch::parse(body.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, format!("Schema error for patch: {text}"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The collections of the Bare Metal API, and how each is spread over locations: one row a collection.
 
 use crate::api::link::Kind;
+use crate::api::microversion::Microversion;
 
 /// A collection that the gateway knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,6 +120,24 @@ impl Collection {
         "online",
         "scope",
     ];
+
+    /// The microversion that first has it.
+    pub fn since(self) -> Microversion {
+        Microversion::new(
+            1,
+            match self {
+                Self::Nodes | Self::Ports | Self::Chassis | Self::Drivers => 1,
+                Self::Portgroups => 23,
+                Self::VolumeConnectors | Self::VolumeTargets => 32,
+                Self::Conductors => 49,
+                Self::Allocations => 52,
+                Self::DeployTemplates => 55,
+                Self::Shards => 82,
+                Self::Runbooks => 92,
+                Self::InspectionRules => 96,
+            },
+        )
+    }
 
     /// Members are remembered in the node cache.
     pub fn is_cached(self) -> bool {

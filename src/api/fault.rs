@@ -55,6 +55,11 @@ impl Fault {
         Self::routing(StatusCode::NOT_FOUND, "")
     }
 
+    /// It comes from before the controllers, which are what sends version headers; a 406 has them all the same.
+    pub fn is_unversioned(&self) -> bool {
+        self.form != Form::Controller && self.status != StatusCode::NOT_ACCEPTABLE
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -247,6 +247,9 @@ pub enum PathError {
     /// Empty or dot segments, or `;`: two parsers could read them differently.
     #[error("no such path")]
     NotFound,
+    /// `/v1/nodes/detail/`, the only path that Ironic does not take with a trailing slash.
+    #[error("Resource could not be found.")]
+    NoSuchResource,
     /// A segment that holds `/`, control characters, or no UTF-8 once decoded.
     #[error("Expected UUID or name for node: {0}")]
     Unreadable(String),
@@ -284,11 +287,12 @@ impl Target {
         if versioned {
             segments.remove(0);
         }
-        // Ironic takes any path with a trailing slash but this one.
         if path.ends_with("/nodes/detail/") {
-            return Err(PathError::NotFound);
+            return Err(PathError::NoSuchResource);
         }
-        let route = if !segments.is_empty() {
+        let route = if !segments.is_empty() && method == Method::HEAD {
+            Route::WrongMethod
+        } else if !segments.is_empty() {
             Route::of(method, &segments)?
         } else if !versioned {
             Route::Root
@@ -408,12 +412,17 @@ mod tests {
     #[test]
     fn what_two_parsers_could_read_differently_is_refused() {
         for path in ["/v1//nodes", "//v1/nodes", "/v1/nodes/../x", "/v1/./nodes", "/v1/nodes/%2e%2e", "/v1/nodes;x=1",
-            "/v1/nodes/a%3Bb", "/v1/nodes/detail/", "/v1/nodes/x//", "nodes"] {
+            "/v1/nodes/a%3Bb", "/v1/nodes/x//", "nodes"] {
             assert_eq!(parse(&Method::GET, path), Err(PathError::NotFound), "{path}");
         }
         for path in ["/v1/nodes/a%2Fb", "/v1/nodes/a%0a", "/v1/nodes/%00", "/v1/nodes/%ff", "/v1/nodes/%4", "/v1/nodes/%zz"] {
             assert!(matches!(parse(&Method::GET, path), Err(PathError::Unreadable(_))), "{path}");
         }
+    }
+
+    #[test]
+    fn detail_takes_no_trailing_slash() {
+        assert_eq!(parse(&Method::GET, "/v1/nodes/detail/"), Err(PathError::NoSuchResource));
     }
 
     #[test]
@@ -427,6 +436,7 @@ mod tests {
             (Method::GET, "/v1/Nodes/x", Ok(Route::UnknownCollection)),
             (Method::PUT, "/v1/nodes/x", Ok(Route::WrongMethod)),
             (Method::HEAD, "/v1/nodes", Ok(Route::WrongMethod)),
+            (Method::HEAD, "/v1/nodes/x/states", Ok(Route::WrongMethod)),
             (Method::POST, "/v1", Ok(Route::WrongMethod)),
             (Method::POST, "/", Ok(Route::Root)),
             (Method::GET, "/v1/shards/x", Err(PathError::NotFound)),

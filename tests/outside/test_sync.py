@@ -1,0 +1,66 @@
+"""`ironic-proxy sync`: drift of replicated objects at real Ironics is shown, and mended with --apply."""
+
+import os
+import subprocess
+import tempfile
+import uuid
+
+import pytest
+
+from client import GROUPS
+from gateway import binary, config
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+STEP = {"interface": "bios", "step": "apply_configuration", "args": {"settings": []}, "priority": 10}
+
+
+def sync(direct, *arguments):
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(config({name: direct[name].url for name in GROUPS}).replace("@DIR@", tempfile.gettempdir()))
+        file.flush()
+        return subprocess.run(
+            [binary(), "--config-file", file.name, "sync", *arguments],
+            env=os.environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+def test_drift_is_shown_then_mended(direct):
+    template = {"uuid": str(uuid.uuid4()), "name": "CUSTOM_SYNC", "steps": [STEP]}
+    first, *others = GROUPS
+    assert direct[first]("POST", "/v1/deploy_templates", json=template).status_code == 201
+    chassis = {"uuid": str(uuid.uuid4()), "description": "everywhere", "extra": {"a": 1}}
+    for name in GROUPS:
+        assert direct[name]("POST", "/v1/chassis", json=chassis).status_code == 201
+
+    shown = sync(direct)
+    assert shown.returncode == 0, shown.stderr
+    for name in others:
+        assert f"CUSTOM_SYNC ({template['uuid']}) is missing at {name}" in shown.stdout
+        assert direct[name].get(f"/v1/deploy_templates/{template['uuid']}").status_code == 404, "it only shows"
+    assert chassis["uuid"] not in shown.stdout, "the same everywhere"
+
+    applied = sync(direct, "--apply")
+    assert applied.returncode == 0, applied.stderr
+    for name in others:
+        copy = direct[name].get(f"/v1/deploy_templates/{template['uuid']}").json()
+        original = direct[first].get(f"/v1/deploy_templates/{template['uuid']}").json()
+        assert [copy[key] for key in ("name", "steps", "extra")] == [original[key] for key in ("name", "steps", "extra")]
+
+    again = sync(direct, "--apply")
+    assert again.returncode == 0 and "0 copied, 0 not" in again.stdout, again.stdout
+
+
+def test_copies_that_differ_are_shown_and_left_alone(direct):
+    ident = str(uuid.uuid4())
+    for name in GROUPS:
+        body = {"uuid": ident, "description": f"at {name}"}
+        assert direct[name]("POST", "/v1/chassis", json=body).status_code == 201
+    applied = sync(direct, "--apply")
+    assert applied.returncode == 0
+    assert "differs between locations: description" in applied.stdout
+    for name in GROUPS:
+        assert direct[name].get(f"/v1/chassis/{ident}").json()["description"] == f"at {name}"
