@@ -62,7 +62,10 @@ pub enum AppError {
     #[error("[DEFAULT] log_file: {0}")]
     Log(io::Error),
     #[error("[api] host_ip, port: cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("{0}")]
     Location(#[from] LocationError),
     #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
@@ -84,7 +87,13 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
         warn!("Nothing is known of nodes from before: {error}");
     }
-    let listener = config.api.tls.as_ref().map(Listener::load).transpose()?.map(Arc::new);
+    let listener = config
+        .api
+        .tls
+        .as_ref()
+        .map(Listener::load)
+        .transpose()?
+        .map(Arc::new);
     let (socket, listening) = listen(config)?;
 
     let gateway = Gateway::new(config, Arc::clone(&federation), Arc::clone(&authenticator));
@@ -99,7 +108,10 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     server.bootstrap();
     match &listener {
         None => server.add_service(OnSocket::new(api, socket)),
-        Some(listener) => server.add_service(OnSocket::new(Secured::new(api, Arc::clone(listener)), socket)),
+        Some(listener) => server.add_service(OnSocket::new(
+            Secured::new(api, Arc::clone(listener)),
+            socket,
+        )),
     };
     let certificates = CertificateWatch {
         listener,
@@ -107,12 +119,26 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         authenticator: Arc::clone(&authenticator),
     };
     server.add_service(background_service("certificates", certificates));
-    server.add_service(background_service("health", HealthCheck { locations, authenticator, listening }));
+    server.add_service(background_service(
+        "health",
+        HealthCheck {
+            locations,
+            authenticator,
+            listening,
+        },
+    ));
     let sweep = background_service("sweep", sweep);
     let keeper = sweep.task();
     server.add_service(sweep);
-    leave_early(&server, in_flight, config.drain_timeout, Arc::clone(&keeper));
-    server.run(RunArgs { shutdown_signal: Box::new(Stop) });
+    leave_early(
+        &server,
+        in_flight,
+        config.drain_timeout,
+        Arc::clone(&keeper),
+    );
+    server.run(RunArgs {
+        shutdown_signal: Box::new(Stop),
+    });
     keeper.save();
     Ok(())
 }
@@ -139,7 +165,11 @@ fn listen(config: &Config) -> Result<(RawFd, String), AppError> {
     // A socket of systemd's blocks unless its unit says otherwise.
     listener.set_nonblocking(true).map_err(error)?;
     let bound = listener.local_addr().map_err(error)?;
-    let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+    let scheme = if config.api.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     Ok((listener.into_raw_fd(), format!("{scheme}://{bound}")))
 }
 
@@ -159,7 +189,12 @@ impl<A> OnSocket<A> {
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> Service for OnSocket<A> {
-    async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
         if let Some(fds) = &fds {
             fds.lock().add(SOCKET.to_owned(), self.socket);
         }
@@ -177,8 +212,10 @@ struct Stop;
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
             return ShutdownSignal::FastShutdown;
         };
         tokio::select! {

@@ -136,7 +136,10 @@ impl Certified for Authenticator {
     fn reload(&self) -> Result<(), String> {
         match &self.door {
             Door::Open | Door::Basic(_) => Ok(()),
-            Door::Keystone(tokens) => tokens.keystone().reload().map_err(|error| error.to_string()),
+            Door::Keystone(tokens) => tokens
+                .keystone()
+                .reload()
+                .map_err(|error| error.to_string()),
         }
     }
 }

@@ -40,8 +40,9 @@ use crate::request::Request;
 use crate::transport::Reply;
 
 /// Where a location's links begin if it never told.
-pub static UNKNOWN_BASE: once_cell::sync::Lazy<Base> =
-    once_cell::sync::Lazy::new(|| Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!()));
+pub static UNKNOWN_BASE: once_cell::sync::Lazy<Base> = once_cell::sync::Lazy::new(|| {
+    Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!())
+});
 
 /// Why there is no answer; the gateway's one table turns it into a status.
 #[derive(Clone, Debug, Error)]
@@ -115,7 +116,10 @@ impl Federation {
         reply: Reply,
     ) -> Result<Answer, Malformed> {
         let standing = self.locations.location(location).standing();
-        let base = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
+        let base = standing
+            .as_deref()
+            .and_then(|standing| standing.base.as_ref())
+            .unwrap_or(&UNKNOWN_BASE);
         let mut answer = Answer::relay(reply, location);
         relink(&mut answer.headers, base, &request.base);
         if !answer.status.is_success() || answer.body.is_empty() {
@@ -125,11 +129,22 @@ impl Federation {
             return Err(Malformed::Syntax(0));
         }
         let id = member_of.map_or("uuid", |collection| collection.facts().id);
-        let need = Need { kind, base, id, sort_key: None, keep: Keep::All };
+        let need = Need {
+            kind,
+            base,
+            id,
+            sort_key: None,
+            keep: Keep::All,
+        };
         let document = Document::decode(mem::take(&mut answer.body), &need)?;
         if let Some(collection) = member_of {
             let item = document.item();
-            self.locator.learn(collection, item.id().as_deref(), item.name().as_deref(), location);
+            self.locator.learn(
+                collection,
+                item.id().as_deref(),
+                item.name().as_deref(),
+                location,
+            );
         }
         answer.body = document.into_body(&request.base);
         Ok(answer)
@@ -145,7 +160,8 @@ impl Federation {
         reply: Reply,
     ) -> Answer {
         let as_it_is = Answer::relay(reply.clone(), location);
-        self.adopt(request, location, kind, member_of, reply).unwrap_or(as_it_is)
+        self.adopt(request, location, kind, member_of, reply)
+            .unwrap_or(as_it_is)
     }
 }
 

@@ -122,7 +122,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn new(config: &Config, federation: Arc<Federation>, authenticator: Arc<Authenticator>) -> Self {
+    pub fn new(
+        config: &Config,
+        federation: Arc<Federation>,
+        authenticator: Arc<Authenticator>,
+    ) -> Self {
         Self {
             door: Door::new(config),
             gate: Gate::new(&config.auth),
@@ -180,17 +184,30 @@ impl Gateway {
                         context.stage = Stage::Forwarding(Box::new(forwarding));
                         Ok(None)
                     }
-                    Err(error) => Ok(Some(Plan::Answer(rescue::rescue(&self.federation.locations, error)))),
+                    Err(error) => Ok(Some(Plan::Answer(rescue::rescue(
+                        &self.federation.locations,
+                        error,
+                    )))),
                 }
             }
             Ok(answer) => Ok(Some(answer)),
-            Err(error) => Ok(Some(Plan::Answer(rescue::rescue(&self.federation.locations, error)))),
+            Err(error) => Ok(Some(Plan::Answer(rescue::rescue(
+                &self.federation.locations,
+                error,
+            )))),
         }
     }
 
-    async fn answer(&self, session: &mut Session, context: &mut Context, mut answer: Answer) -> Result<()> {
+    async fn answer(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+        mut answer: Answer,
+    ) -> Result<()> {
         if let Some(challenge) = self.challenge(answer.status) {
-            answer.headers.insert(http::header::WWW_AUTHENTICATE, challenge);
+            answer
+                .headers
+                .insert(http::header::WWW_AUTHENTICATE, challenge);
         }
         context.location = answer.location;
         context.stage = Stage::Answered;
@@ -201,7 +218,9 @@ impl Gateway {
 impl Gateway {
     /// Whatever 401 a client gets, it is we who tell where tokens come from: a location knows only its own side.
     fn challenge(&self, status: http::StatusCode) -> Option<http::HeaderValue> {
-        (status == http::StatusCode::UNAUTHORIZED).then(|| self.authenticator.challenge()).flatten()
+        (status == http::StatusCode::UNAUTHORIZED)
+            .then(|| self.authenticator.challenge())
+            .flatten()
     }
 }
 
@@ -225,7 +244,11 @@ impl ProxyHttp for Gateway {
     // No module is wanted, and the default one costs a box for each request.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> Result<()> {
         // Pingora's default is to wait for ever.
         session.set_keepalive(Some(KEEPALIVE));
         session.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -239,7 +262,9 @@ impl ProxyHttp for Gateway {
                 if answer.status == http::StatusCode::NOT_ACCEPTABLE {
                     // A location may have told of another range just now.
                     let common = self.federation.locations.common();
-                    context.versions = context.versions.and_then(|(_, spoken)| Some((common?, spoken)));
+                    context.versions = context
+                        .versions
+                        .and_then(|(_, spoken)| Some((common?, spoken)));
                 }
                 self.answer(session, context, answer).await?;
                 Ok(true)
@@ -254,7 +279,11 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        context: &mut Context,
+    ) -> Result<Box<HttpPeer>> {
         context.forwarding()?.dial(&self.federation)
     }
 
@@ -304,7 +333,10 @@ impl ProxyHttp for Gateway {
             return Ok(());
         }
         let replayable = !session.as_downstream().retry_buffer_truncated();
-        context.forwarding()?.judge(&self.federation, head, replayable).await
+        context
+            .forwarding()?
+            .judge(&self.federation, head, replayable)
+            .await
     }
 
     async fn response_filter(
@@ -347,7 +379,8 @@ impl ProxyHttp for Gateway {
         if *error.etype() == forward::REPLAY {
             return error;
         }
-        let safe = session.req_header().method.is_safe() && !session.as_downstream().retry_buffer_truncated();
+        let safe = session.req_header().method.is_safe()
+            && !session.as_downstream().retry_buffer_truncated();
         if safe {
             error.retry.decide_reuse(reused);
         }
@@ -363,7 +396,12 @@ impl ProxyHttp for Gateway {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &PingoraError, context: &mut Context) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &PingoraError,
+        context: &mut Context,
+    ) -> FailToProxy {
         let answer = self.explain(session, error, context).await;
         let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
         if let Some(answer) = answer.filter(|_| session.response_written().is_none()) {
@@ -373,15 +411,28 @@ impl ProxyHttp for Gateway {
                 log::debug!("The client did not take the answer: {error}");
             }
         }
-        FailToProxy { error_code, can_reuse_downstream: false }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
     }
 
-    fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &PingoraError) -> bool {
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _context: &Context,
+        _error: &PingoraError,
+    ) -> bool {
         // Said once, in the access log.
         true
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&PingoraError>, context: &mut Context) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&PingoraError>,
+        context: &mut Context,
+    ) {
         access_log::record(session, error, context, &self.federation.locations);
         context.permit = None;
     }
@@ -389,26 +440,41 @@ impl ProxyHttp for Gateway {
 
 impl Gateway {
     /// What the client is told when proxying failed; nothing if it is gone.
-    async fn explain(&self, session: &Session, error: &PingoraError, context: &mut Context) -> Option<Answer> {
+    async fn explain(
+        &self,
+        session: &Session,
+        error: &PingoraError,
+        context: &mut Context,
+    ) -> Option<Answer> {
         if *error.esource() == ErrorSource::Downstream {
             return match error.etype() {
-                ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::WriteTimedout => {
-                    None
-                }
+                ErrorType::ConnectionClosed
+                | ErrorType::ReadError
+                | ErrorType::WriteError
+                | ErrorType::WriteTimedout => None,
                 ErrorType::ReadTimedout => Some(respond::fault(&Fault::new(
                     http::StatusCode::REQUEST_TIMEOUT,
                     "The request did not arrive in time.",
                 ))),
-                _ => Some(respond::fault(&Fault::bad_request("The request is not valid HTTP."))),
+                _ => Some(respond::fault(&Fault::bad_request(
+                    "The request is not valid HTTP.",
+                ))),
             };
         }
         if let Stage::Forwarding(forwarding) = &mut context.stage {
             let body = session.as_downstream().get_retry_buffer();
             let truncated = session.as_downstream().retry_buffer_truncated();
-            return Some(forwarding.explain(&self.federation, error, body.filter(|_| !truncated)).await);
+            return Some(
+                forwarding
+                    .explain(&self.federation, error, body.filter(|_| !truncated))
+                    .await,
+            );
         }
         error!("A request failed within the gateway: {error}");
-        let fault = Fault::new(http::StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed to serve the request.");
+        let fault = Fault::new(
+            http::StatusCode::INTERNAL_SERVER_ERROR,
+            "The gateway failed to serve the request.",
+        );
         Some(respond::fault(&fault))
     }
 }
@@ -417,7 +483,9 @@ impl Context {
     fn forwarding(&mut self) -> Result<&mut Forwarding> {
         match &mut self.stage {
             Stage::Forwarding(forwarding) => Ok(forwarding),
-            Stage::Received | Stage::Answered => Err(PingoraError::new_in(ErrorType::InternalError)),
+            Stage::Received | Stage::Answered => {
+                Err(PingoraError::new_in(ErrorType::InternalError))
+            }
         }
     }
 }

@@ -35,12 +35,20 @@ pub struct HealthCheck {
 impl BackgroundService for HealthCheck {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let asker = Asker::gateway(&Arc::new(Transport::new(self.locations.iter().len())));
-        let first = join_all(self.locations.iter().map(|location| self.probe(&asker, location)));
+        let first = join_all(
+            self.locations
+                .iter()
+                .map(|location| self.probe(&asker, location)),
+        );
         // Whoever is silent is waited for no longer than this; the loops go on with it.
         let _ = tokio::time::timeout(FIRST_ROUND, first).await;
         info!("Listening on {}", self.listening);
         systemd::ready();
-        let probes = join_all(self.locations.iter().map(|location| self.watch(&asker, location)));
+        let probes = join_all(
+            self.locations
+                .iter()
+                .map(|location| self.watch(&asker, location)),
+        );
         let tokens = join_all(self.locations.iter().map(keep_fresh));
         let own_token = async {
             loop {
@@ -67,7 +75,11 @@ impl HealthCheck {
     async fn watch(&self, asker: &Asker, location: &Location) {
         loop {
             let well = location.standing().is_some() && location.is_reachable();
-            let pause = if well { location.config.probe_interval } else { location.config.probe_interval.min(IMPATIENCE) };
+            let pause = if well {
+                location.config.probe_interval
+            } else {
+                location.config.probe_interval.min(IMPATIENCE)
+            };
             // Many gateways and many locations must not fall into step.
             let jittered = pause.mul_f64(0.8 + 0.4 * fastrand::f64());
             tokio::select! {

@@ -81,13 +81,24 @@ pub struct Locator {
 
 impl Locator {
     pub fn new(config: &DirectoryConfig, locations: Arc<Locations>) -> Self {
-        Self { directory: Directory::new(config), locations, polls: Mutex::default() }
+        Self {
+            directory: Directory::new(config),
+            locations,
+            polls: Mutex::default(),
+        }
     }
 
     /// What passed by tells where things are. Where answers depend on the user, nothing is learnt from them.
-    pub fn learn(&self, collection: Collection, uuid: Option<&str>, name: Option<&str>, location: LocationId) {
+    pub fn learn(
+        &self,
+        collection: Collection,
+        uuid: Option<&str>,
+        name: Option<&str>,
+        location: LocationId,
+    ) {
         if collection.is_cached() && !self.locations.location(location).config.forward_user_token {
-            self.directory.learn(collection, uuid, name, location, Instant::now());
+            self.directory
+                .learn(collection, uuid, name, location, Instant::now());
         }
     }
 
@@ -112,12 +123,20 @@ impl Locator {
             directory::Ident::Uuid(uuid) => Some(uuid),
             directory::Ident::Text(_) => entry.uuid(),
         };
-        Some(Owner { location: entry.location, uuid, source: Source::Remembered })
+        Some(Owner {
+            location: entry.location,
+            uuid,
+            source: Source::Remembered,
+        })
     }
 
     /// Asks the locations, whatever is remembered. Concurrent calls for one thing share one poll.
     pub async fn poll(&self, asker: &Asker, key: &Key) -> Verdict {
-        if self.locations.iter().any(|location| location.config.forward_user_token) {
+        if self
+            .locations
+            .iter()
+            .any(|location| location.config.forward_user_token)
+        {
             // What is there depends on who asks.
             return self.ask_all(asker, key).await;
         }
@@ -133,7 +152,11 @@ impl Locator {
                     None => {
                         let (sender, receiver) = watch::channel(None);
                         polls.insert(key.clone(), receiver);
-                        Ok(Poll { locator: self, key, sender })
+                        Ok(Poll {
+                            locator: self,
+                            key,
+                            sender,
+                        })
                     }
                 }
             };
@@ -160,19 +183,22 @@ impl Locator {
     }
 
     async fn ask_all(&self, asker: &Asker, key: &Key) -> Verdict {
-        let Some(common) = self.locations.common() else { return Err(LocateError::Unready) };
+        let Some(common) = self.locations.common() else {
+            return Err(LocateError::Unready);
+        };
         let question = Question::get(path(key, common.max()), common.max());
-        let mut answers: FuturesUnordered<_> =
-            self.locations
-                .iter()
-                .map(|location| async { (location.id, location.ask(asker, &question).await) })
-                .collect();
+        let mut answers: FuturesUnordered<_> = self
+            .locations
+            .iter()
+            .map(|location| async { (location.id, location.ask(asker, &question).await) })
+            .collect();
         let mut poll = Tally::default();
         while let Some((location, answer)) = answers.next().await {
             match answer {
                 Ok(reply) if reply.status == StatusCode::OK => {
                     let Some(owner) = owner(key.collection, location, &reply) else {
-                        poll.silent.push(self.locations.location(location).misspoke());
+                        poll.silent
+                            .push(self.locations.location(location).misspoke());
                         continue;
                     };
                     if key.ident.is_uuid_like() {
@@ -199,13 +225,45 @@ impl Locator {
         self.learn_document(key.collection, &reply.body, owner.location);
         match &key.ident {
             directory::Ident::Uuid(uuid) if self.directory.entry(key, Instant::now()).is_none() => {
-                self.learn(key.collection, Some(&uuid.to_string()), None, owner.location);
+                self.learn(
+                    key.collection,
+                    Some(&uuid.to_string()),
+                    None,
+                    owner.location,
+                );
             }
             directory::Ident::Uuid(_) => {}
             directory::Ident::Text(text) => {
                 let uuid = owner.uuid.map(|uuid| uuid.to_string());
                 self.learn(key.collection, uuid.as_deref(), Some(text), owner.location);
             }
+        }
+    }
+
+    /// What one location calls it. It need not be there: then the location says so to whatever is asked next.
+    pub async fn identify(&self, asker: &Asker, location: LocationId, key: &Key) -> Verdict {
+        let Some(common) = self.locations.common() else {
+            return Err(LocateError::Unready);
+        };
+        let question = Question::get(path(key, common.max()), common.max());
+        let unknown = Owner {
+            location,
+            uuid: None,
+            source: Source::Asked,
+        };
+        match self
+            .locations
+            .location(location)
+            .ask(asker, &question)
+            .await
+        {
+            Ok(reply) if reply.status == StatusCode::OK => {
+                Ok(owner(key.collection, location, &reply).unwrap_or(unknown))
+            }
+            Ok(_) => Ok(unknown),
+            Err(silence) => Err(LocateError::Unasked {
+                silent: vec![silence],
+            }),
         }
     }
 
@@ -220,7 +278,11 @@ impl Locator {
 fn owner(collection: Collection, location: LocationId, reply: &Reply) -> Option<Owner> {
     let id = json::member(&reply.body, collection.facts().id).ok()??;
     let uuid = Uuid::try_parse(&id).ok();
-    Some(Owner { location, uuid, source: Source::Asked })
+    Some(Owner {
+        location,
+        uuid,
+        source: Source::Asked,
+    })
 }
 
 /// A poll under way, taken off the list however it ends.
@@ -250,15 +312,24 @@ impl Tally {
             1 => Ok(self.owners.remove(0)),
             0 => {
                 // Who refuses the user's token did not say no.
-                let first = self.refusals.into_iter().min_by_key(|(location, reply)| (!is_refusal(reply), *location));
+                let first = self
+                    .refusals
+                    .into_iter()
+                    .min_by_key(|(location, reply)| (!is_refusal(reply), *location));
                 if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
                     return Err(LocateError::Nobody { first, reply });
                 }
                 self.silent.sort_by_key(|silence| silence.location);
-                Err(LocateError::Unasked { silent: self.silent })
+                Err(LocateError::Unasked {
+                    silent: self.silent,
+                })
             }
             _ => {
-                let mut owners: Vec<_> = self.owners.iter().map(|(owner, _)| owner.location).collect();
+                let mut owners: Vec<_> = self
+                    .owners
+                    .iter()
+                    .map(|(owner, _)| owner.location)
+                    .collect();
                 owners.sort_unstable();
                 Err(LocateError::Ambiguous { owners })
             }
@@ -277,7 +348,12 @@ fn path(key: &Key, version: Microversion) -> String {
     if version.minor >= 8 {
         let named = facts.name_since.is_some_and(|since| version.minor >= since);
         // Writing to a String cannot fail.
-        let _ = write!(path, "?fields={}{}", facts.id, if named { ",name" } else { "" });
+        let _ = write!(
+            path,
+            "?fields={}{}",
+            facts.id,
+            if named { ",name" } else { "" }
+        );
     }
     path
 }
@@ -289,7 +365,11 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let owner = |location| Owner { location: LocationId(location), uuid: None, source: Source::Asked };
+        let owner = |location| Owner {
+            location: LocationId(location),
+            uuid: None,
+            source: Source::Asked,
+        };
         let silent = |location| Silence {
             location: LocationId(location),
             reason: Reason::Timeout,
@@ -297,29 +377,69 @@ mod tests {
             reply: None,
         };
         let verdict = |owners: &[u16], silences: &[u16]| {
-            let reply = Reply { status: StatusCode::NOT_FOUND, headers: http::HeaderMap::new(), body: "no".into() };
-            let owners = owners.iter().map(|location| (owner(*location), reply.clone())).collect();
+            let reply = Reply {
+                status: StatusCode::NOT_FOUND,
+                headers: http::HeaderMap::new(),
+                body: "no".into(),
+            };
+            let owners = owners
+                .iter()
+                .map(|location| (owner(*location), reply.clone()))
+                .collect();
             let refusals = vec![(LocationId(3), reply.clone()), (LocationId(2), reply)];
-            Tally { owners, refusals, silent: silences.iter().copied().map(silent).collect() }
-                .verdict()
-                .map(|(owner, _)| owner)
+            Tally {
+                owners,
+                refusals,
+                silent: silences.iter().copied().map(silent).collect(),
+            }
+            .verdict()
+            .map(|(owner, _)| owner)
         };
-        assert!(matches!(verdict(&[], &[]), Err(LocateError::Nobody { first: LocationId(2), .. })));
-        assert!(matches!(verdict(&[], &[2, 1]), Err(LocateError::Unasked { silent }) if silent[0].location == LocationId(1)));
+        assert!(matches!(
+            verdict(&[], &[]),
+            Err(LocateError::Nobody {
+                first: LocationId(2),
+                ..
+            })
+        ));
+        assert!(
+            matches!(verdict(&[], &[2, 1]), Err(LocateError::Unasked { silent }) if silent[0].location == LocationId(1))
+        );
         assert_eq!(verdict(&[1], &[]).unwrap(), owner(1));
-        assert_eq!(verdict(&[1], &[0, 2]).unwrap(), owner(1), "one owner is served, whoever is silent");
-        assert!(matches!(verdict(&[2, 1], &[]), Err(LocateError::Ambiguous { owners }) if owners == [LocationId(1), LocationId(2)]));
+        assert_eq!(
+            verdict(&[1], &[0, 2]).unwrap(),
+            owner(1),
+            "one owner is served, whoever is silent"
+        );
+        assert!(
+            matches!(verdict(&[2, 1], &[]), Err(LocateError::Ambiguous { owners }) if owners == [LocationId(1), LocationId(2)])
+        );
     }
 
     #[test]
     fn as_little_as_the_version_can_select() {
         let version = |minor| Microversion::new(1, minor);
         for (collection, ident, minor, expected) in [
-            (Collection::Nodes, "a b", 115, "/v1/nodes/a%20b?fields=uuid,name"),
+            (
+                Collection::Nodes,
+                "a b",
+                115,
+                "/v1/nodes/a%20b?fields=uuid,name",
+            ),
             (Collection::Nodes, "a", 7, "/v1/nodes/a"),
             (Collection::Ports, "a", 87, "/v1/ports/a?fields=uuid"),
-            (Collection::VolumeTargets, "a", 115, "/v1/volume/targets/a?fields=uuid"),
-            (Collection::Conductors, "h", 115, "/v1/conductors/h?fields=hostname"),
+            (
+                Collection::VolumeTargets,
+                "a",
+                115,
+                "/v1/volume/targets/a?fields=uuid",
+            ),
+            (
+                Collection::Conductors,
+                "h",
+                115,
+                "/v1/conductors/h?fields=hostname",
+            ),
         ] {
             assert_eq!(path(&Key::new(collection, ident), version(minor)), expected);
         }

@@ -39,8 +39,8 @@ use crate::api::link::Base;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::config::Config;
-use crate::config::LocationConfig;
 use crate::config::LocationAuth;
+use crate::config::LocationConfig;
 use crate::config::LocationId;
 use crate::keystone::client::SetupError;
 use crate::location::breaker::Breaker;
@@ -123,7 +123,12 @@ impl Asker {
     /// The gateway itself.
     pub fn gateway(transport: &Arc<Transport>) -> Self {
         let request_id = header::RequestId::new(&HeaderMap::new()).for_client();
-        Self { transport: Arc::clone(transport), request_id, token: None, standing: Standpoint::Authorised }
+        Self {
+            transport: Arc::clone(transport),
+            request_id,
+            token: None,
+            standing: Standpoint::Authorised,
+        }
     }
 }
 
@@ -141,7 +146,13 @@ pub struct Question {
 
 impl Question {
     pub fn get(path: String, version: Microversion) -> Self {
-        Self { method: Method::GET, path, version, headers: HeaderMap::new(), body: None }
+        Self {
+            method: Method::GET,
+            path,
+            version,
+            headers: HeaderMap::new(),
+            body: None,
+        }
     }
 }
 
@@ -185,12 +196,22 @@ pub struct Location {
 }
 
 impl Location {
-    fn new(id: LocationId, config: &LocationConfig, told: &Arc<AtomicU64>) -> Result<Self, LocationError> {
+    fn new(
+        id: LocationId,
+        config: &LocationConfig,
+        told: &Arc<AtomicU64>,
+    ) -> Result<Self, LocationError> {
         let name = || config.name.clone();
-        let tls = Tls::load(&config.session, u64::from(id.0))
-            .map_err(|source| LocationError::Tls { name: name(), source })?;
+        let tls =
+            Tls::load(&config.session, u64::from(id.0)).map_err(|source| LocationError::Tls {
+                name: name(),
+                source,
+            })?;
         let credentials =
-            Credentials::new(config).map_err(|source| LocationError::Credentials { name: name(), source })?;
+            Credentials::new(config).map_err(|source| LocationError::Credentials {
+                name: name(),
+                source,
+            })?;
         Ok(Self {
             id,
             credentials,
@@ -246,7 +267,10 @@ impl Location {
                     let dial = |address| Arc::new(Peer::new(endpoint, address, &tls, &self.config));
                     peers.extend(addresses.into_iter().map(dial));
                 }
-                Err(error) => warn!("A host name of location `{}` is not found: {error}", self.name()),
+                Err(error) => warn!(
+                    "A host name of location `{}` is not found: {error}",
+                    self.name()
+                ),
             }
         }
         if !peers.is_empty() {
@@ -260,7 +284,9 @@ impl Location {
         if failed >= peers.len() {
             return None;
         }
-        peers.get((self.preferred.load(Ordering::Relaxed) + failed) % peers.len()).cloned()
+        peers
+            .get((self.preferred.load(Ordering::Relaxed) + failed) % peers.len())
+            .cloned()
     }
 
     /// After `failed` peers that could not be reached one could: it is tried first from now on.
@@ -283,14 +309,24 @@ impl Location {
         if !self.breaker().admit(Instant::now()) {
             return Err(self.silent(Reason::Breaker));
         }
-        match tokio::time::timeout(self.config.connect_timeout, Arc::clone(&self.permits).acquire_owned()).await {
+        match tokio::time::timeout(
+            self.config.connect_timeout,
+            Arc::clone(&self.permits).acquire_owned(),
+        )
+        .await
+        {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(self.silent(Reason::Busy)),
         }
     }
 
     fn silent(&self, reason: Reason) -> Silence {
-        Silence { location: self.id, reason, sent: false, reply: None }
+        Silence {
+            location: self.id,
+            reason,
+            sent: false,
+            reply: None,
+        }
     }
 
     /// The location answered, whatever it said.
@@ -324,7 +360,13 @@ impl Location {
         if self.config.forward_user_token {
             return asker.token.as_ref().map_or_else(
                 || Err(self.silent(Reason::Refused)),
-                |token| Ok(Some(Proof { name: header::AUTH_TOKEN, value: token.clone(), generation: 0 })),
+                |token| {
+                    Ok(Some(Proof {
+                        name: header::AUTH_TOKEN,
+                        value: token.clone(),
+                        generation: 0,
+                    }))
+                },
             );
         }
         self.credentials.header().await.map_err(|error| {
@@ -343,13 +385,20 @@ impl Location {
         asker: &Asker,
         proof: Option<&Proof>,
     ) -> Result<(), Box<pingora::Error>> {
-        let refused: Vec<HeaderName> =
-            head.headers.keys().filter(|name| !header::passes_upstream(name)).cloned().collect();
+        let refused: Vec<HeaderName> = head
+            .headers
+            .keys()
+            .filter(|name| !header::passes_upstream(name))
+            .cloned()
+            .collect();
         for name in refused {
             head.remove_header(&name);
         }
         let uri = format!("{}{path}", peer.prefix);
-        head.set_uri(uri.parse().map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?);
+        head.set_uri(
+            uri.parse()
+                .map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?,
+        );
         head.insert_header(http::header::HOST, peer.host.clone())?;
         head.insert_header(header::API_VERSION, format!("{version}"))?;
         head.insert_header(header::REQUEST_ID, asker.request_id.clone())?;
@@ -359,8 +408,10 @@ impl Location {
         if let Some(proof) = proof {
             head.insert_header(proof.name.clone(), proof.value.clone())?;
         }
-        if matches!(self.config.auth, LocationAuth::None | LocationAuth::HttpBasic { .. })
-            && !self.config.forward_user_token
+        if matches!(
+            self.config.auth,
+            LocationAuth::None | LocationAuth::HttpBasic { .. }
+        ) && !self.config.forward_user_token
             && asker.standing == Standpoint::Authorised
         {
             // Without it Ironic takes us for a project's user and refuses owners, though it asks for no proof.
@@ -387,13 +438,19 @@ impl Location {
                 continue;
             }
             self.refused(reply.status);
-            return Err(Silence { sent: false, ..self.silent(Reason::Refused) });
+            return Err(Silence {
+                sent: false,
+                ..self.silent(Reason::Refused)
+            });
         }
     }
 
     /// Our credentials were refused, also when they were new: that is ours to put right, not the client's.
     pub fn refused(&self, status: StatusCode) {
-        error!("Location `{}` refuses our credentials with {status}: check its section in the configuration", self.name());
+        error!(
+            "Location `{}` refuses our credentials with {status}: check its section in the configuration",
+            self.name()
+        );
     }
 
     async fn send(
@@ -419,7 +476,11 @@ impl Location {
             // What is safe may be asked of the next peer whatever went wrong, as long as there is time.
             let another = self.peer(failed + 1).is_some();
             let ask_another = another && question.method.is_safe();
-            let failure = match asker.transport.exchange(&peer.http, &head, question.body.as_ref(), bounds).await {
+            let failure = match asker
+                .transport
+                .exchange(&peer.http, &head, question.body.as_ref(), bounds)
+                .await
+            {
                 Ok(reply) if ask_another && !is_ironics(&reply) => {
                     failed += 1;
                     continue;
@@ -448,7 +509,10 @@ impl Location {
             self.failed(reason);
             // What is safe changes nothing, executed or not.
             let sent = sent && !question.method.is_safe();
-            return Err(Silence { sent, ..self.silent(reason) });
+            return Err(Silence {
+                sent,
+                ..self.silent(reason)
+            });
         }
     }
 
@@ -463,7 +527,14 @@ impl Location {
         for (name, value) in &question.headers {
             head.append_header(name.clone(), value.clone())?;
         }
-        self.dress(&mut head, peer, &question.path, question.version, asker, proof)?;
+        self.dress(
+            &mut head,
+            peer,
+            &question.path,
+            question.version,
+            asker,
+            proof,
+        )?;
         for unwanted in ["transfer-encoding", "expect", "content-length"] {
             head.remove_header(unwanted);
         }
@@ -482,16 +553,28 @@ impl Location {
             }
             return Ok(reply);
         }
-        let reason = if reply.status.is_server_error() { Reason::Status } else { Reason::Body };
+        let reason = if reply.status.is_server_error() {
+            Reason::Status
+        } else {
+            Reason::Body
+        };
         self.failed(reason);
-        Err(Silence { sent: !question.method.is_safe(), ..self.silent(reason) })
+        Err(Silence {
+            sent: !question.method.is_safe(),
+            ..self.silent(reason)
+        })
     }
 
     /// A 406 tells the range: it may be another one since the last probe.
     fn correct_range(&self, reply: &Reply) {
-        let (Some(range), Some(known)) = (range_of(&reply.headers), self.standing()) else { return };
+        let (Some(range), Some(known)) = (range_of(&reply.headers), self.standing()) else {
+            return;
+        };
         if range != known.range {
-            self.learn(Standing { range, base: known.base.clone() });
+            self.learn(Standing {
+                range,
+                base: known.base.clone(),
+            });
             self.look_again.notify_one();
         }
     }
@@ -505,7 +588,10 @@ impl Location {
     pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Reply, Silence> {
         let reply = self.exchange(asker, question).await?;
         if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Silence { reply: Some(reply), ..self.silent(Reason::Status) });
+            return Err(Silence {
+                reply: Some(reply),
+                ..self.silent(Reason::Status)
+            });
         }
         Ok(reply)
     }
@@ -540,9 +626,20 @@ impl Certified for Location {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let tls = self.tls.load().load_again(&self.config.session).map_err(|error| error.to_string())?;
-        self.credentials.reload().map_err(|error| error.to_string())?;
-        let secured = self.peers.load().iter().map(|peer| Arc::new(peer.secured_by(&tls))).collect();
+        let tls = self
+            .tls
+            .load()
+            .load_again(&self.config.session)
+            .map_err(|error| error.to_string())?;
+        self.credentials
+            .reload()
+            .map_err(|error| error.to_string())?;
+        let secured = self
+            .peers
+            .load()
+            .iter()
+            .map(|peer| Arc::new(peer.secured_by(&tls)))
+            .collect();
         self.tls.store(Arc::new(tls));
         self.peers.store(Arc::new(secured));
         // A look-up under way may still have the old ones in hand.
@@ -553,35 +650,58 @@ impl Certified for Location {
 
 /// What the version headers say.
 fn range_of(headers: &HeaderMap) -> Option<VersionRange> {
-    let version = |name: &HeaderName| headers.get(name)?.to_str().ok()?.parse::<Microversion>().ok();
-    VersionRange::new(version(&header::API_MIN_VERSION)?, version(&header::API_MAX_VERSION)?)
+    let version = |name: &HeaderName| {
+        headers
+            .get(name)?
+            .to_str()
+            .ok()?
+            .parse::<Microversion>()
+            .ok()
+    };
+    VersionRange::new(
+        version(&header::API_MIN_VERSION)?,
+        version(&header::API_MAX_VERSION)?,
+    )
 }
 
 /// What the version document says.
 fn standing(reply: &Reply) -> Option<Standing> {
     let document: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
-    let told = |member: &str| document["default_version"][member].as_str()?.parse::<Microversion>().ok();
+    let told = |member: &str| {
+        document["default_version"][member]
+            .as_str()?
+            .parse::<Microversion>()
+            .ok()
+    };
     let told_range = || VersionRange::new(told("min_version")?, told("version")?);
     let range = range_of(&reply.headers).or_else(told_range)?;
-    Some(Standing { range, base: Base::learn(&reply.body).ok().flatten() })
+    Some(Standing {
+        range,
+        base: Base::learn(&reply.body).ok().flatten(),
+    })
 }
 
 /// A 401, or a 403 of Ironic's policy; other 403s are Ironic's word about the request ("node is protected").
 pub fn is_refusal(reply: &Reply) -> bool {
     match reply.status {
         StatusCode::UNAUTHORIZED => true,
-        StatusCode::FORBIDDEN => fault::text_of(&reply.body).is_none_or(|text| is_policy_denial(&text)),
+        StatusCode::FORBIDDEN => {
+            fault::text_of(&reply.body).is_none_or(|text| is_policy_denial(&text))
+        }
         _ => false,
     }
 }
 
 fn is_policy_denial(text: &str) -> bool {
-    text.starts_with("Access was denied to the following resource") || text.contains("requires a scope of")
+    text.starts_with("Access was denied to the following resource")
+        || text.contains("requires a scope of")
 }
 
 /// Success of any kind, or an error in one of Ironic's shapes.
 fn is_ironics(reply: &Reply) -> bool {
-    if reply.status == StatusCode::NO_CONTENT || (reply.status.is_success() && reply.body.is_empty()) {
+    if reply.status == StatusCode::NO_CONTENT
+        || (reply.status.is_success() && reply.body.is_empty())
+    {
         return true;
     }
     let json = reply
@@ -613,8 +733,9 @@ struct Agreement {
 impl Locations {
     pub fn new(config: &Config) -> Result<Self, LocationError> {
         let told = Arc::default();
-        let all =
-            (0..).zip(&config.locations).map(|(index, location)| Location::new(LocationId(index), location, &told));
+        let all = (0..)
+            .zip(&config.locations)
+            .map(|(index, location)| Location::new(LocationId(index), location, &told));
         Ok(Self {
             all: all.collect::<Result<_, _>>()?,
             floor: config.api.min_max_version,
@@ -633,19 +754,28 @@ impl Locations {
     }
 
     pub fn by_name(&self, name: &str) -> Option<&Location> {
-        self.all.iter().find(|location| location.name().eq_ignore_ascii_case(name))
+        self.all
+            .iter()
+            .find(|location| location.name().eq_ignore_ascii_case(name))
     }
 
     /// The names of some, for a text that clients read.
     pub fn names<'a>(&self, ids: impl IntoIterator<Item = &'a LocationId>) -> String {
-        ids.into_iter().map(|id| self.location(*id).name()).collect::<Vec<_>>().join(", ")
+        ids.into_iter()
+            .map(|id| self.location(*id).name())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// What all locations that are known and not in quarantine have in common. `None`: none is known.
     pub fn common(&self) -> Option<VersionRange> {
         let told = self.told.load(Ordering::Acquire);
         let agreed = self.agreed.load();
-        if agreed.told == told { agreed.common } else { self.agree(told) }
+        if agreed.told == told {
+            agreed.common
+        } else {
+            self.agree(told)
+        }
     }
 
     /// A location told what it is (or a file told what it last was): who has to stay out is decided anew.
@@ -655,7 +785,11 @@ impl Locations {
     }
 
     fn agree(&self, told: u64) -> Option<VersionRange> {
-        let ranges: Vec<_> = self.all.iter().map(|location| location.standing().map(|known| known.range)).collect();
+        let ranges: Vec<_> = self
+            .all
+            .iter()
+            .map(|location| location.standing().map(|known| known.range))
+            .collect();
         let (common, fits) = agree(&ranges, self.floor);
         self.agreed.store(Arc::new(Agreement { told, common }));
         for (location, fits) in self.all.iter().zip(fits) {
@@ -678,14 +812,18 @@ impl Locations {
 
 /// What is common to all, and who fits in: a location whose range would empty the intersection, or push its maximum
 /// below the floor, does not. Earlier locations go before later ones.
-fn agree(ranges: &[Option<VersionRange>], floor: Option<Microversion>) -> (Option<VersionRange>, Vec<bool>) {
+fn agree(
+    ranges: &[Option<VersionRange>],
+    floor: Option<Microversion>,
+) -> (Option<VersionRange>, Vec<bool>) {
     let mut common: Option<VersionRange> = None;
     let fits = ranges
         .iter()
         .map(|range| {
             let Some(range) = *range else { return true };
             let narrowed = common.map_or(Some(range), |common| common.intersect(range));
-            let kept = narrowed.filter(|narrowed| floor.is_none_or(|floor| narrowed.max() >= floor));
+            let kept =
+                narrowed.filter(|narrowed| floor.is_none_or(|floor| narrowed.max() >= floor));
             if kept.is_some() {
                 common = kept;
             }
@@ -709,13 +847,42 @@ mod tests {
         for (ranges, floor, common, fits) in [
             (vec![], None, None, vec![]),
             (vec![None, None], None, None, vec![true, true]),
-            (vec![range(1, 115), None], None, range(1, 115), vec![true, true]),
-            (vec![range(1, 115), range(1, 82)], None, range(1, 82), vec![true, true]),
-            (vec![range(1, 115), range(1, 82)], floor, range(1, 115), vec![true, false]),
-            (vec![range(1, 82), range(1, 115)], floor, range(1, 115), vec![false, true]),
-            (vec![range(46, 115), range(1, 38), range(1, 90)], None, range(46, 90), vec![true, false, true]),
+            (
+                vec![range(1, 115), None],
+                None,
+                range(1, 115),
+                vec![true, true],
+            ),
+            (
+                vec![range(1, 115), range(1, 82)],
+                None,
+                range(1, 82),
+                vec![true, true],
+            ),
+            (
+                vec![range(1, 115), range(1, 82)],
+                floor,
+                range(1, 115),
+                vec![true, false],
+            ),
+            (
+                vec![range(1, 82), range(1, 115)],
+                floor,
+                range(1, 115),
+                vec![false, true],
+            ),
+            (
+                vec![range(46, 115), range(1, 38), range(1, 90)],
+                None,
+                range(46, 90),
+                vec![true, false, true],
+            ),
         ] {
-            assert_eq!(agree(&ranges, floor), (common, fits), "{ranges:?} {floor:?}");
+            assert_eq!(
+                agree(&ranges, floor),
+                (common, fits),
+                "{ranges:?} {floor:?}"
+            );
         }
     }
 
@@ -724,7 +891,11 @@ mod tests {
         let reply = |status: u16, kind: &'static str, body: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::from_static(body.as_bytes()) }
+            Reply {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers,
+                body: Bytes::from_static(body.as_bytes()),
+            }
         };
         let fault = |text: &'static str| text;
         let protected = fault(
@@ -742,10 +913,19 @@ mod tests {
             (reply(403, "application/json", protected), true, false),
             (reply(403, "application/json", denied), true, true),
             (reply(403, "text/html", "<html>"), false, true),
-            (reply(401, "application/json", r#"{"error": {"code": 401}}"#), true, true),
+            (
+                reply(401, "application/json", r#"{"error": {"code": 401}}"#),
+                true,
+                true,
+            ),
             (reply(404, "application/json", "{}"), false, false),
         ] {
-            assert_eq!((is_ironics(&reply), is_refusal(&reply)), (ironics, refusal), "{reply:?} {:?}", reply.body);
+            assert_eq!(
+                (is_ironics(&reply), is_refusal(&reply)),
+                (ironics, refusal),
+                "{reply:?} {:?}",
+                reply.body
+            );
         }
     }
 }

@@ -39,7 +39,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match cli.task {
-        Some(Task::Sync { apply }) => synchronise(&config, if apply { Mode::Apply } else { Mode::Show }),
+        Some(Task::Sync { apply }) => {
+            synchronise(&config, if apply { Mode::Apply } else { Mode::Show })
+        }
         None => match app::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

@@ -51,7 +51,13 @@ impl Request {
 
     /// A question in the client's name and version.
     pub fn ask(&self, method: Method, path: String) -> Question {
-        Question { method, path, version: self.version, headers: self.headers.clone(), body: None }
+        Question {
+            method,
+            path,
+            version: self.version,
+            headers: self.headers.clone(),
+            body: None,
+        }
     }
 
     /// A question of ours, in the newest version that all locations have.
@@ -82,15 +88,27 @@ pub enum Versions {
 impl Versions {
     /// As the location itself did.
     pub fn of(headers: &HeaderMap) -> Self {
-        if headers.contains_key(header::API_MIN_VERSION) { Self::Shown } else { Self::Hidden }
+        if headers.contains_key(header::API_MIN_VERSION) {
+            Self::Shown
+        } else {
+            Self::Hidden
+        }
     }
 }
 
 impl Answer {
     pub fn json(status: StatusCode, body: Bytes) -> Self {
         let mut headers = HeaderMap::new();
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { status, headers, body, ..Self::default() }
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        Self {
+            status,
+            headers,
+            body,
+            ..Self::default()
+        }
     }
 
     /// A location's answer; links are the caller's business.
@@ -100,7 +118,13 @@ impl Answer {
         for name in header::kept_back(&headers) {
             headers.remove(name);
         }
-        Self { status: reply.status, headers, body: reply.body, location: Some(location), versions }
+        Self {
+            status: reply.status,
+            headers,
+            body: reply.body,
+            location: Some(location),
+            versions,
+        }
     }
 
     #[must_use]

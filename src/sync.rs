@@ -60,23 +60,37 @@ pub async fn run(config: &Config, mode: Mode) -> Result<(), SyncError> {
     let asker = Asker::gateway(&Arc::new(Transport::new(config.locations.len())));
     for location in locations.iter() {
         location.resolve().await;
-        let standing =
-            location.probe(&asker).await.ok_or_else(|| SyncError::Silent(location.name().to_owned()))?;
+        let standing = location
+            .probe(&asker)
+            .await
+            .ok_or_else(|| SyncError::Silent(location.name().to_owned()))?;
         locations.learn(location.id, standing);
     }
-    let Some(common) = locations.common() else { return Ok(()) };
+    let Some(common) = locations.common() else {
+        return Ok(());
+    };
     let (mut missing, mut failed) = (0, 0);
-    let replicated = Collection::ALL.into_iter().filter(|collection| collection.facts().spread == Spread::Replicated);
+    let replicated = Collection::ALL
+        .into_iter()
+        .filter(|collection| collection.facts().spread == Spread::Replicated);
     for collection in replicated.filter(|collection| collection.since() <= common.max()) {
         progress(&format!("reading {}", collection.facts().path));
         let copies = read(&locations, &asker, collection, common.max()).await?;
         for (uuid, held) in &copies {
-            let absent: Vec<&Location> = locations.iter().filter(|location| !held.contains_key(&location.id)).collect();
-            let Some(original) = held.values().next() else { continue };
+            let absent: Vec<&Location> = locations
+                .iter()
+                .filter(|location| !held.contains_key(&location.id))
+                .collect();
+            let Some(original) = held.values().next() else {
+                continue;
+            };
             let title = title(collection, uuid, original);
             let differing = differences(held);
             if !differing.is_empty() {
-                say(&format!("{title} differs between locations: {}", differing.join(", ")))?;
+                say(&format!(
+                    "{title} differs between locations: {}",
+                    differing.join(", ")
+                ))?;
             }
             for location in absent {
                 missing += 1;
@@ -97,10 +111,16 @@ pub async fn run(config: &Config, mode: Mode) -> Result<(), SyncError> {
     }
     progress("");
     match mode {
-        Mode::Show => say(&format!("{missing} missing; `ironic-proxy sync --apply` copies what is missing"))?,
+        Mode::Show => say(&format!(
+            "{missing} missing; `ironic-proxy sync --apply` copies what is missing"
+        ))?,
         Mode::Apply => say(&format!("{} copied, {failed} not", missing - failed))?,
     }
-    if failed > 0 { Err(SyncError::NotCopied(failed)) } else { Ok(()) }
+    if failed > 0 {
+        Err(SyncError::NotCopied(failed))
+    } else {
+        Ok(())
+    }
 }
 
 async fn read(
@@ -109,12 +129,21 @@ async fn read(
     collection: Collection,
     version: Microversion,
 ) -> Result<Copies, SyncError> {
-    let each = join_all(locations.iter().map(|location| read_one(asker, location, collection, version))).await;
+    let each = join_all(
+        locations
+            .iter()
+            .map(|location| read_one(asker, location, collection, version)),
+    )
+    .await;
     let mut copies = Copies::new();
     for (location, objects) in locations.iter().zip(each) {
         let objects = objects.ok_or_else(|| SyncError::Silent(location.name().to_owned()))?;
         for object in objects {
-            let uuid = object.get("uuid").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let uuid = object
+                .get("uuid")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned();
             copies.entry(uuid).or_default().insert(location.id, object);
         }
     }
@@ -144,18 +173,26 @@ async fn read_one(
             query = query.with("marker", marker.as_str());
         }
         query.append_to(&mut path);
-        let reply = location.ask(asker, &Question::get(path, version)).await.ok()?;
+        let reply = location
+            .ask(asker, &Question::get(path, version))
+            .await
+            .ok()?;
         if reply.status != StatusCode::OK {
             return None;
         }
         let mut body: Object = serde_json::from_slice(&reply.body).ok()?;
-        let Some(Value::Array(items)) = body.remove(facts.key) else { return None };
+        let Some(Value::Array(items)) = body.remove(facts.key) else {
+            return None;
+        };
         let before = objects.len();
         objects.extend(items.into_iter().filter_map(|item| match item {
             Value::Object(object) => Some(object),
             _ => None,
         }));
-        let last = objects[before..].last().and_then(|object| object.get("uuid")?.as_str()).map(str::to_owned);
+        let last = objects[before..]
+            .last()
+            .and_then(|object| object.get("uuid")?.as_str())
+            .map(str::to_owned);
         match last.filter(|last| body.contains_key("next") && marker.as_ref() != Some(last)) {
             Some(last) => marker = Some(last),
             None => return Some(objects),
@@ -166,10 +203,17 @@ async fn read_one(
 /// Attributes that are not the same everywhere, as far as clients set them.
 fn differences(held: &BTreeMap<LocationId, Object>) -> Vec<String> {
     let mut copies = held.values();
-    let Some(first) = copies.next() else { return Vec::new() };
+    let Some(first) = copies.next() else {
+        return Vec::new();
+    };
     let own = |name: &&String| !SET_BY_IRONIC.contains(&name.as_str());
     let mut names: Vec<String> = copies
-        .flat_map(|other| first.keys().filter(own).filter(|name| other.get(*name) != first.get(*name)))
+        .flat_map(|other| {
+            first
+                .keys()
+                .filter(own)
+                .filter(|name| other.get(*name) != first.get(*name))
+        })
         .cloned()
         .collect();
     names.sort_unstable();
@@ -188,18 +232,27 @@ async fn copy(
     object.retain(|name, value| !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null());
     let mut question = Question::get(format!("/v1/{}", collection.facts().path), version);
     question.method = Method::POST;
-    question.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    question.headers.insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("application/json"),
+    );
     question.body = Some(Value::Object(object).to_string().into());
     match location.exchange(asker, &question).await {
         Ok(reply) if reply.status.is_success() => Ok(()),
-        Ok(reply) => Err(crate::api::fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string())),
+        Ok(reply) => {
+            Err(crate::api::fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string()))
+        }
         Err(silence) => Err(format!("could not be asked ({})", silence.reason)),
     }
 }
 
 fn title(collection: Collection, uuid: &str, object: &Object) -> String {
     let noun = collection.facts().noun;
-    match object.get("name").or_else(|| object.get("description")).and_then(Value::as_str) {
+    match object
+        .get("name")
+        .or_else(|| object.get("description"))
+        .and_then(Value::as_str)
+    {
         Some(name) => format!("{noun} {name} ({uuid})"),
         None => format!("{noun} {uuid}"),
     }
@@ -227,8 +280,18 @@ mod tests {
     fn drift_is_what_clients_set() {
         let copy = |text: &str| serde_json::from_str::<Object>(text).unwrap();
         let held = BTreeMap::from([
-            (LocationId(0), copy(r#"{"uuid": "u", "name": "a", "steps": [1], "created_at": "x", "links": [1]}"#)),
-            (LocationId(1), copy(r#"{"uuid": "u", "name": "a", "steps": [2], "created_at": "y", "links": [2]}"#)),
+            (
+                LocationId(0),
+                copy(
+                    r#"{"uuid": "u", "name": "a", "steps": [1], "created_at": "x", "links": [1]}"#,
+                ),
+            ),
+            (
+                LocationId(1),
+                copy(
+                    r#"{"uuid": "u", "name": "a", "steps": [2], "created_at": "y", "links": [2]}"#,
+                ),
+            ),
         ]);
         assert_eq!(differences(&held), ["steps"]);
     }

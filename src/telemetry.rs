@@ -19,10 +19,18 @@ use crate::config::LogConfig;
 /// Starts logging. Fails if the log file cannot be opened.
 pub fn start(config: &LogConfig) -> io::Result<()> {
     let mut builder = Builder::new();
-    let ours = if config.debug { LevelFilter::Debug } else { LevelFilter::Info };
-    builder.filter_level(LevelFilter::Warn).filter_module("ironic_proxy", ours);
+    let ours = if config.debug {
+        LevelFilter::Debug
+    } else {
+        LevelFilter::Info
+    };
+    builder
+        .filter_level(LevelFilter::Warn)
+        .filter_module("ironic_proxy", ours);
     // Pingora's debug lines hold whole heads, credentials included: they are never shown, whatever is configured.
     builder.filter_module("pingora", LevelFilter::Error);
+    // A pooled connection that its peer closed meanwhile is no error: another one is made.
+    builder.filter_module("pingora_core::connectors", LevelFilter::Off);
     if let Some(path) = &config.file {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         builder.target(Target::Pipe(Box::new(file)));
@@ -40,7 +48,10 @@ pub fn start(config: &LogConfig) -> io::Result<()> {
 }
 
 fn value(record: &Record<'_>, key: &str) -> Option<String> {
-    record.key_values().get(Key::from(key)).map(|value| value.to_string())
+    record
+        .key_values()
+        .get(Key::from(key))
+        .map(|value| value.to_string())
 }
 
 fn level(level: Level) -> &'static str {
@@ -58,7 +69,11 @@ fn oslo_line(record: &Record<'_>) -> String {
         || "-".to_owned(),
         |request_id| {
             let or_dash = |key| value(record, key).unwrap_or_else(|| "-".to_owned());
-            format!("{} {request_id} {}", or_dash("global_request_id"), or_dash("user_identity"))
+            format!(
+                "{} {request_id} {}",
+                or_dash("global_request_id"),
+                or_dash("user_identity")
+            )
         },
     );
     format!(
@@ -74,7 +89,13 @@ fn oslo_line(record: &Record<'_>) -> String {
 /// The keys of oslo.log's `JSONFormatter`.
 fn json_line(record: &Record<'_>) -> serde_json::Value {
     let mut context = serde_json::Map::new();
-    for key in ["global_request_id", "request_id", "user_identity", "status", "location"] {
+    for key in [
+        "global_request_id",
+        "request_id",
+        "user_identity",
+        "status",
+        "location",
+    ] {
         if let Some(value) = value(record, key) {
             context.insert(key.to_owned(), value.into());
         }
@@ -103,11 +124,18 @@ mod tests {
             .args(format_args!("said"))
             .build();
         let line = oslo_line(&record);
-        assert!(line.ends_with(" WARNING ironic_proxy.access [- req-1 u - - - -] said"), "{line}");
+        assert!(
+            line.ends_with(" WARNING ironic_proxy.access [- req-1 u - - - -] said"),
+            "{line}"
+        );
         let object = json_line(&record);
         assert_eq!(object["levelname"], "WARNING");
         assert_eq!(object["context"]["request_id"], "req-1");
-        let record = Record::builder().level(Level::Info).target("ironic_proxy").args(format_args!("said")).build();
+        let record = Record::builder()
+            .level(Level::Info)
+            .target("ironic_proxy")
+            .args(format_args!("said"))
+            .build();
         assert!(oslo_line(&record).ends_with(" INFO ironic_proxy [-] said"));
     }
 }

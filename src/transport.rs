@@ -85,7 +85,9 @@ impl fmt::Debug for Transport {
 impl Transport {
     /// Keeps at most `pool_size` idle connections.
     pub fn new(pool_size: usize) -> Self {
-        Self { connector: Connector::new(Some(ConnectorOptions::new(pool_size))) }
+        Self {
+            connector: Connector::new(Some(ConnectorOptions::new(pool_size))),
+        }
     }
 
     /// Sends a request and reads the whole answer. A safe request that met a stale pooled connection is sent once more.
@@ -101,18 +103,24 @@ impl Transport {
             if !safe {
                 let mut fresh = peer.clone();
                 on_fresh_connection(&mut fresh);
-                return self.once(&fresh, head, body, bounds, Reuse::Never).await.map_err(|(failure, _)| failure);
+                return self
+                    .once(&fresh, head, body, bounds, Reuse::Never)
+                    .await
+                    .map_err(|(failure, _)| failure);
             }
             match self.once(peer, head, body, bounds, Reuse::Pooled).await {
-                Err((_, Staleness::Stale)) => {
-                    self.once(peer, head, body, bounds, Reuse::Pooled).await.map_err(|(failure, _)| failure)
-                }
+                Err((_, Staleness::Stale)) => self
+                    .once(peer, head, body, bounds, Reuse::Pooled)
+                    .await
+                    .map_err(|(failure, _)| failure),
                 other => other.map_err(|(failure, _)| failure),
             }
         };
         // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every question, and
         // of all that wait for them, and with them on the stack.
-        tokio::time::timeout(bounds.total, Box::pin(attempts)).await.unwrap_or(Err(Failure::Timeout))
+        tokio::time::timeout(bounds.total, Box::pin(attempts))
+            .await
+            .unwrap_or(Err(Failure::Timeout))
     }
 
     async fn once(
@@ -123,8 +131,11 @@ impl Transport {
         bounds: Bounds,
         reuse: Reuse,
     ) -> Result<Reply, (Failure, Staleness)> {
-        let (mut session, reused) =
-            self.connector.get_http_session(peer).await.map_err(|error| (not_connected(&error), Staleness::Fresh))?;
+        let (mut session, reused) = self
+            .connector
+            .get_http_session(peer)
+            .await
+            .map_err(|error| (not_connected(&error), Staleness::Fresh))?;
         session.set_read_timeout(Some(bounds.response));
         session.set_write_timeout(Some(bounds.total));
         let exchanged: Result<Reply, Box<Error>> = async {
@@ -148,13 +159,21 @@ impl Transport {
                 }
                 whole.extend_from_slice(&part);
             }
-            Ok(Reply { status, headers, body: whole.freeze() })
+            Ok(Reply {
+                status,
+                headers,
+                body: whole.freeze(),
+            })
         }
         .await;
         match exchanged {
             Ok(reply) => {
                 match reuse {
-                    Reuse::Pooled => self.connector.release_http_session(session, peer, peer.idle_timeout()).await,
+                    Reuse::Pooled => {
+                        self.connector
+                            .release_http_session(session, peer, peer.idle_timeout())
+                            .await
+                    }
                     Reuse::Never => session.shutdown().await,
                 }
                 Ok(reply)
@@ -162,7 +181,14 @@ impl Transport {
             Err(error) => {
                 session.shutdown().await;
                 let stale = reused && error.retry == RetryType::ReusedOnly;
-                Err((broken(&error), if stale { Staleness::Stale } else { Staleness::Fresh }))
+                Err((
+                    broken(&error),
+                    if stale {
+                        Staleness::Stale
+                    } else {
+                        Staleness::Fresh
+                    },
+                ))
             }
         }
     }
@@ -192,7 +218,9 @@ fn cut_off(error: Box<Error>) -> Box<Error> {
 
 /// Bytes announced by the answer; at most 64 MiB are reserved on its word alone.
 fn announced_length(headers: &HeaderMap) -> usize {
-    let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let announced = headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     announced.unwrap_or(8 << 10).min(64 << 20)
 }
 

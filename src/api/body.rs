@@ -20,7 +20,11 @@ pub enum BodyError {
     Json(String),
     /// In the words of Python's `jsonschema`.
     #[error("Schema error for {what}: {found} is not of type '{wanted}'")]
-    Type { what: &'static str, found: String, wanted: &'static str },
+    Type {
+        what: &'static str,
+        found: String,
+        wanted: &'static str,
+    },
     #[error("Schema error for patch: '{0}' is a required property")]
     Missing(&'static str),
 }
@@ -57,11 +61,18 @@ impl Object {
         if body.is_empty() {
             return Ok(Self::default());
         }
-        parse(body)?.ok_or_else(|| BodyError::Type { what, found: python(body), wanted: "object" })
+        parse(body)?.ok_or_else(|| BodyError::Type {
+            what,
+            found: python(body),
+            wanted: "object",
+        })
     }
 
     fn raw(&self, name: &str) -> Option<&RawValue> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| &**value)
     }
 
     fn set_raw(&mut self, name: &str, value: Box<RawValue>) {
@@ -113,7 +124,11 @@ impl Object {
             if index > 0 {
                 out.extend_from_slice(b", ");
             }
-            out.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+            out.extend_from_slice(
+                serde_json::Value::from(name.as_str())
+                    .to_string()
+                    .as_bytes(),
+            );
             out.extend_from_slice(b": ");
             out.extend_from_slice(value.get().as_bytes());
         }
@@ -153,8 +168,13 @@ pub struct Patch(Vec<Object>);
 
 impl Patch {
     pub fn parse(body: &[u8]) -> Result<Self, BodyError> {
-        let wrong = |found, wanted| BodyError::Type { what: "patch", found, wanted };
-        let operations: Vec<Box<RawValue>> = parse(body)?.ok_or_else(|| wrong(python(body), "array"))?;
+        let wrong = |found, wanted| BodyError::Type {
+            what: "patch",
+            found,
+            wanted,
+        };
+        let operations: Vec<Box<RawValue>> =
+            parse(body)?.ok_or_else(|| wrong(python(body), "array"))?;
         let operation = |raw: Box<RawValue>| {
             let text = raw.get().as_bytes();
             let object: Object = parse(text)?.ok_or_else(|| wrong(python(text), "object"))?;
@@ -169,28 +189,36 @@ impl Patch {
             }
             Ok(object)
         };
-        operations.into_iter().map(operation).collect::<Result<_, _>>().map(Self)
+        operations
+            .into_iter()
+            .map(operation)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// Operations on exactly this path. Python's `$` lets a trailing newline through Ironic's pattern for paths.
     fn operations_on<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Object> {
         self.0.iter().filter(move |operation| {
-            operation.text("path").is_some_and(|named| named.trim_end_matches('\n') == path)
+            operation
+                .text("path")
+                .is_some_and(|named| named.trim_end_matches('\n') == path)
         })
     }
 
     /// What `path` is once the whole patch is applied; `Absent`: the patch leaves it alone.
     pub fn outcome(&self, path: &str) -> Value {
-        self.operations_on(path).last().map_or(Value::Absent, |operation| {
-            match operation.text("op").as_deref() {
-                Some("remove") => Value::Null,
-                Some("add" | "replace") => match operation.value("value") {
-                    Value::Absent => Value::Null,
-                    value => value,
-                },
-                _ => Value::Other,
-            }
-        })
+        self.operations_on(path)
+            .last()
+            .map_or(Value::Absent, |operation| {
+                match operation.text("op").as_deref() {
+                    Some("remove") => Value::Null,
+                    Some("add" | "replace") => match operation.value("value") {
+                        Value::Absent => Value::Null,
+                        value => value,
+                    },
+                    _ => Value::Other,
+                }
+            })
     }
 
     /// Ironic 39 answers 500 to `remove` and null of a conductor group: both are said as `replace` with the empty text.
@@ -208,7 +236,10 @@ impl Patch {
     /// What the patch touches, and the values it gives.
     pub fn changes(&self) -> Vec<(String, Option<serde_json::Value>)> {
         let value = |operation: &Object| serde_json::from_str(operation.raw("value")?.get()).ok();
-        self.0.iter().filter_map(|operation| Some((operation.text("path")?, value(operation)))).collect()
+        self.0
+            .iter()
+            .filter_map(|operation| Some((operation.text("path")?, value(operation))))
+            .collect()
     }
 
     pub fn to_bytes(&self) -> Bytes {
@@ -232,18 +263,35 @@ fn python(body: &[u8]) -> String {
             serde_json::Value::Bool(true) => "True".to_owned(),
             serde_json::Value::Bool(false) => "False".to_owned(),
             serde_json::Value::Number(number) => number.to_string(),
-            serde_json::Value::String(text) if text.contains('\'') && !text.contains('"') => format!("\"{text}\""),
-            serde_json::Value::String(text) => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
+            serde_json::Value::String(text) if text.contains('\'') && !text.contains('"') => {
+                format!("\"{text}\"")
+            }
+            serde_json::Value::String(text) => {
+                format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+            }
             serde_json::Value::Array(items) => {
-                format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", "))
+                format!(
+                    "[{}]",
+                    items.iter().map(show).collect::<Vec<_>>().join(", ")
+                )
             }
             serde_json::Value::Object(members) => {
-                let member = |(name, value)| format!("{}: {}", show(&serde_json::Value::from(String::clone(name))), show(value));
-                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+                let member = |(name, value)| {
+                    format!(
+                        "{}: {}",
+                        show(&serde_json::Value::from(String::clone(name))),
+                        show(value)
+                    )
+                };
+                format!(
+                    "{{{}}}",
+                    members.iter().map(member).collect::<Vec<_>>().join(", ")
+                )
             }
         }
     }
-    serde_json::from_slice(body).map_or_else(|_| "the request body".to_owned(), |value| show(&value))
+    serde_json::from_slice(body)
+        .map_or_else(|_| "the request body".to_owned(), |value| show(&value))
 }
 
 /// `None`: JSON, but of another type.
@@ -301,7 +349,11 @@ mod tests {
     fn objects_keep_what_does_not_matter() {
         let body = br#"{"extra": {"n": 1e400, "b": 12345678901234567890123, "a": 1}, "name": "x", "name": "y", "\u0075uid": null}"#;
         let mut object = Object::parse("node", body).unwrap();
-        assert_eq!(object.text("name").as_deref(), Some("y"), "the last one wins");
+        assert_eq!(
+            object.text("name").as_deref(),
+            Some("y"),
+            "the last one wins"
+        );
         assert_eq!(object.value("uuid"), Value::Null, "escapes are read");
         assert_eq!(object.value("extra"), Value::Other);
         assert_eq!(object.value("driver"), Value::Absent);
@@ -316,13 +368,23 @@ mod tests {
     fn other_bodies_are_refused() {
         assert!(Object::parse("node", b"").is_ok_and(|object| object.names().next().is_none()));
         for body in ["{", "nope", "{\"a\": 1} x", "\u{feff}{}"] {
-            assert!(matches!(Object::parse("node", body.as_bytes()), Err(BodyError::Json(_))), "{body}");
+            assert!(
+                matches!(
+                    Object::parse("node", body.as_bytes()),
+                    Err(BodyError::Json(_))
+                ),
+                "{body}"
+            );
         }
         assert_eq!(
             Object::parse("node", b"[]").unwrap_err().to_string(),
             "Schema error for node: [] is not of type 'object'"
         );
-        let python = |body: &str| Object::parse("node", body.as_bytes()).unwrap_err().to_string();
+        let python = |body: &str| {
+            Object::parse("node", body.as_bytes())
+                .unwrap_err()
+                .to_string()
+        };
         assert_eq!(
             python(r#"[null, true, 1.5, "it's", {"a": "b"}]"#),
             r#"Schema error for node: [None, True, 1.5, "it's", {'a': 'b'}] is not of type 'object'"#
@@ -344,18 +406,54 @@ mod tests {
         let text = |value: &str| Value::Text(value.to_owned());
         for (patch, outcome) in [
             (r"[]", Value::Absent),
-            (r#"[{"op": "replace", "path": "/name", "value": "x"}]"#, Value::Absent),
-            (r#"[{"op": "add", "path": "/conductor_group", "value": "a"}]"#, text("a")),
-            (r#"[{"op": "add", "path": "/conductor\u005fgroup", "value": "\u0061"}]"#, text("a")),
-            (r#"[{"op": "add", "path": "/x", "path": "/conductor_group", "value": "a", "value": "b"}]"#, text("b")),
-            (r#"[{"op": "add", "path": "/conductor_group", "value": "a"}, {"op": "replace", "path": "/conductor_group", "value": "b"}]"#, text("b")),
-            (r#"[{"op": "add", "path": "/conductor_group\n", "value": "a"}]"#, text("a")),
-            (r#"[{"op": "remove", "path": "/conductor_group"}]"#, Value::Null),
-            (r#"[{"op": "replace", "path": "/conductor_group", "value": null}]"#, Value::Null),
-            (r#"[{"op": "move", "from": "/name", "path": "/conductor_group"}]"#, Value::Other),
-            (r#"[{"op": "add", "path": "/conductor_group", "value": 3}]"#, Value::Other),
+            (
+                r#"[{"op": "replace", "path": "/name", "value": "x"}]"#,
+                Value::Absent,
+            ),
+            (
+                r#"[{"op": "add", "path": "/conductor_group", "value": "a"}]"#,
+                text("a"),
+            ),
+            (
+                r#"[{"op": "add", "path": "/conductor\u005fgroup", "value": "\u0061"}]"#,
+                text("a"),
+            ),
+            (
+                r#"[{"op": "add", "path": "/x", "path": "/conductor_group", "value": "a", "value": "b"}]"#,
+                text("b"),
+            ),
+            (
+                r#"[{"op": "add", "path": "/conductor_group", "value": "a"}, {"op": "replace", "path": "/conductor_group", "value": "b"}]"#,
+                text("b"),
+            ),
+            (
+                r#"[{"op": "add", "path": "/conductor_group\n", "value": "a"}]"#,
+                text("a"),
+            ),
+            (
+                r#"[{"op": "remove", "path": "/conductor_group"}]"#,
+                Value::Null,
+            ),
+            (
+                r#"[{"op": "replace", "path": "/conductor_group", "value": null}]"#,
+                Value::Null,
+            ),
+            (
+                r#"[{"op": "move", "from": "/name", "path": "/conductor_group"}]"#,
+                Value::Other,
+            ),
+            (
+                r#"[{"op": "add", "path": "/conductor_group", "value": 3}]"#,
+                Value::Other,
+            ),
         ] {
-            assert_eq!(Patch::parse(patch.as_bytes()).unwrap().outcome("/conductor_group"), outcome, "{patch}");
+            assert_eq!(
+                Patch::parse(patch.as_bytes())
+                    .unwrap()
+                    .outcome("/conductor_group"),
+                outcome,
+                "{patch}"
+            );
         }
     }
 
@@ -374,13 +472,18 @@ mod tests {
 
     #[test]
     fn depth_is_measured_in_parts() {
-        let nested = |depth: usize| format!("{}\"]]]\\\"[[\"{}", "[".repeat(depth), "]".repeat(depth));
+        let nested =
+            |depth: usize| format!("{}\"]]]\\\"[[\"{}", "[".repeat(depth), "]".repeat(depth));
         for cut in 0..30 {
             for (depth, within) in [(25, true), (26, false)] {
                 let body = nested(depth);
                 let (head, tail) = body.as_bytes().split_at(cut);
                 let mut gauge = DepthGauge::default();
-                assert_eq!(gauge.within(head, 25) && gauge.within(tail, 25), within, "{depth} cut at {cut}");
+                assert_eq!(
+                    gauge.within(head, 25) && gauge.within(tail, 25),
+                    within,
+                    "{depth} cut at {cut}"
+                );
             }
         }
     }

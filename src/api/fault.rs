@@ -34,17 +34,28 @@ impl Fault {
     /// As a controller of Ironic words it.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
-        Self { status, form: Form::Controller, text: text.into(), retry_after }
+        Self {
+            status,
+            form: Form::Controller,
+            text: text.into(),
+            retry_after,
+        }
     }
 
     /// As Ironic's routing layer words it: `text` is the description, often empty.
     pub fn routing(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { form: Form::Routing, ..Self::new(status, text) }
+        Self {
+            form: Form::Routing,
+            ..Self::new(status, text)
+        }
     }
 
     /// As Ironic's body limits word it.
     pub fn flat(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { form: Form::Flat, ..Self::new(status, text) }
+        Self {
+            form: Form::Flat,
+            ..Self::new(status, text)
+        }
     }
 
     pub fn bad_request(text: impl Into<String>) -> Self {
@@ -67,12 +78,22 @@ impl Fault {
     /// The JSON body.
     pub fn body(&self) -> Bytes {
         let quoted = |text: &str| Value::from(text).to_string();
-        let code = if self.status.is_server_error() { "Server" } else { "Client" };
+        let code = if self.status.is_server_error() {
+            "Server"
+        } else {
+            "Client"
+        };
         let fault = |debuginfo| {
-            format!("{{\"faultcode\": \"{code}\", \"faultstring\": {}{debuginfo}}}", quoted(&self.text))
+            format!(
+                "{{\"faultcode\": \"{code}\", \"faultstring\": {}{debuginfo}}}",
+                quoted(&self.text)
+            )
         };
         match self.form {
-            Form::Controller => format!("{{\"error_message\": {}}}", quoted(&fault(", \"debuginfo\": null"))),
+            Form::Controller => format!(
+                "{{\"error_message\": {}}}",
+                quoted(&fault(", \"debuginfo\": null"))
+            ),
             Form::Routing => {
                 let inner = format!(
                     "{{\"code\": {}, \"title\": \"{}\", \"description\": {}}}",
@@ -100,7 +121,9 @@ pub fn text_of(body: &[u8]) -> Option<String> {
         }
         other => other,
     };
-    let text = inner.get("faultstring").or_else(|| inner.get("description"))?;
+    let text = inner
+        .get("faultstring")
+        .or_else(|| inner.get("description"))?;
     Some(text.as_str()?.to_owned())
 }
 
@@ -130,7 +153,11 @@ mod tests {
         ];
         for (fault, body) in cases {
             assert_eq!(fault.body(), body);
-            assert_eq!(text_of(&fault.body()).as_deref(), Some(fault.text()), "{body}");
+            assert_eq!(
+                text_of(&fault.body()).as_deref(),
+                Some(fault.text()),
+                "{body}"
+            );
         }
         assert_eq!(text_of(b"<html>502 Bad Gateway</html>"), None);
         assert_eq!(text_of(b"[]"), None);
@@ -138,7 +165,11 @@ mod tests {
 
     #[test]
     fn only_unavailable_says_when_to_come_again() {
-        assert!(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "").retry_after.is_some());
+        assert!(
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "")
+                .retry_after
+                .is_some()
+        );
         assert!(Fault::new(StatusCode::CONFLICT, "").retry_after.is_none());
     }
 }

@@ -6,8 +6,10 @@ use http::HeaderValue;
 use uuid::Uuid;
 
 pub const API_VERSION: HeaderName = HeaderName::from_static("x-openstack-ironic-api-version");
-pub const API_MIN_VERSION: HeaderName = HeaderName::from_static("x-openstack-ironic-api-minimum-version");
-pub const API_MAX_VERSION: HeaderName = HeaderName::from_static("x-openstack-ironic-api-maximum-version");
+pub const API_MIN_VERSION: HeaderName =
+    HeaderName::from_static("x-openstack-ironic-api-minimum-version");
+pub const API_MAX_VERSION: HeaderName =
+    HeaderName::from_static("x-openstack-ironic-api-maximum-version");
 pub const OPENSTACK_API_VERSION: HeaderName = HeaderName::from_static("openstack-api-version");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 /// Ironic's older spelling of the same, answers only.
@@ -75,8 +77,16 @@ pub fn kept_back(headers: &HeaderMap) -> Vec<HeaderName> {
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .collect();
-    let is_named = |name: &HeaderName| named.iter().any(|known| name.as_str().eq_ignore_ascii_case(known));
-    headers.keys().filter(|name| !passes_downstream(name) || is_named(name)).cloned().collect()
+    let is_named = |name: &HeaderName| {
+        named
+            .iter()
+            .any(|known| name.as_str().eq_ignore_ascii_case(known))
+    };
+    headers
+        .keys()
+        .filter(|name| !passes_downstream(name) || is_named(name))
+        .cloned()
+        .collect()
 }
 
 /// The id under which a request stands in the logs of the gateway and, as the global id, of the locations.
@@ -98,7 +108,8 @@ impl RequestId {
                 .is_some_and(|uuid| uuid.len() == 36 && Uuid::try_parse(uuid).is_ok())
         };
         let mut buffer = Uuid::encode_buffer();
-        let random = Uuid::from_u128((u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..)));
+        let random =
+            Uuid::from_u128((u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..)));
         let ours = uuid::Builder::from_random_bytes(*random.as_bytes()).into_uuid();
         Self {
             ours: format!("req-{}", ours.hyphenated().encode_lower(&mut buffer)),
@@ -120,7 +131,8 @@ impl RequestId {
     }
 
     pub fn for_client(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.ours).unwrap_or_else(|_| HeaderValue::from_static("req-unprintable"))
+        HeaderValue::from_str(&self.ours)
+            .unwrap_or_else(|_| HeaderValue::from_static("req-unprintable"))
     }
 }
 
@@ -147,9 +159,24 @@ mod tests {
     #[test]
     fn nothing_that_carries_an_identity_passes() {
         for name in [
-            "x-auth-token", "x-service-token", "authorization", "cookie", "x-roles", "x-user-id", "x-project-id",
-            "openstack-system-scope", "x-forwarded-host", "forwarded", "x_roles", "host", "via", "connection",
-            "x-openstack-request-id", "x-ironic-proxy-location", "x-http-method-override", "accept-encoding",
+            "x-auth-token",
+            "x-service-token",
+            "authorization",
+            "cookie",
+            "x-roles",
+            "x-user-id",
+            "x-project-id",
+            "openstack-system-scope",
+            "x-forwarded-host",
+            "forwarded",
+            "x_roles",
+            "host",
+            "via",
+            "connection",
+            "x-openstack-request-id",
+            "x-ironic-proxy-location",
+            "x-http-method-override",
+            "accept-encoding",
         ] {
             assert!(!passes_upstream(&HeaderName::from_static(name)), "{name}");
         }

@@ -53,6 +53,8 @@ pub enum Kind {
 enum Place {
     Links,
     Document(Kind),
+    /// A list of resources.
+    Documents(Kind),
     Data,
 }
 
@@ -122,8 +124,8 @@ impl Kind {
             | (Self::Chassis, b"nodes")
             | (Self::Driver, b"properties")
             | (Self::VolumeRoot, b"connectors" | b"targets") => Place::Links,
-            (Self::Listing, _) => Place::Document(Self::Plain),
-            (Self::Drivers, _) => Place::Document(Self::Driver),
+            (Self::Listing, _) => Place::Documents(Self::Plain),
+            (Self::Drivers, _) => Place::Documents(Self::Driver),
             _ => Place::Data,
         }
     }
@@ -165,10 +167,8 @@ fn read_value(
     from: &Base,
     cuts: &mut Cuts,
 ) -> Result<Span, Malformed> {
-    match reader.peek()? {
-        Type::Object => {}
-        Type::List => return reader.elements(|reader| read_value(reader, kind, from, cuts).map(drop)),
-        Type::String | Type::Scalar => return reader.value(),
+    if reader.peek()? != Type::Object {
+        return reader.value();
     }
     reader.members(|reader, key| read_member(reader, kind, &key, from, cuts).map(drop))
 }
@@ -185,6 +185,10 @@ pub(crate) fn read_member(
     match kind.place(&key.name()) {
         Place::Data => reader.value(),
         Place::Document(kind) => read_value(reader, kind, from, cuts),
+        Place::Documents(kind) if reader.peek()? == Type::List => {
+            reader.elements(|reader| read_value(reader, kind, from, cuts).map(drop))
+        }
+        Place::Documents(_) => reader.value(),
         Place::Links => each_href(reader, &mut |href| cuts.link(kind, body, href, from)),
     }
 }
@@ -528,6 +532,28 @@ mod tests {
     }
 
     /// Case 45: what a user wrote is not a link, however much it looks like one.
+    #[test]
+    fn lists_within_an_envelope() {
+        let item = |key: &str, base: &str| {
+            format!(r#"{{"name": "x", "{key}": [{{"href": "{base}/v1/x", "rel": "self"}}]}}"#)
+        };
+        for (kind, key) in [
+            (Kind::Listing, "links"),
+            (Kind::Drivers, "links"),
+            (Kind::Drivers, "properties"),
+        ] {
+            let body = |base: &str| {
+                format!(
+                    r#"{{"things": [{0}, {0}], "links": [{{"href": "{base}/v1/y"}}]}}"#,
+                    item(key, base)
+                )
+            };
+            assert_eq!(rewritten(kind, &body(FROM)), body(TO), "{kind:?} {key}");
+        }
+        let data = format!(r#"{{"things": [{}]}}"#, item("properties", FROM));
+        assert_eq!(rewritten(Kind::Listing, &data), data);
+    }
+
     #[test]
     fn user_data_stays() {
         let links = format!(r#"[{{"href": "{FROM}/v1/nodes/x", "rel": "self"}}]"#);

@@ -46,7 +46,10 @@ impl FromStr for Microversion {
             digits.parse::<i64>().map_err(|_| NotAMicroversion)
         };
         let (major, minor) = text.split_once('.').ok_or(NotAMicroversion)?;
-        Ok(Self { major: number(major)?, minor: number(minor)? })
+        Ok(Self {
+            major: number(major)?,
+            minor: number(minor)?,
+        })
     }
 }
 
@@ -71,7 +74,9 @@ impl Requested {
             .flat_map(|value| value.split(','))
             .filter_map(|entry| {
                 let (service, version) = entry.trim().split_once(char::is_whitespace)?;
-                service.eq_ignore_ascii_case("baremetal").then(|| version.trim())
+                service
+                    .eq_ignore_ascii_case("baremetal")
+                    .then(|| version.trim())
             })
             .last();
         let version = standard.filter(|version| !version.is_empty()).or_else(|| {
@@ -104,12 +109,18 @@ pub enum NotAcceptable {
         "Version {requested} was requested but the minor version is not supported by this service. \
          The supported version range is: [{}, {}].", range.min, range.max
     )]
-    Minor { requested: Microversion, range: VersionRange },
+    Minor {
+        requested: Microversion,
+        range: VersionRange,
+    },
     #[error(
         "Mutually exclusive versions requested. Version {requested} requested but not supported by this service. \
          The supported version range is: [{}, {}].", range.min, range.max
     )]
-    Major { requested: Microversion, range: VersionRange },
+    Major {
+        requested: Microversion,
+        range: VersionRange,
+    },
     #[error("Invalid value for X-OpenStack-Ironic-API-Version header")]
     Invalid,
 }
@@ -140,10 +151,16 @@ impl VersionRange {
             Requested::Latest => Ok(self.max),
             Requested::Invalid => Err(NotAcceptable::Invalid),
             Requested::Exactly(version) if version.major != self.max.major => {
-                Err(NotAcceptable::Major { requested: version, range: self })
+                Err(NotAcceptable::Major {
+                    requested: version,
+                    range: self,
+                })
             }
             Requested::Exactly(version) if version < self.min || version > self.max => {
-                Err(NotAcceptable::Minor { requested: version, range: self })
+                Err(NotAcceptable::Minor {
+                    requested: version,
+                    range: self,
+                })
             }
             Requested::Exactly(version) => Ok(version),
         }
@@ -181,16 +198,25 @@ mod tests {
             (&[(standard, "baremetal 1.46")], exactly(46)),
             (&[(standard, "compute 2.1, BareMetal 1.46")], exactly(46)),
             (&[(standard, "baremetal 1.46, baremetal 1.47")], exactly(47)),
-            (&[(standard, "baremetal 1.46"), (standard, "baremetal 1.48")], exactly(48)),
+            (
+                &[(standard, "baremetal 1.46"), (standard, "baremetal 1.48")],
+                exactly(48),
+            ),
             (&[(standard, "compute 2.1")], Requested::Unversioned),
-            (&[(standard, "baremetal 1.46"), (legacy, "1.20")], exactly(46)),
+            (
+                &[(standard, "baremetal 1.46"), (legacy, "1.20")],
+                exactly(46),
+            ),
             (&[(standard, "compute 2.1"), (legacy, "1.20")], exactly(20)),
             (&[(standard, "baremetal latest")], Requested::Latest),
         ];
         for (headers, expected) in cases {
             let mut map = HeaderMap::new();
             for (name, value) in *headers {
-                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+                map.append(
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                );
             }
             assert_eq!(Requested::from_headers(&map), *expected, "{headers:?}");
         }
@@ -200,8 +226,14 @@ mod tests {
     fn resolve_within_the_range() {
         let range = range(1, 82);
         let exactly = |major, minor| Requested::Exactly(Microversion::new(major, minor));
-        assert_eq!(range.resolve(Requested::Unversioned), Ok(Microversion::new(1, 1)));
-        assert_eq!(range.resolve(Requested::Latest), Ok(Microversion::new(1, 82)));
+        assert_eq!(
+            range.resolve(Requested::Unversioned),
+            Ok(Microversion::new(1, 1))
+        );
+        assert_eq!(
+            range.resolve(Requested::Latest),
+            Ok(Microversion::new(1, 82))
+        );
         assert_eq!(range.resolve(exactly(1, 82)), Ok(Microversion::new(1, 82)));
         let text = |requested| range.resolve(requested).unwrap_err().to_string();
         assert_eq!(
@@ -209,13 +241,19 @@ mod tests {
             "Version 1.83 was requested but the minor version is not supported by this service. \
              The supported version range is: [1.1, 1.82]."
         );
-        assert_eq!(text(exactly(1, 0)), text(exactly(1, 83)).replace("1.83", "1.0"));
+        assert_eq!(
+            text(exactly(1, 0)),
+            text(exactly(1, 83)).replace("1.83", "1.0")
+        );
         assert_eq!(
             text(exactly(2, 0)),
             "Mutually exclusive versions requested. Version 2.0 requested but not supported by this service. \
              The supported version range is: [1.1, 1.82]."
         );
-        assert_eq!(text(Requested::Invalid), "Invalid value for X-OpenStack-Ironic-API-Version header");
+        assert_eq!(
+            text(Requested::Invalid),
+            "Invalid value for X-OpenStack-Ironic-API-Version header"
+        );
     }
 
     #[test]

@@ -9,8 +9,13 @@ use percent_encoding::utf8_percent_encode;
 use thiserror::Error;
 
 /// What stays as it is in a parameter: unreserved characters, and the comma of `fields=a,b` for the reader's sake.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b',').remove(b':');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b',')
+    .remove(b':');
 
 /// Why a query is refused: two parsers could read it differently.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -42,7 +47,9 @@ impl Query {
             if !is_percent_encoded(&spaced) {
                 return Err(QueryError::Encoding);
             }
-            let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| QueryError::Encoding)?;
+            let decoded = percent_decode_str(&spaced)
+                .decode_utf8()
+                .map_err(|_| QueryError::Encoding)?;
             if decoded.chars().any(char::is_control) {
                 return Err(QueryError::Encoding);
             }
@@ -66,28 +73,46 @@ impl Query {
 
     /// The parameter's value; the last one, should it be repeated.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .rev()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of a parameter that may be repeated, such as `fields`.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Names and values, in the client's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The first of `names` that occurs more than once.
     pub fn repeated<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
-        names.iter().copied().find(|name| self.values(name).count() > 1)
+        names
+            .iter()
+            .copied()
+            .find(|name| self.values(name).count() > 1)
     }
 
     /// The same without some parameters.
     #[must_use]
     pub fn without(&self, names: &[&str]) -> Self {
-        Self(self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| !names.contains(&name.as_str()))
+                .cloned()
+                .collect(),
+        )
     }
 
     /// The same with one more parameter at the end.
@@ -117,7 +142,9 @@ pub fn encode_segment(segment: &str) -> Cow<'_, str> {
 pub fn is_percent_encoded(text: &str) -> bool {
     let bytes = text.as_bytes();
     let hex = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_hexdigit);
-    (0..bytes.len()).filter(|&index| bytes[index] == b'%').all(|index| hex(index + 1) && hex(index + 2))
+    (0..bytes.len())
+        .filter(|&index| bytes[index] == b'%')
+        .all(|index| hex(index + 1) && hex(index + 2))
 }
 
 #[cfg(test)]

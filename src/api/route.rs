@@ -4,6 +4,7 @@
 //! would let a client say something that the gateway did not read.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use http::Method;
@@ -29,7 +30,10 @@ pub enum Action {
     /// Something below one member: goes to where the member is.
     Below(Collection),
     /// The same, but Ironic wants the member's UUID and answers with a list of another collection.
-    ListBelow { of: Collection, items: Collection },
+    ListBelow {
+        of: Collection,
+        items: Collection,
+    },
     /// A node's events: a list by UUID or name.
     History,
     /// The node is named in the query.
@@ -61,12 +65,20 @@ pub struct Row {
 
 impl Row {
     fn serves(&self, method: &Method) -> bool {
-        self.methods == "*" || self.methods.split(' ').any(|known| known == method.as_str())
+        self.methods == "*"
+            || self
+                .methods
+                .split(' ')
+                .any(|known| known == method.as_str())
     }
 }
 
 const fn row(methods: &'static str, template: &'static str, action: Action) -> Row {
-    Row { methods, template, action }
+    Row {
+        methods,
+        template,
+        action,
+    }
 }
 
 /// The table. `tests/outside` proves that each row was exercised against real Ironics.
@@ -188,7 +200,10 @@ pub static TABLE: &[Row] = {
 static INDEX: Lazy<HashMap<&'static str, Vec<&'static Row>>> = Lazy::new(|| {
     let mut index: HashMap<_, Vec<_>> = HashMap::new();
     for row in TABLE {
-        index.entry(row.template.split('/').next().unwrap_or_default()).or_default().push(row);
+        index
+            .entry(row.template.split('/').next().unwrap_or_default())
+            .or_default()
+            .push(row);
     }
     index
 });
@@ -205,11 +220,16 @@ pub enum Route {
         parameters: Vec<String>,
     },
     /// Below a member of a collection that we know, but nothing that we know.
-    UnknownBelow { of: Collection, ident: String },
+    UnknownBelow {
+        of: Collection,
+        ident: String,
+    },
     /// A collection that we do not know, a member of it, or something below one.
     UnknownCollection,
-    /// The path is known, with other methods.
-    WrongMethod,
+    /// The path is known, with these other methods.
+    WrongMethod {
+        allowed: String,
+    },
 }
 
 /// A route and the path that named it.
@@ -235,7 +255,11 @@ impl Target {
         let mut path = "/v1".to_owned();
         for (index, segment) in self.segments.iter().enumerate() {
             path.push('/');
-            path.push_str(&encode_segment(if index == position { ident } else { segment }));
+            path.push_str(&encode_segment(if index == position {
+                ident
+            } else {
+                segment
+            }));
         }
         path
     }
@@ -268,7 +292,9 @@ fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, PathError> {
             if !is_percent_encoded(raw) {
                 return Err(unreadable());
             }
-            let segment = percent_decode_str(raw).decode_utf8().map_err(|_| unreadable())?;
+            let segment = percent_decode_str(raw)
+                .decode_utf8()
+                .map_err(|_| unreadable())?;
             if segment.contains('/') || segment.chars().any(char::is_control) {
                 return Err(unreadable());
             }
@@ -291,7 +317,9 @@ impl Target {
             return Err(PathError::NoSuchResource);
         }
         let route = if !segments.is_empty() && method == Method::HEAD {
-            Route::WrongMethod
+            Route::WrongMethod {
+                allowed: allowed(&segments),
+            }
         } else if !segments.is_empty() {
             Route::of(method, &segments)?
         } else if !versioned {
@@ -299,9 +327,14 @@ impl Target {
         } else if method == Method::GET || method == Method::HEAD {
             Route::V1
         } else {
-            Route::WrongMethod
+            Route::WrongMethod {
+                allowed: allowed(&segments),
+            }
         };
-        Ok(Self { route, segments: segments.into_iter().map(Cow::into_owned).collect() })
+        Ok(Self {
+            route,
+            segments: segments.into_iter().map(Cow::into_owned).collect(),
+        })
     }
 
     /// Everything below `/v1/`, decoded.
@@ -312,20 +345,30 @@ impl Target {
 
 impl Route {
     fn of(method: &Method, segments: &[Cow<'_, str>]) -> Result<Self, PathError> {
-        let Some(rows) = INDEX.get(&*segments[0]) else { return Ok(Self::UnknownCollection) };
+        let Some(rows) = INDEX.get(&*segments[0]) else {
+            return Ok(Self::UnknownCollection);
+        };
         let mut other_methods: Option<&str> = None;
         for row in rows {
             // `nodes/detail` is also `nodes/{}`: what is written literally goes first, with any method.
-            if other_methods.is_some_and(|literal| literal != row.template && !literal.ends_with("{}")) {
+            if other_methods
+                .is_some_and(|literal| literal != row.template && !literal.ends_with("{}"))
+            {
                 continue;
             }
-            let Some(parameters) = capture(row.template, segments) else { continue };
+            let Some(parameters) = capture(row.template, segments) else {
+                continue;
+            };
             if let Some(ident) = parameters.first().filter(|ident| ident.contains(' ')) {
                 // No name of Ironic's holds a blank, and in a request line it could be read as the end of the target.
                 return Err(PathError::Unreadable(ident.clone()));
             }
             if row.serves(method) {
-                return Ok(Self::Known { action: row.action, template: row.template, parameters });
+                return Ok(Self::Known {
+                    action: row.action,
+                    template: row.template,
+                    parameters,
+                });
             }
             other_methods = Some(row.template);
         }
@@ -335,12 +378,39 @@ impl Route {
             named.then_some((collection, depth))
         });
         match member {
-            Some((of, depth)) if segments.len() > depth + 1 => {
-                Ok(Self::UnknownBelow { of, ident: segments[depth].clone().into_owned() })
-            }
-            _ if other_methods.is_some() => Ok(Self::WrongMethod),
+            Some((of, depth)) if segments.len() > depth + 1 => Ok(Self::UnknownBelow {
+                of,
+                ident: segments[depth].clone().into_owned(),
+            }),
+            _ if other_methods.is_some() => Ok(Self::WrongMethod {
+                allowed: allowed(segments),
+            }),
             _ => Err(PathError::NotFound),
         }
+    }
+}
+
+/// Ironic's `Allow`: what the table has below the member, and always these for collections and members.
+fn allowed(segments: &[Cow<'_, str>]) -> String {
+    let rows = segments
+        .first()
+        .and_then(|first| INDEX.get(&**first))
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let below = |row: &&&Row| {
+        row.template.contains("{}/")
+            && row.methods != "*"
+            && capture(row.template, segments).is_some()
+    };
+    let methods: BTreeSet<&str> = rows
+        .iter()
+        .filter(below)
+        .flat_map(|row| row.methods.split(' '))
+        .collect();
+    if methods.is_empty() {
+        "DELETE, GET, PATCH, POST".to_owned()
+    } else {
+        Vec::from_iter(methods).join(", ")
     }
 }
 
@@ -370,7 +440,9 @@ mod tests {
 
     fn known(method: &Method, path: &str) -> Option<(Action, Vec<String>)> {
         match parse(method, path) {
-            Ok(Route::Known { action, parameters, .. }) => Some((action, parameters)),
+            Ok(Route::Known {
+                action, parameters, ..
+            }) => Some((action, parameters)),
             _ => None,
         }
     }
@@ -379,7 +451,11 @@ mod tests {
     fn every_row_is_reached() {
         for row in TABLE {
             let path = format!("/v1/{}", row.template.replace("{}", "x"));
-            for method in row.methods.split(' ').map(|method| if method == "*" { "PUT" } else { method }) {
+            for method in row
+                .methods
+                .split(' ')
+                .map(|method| if method == "*" { "PUT" } else { method })
+            {
                 let method = method.parse().unwrap();
                 match parse(&method, &path) {
                     Ok(Route::Known { template, .. }) => assert_eq!(template, row.template),
@@ -411,33 +487,82 @@ mod tests {
 
     #[test]
     fn what_two_parsers_could_read_differently_is_refused() {
-        for path in ["/v1//nodes", "//v1/nodes", "/v1/nodes/../x", "/v1/./nodes", "/v1/nodes/%2e%2e", "/v1/nodes;x=1",
-            "/v1/nodes/a%3Bb", "/v1/nodes/x//", "nodes"] {
-            assert_eq!(parse(&Method::GET, path), Err(PathError::NotFound), "{path}");
+        for path in [
+            "/v1//nodes",
+            "//v1/nodes",
+            "/v1/nodes/../x",
+            "/v1/./nodes",
+            "/v1/nodes/%2e%2e",
+            "/v1/nodes;x=1",
+            "/v1/nodes/a%3Bb",
+            "/v1/nodes/x//",
+            "nodes",
+        ] {
+            assert_eq!(
+                parse(&Method::GET, path),
+                Err(PathError::NotFound),
+                "{path}"
+            );
         }
-        for path in ["/v1/nodes/a%2Fb", "/v1/nodes/a%0a", "/v1/nodes/%00", "/v1/nodes/%ff", "/v1/nodes/%4", "/v1/nodes/%zz"] {
-            assert!(matches!(parse(&Method::GET, path), Err(PathError::Unreadable(_))), "{path}");
+        for path in [
+            "/v1/nodes/a%2Fb",
+            "/v1/nodes/a%0a",
+            "/v1/nodes/%00",
+            "/v1/nodes/%ff",
+            "/v1/nodes/%4",
+            "/v1/nodes/%zz",
+        ] {
+            assert!(
+                matches!(parse(&Method::GET, path), Err(PathError::Unreadable(_))),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn detail_takes_no_trailing_slash() {
-        assert_eq!(parse(&Method::GET, "/v1/nodes/detail/"), Err(PathError::NoSuchResource));
+        assert_eq!(
+            parse(&Method::GET, "/v1/nodes/detail/"),
+            Err(PathError::NoSuchResource)
+        );
     }
 
     #[test]
     fn what_is_not_in_the_table() {
-        let below = |ident: &str| Ok(Route::UnknownBelow { of: Collection::Nodes, ident: ident.to_owned() });
+        let wrong = |allowed: &str| {
+            Ok(Route::WrongMethod {
+                allowed: allowed.to_owned(),
+            })
+        };
+        let below = |ident: &str| {
+            Ok(Route::UnknownBelow {
+                of: Collection::Nodes,
+                ident: ident.to_owned(),
+            })
+        };
         for (method, path, expected) in [
-            (Method::PUT, "/v1/nodes/x/states/power/power%20off", below("x")),
+            (
+                Method::PUT,
+                "/v1/nodes/x/states/power/power%20off",
+                below("x"),
+            ),
             (Method::POST, "/v1/nodes/x/states/power", below("x")),
             (Method::GET, "/v1/nodes/x/novelty/y", below("x")),
             (Method::GET, "/v1/novelties", Ok(Route::UnknownCollection)),
             (Method::GET, "/v1/Nodes/x", Ok(Route::UnknownCollection)),
-            (Method::PUT, "/v1/nodes/x", Ok(Route::WrongMethod)),
-            (Method::HEAD, "/v1/nodes", Ok(Route::WrongMethod)),
-            (Method::HEAD, "/v1/nodes/x/states", Ok(Route::WrongMethod)),
-            (Method::POST, "/v1", Ok(Route::WrongMethod)),
+            (
+                Method::PUT,
+                "/v1/nodes/x",
+                wrong("DELETE, GET, PATCH, POST"),
+            ),
+            (Method::HEAD, "/v1/nodes", wrong("DELETE, GET, PATCH, POST")),
+            (Method::HEAD, "/v1/nodes/x/states", wrong("GET")),
+            (
+                Method::HEAD,
+                "/v1/nodes/x/vmedia",
+                wrong("DELETE, GET, POST"),
+            ),
+            (Method::POST, "/v1", wrong("DELETE, GET, PATCH, POST")),
             (Method::POST, "/", Ok(Route::Root)),
             (Method::GET, "/v1/shards/x", Err(PathError::NotFound)),
         ] {
@@ -447,11 +572,17 @@ mod tests {
 
     #[test]
     fn one_spelling_is_sent() {
-        let target = Target::parse(&Method::GET, "/volume/connectors/a%20b/").unwrap();
-        assert_eq!(target.path(), "/v1/volume/connectors/a%20b");
-        assert_eq!(target.path_for(Collection::VolumeConnectors, "x/y"), "/v1/volume/connectors/x%2Fy");
+        let target = Target::parse(&Method::GET, "/volume/connectors/a%23b/").unwrap();
+        assert_eq!(target.path(), "/v1/volume/connectors/a%23b");
+        assert_eq!(
+            target.path_for(Collection::VolumeConnectors, "x/y"),
+            "/v1/volume/connectors/x%2Fy"
+        );
         let target = Target::parse(&Method::GET, "/v1/nodes/name/ports").unwrap();
-        assert_eq!(target.path_for(Collection::Nodes, "uuid"), "/v1/nodes/uuid/ports");
+        assert_eq!(
+            target.path_for(Collection::Nodes, "uuid"),
+            "/v1/nodes/uuid/ports"
+        );
     }
 
     proptest! {

@@ -82,7 +82,15 @@ mod tests {
         let version = |minor| Microversion::new(1, minor);
         let range = VersionRange::new(version(1), version(115)).unwrap();
         assert_eq!(v1("http://127.0.0.1:16385", range, version(1)), RECORDED);
-        assert_eq!(v1("http://127.0.0.1:16385", range, version(115)).len(), 2797, "Content-Length recorded at 1.115");
-        assert_eq!(root("http://127.0.0.1:16385", range).len(), 466, "Content-Length recorded");
+        assert_eq!(
+            v1("http://127.0.0.1:16385", range, version(115)).len(),
+            2797,
+            "Content-Length recorded at 1.115"
+        );
+        assert_eq!(
+            root("http://127.0.0.1:16385", range).len(),
+            466,
+            "Content-Length recorded"
+        );
     }
 }

@@ -151,7 +151,9 @@ impl Tokens {
 
     /// The token that counts of those a request carries, as [`Self::authenticate`] reads it.
     pub fn user_token(headers: &HeaderMap) -> Option<HeaderValue> {
-        let field = headers.get(X_AUTH_TOKEN).or_else(|| headers.get(X_STORAGE_TOKEN))?;
+        let field = headers
+            .get(X_AUTH_TOKEN)
+            .or_else(|| headers.get(X_STORAGE_TOKEN))?;
         token(field)
     }
 

@@ -119,7 +119,11 @@ pub struct Session {
 impl Session {
     /// Everything that is read from disk.
     pub fn files(&self) -> Vec<PathBuf> {
-        [&self.cafile, &self.certfile, &self.keyfile].into_iter().flatten().cloned().collect()
+        [&self.cafile, &self.certfile, &self.keyfile]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }
 

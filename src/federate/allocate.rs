@@ -55,12 +55,21 @@ struct Wanted {
 
 impl Wanted {
     fn is_met_by(&self, node: &Available) -> bool {
-        let owned = |owner: &String| node.owner.as_ref() == Some(owner) || node.lessee.as_ref() == Some(owner);
+        let owned = |owner: &String| {
+            node.owner.as_ref() == Some(owner) || node.lessee.as_ref() == Some(owner)
+        };
         let named = |candidates: &BTreeSet<String>| {
-            candidates.contains(&node.uuid) || node.name.as_ref().is_some_and(|name| candidates.contains(name))
+            candidates.contains(&node.uuid)
+                || node
+                    .name
+                    .as_ref()
+                    .is_some_and(|name| candidates.contains(name))
         };
         node.power_state.is_some()
-            && self.traits.iter().all(|wanted| node.traits.contains(wanted))
+            && self
+                .traits
+                .iter()
+                .all(|wanted| node.traits.contains(wanted))
             && self.owner.as_ref().is_none_or(owned)
             && self.candidates.as_ref().is_none_or(named)
     }
@@ -81,7 +90,12 @@ fn choose(offers: &BTreeMap<LocationId, Offer>, chance: f64) -> Option<LocationI
         return Some(*location);
     }
     let total: usize = offers.values().map(|offer| offer.nodes).sum();
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a lot")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a lot"
+    )]
     let mut drawn = (total as f64 * chance) as usize;
     offers.iter().find_map(|(location, offer)| {
         let here = drawn < offer.nodes;
@@ -96,18 +110,22 @@ impl Federation {
         let mut allocation = Object::parse("allocation", body)?;
         let home = match (request.pinned, allocation.text("node")) {
             (Some(pinned), _) => pinned,
-            (None, Some(node)) => match self.locator.locate(&request.asker, &node_key(&node)).await {
+            (None, Some(node)) => match self.locator.locate(&request.asker, &node_key(&node)).await
+            {
                 Ok(owner) => owner.location,
                 Err(LocateError::Nobody { .. }) => return Err(unknown_node(&node).into()),
                 Err(error) => return Err(error.into()),
             },
             (None, None) => self.place(request, &mut allocation).await?,
         };
-        self.create_at(request, Collection::Allocations, home, allocation).await
+        self.create_at(request, Collection::Allocations, home, allocation)
+            .await
     }
 
     async fn place(&self, request: &Request, allocation: &mut Object) -> Result<LocationId, Error> {
-        let candidates = allocation.texts("candidate_nodes").filter(|candidates| !candidates.is_empty());
+        let candidates = allocation
+            .texts("candidate_nodes")
+            .filter(|candidates| !candidates.is_empty());
         let homes = match &candidates {
             None => None,
             Some(candidates) => Some(self.homes(request, candidates).await?),
@@ -119,14 +137,30 @@ impl Federation {
         }
         let wanted = Wanted {
             name: allocation.text("name"),
-            traits: allocation.texts("traits").unwrap_or_default().into_iter().collect(),
+            traits: allocation
+                .texts("traits")
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             owner: allocation.text("owner"),
             candidates: candidates.map(|candidates| candidates.into_iter().collect()),
         };
         let class = allocation.text("resource_class").unwrap_or_default();
-        let scope: Vec<&Location> =
-            self.locations.iter().filter(|one| homes.as_ref().is_none_or(|homes| homes.contains_key(&one.id))).collect();
-        let offers = join_all(scope.iter().map(|location| self.offer(request, location, &class, &wanted))).await;
+        let scope: Vec<&Location> = self
+            .locations
+            .iter()
+            .filter(|one| {
+                homes
+                    .as_ref()
+                    .is_none_or(|homes| homes.contains_key(&one.id))
+            })
+            .collect();
+        let offers = join_all(
+            scope
+                .iter()
+                .map(|location| self.offer(request, location, &class, &wanted)),
+        )
+        .await;
         let mut silent = Vec::new();
         let mut open = BTreeMap::new();
         for (location, offer) in scope.iter().zip(offers) {
@@ -162,7 +196,10 @@ impl Federation {
         candidates: &[String],
     ) -> Result<BTreeMap<LocationId, Vec<String>>, Error> {
         let located = join_all(candidates.iter().map(|node| async move {
-            (node, self.locator.locate(&request.asker, &node_key(node)).await)
+            (
+                node,
+                self.locator.locate(&request.asker, &node_key(node)).await,
+            )
         }))
         .await;
         let mut homes: BTreeMap<LocationId, Vec<String>> = BTreeMap::new();
@@ -204,7 +241,8 @@ impl Federation {
             if reply.status != StatusCode::OK {
                 return Err(refusal(reply, location.id));
             }
-            let page: AvailableNodes = serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
+            let page: AvailableNodes =
+                serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
             for node in page.nodes.iter().filter(|node| wanted.is_met_by(node)) {
                 offer.nodes += 1;
                 offer.namesake |= wanted.name.is_some() && wanted.name == node.name;
@@ -220,7 +258,10 @@ impl Federation {
     /// `GET /v1/allocations?node=`: for who sees the whole system Ironic drops this filter; a node has one allocation at
     /// most, so it is asked for that.
     pub async fn allocations_of(&self, request: &Request, node: &str) -> Result<Answer, Error> {
-        let location = match (request.pinned, self.locator.locate(&request.asker, &node_key(node)).await) {
+        let location = match (
+            request.pinned,
+            self.locator.locate(&request.asker, &node_key(node)).await,
+        ) {
             (Some(pinned), _) => pinned,
             (None, Ok(owner)) => owner.location,
             (None, Err(LocateError::Nobody { .. })) => return Err(unknown_node(node).into()),
@@ -228,7 +269,9 @@ impl Federation {
         };
         let there = self.locations.location(location);
         let path = format!("/v1/nodes/{}/allocation", encode_segment(node));
-        let reply = there.ask(&request.asker, &request.ask(Method::GET, path)).await?;
+        let reply = there
+            .ask(&request.asker, &request.ask(Method::GET, path))
+            .await?;
         let found = match reply.status {
             StatusCode::OK => Some(reply),
             StatusCode::NOT_FOUND => None,
@@ -236,9 +279,13 @@ impl Federation {
         };
         let mut body = String::from("{\"allocations\": [");
         if let Some(reply) = found {
-            let allocation: Value = serde_json::from_slice(&reply.body).map_err(|_| there.misspoke())?;
+            let allocation: Value =
+                serde_json::from_slice(&reply.body).map_err(|_| there.misspoke())?;
             let meets = ["resource_class", "state", "owner"].iter().all(|filter| {
-                request.query.value(filter).is_none_or(|wanted| allocation[*filter].as_str() == Some(wanted))
+                request
+                    .query
+                    .value(filter)
+                    .is_none_or(|wanted| allocation[*filter].as_str() == Some(wanted))
             });
             let after_marker = request.query.value("marker").is_some();
             if meets && !after_marker {
@@ -247,7 +294,10 @@ impl Federation {
             }
         }
         body.push_str("]}");
-        Ok(Answer { location: Some(location), ..Answer::json(StatusCode::OK, body.into()) })
+        Ok(Answer {
+            location: Some(location),
+            ..Answer::json(StatusCode::OK, body.into())
+        })
     }
 
     /// As much of the allocation as the client asks for.
@@ -264,7 +314,9 @@ impl Federation {
             Some(fields) => {
                 let mut path = format!("/v1/allocations/{}", encode_segment(uuid));
                 Query::default().with("fields", fields).append_to(&mut path);
-                let reply = location.ask(&request.asker, &request.ask(Method::GET, path)).await?;
+                let reply = location
+                    .ask(&request.asker, &request.ask(Method::GET, path))
+                    .await?;
                 if reply.status != StatusCode::OK {
                     return Err(refusal(reply, location.id));
                 }
@@ -273,8 +325,15 @@ impl Federation {
         };
         let misspoke = |_| -> Silence { location.misspoke() };
         let kind = Collection::Allocations.facts().kind;
-        let answer =
-            self.adopt(request, location.id, kind, Some(Collection::Allocations), reply).map_err(misspoke)?;
+        let answer = self
+            .adopt(
+                request,
+                location.id,
+                kind,
+                Some(Collection::Allocations),
+                reply,
+            )
+            .map_err(misspoke)?;
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 }
@@ -294,19 +353,24 @@ mod tests {
     #[test]
     fn the_more_it_offers_the_likelier() {
         let offers = |rows: &[(u16, usize, bool)]| -> BTreeMap<LocationId, Offer> {
-            rows.iter().map(|&(id, nodes, namesake)| (LocationId(id), Offer { nodes, namesake })).collect()
+            rows.iter()
+                .map(|&(id, nodes, namesake)| (LocationId(id), Offer { nodes, namesake }))
+                .collect()
         };
         let two = offers(&[(0, 1, false), (2, 3, false)]);
         for (chance, expected) in [(0.0, 0), (0.24, 0), (0.26, 2), (0.999, 2)] {
             assert_eq!(choose(&two, chance), Some(LocationId(expected)), "{chance}");
         }
-        assert_eq!(choose(&offers(&[(0, 9, false), (1, 1, true)]), 0.0), Some(LocationId(1)));
+        assert_eq!(
+            choose(&offers(&[(0, 9, false), (1, 1, true)]), 0.0),
+            Some(LocationId(1))
+        );
         assert_eq!(choose(&offers(&[]), 0.5), None);
     }
 
     #[test]
     fn who_would_do() {
-        let node = |json| serde_json::from_str::<Available>(json).unwrap();
+        let node = |json: &str| serde_json::from_str::<Available>(json).unwrap();
         let wanted = Wanted {
             name: None,
             traits: ["CUSTOM_A".to_owned()].into(),
@@ -315,15 +379,24 @@ mod tests {
         };
         let good = r#"{"uuid": "u", "name": null, "power_state": "power off", "traits": ["CUSTOM_A", "B"], "owner": "p", "lessee": null}"#;
         assert!(wanted.is_met_by(&node(good)));
-        assert!(wanted.is_met_by(&node(&good.replace(r#""uuid": "u", "name": null"#, r#""uuid": "v", "name": "n""#))));
-        assert!(wanted.is_met_by(&node(&good.replace(r#""owner": "p", "lessee": null"#, r#""owner": null, "lessee": "p""#))));
+        assert!(wanted.is_met_by(&node(&good.replace(
+            r#""uuid": "u", "name": null"#,
+            r#""uuid": "v", "name": "n""#
+        ))));
+        assert!(wanted.is_met_by(&node(&good.replace(
+            r#""owner": "p", "lessee": null"#,
+            r#""owner": null, "lessee": "p""#
+        ))));
         for (part, other) in [
             (r#""power off""#, "null"),
             ("CUSTOM_A", "CUSTOM_B"),
             (r#""owner": "p""#, r#""owner": "q""#),
             (r#""uuid": "u""#, r#""uuid": "v""#),
         ] {
-            assert!(!wanted.is_met_by(&node(&good.replace(part, other))), "{part}");
+            assert!(
+                !wanted.is_met_by(&node(&good.replace(part, other))),
+                "{part}"
+            );
         }
     }
 }

@@ -29,11 +29,19 @@ pub fn conductor_group(value: Value) -> Result<Option<String>, Fault> {
         Value::Absent => Ok(None),
         Value::Null => Ok(Some(String::new())),
         // The pattern of `ironic.common.args.string` for conductor groups.
-        Value::Text(group) if group.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) => {
+        Value::Text(group)
+            if group
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) =>
+        {
             Ok(Some(group.to_ascii_lowercase()))
         }
-        Value::Text(group) => Err(Fault::bad_request(format!("Expected a conductor group but received {group}."))),
-        Value::Other => Err(Fault::bad_request("Expected a conductor group but received something that is no string.")),
+        Value::Text(group) => Err(Fault::bad_request(format!(
+            "Expected a conductor group but received {group}."
+        ))),
+        Value::Other => Err(Fault::bad_request(
+            "Expected a conductor group but received something that is no string.",
+        )),
     }
 }
 
@@ -62,7 +70,8 @@ impl Federation {
             node.set("conductor_group", &group);
         }
         if let Some(parent) = node.text("parent_node") {
-            self.check_beside(request, home, "parent_node", &parent).await?;
+            self.check_beside(request, home, "parent_node", &parent)
+                .await?;
         }
         self.create_at(request, Collection::Nodes, home, node).await
     }
@@ -75,7 +84,9 @@ impl Federation {
         body: &[u8],
     ) -> Result<Answer, Error> {
         let object = Object::parse(singular(collection), body)?;
-        let node = object.text("node_uuid").or_else(|| object.text("node_ident"));
+        let node = object
+            .text("node_uuid")
+            .or_else(|| object.text("node_ident"));
         let home = match (request.pinned, node) {
             (Some(pinned), _) => pinned,
             // Ironic words what is missing.
@@ -102,7 +113,11 @@ impl Federation {
         let given = matches!(object.value("uuid"), Value::Text(_) | Value::Other);
         let new = Uuid::new_v4().to_string();
         // A UUID that nobody can have seen need not be looked for.
-        let claims = claims_of(collection, &object.text("uuid").unwrap_or_else(|| new.clone()), &object);
+        let claims = claims_of(
+            collection,
+            &object.text("uuid").unwrap_or_else(|| new.clone()),
+            &object,
+        );
         if !given {
             object.set("uuid", &new);
         }
@@ -115,10 +130,19 @@ impl Federation {
             Ok(reply) => reply,
             Err(silence) => return self.was_it_made(request, collection, uuid, silence).await,
         };
-        let mut answer = self.relay(request, home, collection.facts().kind, Some(collection), reply);
+        let mut answer = self.relay(
+            request,
+            home,
+            collection.facts().kind,
+            Some(collection),
+            reply,
+        );
         if answer.status.is_success() && !unverified.is_empty() {
             let names = self.locations.names(&unverified);
-            warn!("A {} was made without asking {names} whether it is unique", singular(collection));
+            warn!(
+                "A {} was made without asking {names} whether it is unique",
+                singular(collection)
+            );
             answer = answer.with(header::UNVERIFIED, &names);
         }
         Ok(answer)
@@ -132,15 +156,26 @@ impl Federation {
         uuid: Option<String>,
         silence: Silence,
     ) -> Result<Answer, Error> {
-        let (true, Some(uuid)) = (silence.sent, uuid) else { return Err(silence.into()) };
+        let (true, Some(uuid)) = (silence.sent, uuid) else {
+            return Err(silence.into());
+        };
         let location = self.locations.location(silence.location);
         let path = format!("/v1/{}/{}", collection.facts().path, encode_segment(&uuid));
-        let made = location.ask(&request.asker, &request.ask(Method::GET, path.clone())).await;
+        let made = location
+            .ask(&request.asker, &request.ask(Method::GET, path.clone()))
+            .await;
         match made {
             Ok(reply) if reply.status == StatusCode::OK => {
-                let mut answer = self.relay(request, silence.location, collection.facts().kind, Some(collection), reply);
+                let mut answer = self.relay(
+                    request,
+                    silence.location,
+                    collection.facts().kind,
+                    Some(collection),
+                    reply,
+                );
                 answer.status = StatusCode::CREATED;
-                if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str())) {
+                if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str()))
+                {
                     answer.headers.insert(http::header::LOCATION, href);
                 }
                 Ok(answer)
@@ -186,7 +221,11 @@ mod tests {
             (Value::Other, Err(())),
         ] {
             let found = conductor_group(value.clone());
-            assert_eq!(found.as_ref().map(|group| group.as_deref()).map_err(|_| ()), expected, "{value:?}");
+            assert_eq!(
+                found.as_ref().map(|group| group.as_deref()).map_err(|_| ()),
+                expected,
+                "{value:?}"
+            );
         }
     }
 }

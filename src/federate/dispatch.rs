@@ -57,9 +57,14 @@ pub enum BodyUse {
 pub fn body_use(method: &Method, route: &Route) -> BodyUse {
     let read = match route {
         Route::Known { action, .. } => match action {
-            Action::Create(_) | Action::Events | Action::Lookup | Action::Heartbeat | Action::ContinueInspection => true,
+            Action::Create(_)
+            | Action::Events
+            | Action::Lookup
+            | Action::Heartbeat
+            | Action::ContinueInspection => true,
             Action::Member(collection) => {
-                method == Method::PATCH || (collection.facts().spread == Spread::Replicated && method == Method::DELETE)
+                method == Method::PATCH
+                    || (collection.facts().spread == Spread::Replicated && method == Method::DELETE)
             }
             Action::Below(collection) => {
                 collection.facts().spread == Spread::Replicated && *method != Method::GET
@@ -76,21 +81,29 @@ pub fn body_use(method: &Method, route: &Route) -> BodyUse {
             | Action::VolumeRoot => false,
         },
         Route::UnknownBelow { .. } => method == Method::PATCH,
-        Route::Root | Route::V1 | Route::UnknownCollection | Route::WrongMethod => false,
+        Route::Root | Route::V1 | Route::UnknownCollection | Route::WrongMethod { .. } => false,
     };
-    if read { BodyUse::Read } else { BodyUse::Streamed }
+    if read {
+        BodyUse::Read
+    } else {
+        BodyUse::Streamed
+    }
 }
 
 impl Federation {
     /// `body` is the whole body where [`body_use`] says that it is read, else empty.
     pub async fn dispatch(&self, request: &Request, body: &[u8]) -> Result<Plan, Error> {
         match &request.target.route {
-            Route::Known { action, template, parameters } => {
-                self.act(request, *action, template, parameters, body).await
+            Route::Known {
+                action,
+                template,
+                parameters,
+            } => self.act(request, *action, template, parameters, body).await,
+            Route::UnknownBelow { of, ident } => {
+                self.below_unknown(request, *of, ident, body).await
             }
-            Route::UnknownBelow { of, ident } => self.below_unknown(request, *of, ident, body).await,
             Route::UnknownCollection => self.unknown(request).await,
-            Route::WrongMethod | Route::Root | Route::V1 => {
+            Route::WrongMethod { .. } | Route::Root | Route::V1 => {
                 Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into())
             }
         }
@@ -110,16 +123,34 @@ impl Federation {
             Action::List(collection) => Box::pin(self.list_collection(request, collection)).await,
             Action::ChassisNodes => Box::pin(self.list_all(request, Collection::Nodes)).await,
             Action::Create(collection) => Box::pin(self.create(request, collection, body)).await,
-            Action::Member(collection) => return Box::pin(self.member(request, collection, ident, body)).await,
-            Action::Below(collection) => return Box::pin(self.below(request, collection, template, ident, body)).await,
-            Action::ListBelow { of, items } => Box::pin(self.list_below(request, of, items, ident)).await,
+            Action::Member(collection) => {
+                return Box::pin(self.member(request, collection, ident, body)).await;
+            }
+            Action::Below(collection) => {
+                return Box::pin(self.below(request, collection, template, ident, body)).await;
+            }
+            Action::ListBelow { of, items } => {
+                Box::pin(self.list_below(request, of, items, ident)).await
+            }
             Action::History => {
                 let owner = self.owner(request, Collection::Nodes, ident).await?;
-                Box::pin(self.list_at(request, Collection::Nodes, &HISTORY, request.target.path(), owner.location)).await
+                Box::pin(self.list_at(
+                    request,
+                    Collection::Nodes,
+                    &HISTORY,
+                    request.target.path(),
+                    owner.location,
+                ))
+                .await
             }
             Action::ValidateNode => {
-                let node = request.query.value("node_uuid").or_else(|| request.query.value("node")).unwrap_or_default();
-                return Box::pin(self.forward(request, Collection::Nodes, node, Kind::Plain, None)).await;
+                let node = request
+                    .query
+                    .value("node_uuid")
+                    .or_else(|| request.query.value("node"))
+                    .unwrap_or_default();
+                return Box::pin(self.forward(request, Collection::Nodes, node, Kind::Plain, None))
+                    .await;
             }
             Action::Driver => Box::pin(self.driver(request)).await,
             Action::DriverBelow => Box::pin(self.driver_below(request)).await,
@@ -134,7 +165,12 @@ impl Federation {
         answer.map(Plan::Answer)
     }
 
-    async fn create(&self, request: &Request, collection: Collection, body: &[u8]) -> Result<Answer, Error> {
+    async fn create(
+        &self,
+        request: &Request,
+        collection: Collection,
+        body: &[u8],
+    ) -> Result<Answer, Error> {
         match collection {
             Collection::Nodes => self.create_node(request, body).await,
             Collection::Ports
@@ -145,8 +181,12 @@ impl Federation {
             Collection::Chassis
             | Collection::DeployTemplates
             | Collection::Runbooks
-            | Collection::InspectionRules => self.create_replicated(request, collection, body).await,
-            Collection::Drivers | Collection::Conductors | Collection::Shards => Err(Fault::not_found().into()),
+            | Collection::InspectionRules => {
+                self.create_replicated(request, collection, body).await
+            }
+            Collection::Drivers | Collection::Conductors | Collection::Shards => {
+                Err(Fault::not_found().into())
+            }
         }
     }
 
@@ -159,14 +199,22 @@ impl Federation {
     ) -> Result<Plan, Error> {
         let facts = collection.facts();
         match (facts.spread, &request.method) {
-            (Spread::Replicated, &Method::GET) => {
-                self.fetch_replicated(request, ident, facts.kind).await.map(Plan::Answer)
+            (Spread::Replicated, &Method::GET) => self
+                .fetch_replicated(request, ident, facts.kind)
+                .await
+                .map(Plan::Answer),
+            (Spread::Replicated, _) => self
+                .change_replicated(request, collection, ident, body)
+                .await
+                .map(Plan::Answer),
+            (_, &Method::PATCH) => self
+                .update(request, collection, ident, body)
+                .await
+                .map(Plan::Answer),
+            _ => {
+                self.forward(request, collection, ident, facts.kind, Some(collection))
+                    .await
             }
-            (Spread::Replicated, _) => {
-                self.change_replicated(request, collection, ident, body).await.map(Plan::Answer)
-            }
-            (_, &Method::PATCH) => self.update(request, collection, ident, body).await.map(Plan::Answer),
-            _ => self.forward(request, collection, ident, facts.kind, Some(collection)).await,
         }
     }
 
@@ -190,7 +238,8 @@ impl Federation {
         let answer = if request.method == Method::GET {
             self.fetch_replicated(request, ident, Kind::Plain).await
         } else {
-            self.change_replicated(request, collection, ident, body).await
+            self.change_replicated(request, collection, ident, body)
+                .await
         };
         answer.map(Plan::Answer)
     }
@@ -204,22 +253,33 @@ impl Federation {
         body: &[u8],
     ) -> Result<Plan, Error> {
         match (of.facts().spread, &request.method) {
-            (Spread::Located, &Method::PATCH) => self.update(request, of, ident, body).await.map(Plan::Answer),
+            (Spread::Located, &Method::PATCH) => self
+                .update(request, of, ident, body)
+                .await
+                .map(Plan::Answer),
             (Spread::Located, _) => self.forward(request, of, ident, Kind::Plain, None).await,
-            (Spread::Replicated, &Method::GET) => {
-                self.fetch_replicated(request, ident, Kind::Plain).await.map(Plan::Answer)
-            }
+            (Spread::Replicated, &Method::GET) => self
+                .fetch_replicated(request, ident, Kind::Plain)
+                .await
+                .map(Plan::Answer),
             (Spread::Replicated | Spread::United, _) => self.unknown(request).await,
         }
     }
 
-    async fn list_collection(&self, request: &Request, collection: Collection) -> Result<Answer, Error> {
+    async fn list_collection(
+        &self,
+        request: &Request,
+        collection: Collection,
+    ) -> Result<Answer, Error> {
         if collection == Collection::Drivers {
             return self.drivers(request).await;
         }
         // A node, or a portgroup, named in the query: the list is where that is.
         let node = match collection {
-            Collection::Ports => request.query.value("node_uuid").or_else(|| request.query.value("node")),
+            Collection::Ports => request
+                .query
+                .value("node_uuid")
+                .or_else(|| request.query.value("node")),
             Collection::Portgroups | Collection::VolumeConnectors | Collection::VolumeTargets => {
                 request.query.value("node")
             }
@@ -231,15 +291,31 @@ impl Federation {
             }
             _ => None,
         };
-        let group = request.query.value("portgroup").filter(|_| collection == Collection::Ports);
+        let group = request
+            .query
+            .value("portgroup")
+            .filter(|_| collection == Collection::Ports);
         let owner = match (node, group) {
-            (Some(node), _) => Some(self.owner_or_first(request, Collection::Nodes, node).await?),
-            (None, Some(group)) => Some(self.owner_or_first(request, Collection::Portgroups, group).await?),
+            (Some(node), _) => Some(
+                self.owner_or_first(request, Collection::Nodes, node)
+                    .await?,
+            ),
+            (None, Some(group)) => Some(
+                self.owner_or_first(request, Collection::Portgroups, group)
+                    .await?,
+            ),
             (None, None) => None,
         };
         match owner {
             Some(location) => {
-                self.list_at(request, collection, collection.facts(), request.target.path(), location).await
+                self.list_at(
+                    request,
+                    collection,
+                    collection.facts(),
+                    request.target.path(),
+                    location,
+                )
+                .await
             }
             None => self.list_all(request, collection).await,
         }
@@ -267,12 +343,29 @@ impl Federation {
         items: Collection,
         ident: &str,
     ) -> Result<Answer, Error> {
-        let owner = self.owner(request, of, ident).await?;
+        let mut owner = self.owner(request, of, ident).await?;
+        let named = !Ident::new(ident).is_uuid_like();
+        if named && owner.uuid.is_none() {
+            // Only its name was ever seen, or it is pinned.
+            owner = match request.pinned {
+                Some(pinned) => {
+                    self.locator
+                        .identify(&request.asker, pinned, &Key::new(of, ident))
+                        .await?
+                }
+                None => {
+                    self.locator
+                        .locate_again(&request.asker, &Key::new(of, ident))
+                        .await?
+                }
+            };
+        }
         let path = match owner.uuid {
-            Some(uuid) if !Ident::new(ident).is_uuid_like() => request.target.path_for(of, &uuid.to_string()),
+            Some(uuid) if named => request.target.path_for(of, &uuid.to_string()),
             _ => request.target.path(),
         };
-        self.list_at(request, items, items.facts(), path, owner.location).await
+        self.list_at(request, items, items.facts(), path, owner.location)
+            .await
     }
 
     /// Sends it to where the thing is: what changes something through Pingora's proxy, streamed; a question from here,
@@ -290,23 +383,51 @@ impl Federation {
         let mut path = request.target.path();
         request.query.append_to(&mut path);
         if request.method.is_safe() && !path.contains("/vendor_passthru") {
-            return self.fetch(request, &key, owner, path, kind, member_of).await.map(Plan::Answer);
+            return self
+                .fetch(request, &key, owner, path, kind, member_of)
+                .await
+                .map(Plan::Answer);
         }
-        Ok(Plan::Forward(Forward { location: owner.location, path, key: Some(key), source: owner.source, member_of }))
+        Ok(Plan::Forward(Forward {
+            location: owner.location,
+            path,
+            key: Some(key),
+            source: owner.source,
+            member_of,
+        }))
     }
 
-    async fn owner(&self, request: &Request, collection: Collection, ident: &str) -> Result<Owner, Error> {
+    async fn owner(
+        &self,
+        request: &Request,
+        collection: Collection,
+        ident: &str,
+    ) -> Result<Owner, Error> {
         if let Some(location) = request.pinned {
-            return Ok(Owner { location, uuid: None, source: Source::Asked });
+            return Ok(Owner {
+                location,
+                uuid: None,
+                source: Source::Asked,
+            });
         }
         // Before 1.91 Ironic takes `.json` for a suffix first, and for a part of the name second.
-        if let Some(stripped) = ident.strip_suffix(".json").filter(|_| request.version < JSON_IS_A_NAME) {
-            match self.locator.locate(&request.asker, &Key::new(collection, stripped)).await {
+        if let Some(stripped) = ident
+            .strip_suffix(".json")
+            .filter(|_| request.version < JSON_IS_A_NAME)
+        {
+            match self
+                .locator
+                .locate(&request.asker, &Key::new(collection, stripped))
+                .await
+            {
                 Err(LocateError::Nobody { .. }) => {}
                 other => return Ok(other?),
             }
         }
-        Ok(self.locator.locate(&request.asker, &Key::new(collection, ident)).await?)
+        Ok(self
+            .locator
+            .locate(&request.asker, &Key::new(collection, ident))
+            .await?)
     }
 
     /// A question for the one location that has the thing; for the right one, should it have moved.
@@ -357,7 +478,12 @@ impl Federation {
         path: String,
         location: LocationId,
     ) -> Result<Answer, Error> {
-        let listing = Listing { collection, path, scope: vec![self.locations.location(location)], facts };
+        let listing = Listing {
+            collection,
+            path,
+            scope: vec![self.locations.location(location)],
+            facts,
+        };
         self.list(request, &listing).await
     }
 }

@@ -54,7 +54,9 @@ impl Told {
             }
         }
         match unknown {
-            Some((location, reply)) if found.is_empty() && self.silent.is_empty() => Err(refusal(reply, location)),
+            Some((location, reply)) if found.is_empty() && self.silent.is_empty() => {
+                Err(refusal(reply, location))
+            }
             Some(_) if found.is_empty() => Err(Error::Silent(self.silent)),
             _ => Ok((found, self.silent)),
         }
@@ -63,17 +65,26 @@ impl Told {
 
 /// A location's error is the client's, as it is; every location would have said the same.
 pub fn refusal(reply: Reply, location: LocationId) -> Error {
-    Error::Reply(Box::new(Answer { location: None, ..Answer::relay(reply, location) }))
+    Error::Reply(Box::new(Answer {
+        location: None,
+        ..Answer::relay(reply, location)
+    }))
 }
 
 impl Federation {
     /// Silent locations: missing and announced where that is allowed, else the answer is their silence. `asked`: how
     /// many locations were.
-    pub fn tolerate(&self, request: &Request, asked: usize, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
+    pub fn tolerate(
+        &self,
+        request: &Request,
+        asked: usize,
+        silent: Vec<Silence>,
+    ) -> Result<Vec<Silence>, Error> {
         if silent.is_empty() {
             return Ok(silent);
         }
-        let required = |silence: &Silence| self.locations.location(silence.location).config.required;
+        let required =
+            |silence: &Silence| self.locations.location(silence.location).config.required;
         let only_optional = !silent.iter().any(required);
         if silent.len() < asked && (request.partial == Partial::Allow || only_optional) {
             return Ok(silent);
@@ -102,11 +113,20 @@ impl Federation {
 /// is the answer, else it is their silence.
 fn unanimous(silent: Vec<Silence>, asked: usize) -> Result<(LocationId, Reply), Error> {
     let mut replies = silent.iter().filter_map(|silence| {
-        let reply = silence.reply.as_ref().filter(|_| silence.reason == Reason::Status)?;
+        let reply = silence
+            .reply
+            .as_ref()
+            .filter(|_| silence.reason == Reason::Status)?;
         (reply.status == StatusCode::INTERNAL_SERVER_ERROR).then_some((silence.location, reply))
     });
     let first = replies.next();
-    let same = replies.filter(|(_, reply)| first.as_ref().is_some_and(|(_, one)| one.body == reply.body)).count();
+    let same = replies
+        .filter(|(_, reply)| {
+            first
+                .as_ref()
+                .is_some_and(|(_, one)| one.body == reply.body)
+        })
+        .count();
     match first {
         Some((location, reply)) if same + 1 == asked => Ok((location, reply.clone())),
         _ => Err(Error::Silent(silent)),

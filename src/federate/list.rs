@@ -92,24 +92,43 @@ impl Federation {
     /// One page of a merged list.
     pub async fn list(&self, request: &Request, listing: &Listing<'_>) -> Result<Answer, Error> {
         if let Some(name) = request.query.repeated(INTERPRETED) {
-            return self.word_refusal(request, listing, &format!("Unexpected repeated argument: {name}")).await;
+            return self
+                .word_refusal(
+                    request,
+                    listing,
+                    &format!("Unexpected repeated argument: {name}"),
+                )
+                .await;
         }
         let Some(direction) = direction(&request.query) else {
-            return self.word_refusal(request, listing, "Invalid sort direction").await;
+            return self
+                .word_refusal(request, listing, "Invalid sort direction")
+                .await;
         };
         let wish = match Wish::new(request, listing.facts, direction, self.max_limit) {
             Ok(wish) => wish,
             // Ironic may find another fault first.
             Err(fault) => return self.word_refusal(request, listing, fault.text()).await,
         };
-        let malformed = wish.marker.as_deref().is_some_and(|marker| {
-            listing.facts.id == "uuid" && !Ident::new(marker).is_uuid_like()
-        });
+        let malformed = wish
+            .marker
+            .as_deref()
+            .is_some_and(|marker| listing.facts.id == "uuid" && !Ident::new(marker).is_uuid_like());
         if malformed {
-            return self.word_refusal(request, listing, "Expected UUID for marker").await;
+            return self
+                .word_refusal(request, listing, "Expected UUID for marker")
+                .await;
         }
-        let merge = Merge { federation: self, request, listing, wish: &wish, need: Needs::new(listing, &wish) };
-        if listing.facts.spread == Spread::Replicated || listing.collection == Collection::Conductors {
+        let merge = Merge {
+            federation: self,
+            request,
+            listing,
+            wish: &wish,
+            need: Needs::new(listing, &wish),
+        };
+        if listing.facts.spread == Spread::Replicated
+            || listing.collection == Collection::Conductors
+        {
             merge.gather().await
         } else if wish.sort_key.is_some() {
             merge.scan().await
@@ -119,15 +138,27 @@ impl Federation {
     }
 
     /// One location puts into Ironic's words what is wrong with the client's own question.
-    async fn word_refusal(&self, request: &Request, listing: &Listing<'_>, ours: &str) -> Result<Answer, Error> {
+    async fn word_refusal(
+        &self,
+        request: &Request,
+        listing: &Listing<'_>,
+        ours: &str,
+    ) -> Result<Answer, Error> {
         let mut path = listing.path.clone();
         request.query.append_to(&mut path);
         let question = request.ask(http::Method::GET, path);
         let mut silent = Vec::new();
         for location in &listing.scope {
             match location.exchange(&request.asker, &question).await {
-                Ok(reply) if reply.status.is_success() => return Err(Fault::bad_request(ours).into()),
-                Ok(reply) => return Ok(Answer { location: None, ..Answer::relay(reply, location.id) }),
+                Ok(reply) if reply.status.is_success() => {
+                    return Err(Fault::bad_request(ours).into());
+                }
+                Ok(reply) => {
+                    return Ok(Answer {
+                        location: None,
+                        ..Answer::relay(reply, location.id)
+                    });
+                }
                 Err(silence) => silent.push(silence),
             }
         }
@@ -152,8 +183,9 @@ fn limit(text: &str) -> Result<usize, Fault> {
         Some(digits) => (true, digits),
         None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
-    let groups_of_digits =
-        digits.split('_').all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
+    let groups_of_digits = digits
+        .split('_')
+        .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
     if !groups_of_digits {
         return Err(not_a_number());
     }
@@ -165,17 +197,29 @@ fn limit(text: &str) -> Result<usize, Fault> {
 }
 
 impl Wish {
-    fn new(request: &Request, facts: &Facts, direction: Direction, max_limit: usize) -> Result<Self, Fault> {
+    fn new(
+        request: &Request,
+        facts: &Facts,
+        direction: Direction,
+        max_limit: usize,
+    ) -> Result<Self, Fault> {
         let query = &request.query;
         let sort_key = query
             .value("sort_key")
             .filter(|key| !Collection::HIDDEN_SORT_KEYS.contains(key))
             .map(str::to_owned);
         Ok(Self {
-            limit: query.value("limit").map(limit).transpose()?.unwrap_or(max_limit).min(max_limit),
+            limit: query
+                .value("limit")
+                .map(limit)
+                .transpose()?
+                .unwrap_or(max_limit)
+                .min(max_limit),
             marker: query.value("marker").map(str::to_owned),
             direction,
-            filters: query.without(&["limit", "marker", "sort_key", "sort_dir", "fields", "detail"]),
+            filters: query.without(&[
+                "limit", "marker", "sort_key", "sort_dir", "fields", "detail",
+            ]),
             selection: Selection::new(request, facts, sort_key.as_deref()),
             sort_key,
         })
@@ -192,19 +236,40 @@ impl Selection {
                 parameters = parameters.with(name, value);
             }
         }
-        let as_asked = Self { parameters, detail_path: false, shown: None };
+        let as_asked = Self {
+            parameters,
+            detail_path: false,
+            shown: None,
+        };
         let detailed = query.value("detail").is_some_and(is_true)
-            || request.target.segments().last().is_some_and(|segment| segment == "detail");
+            || request
+                .target
+                .segments()
+                .last()
+                .is_some_and(|segment| segment == "detail");
         let asked: Option<Vec<String>> = query.value("fields").is_some().then(|| {
-            let split = |value: &str| value.split(',').map(|field| field.trim().to_lowercase()).collect::<Vec<_>>();
-            query.values("fields").flat_map(split).filter(|field| !field.is_empty()).collect()
+            let split = |value: &str| {
+                value
+                    .split(',')
+                    .map(|field| field.trim().to_lowercase())
+                    .collect::<Vec<_>>()
+            };
+            query
+                .values("fields")
+                .flat_map(split)
+                .filter(|field| !field.is_empty())
+                .collect()
         });
         let shown: Vec<String> = match asked {
             // Both at once is an error of the client's, for Ironic to word; detail shows all there is.
             _ if detailed => return as_asked,
             Some(asked) => asked,
             None if facts.default_fields.is_empty() => return as_asked,
-            None => facts.default_fields.iter().map(|&field| field.to_owned()).collect(),
+            None => facts
+                .default_fields
+                .iter()
+                .map(|&field| field.to_owned())
+                .collect(),
         };
         let mut needed = shown.clone();
         for field in [Some(facts.id), sort_key].into_iter().flatten() {
@@ -217,14 +282,22 @@ impl Selection {
         }
         let selectable = request.version.minor >= 8;
         if sort_key.is_some_and(|key| facts.detail_only.contains(&key)) || !selectable {
-            return Self { parameters: Query::default(), detail_path: true, shown: Some(shown) };
+            return Self {
+                parameters: Query::default(),
+                detail_path: true,
+                shown: Some(shown),
+            };
         }
         let detail = query.value("detail");
         let mut parameters = Query::default().with("fields", needed.join(","));
         if let Some(detail) = detail {
             parameters = parameters.with("detail", detail);
         }
-        Self { parameters, detail_path: false, shown: Some(shown) }
+        Self {
+            parameters,
+            detail_path: false,
+            shown: Some(shown),
+        }
     }
 }
 
@@ -241,7 +314,9 @@ struct Needs<'a> {
 impl<'a> Needs<'a> {
     fn new(_listing: &Listing<'_>, wish: &'a Wish) -> Self {
         let shown = wish.selection.shown.as_ref();
-        Self { shown: shown.map(|fields| fields.iter().map(String::as_str).collect()) }
+        Self {
+            shown: shown.map(|fields| fields.iter().map(String::as_str).collect()),
+        }
     }
 }
 
@@ -264,7 +339,12 @@ struct Output {
 
 impl Output {
     fn new(key: &str, capacity: usize) -> Self {
-        Self { writer: ListWriter::new(key, capacity), count: 0, last: None, seen: HashMap::new() }
+        Self {
+            writer: ListWriter::new(key, capacity),
+            count: 0,
+            last: None,
+            seen: HashMap::new(),
+        }
     }
 }
 
@@ -292,8 +372,15 @@ impl Merge<'_> {
     }
 
     /// Asks one location for one page of its own.
-    async fn page(&self, location: &Location, limit: Option<usize>, marker: Option<&str>) -> Result<Told, Silence> {
-        let question = self.request.ask(http::Method::GET, self.path(limit, marker));
+    async fn page(
+        &self,
+        location: &Location,
+        limit: Option<usize>,
+        marker: Option<&str>,
+    ) -> Result<Told, Silence> {
+        let question = self
+            .request
+            .ask(http::Method::GET, self.path(limit, marker));
         let reply = location.ask(&self.request.asker, &question).await?;
         if reply.status == StatusCode::NOT_FOUND {
             return Ok(Told::Unknown(reply));
@@ -301,7 +388,9 @@ impl Merge<'_> {
         if !reply.status.is_success() {
             return Ok(Told::Refusal(reply));
         }
-        self.decode(location, reply.body).map(Told::Page).map_err(|()| location.misspoke())
+        self.decode(location, reply.body)
+            .map(Told::Page)
+            .map_err(|()| location.misspoke())
     }
 
     fn decode(&self, location: &Location, body: Bytes) -> Result<Page, ()> {
@@ -314,7 +403,10 @@ impl Merge<'_> {
             keep: self.need.shown.as_deref().map_or(Keep::All, Keep::Only),
         };
         Page::decode(body, self.listing.facts.key, &need).map_err(|error| {
-            warn!("A list of location `{}` cannot be read: {error}", location.name());
+            warn!(
+                "A list of location `{}` cannot be read: {error}",
+                location.name()
+            );
         })
     }
 
@@ -331,8 +423,14 @@ impl Merge<'_> {
         let next = match (more, &output.last) {
             (More::Yes, Some(last)) => {
                 let query = self.request.query.without(&["limit", "marker"]);
-                let query = query.with("limit", self.wish.limit.to_string()).with("marker", last.as_str());
-                let mut next = format!("{}{}", self.request.base.as_str(), self.request.path.trim_end_matches('/'));
+                let query = query
+                    .with("limit", self.wish.limit.to_string())
+                    .with("marker", last.as_str());
+                let mut next = format!(
+                    "{}{}",
+                    self.request.base.as_str(),
+                    self.request.path.trim_end_matches('/')
+                );
                 query.append_to(&mut next);
                 Some(next)
             }
@@ -346,14 +444,18 @@ impl Merge<'_> {
     }
 
     fn tolerate(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
-        self.federation.tolerate(self.request, self.listing.scope.len(), silent)
+        self.federation
+            .tolerate(self.request, self.listing.scope.len(), silent)
     }
 
     /// An error that locations gave is the client's, as it is.
     fn refuse(&self, reply: Reply, location: LocationId) -> Error {
         let only = self.listing.scope.len() == 1;
         let answer = Answer::relay(reply, location);
-        Error::Reply(Box::new(Answer { location: answer.location.filter(|_| only), ..answer }))
+        Error::Reply(Box::new(Answer {
+            location: answer.location.filter(|_| only),
+            ..answer
+        }))
     }
 
     /// The location's own order, one location after the other.
@@ -369,7 +471,11 @@ impl Merge<'_> {
             order.drain(..index);
             first = Some(page);
         }
-        let rest = if first.is_some() { &order[1..] } else { &order[..] };
+        let rest = if first.is_some() {
+            &order[1..]
+        } else {
+            &order[..]
+        };
         let mut told = Vec::with_capacity(order.len());
         told.extend(first.map(|page| Ok(Told::Page(page))));
         told.extend(join_all(rest.iter().map(|location| self.page(location, ahead, None))).await);
@@ -386,11 +492,18 @@ impl Merge<'_> {
                     }
                     self.write(&mut output, &item, location.id);
                 }
-                let Some(last) = walk.next(location, &page)? else { break };
+                let Some(last) = walk.next(location, &page)? else {
+                    break;
+                };
                 let left = self.wish.limit - output.count;
-                page = match self.page(location, Some(left.saturating_add(1)), Some(&last)).await {
+                page = match self
+                    .page(location, Some(left.saturating_add(1)), Some(&last))
+                    .await
+                {
                     Ok(Told::Page(page)) => page,
-                    Ok(Told::Unknown(reply) | Told::Refusal(reply)) => return Err(self.refuse(reply, location.id)),
+                    Ok(Told::Unknown(reply) | Told::Refusal(reply)) => {
+                        return Err(self.refuse(reply, location.id));
+                    }
                     Err(silence) => {
                         missing.extend(self.tolerate(vec![silence])?);
                         break;
@@ -431,7 +544,9 @@ impl Merge<'_> {
             }
         }
         match unknown {
-            Some((location, reply)) if pages.is_empty() && silent.is_empty() => Err(self.refuse(reply, location)),
+            Some((location, reply)) if pages.is_empty() && silent.is_empty() => {
+                Err(self.refuse(reply, location))
+            }
             // Nobody has any, as far as could be asked: that is no empty list.
             Some(_) if pages.is_empty() => Err(Error::Silent(silent)),
             _ => Ok((pages, silent)),
@@ -442,8 +557,15 @@ impl Merge<'_> {
     async fn resume(&self, order: &[&Location], marker: &str) -> Result<(usize, Page), Error> {
         let ahead = Some(self.wish.limit.saturating_add(1));
         let key = Key::new(self.listing.collection, marker);
-        let remembered = self.federation.locator.remembered(&key).map(|owner| owner.location);
-        if let Some(index) = order.iter().position(|location| Some(location.id) == remembered) {
+        let remembered = self
+            .federation
+            .locator
+            .remembered(&key)
+            .map(|owner| owner.location);
+        if let Some(index) = order
+            .iter()
+            .position(|location| Some(location.id) == remembered)
+        {
             match self.page(order[index], ahead, Some(marker)).await {
                 Ok(Told::Page(page)) => return Ok((index, page)),
                 Ok(Told::Refusal(reply)) => return Err(self.refuse(reply, order[index].id)),
@@ -451,7 +573,12 @@ impl Merge<'_> {
                 Err(silence) => return Err(silence.into()),
             }
         }
-        let asked = join_all(order.iter().map(|location| self.page(location, ahead, Some(marker)))).await;
+        let asked = join_all(
+            order
+                .iter()
+                .map(|location| self.page(location, ahead, Some(marker))),
+        )
+        .await;
         let mut silent = Vec::new();
         let mut unknown = None;
         for (index, told) in asked.into_iter().enumerate() {
@@ -475,16 +602,24 @@ impl Merge<'_> {
         let (valid, start) = futures_util::join!(self.validate(), self.start());
         valid?;
         let start = start?;
-        let scans = self.listing.scope.iter().enumerate().map(|(index, location)| {
-            let start = start.as_ref();
-            async move { self.scan_location(location, index, start).await }
-        });
+        let scans = self
+            .listing
+            .scope
+            .iter()
+            .enumerate()
+            .map(|(index, location)| {
+                let start = start.as_ref();
+                async move { self.scan_location(location, index, start).await }
+            });
         let mut best = Best::new(self.wish.limit, self.wish.direction);
         let mut silent = Vec::new();
         let mut unknown = Vec::new();
         for (location, scanned) in self.listing.scope.iter().zip(join_all(scans).await) {
             match scanned {
-                Ok(Scanned::Items(found)) => found.kept.into_iter().for_each(|candidate| best.offer(candidate)),
+                Ok(Scanned::Items(found)) => found
+                    .kept
+                    .into_iter()
+                    .for_each(|candidate| best.offer(candidate)),
                 Ok(Scanned::Unknown(reply)) => unknown.push((location.id, reply)),
                 Err(Error::Silent(more)) => silent.extend(more),
                 Err(error) => return Err(error),
@@ -495,16 +630,29 @@ impl Merge<'_> {
             return Err(self.refuse(reply, location));
         }
         let missing = self.tolerate(silent)?;
-        let more = if best.kept.len() > self.wish.limit { More::Yes } else { More::No };
+        let more = if best.kept.len() > self.wish.limit {
+            More::Yes
+        } else {
+            More::No
+        };
         let ordered: Vec<Candidate> = match self.wish.direction {
             Direction::Ascending => best.kept.into_iter().collect(),
             Direction::Descending => best.kept.into_iter().rev().collect(),
         };
-        let length = ordered.iter().map(|candidate| candidate.text.len() + 2).sum();
+        let length = ordered
+            .iter()
+            .map(|candidate| candidate.text.len() + 2)
+            .sum();
         let mut output = Output::new(self.listing.facts.key, length);
         for candidate in ordered.into_iter().take(self.wish.limit) {
             let location = self.listing.scope[candidate.location].id;
-            notice(self, &mut output, candidate.id.as_deref(), candidate.name.as_deref(), location);
+            notice(
+                self,
+                &mut output,
+                candidate.id.as_deref(),
+                candidate.name.as_deref(),
+                location,
+            );
             output.writer.push_raw(&candidate.text);
             output.last = candidate.id;
         }
@@ -513,7 +661,11 @@ impl Merge<'_> {
 
     /// Ironic says whether it can sort by that key; the scan itself never asks it to.
     async fn validate(&self) -> Result<(), Error> {
-        let query = self.request.query.without(&["limit", "marker"]).with("limit", "1");
+        let query = self
+            .request
+            .query
+            .without(&["limit", "marker"])
+            .with("limit", "1");
         let mut path = self.listing.path.clone();
         query.append_to(&mut path);
         let question = self.request.ask(http::Method::GET, path);
@@ -533,21 +685,35 @@ impl Merge<'_> {
 
     /// Where a walk goes on: the marker's own place in the order.
     async fn start(&self) -> Result<Option<Start>, Error> {
-        let (Some(marker), Some(sort_key)) = (&self.wish.marker, &self.wish.sort_key) else { return Ok(None) };
+        let (Some(marker), Some(sort_key)) = (&self.wish.marker, &self.wish.sort_key) else {
+            return Ok(None);
+        };
         let key = Key::new(self.listing.collection, marker);
         let mut remembered = self.federation.locator.remembered(&key);
         loop {
-            let owner = match remembered.take().filter(|owner| self.index(owner.location).is_some()) {
+            let owner = match remembered
+                .take()
+                .filter(|owner| self.index(owner.location).is_some())
+            {
                 Some(owner) => owner.location,
                 None => self.marker_owner(&key, marker).await?,
             };
-            let Some(index) = self.index(owner) else { return Err(Fault::not_found().into()) };
+            let Some(index) = self.index(owner) else {
+                return Err(Fault::not_found().into());
+            };
             let location = self.listing.scope[index];
-            let (item, successor) =
-                futures_util::join!(self.marker_value(location, marker, sort_key), self.successor(location, marker));
+            let (item, successor) = futures_util::join!(
+                self.marker_value(location, marker, sort_key),
+                self.successor(location, marker)
+            );
             match (item?, successor?) {
                 (Some(value), Some(successor)) => {
-                    return Ok(Some(Start { location: index, marker: marker.clone(), value, successor }));
+                    return Ok(Some(Start {
+                        location: index,
+                        marker: marker.clone(),
+                        value,
+                        successor,
+                    }));
                 }
                 // It is no longer where it was.
                 _ => self.federation.locator.directory.forget(&key),
@@ -556,7 +722,10 @@ impl Merge<'_> {
     }
 
     fn index(&self, id: LocationId) -> Option<usize> {
-        self.listing.scope.iter().position(|location| location.id == id)
+        self.listing
+            .scope
+            .iter()
+            .position(|location| location.id == id)
     }
 
     async fn marker_owner(&self, key: &Key, marker: &str) -> Result<LocationId, Error> {
@@ -580,11 +749,22 @@ impl Merge<'_> {
     }
 
     /// The marker's own sort value; `None`: it is not there.
-    async fn marker_value(&self, location: &Location, marker: &str, sort_key: &str) -> Result<Option<SortValue>, Error> {
+    async fn marker_value(
+        &self,
+        location: &Location,
+        marker: &str,
+        sort_key: &str,
+    ) -> Result<Option<SortValue>, Error> {
         let facts = self.listing.collection.facts();
-        let mut path = format!("/v1/{}/{}", facts.path, crate::api::query::encode_segment(marker));
+        let mut path = format!(
+            "/v1/{}/{}",
+            facts.path,
+            crate::api::query::encode_segment(marker)
+        );
         if !facts.detail_only.contains(&sort_key) && self.request.version.minor >= 8 {
-            Query::default().with("fields", sort_key).append_to(&mut path);
+            Query::default()
+                .with("fields", sort_key)
+                .append_to(&mut path);
         }
         let question = self.request.ask(http::Method::GET, path);
         let reply = location.ask(&self.request.asker, &question).await?;
@@ -593,16 +773,24 @@ impl Merge<'_> {
         }
         let object: std::collections::HashMap<&str, &serde_json::value::RawValue> =
             serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
-        Ok(Some(SortValue::new(object.get(sort_key).map(|raw| raw.get().as_bytes()))))
+        Ok(Some(SortValue::new(
+            object.get(sort_key).map(|raw| raw.get().as_bytes()),
+        )))
     }
 
     /// Who follows the marker in the location's default order, among those that pass the filters: `Some(None)`, nobody;
     /// `None`, the marker is not there.
-    async fn successor(&self, location: &Location, marker: &str) -> Result<Option<Option<String>>, Error> {
+    async fn successor(
+        &self,
+        location: &Location,
+        marker: &str,
+    ) -> Result<Option<Option<String>>, Error> {
         Ok(match self.page(location, Some(1), Some(marker)).await? {
-            Told::Page(page) => {
-                Some(page.items().next().and_then(|item| item.id().map(std::borrow::Cow::into_owned)))
-            }
+            Told::Page(page) => Some(
+                page.items()
+                    .next()
+                    .and_then(|item| item.id().map(std::borrow::Cow::into_owned)),
+            ),
             Told::Unknown(_) => None,
             Told::Refusal(reply) => return Err(self.refuse(reply, location.id)),
         })
@@ -623,7 +811,9 @@ impl Merge<'_> {
             let page = match self.page(location, None, marker.as_deref()).await? {
                 Told::Page(page) => page,
                 Told::Unknown(reply) if marker.is_none() => return Ok(Scanned::Unknown(reply)),
-                Told::Unknown(reply) | Told::Refusal(reply) => return Err(self.refuse(reply, location.id)),
+                Told::Unknown(reply) | Told::Refusal(reply) => {
+                    return Err(self.refuse(reply, location.id));
+                }
             };
             for item in page.items() {
                 sequence += 1;
@@ -654,7 +844,13 @@ impl Merge<'_> {
         if self.wish.sort_key.is_some() {
             self.validate().await?;
         }
-        let told = join_all(self.listing.scope.iter().map(|location| self.read_all(location))).await;
+        let told = join_all(
+            self.listing
+                .scope
+                .iter()
+                .map(|location| self.read_all(location)),
+        )
+        .await;
         let mut pages: Vec<(&Location, Page)> = Vec::new();
         let mut silent = Vec::new();
         for (location, told) in self.listing.scope.iter().zip(told) {
@@ -682,7 +878,10 @@ impl Merge<'_> {
         }
         let skipped = match &self.wish.marker {
             None => 0,
-            Some(marker) => match items.iter().rposition(|(_, _, item)| item.id().as_deref() == Some(marker)) {
+            Some(marker) => match items
+                .iter()
+                .rposition(|(_, _, item)| item.id().as_deref() == Some(marker))
+            {
                 Some(index) => index + 1,
                 None if missing.is_empty() => {
                     let noun = self.listing.facts.noun;
@@ -693,7 +892,11 @@ impl Merge<'_> {
             },
         };
         let mut output = Output::new(self.listing.facts.key, 0);
-        let more = if items.len() - skipped > self.wish.limit { More::Yes } else { More::No };
+        let more = if items.len() - skipped > self.wish.limit {
+            More::Yes
+        } else {
+            More::No
+        };
         for (_, location, item) in items.iter().skip(skipped).take(self.wish.limit) {
             self.write(&mut output, item, *location);
         }
@@ -707,7 +910,9 @@ impl Merge<'_> {
         loop {
             let page = match self.page(location, None, marker.as_deref()).await? {
                 Told::Page(page) => page,
-                Told::Unknown(reply) | Told::Refusal(reply) => return Err(self.refuse(reply, location.id)),
+                Told::Unknown(reply) | Told::Refusal(reply) => {
+                    return Err(self.refuse(reply, location.id));
+                }
             };
             marker = walk.next(location, &page)?;
             pages.push(page);
@@ -730,7 +935,10 @@ impl Walk {
         if !page.has_next() {
             return Ok(None);
         }
-        let last = page.items().next_back().and_then(|item| item.id().map(std::borrow::Cow::into_owned));
+        let last = page
+            .items()
+            .next_back()
+            .and_then(|item| item.id().map(std::borrow::Cow::into_owned));
         match last {
             Some(last) if self.markers.insert(last.clone()) => Ok(Some(last)),
             Some(_) => Err(location.misspoke()),
@@ -740,20 +948,42 @@ impl Walk {
 }
 
 fn base_of(standing: Option<&Standing>) -> &Base {
-    standing.and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE)
+    standing
+        .and_then(|standing| standing.base.as_ref())
+        .unwrap_or(&UNKNOWN_BASE)
 }
 
 fn item_seen(merge: &Merge<'_>, output: &mut Output, item: &Item<'_>, location: LocationId) {
-    notice(merge, output, item.id().as_deref(), item.name().as_deref(), location);
+    notice(
+        merge,
+        output,
+        item.id().as_deref(),
+        item.name().as_deref(),
+        location,
+    );
 }
 
 /// Learns where an item lives, and tells the operators of one that lives twice.
-fn notice(merge: &Merge<'_>, output: &mut Output, id: Option<&str>, name: Option<&str>, location: LocationId) {
-    merge.federation.locator.learn(merge.listing.collection, id, name, location);
-    let Some(id) = id.filter(|_| merge.listing.scope.len() > 1) else { return };
+fn notice(
+    merge: &Merge<'_>,
+    output: &mut Output,
+    id: Option<&str>,
+    name: Option<&str>,
+    location: LocationId,
+) {
+    merge
+        .federation
+        .locator
+        .learn(merge.listing.collection, id, name, location);
+    let Some(id) = id.filter(|_| merge.listing.scope.len() > 1) else {
+        return;
+    };
     if let Some(other) = output.seen.insert(id.to_owned(), location) {
         let names = merge.federation.locations.names([&other, &location]);
-        warn!("{} {id} is at more than one location: {names}", merge.listing.facts.noun);
+        warn!(
+            "{} {id} is at more than one location: {names}",
+            merge.listing.facts.noun
+        );
     }
 }
 
@@ -789,7 +1019,12 @@ struct Position<'a> {
 
 impl<'a> Position<'a> {
     fn new(location: usize, start: Option<&'a Start>, direction: Direction) -> Self {
-        Self { location, start, direction, past: false }
+        Self {
+            location,
+            start,
+            direction,
+            past: false,
+        }
     }
 
     fn passes(&mut self, id: Option<&str>, value: &SortValue) -> bool {
@@ -798,7 +1033,9 @@ impl<'a> Position<'a> {
         if own && id.is_some() && id == start.successor.as_deref() {
             self.past = true;
         }
-        let order = self.direction.apply((value, self.location).cmp(&(&start.value, start.location)));
+        let order = self
+            .direction
+            .apply((value, self.location).cmp(&(&start.value, start.location)));
         match order {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Less => false,
@@ -856,7 +1093,11 @@ struct Best {
 
 impl Best {
     fn new(limit: usize, direction: Direction) -> Self {
-        Self { kept: BTreeSet::new(), room: limit.saturating_add(1), direction }
+        Self {
+            kept: BTreeSet::new(),
+            room: limit.saturating_add(1),
+            direction,
+        }
     }
 
     fn worst(&self) -> Option<&Candidate> {
@@ -869,7 +1110,9 @@ impl Best {
     fn accepts(&self, value: &SortValue, location: usize, sequence: usize) -> bool {
         self.kept.len() < self.room
             || self.worst().is_some_and(|worst| {
-                self.direction.apply((value, location, sequence).cmp(&worst.rank())).is_lt()
+                self.direction
+                    .apply((value, location, sequence).cmp(&worst.rank()))
+                    .is_lt()
             })
     }
 
@@ -893,11 +1136,20 @@ mod tests {
 
     #[test]
     fn limit_as_python_reads_it() {
-        for (text, expected) in [("1", 1), ("+1", 1), (" 2 ", 2), ("1_0", 10), ("99999999999999999999", usize::MAX)] {
+        for (text, expected) in [
+            ("1", 1),
+            ("+1", 1),
+            (" 2 ", 2),
+            ("1_0", 10),
+            ("99999999999999999999", usize::MAX),
+        ] {
             assert_eq!(limit(text), Ok(expected), "{text}");
         }
         for text in ["", "abc", "1.5", "1__0", "_1", "+", "0x1"] {
-            assert_eq!(limit(text).unwrap_err().text(), format!("Expected an integer for limit: {text}"));
+            assert_eq!(
+                limit(text).unwrap_err().text(),
+                format!("Expected an integer for limit: {text}")
+            );
         }
         for text in ["0", "-1", "-0"] {
             assert_eq!(limit(text).unwrap_err().text(), "Limit must be positive");

@@ -48,11 +48,17 @@ impl SortValue {
             _ => {}
         }
         if let Some(text) = json::decode(raw) {
-            return Self::Text { folded: text.to_lowercase(), exact: text.into_owned() };
+            return Self::Text {
+                folded: text.to_lowercase(),
+                exact: text.into_owned(),
+            };
         }
         let text = String::from_utf8_lossy(raw);
         text.parse().map_or_else(
-            |_| Self::Text { folded: text.to_lowercase(), exact: text.to_string() },
+            |_| Self::Text {
+                folded: text.to_lowercase(),
+                exact: text.to_string(),
+            },
             Self::Number,
         )
     }
@@ -85,8 +91,14 @@ impl Ord for SortValue {
         match (self, other) {
             (Self::Number(one), Self::Number(two)) => one.total_cmp(two),
             (
-                Self::Text { folded: one, exact: exactly_one },
-                Self::Text { folded: two, exact: exactly_two },
+                Self::Text {
+                    folded: one,
+                    exact: exactly_one,
+                },
+                Self::Text {
+                    folded: two,
+                    exact: exactly_two,
+                },
             ) => one.cmp(two).then_with(|| exactly_one.cmp(exactly_two)),
             _ => self.rank().cmp(&other.rank()),
         }
@@ -117,6 +129,9 @@ mod tests {
         .collect();
         assert!(ordered.is_sorted(), "{ordered:?}");
         assert_eq!(SortValue::new(Some(b"null")), SortValue::new(None));
-        assert_eq!(SortValue::new(Some(br#""\u0062""#)), SortValue::new(Some(br#""b""#)));
+        assert_eq!(
+            SortValue::new(Some(br#""\u0062""#)),
+            SortValue::new(Some(br#""b""#))
+        );
     }
 }

@@ -53,29 +53,53 @@ impl Federation {
             return Err(not_found().into());
         }
         let addresses = request.query.value("addresses").unwrap_or_default();
-        let addresses = addresses.split(',').map(str::trim).filter(|address| !address.is_empty());
-        let location = self.machine(request, addresses.map(str::to_owned).collect()).await?;
+        let addresses = addresses
+            .split(',')
+            .map(str::trim)
+            .filter(|address| !address.is_empty());
+        let location = self
+            .machine(request, addresses.map(str::to_owned).collect())
+            .await?;
         self.pass(request, location, &[]).await
     }
 
     /// `POST /v1/heartbeat/{n}`
-    pub async fn heartbeat(&self, request: &Request, node: &str, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn heartbeat(
+        &self,
+        request: &Request,
+        node: &str,
+        body: &[u8],
+    ) -> Result<Answer, Error> {
         let location = self.node(request, node).await?;
         self.pass(request, location, body).await
     }
 
     /// `POST /v1/continue_inspection`. Never told to more than one: with auto-discovery Ironic makes a node of it.
-    pub async fn continue_inspection(&self, request: &Request, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn continue_inspection(
+        &self,
+        request: &Request,
+        body: &[u8],
+    ) -> Result<Answer, Error> {
         let addresses = serde_json::from_slice::<InspectionData>(body)
             .ok()
             .and_then(|data| data.inventory)
-            .map(|inventory| inventory.interfaces.into_iter().filter_map(|one| one.mac_address).collect())
+            .map(|inventory| {
+                inventory
+                    .interfaces
+                    .into_iter()
+                    .filter_map(|one| one.mac_address)
+                    .collect()
+            })
             .unwrap_or_default();
         let location = self.machine(request, addresses).await?;
         self.pass(request, location, body).await
     }
 
-    async fn machine(&self, request: &Request, addresses: Vec<String>) -> Result<LocationId, Error> {
+    async fn machine(
+        &self,
+        request: &Request,
+        addresses: Vec<String>,
+    ) -> Result<LocationId, Error> {
         if let Some(node) = request.query.value("node_uuid") {
             return self.node(request, node).await;
         }
@@ -87,7 +111,10 @@ impl Federation {
         let mut owners = BTreeSet::new();
         for address in addresses {
             let mut path = "/v1/ports".to_owned();
-            Query::default().with("address", address.to_lowercase()).with("fields", "uuid").append_to(&mut path);
+            Query::default()
+                .with("address", address.to_lowercase())
+                .with("fields", "uuid")
+                .append_to(&mut path);
             let told = ask_each(&scope, &asker, &request.probe(path)).await;
             if !told.silent.is_empty() {
                 return Err(Error::Silent(told.silent));
@@ -107,23 +134,44 @@ impl Federation {
         if let Some(pinned) = request.pinned {
             return Ok(pinned);
         }
-        match self.locator.locate(&ours(request), &Key::new(Collection::Nodes, node)).await {
+        match self
+            .locator
+            .locate(&ours(request), &Key::new(Collection::Nodes, node))
+            .await
+        {
             Ok(owner) => Ok(owner.location),
-            Err(LocateError::Nobody { .. } | LocateError::Ambiguous { .. }) => Err(not_found().into()),
+            Err(LocateError::Nobody { .. } | LocateError::Ambiguous { .. }) => {
+                Err(not_found().into())
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn pass(&self, request: &Request, location: LocationId, body: &[u8]) -> Result<Answer, Error> {
+    async fn pass(
+        &self,
+        request: &Request,
+        location: LocationId,
+        body: &[u8],
+    ) -> Result<Answer, Error> {
         let mut question = request.question();
         question.body = (!body.is_empty()).then(|| body.to_vec().into());
-        let reply = self.locations.location(location).exchange(&request.asker, &question).await?;
+        let reply = self
+            .locations
+            .location(location)
+            .exchange(&request.asker, &question)
+            .await?;
         // Which location it is, is nobody's business here.
-        Ok(Answer { location: None, ..self.relay(request, location, Kind::Ramdisk, None, reply) })
+        Ok(Answer {
+            location: None,
+            ..self.relay(request, location, Kind::Ramdisk, None, reply)
+        })
     }
 }
 
 /// Finding out where to send it is our own question, with our own credentials; what is sent there has none.
 fn ours(request: &Request) -> Asker {
-    Asker { standing: Standpoint::Authorised, ..request.asker.clone() }
+    Asker {
+        standing: Standpoint::Authorised,
+        ..request.asker.clone()
+    }
 }

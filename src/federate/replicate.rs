@@ -59,7 +59,12 @@ enum Outcome {
 
 impl Federation {
     /// `GET` of one object, or of something below it: any location's copy will do.
-    pub async fn fetch_replicated(&self, request: &Request, ident: &str, kind: Kind) -> Result<Answer, Error> {
+    pub async fn fetch_replicated(
+        &self,
+        request: &Request,
+        ident: &str,
+        kind: Kind,
+    ) -> Result<Answer, Error> {
         let scope = self.scope(request);
         let question = request.question();
         if !Ident::new(ident).is_uuid_like() {
@@ -67,13 +72,20 @@ impl Federation {
         }
         let mut asked: FuturesUnordered<_> = scope
             .iter()
-            .map(|location| async move { (location.id, location.ask(&request.asker, &request.question()).await) })
+            .map(|location| async move {
+                (
+                    location.id,
+                    location.ask(&request.asker, &request.question()).await,
+                )
+            })
             .collect();
         let mut silent = Vec::new();
         let mut refused: Option<(LocationId, Reply)> = None;
         while let Some((location, answer)) = asked.next().await {
             match answer {
-                Ok(reply) if reply.status == StatusCode::OK => return self.copy(request, location, kind, reply),
+                Ok(reply) if reply.status == StatusCode::OK => {
+                    return self.copy(request, location, kind, reply);
+                }
                 Ok(reply) => {
                     if refused.as_ref().is_none_or(|(first, _)| location < *first) {
                         refused = Some((location, reply));
@@ -83,7 +95,9 @@ impl Federation {
             }
         }
         match refused {
-            Some((location, reply)) if silent.is_empty() || reply.status != StatusCode::NOT_FOUND => {
+            Some((location, reply))
+                if silent.is_empty() || reply.status != StatusCode::NOT_FOUND =>
+            {
                 Err(refusal(reply, location))
             }
             _ => Err(Error::Silent(silent)),
@@ -99,8 +113,10 @@ impl Federation {
         kind: Kind,
     ) -> Result<Answer, Error> {
         let (found, _) = ask_each(scope, &request.asker, question).await.found()?;
-        let uuids: BTreeSet<_> =
-            found.iter().filter_map(|(_, reply)| json::member(&reply.body, "uuid").ok().flatten()).collect();
+        let uuids: BTreeSet<_> = found
+            .iter()
+            .filter_map(|(_, reply)| json::member(&reply.body, "uuid").ok().flatten())
+            .collect();
         if uuids.len() > 1 {
             let owners = found.iter().map(|(location, _)| *location).collect();
             return Err(LocateError::Ambiguous { owners }.into());
@@ -112,10 +128,21 @@ impl Federation {
         }
     }
 
-    fn copy(&self, request: &Request, location: LocationId, kind: Kind, reply: Reply) -> Result<Answer, Error> {
+    fn copy(
+        &self,
+        request: &Request,
+        location: LocationId,
+        kind: Kind,
+        reply: Reply,
+    ) -> Result<Answer, Error> {
         let misspoke = |_| self.locations.location(location).misspoke();
-        let answer = self.adopt(request, location, kind, None, reply).map_err(misspoke)?;
-        Ok(Answer { location: request.pinned, ..answer })
+        let answer = self
+            .adopt(request, location, kind, None, reply)
+            .map_err(misspoke)?;
+        Ok(Answer {
+            location: request.pinned,
+            ..answer
+        })
     }
 
     /// `POST`: everywhere, under one UUID.
@@ -135,29 +162,47 @@ impl Federation {
         }
         let uuid = match object.value("uuid") {
             Value::Text(uuid) => uuid,
-            Value::Other => return self.create_at(request, collection, self.first(), object).await,
+            Value::Other => {
+                return self
+                    .create_at(request, collection, self.first(), object)
+                    .await;
+            }
             Value::Absent | Value::Null => {
                 let uuid = Uuid::new_v4().to_string();
                 object.set("uuid", &uuid);
                 uuid
             }
         };
-        self.check_free(request, &claims_of(collection, &uuid, &object)).await?;
+        self.check_free(request, &claims_of(collection, &uuid, &object))
+            .await?;
 
         let mut question = request.question();
         question.body = Some(object.to_bytes());
         let first = self.locations.location(self.first());
-        let made = match self.make(request, collection, first, &question, &uuid).await {
+        let made = match self
+            .make(request, collection, first, &question, &uuid)
+            .await
+        {
             Outcome::Done(reply) if reply.status.is_success() => reply,
             // The first location's word about the request is the client's answer.
             Outcome::Done(reply) => return Err(refusal(reply, first.id)),
             Outcome::Failed(state) => {
-                return Err(self.state_of(collection, &uuid, vec![(first.id, state)]).into());
+                return Err(self
+                    .state_of(collection, &uuid, vec![(first.id, state)])
+                    .into());
             }
         };
-        let others: Vec<_> = self.locations.iter().filter(|location| location.id != first.id).collect();
-        let outcomes =
-            join_all(others.iter().map(|location| self.make(request, collection, location, &question, &uuid))).await;
+        let others: Vec<_> = self
+            .locations
+            .iter()
+            .filter(|location| location.id != first.id)
+            .collect();
+        let outcomes = join_all(
+            others
+                .iter()
+                .map(|location| self.make(request, collection, location, &question, &uuid)),
+        )
+        .await;
         let mut done = vec![first.id];
         let mut states = Vec::new();
         for (location, outcome) in others.iter().zip(outcomes) {
@@ -169,7 +214,10 @@ impl Federation {
         }
         if states.is_empty() {
             let answer = self.relay(request, first.id, collection.facts().kind, None, made);
-            return Ok(Answer { location: None, ..answer });
+            return Ok(Answer {
+                location: None,
+                ..answer
+            });
         }
         let path = member(collection, &uuid);
         let undone = join_all(done.iter().map(|id| {
@@ -191,7 +239,11 @@ impl Federation {
         let scope: Vec<_> = self.locations.iter().collect();
         for claim in claims {
             let told = ask_each(&scope, &request.asker, &request.probe(claim.path.clone())).await;
-            if told.replies.iter().any(|(_, reply)| reply.status == StatusCode::OK) {
+            if told
+                .replies
+                .iter()
+                .any(|(_, reply)| reply.status == StatusCode::OK)
+            {
                 return Err(Fault::new(StatusCode::CONFLICT, claim.conflict.clone()).into());
             }
             if !told.silent.is_empty() {
@@ -217,7 +269,9 @@ impl Federation {
         };
         if doubtful {
             let path = member(collection, uuid);
-            if let Ok(mut reply) = location.ask(&request.asker, &request.ask(Method::GET, path)).await
+            if let Ok(mut reply) = location
+                .ask(&request.asker, &request.ask(Method::GET, path))
+                .await
                 && reply.status == StatusCode::OK
             {
                 reply.status = StatusCode::CREATED;
@@ -235,47 +289,78 @@ impl Federation {
         ident: &str,
         body: &[u8],
     ) -> Result<Answer, Error> {
-        let patch = if request.method == Method::PATCH { Some(Patch::parse(body)?) } else { None };
+        let patch = if request.method == Method::PATCH {
+            Some(Patch::parse(body)?)
+        } else {
+            None
+        };
         let mut question = request.question();
         question.body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));
         if let Some(pinned) = request.pinned {
-            let reply = self.locations.location(pinned).exchange(&request.asker, &question).await?;
+            let reply = self
+                .locations
+                .location(pinned)
+                .exchange(&request.asker, &question)
+                .await?;
             return Ok(self.relay(request, pinned, collection.facts().kind, None, reply));
         }
         let copies = self.copies(request, collection, ident).await?;
         if collection == Collection::Chassis && request.method == Method::DELETE {
             self.check_empty(request, ident, &copies).await?;
         }
-        let Some(first) = copies.first() else { return Err(Fault::not_found().into()) };
-        let made = match outcome(self.locations.location(first.location).exchange(&request.asker, &question).await) {
+        let Some(first) = copies.first() else {
+            return Err(Fault::not_found().into());
+        };
+        let made = match outcome(
+            self.locations
+                .location(first.location)
+                .exchange(&request.asker, &question)
+                .await,
+        ) {
             Outcome::Done(reply) if reply.status.is_success() => reply,
             Outcome::Done(reply) => return Err(refusal(reply, first.location)),
             Outcome::Failed(state) => {
-                return Err(self.state_of(collection, ident, vec![(first.location, state)]).into());
+                return Err(self
+                    .state_of(collection, ident, vec![(first.location, state)])
+                    .into());
             }
         };
         let others = &copies[1..];
-        let answers = join_all(
-            others.iter().map(|copy| self.locations.location(copy.location).exchange(&request.asker, &question)),
-        )
+        let answers = join_all(others.iter().map(|copy| {
+            self.locations
+                .location(copy.location)
+                .exchange(&request.asker, &question)
+        }))
         .await;
-        let gone = |reply: &Reply| request.method == Method::DELETE && reply.status == StatusCode::NOT_FOUND;
+        let gone = |reply: &Reply| {
+            request.method == Method::DELETE && reply.status == StatusCode::NOT_FOUND
+        };
         let mut changed = vec![first];
         let mut states = Vec::new();
         for (copy, answer) in others.iter().zip(answers) {
             match outcome(answer) {
-                Outcome::Done(reply) if reply.status.is_success() || gone(&reply) => changed.push(copy),
+                Outcome::Done(reply) if reply.status.is_success() || gone(&reply) => {
+                    changed.push(copy)
+                }
                 Outcome::Done(reply) => states.push((copy.location, said(&reply))),
                 Outcome::Failed(state) => states.push((copy.location, state)),
             }
         }
         if states.is_empty() {
             let answer = self.relay(request, first.location, collection.facts().kind, None, made);
-            return Ok(Answer { location: None, ..answer });
+            return Ok(Answer {
+                location: None,
+                ..answer
+            });
         }
         let undone = join_all(changed.iter().map(|copy| {
             let question = inverse(request, collection, copy, patch.as_ref());
-            async move { (copy.location, self.undo(&request.asker, copy.location, question).await) }
+            async move {
+                (
+                    copy.location,
+                    self.undo(&request.asker, copy.location, question).await,
+                )
+            }
         }))
         .await;
         states.extend(undone);
@@ -283,10 +368,20 @@ impl Federation {
     }
 
     /// Who has it, and what it is there. Every location has to answer before anything is written.
-    async fn copies(&self, request: &Request, collection: Collection, ident: &str) -> Result<Vec<Copy>, Error> {
+    async fn copies(
+        &self,
+        request: &Request,
+        collection: Collection,
+        ident: &str,
+    ) -> Result<Vec<Copy>, Error> {
         let scope: Vec<_> = self.locations.iter().collect();
         let path = member(collection, ident);
-        let told = ask_each(&scope, &request.asker, &request.ask(Method::GET, path.clone())).await;
+        let told = ask_each(
+            &scope,
+            &request.asker,
+            &request.ask(Method::GET, path.clone()),
+        )
+        .await;
         if !told.silent.is_empty() {
             return Err(Error::Silent(told.silent));
         }
@@ -295,36 +390,72 @@ impl Federation {
         let mut copies = Vec::new();
         for (location, reply) in found {
             let misspoke = |_| -> Silence { self.locations.location(location).misspoke() };
-            let document: Map<String, Json> = serde_json::from_slice(&reply.body).map_err(misspoke)?;
-            let uuid = document.get("uuid").and_then(Json::as_str).unwrap_or_default().to_owned();
+            let document: Map<String, Json> =
+                serde_json::from_slice(&reply.body).map_err(misspoke)?;
+            let uuid = document
+                .get("uuid")
+                .and_then(Json::as_str)
+                .unwrap_or_default()
+                .to_owned();
             let traits = if below {
-                let question = request.ask(Method::GET, format!("{}/traits", member(collection, &uuid)));
-                let reply = self.locations.location(location).ask(&request.asker, &question).await?;
-                serde_json::from_slice::<Json>(&reply.body).ok().map(|body| body["traits"].clone())
+                let question =
+                    request.ask(Method::GET, format!("{}/traits", member(collection, &uuid)));
+                let reply = self
+                    .locations
+                    .location(location)
+                    .ask(&request.asker, &question)
+                    .await?;
+                serde_json::from_slice::<Json>(&reply.body)
+                    .ok()
+                    .map(|body| body["traits"].clone())
             } else {
                 None
             };
-            copies.push(Copy { location, uuid, document, traits });
+            copies.push(Copy {
+                location,
+                uuid,
+                document,
+                traits,
+            });
         }
         let uuids: BTreeSet<_> = copies.iter().map(|copy| &copy.uuid).collect();
         if uuids.len() > 1 {
-            return Err(LocateError::Ambiguous { owners: copies.iter().map(|copy| copy.location).collect() }.into());
+            return Err(LocateError::Ambiguous {
+                owners: copies.iter().map(|copy| copy.location).collect(),
+            }
+            .into());
         }
         Ok(copies)
     }
 
     /// A chassis with nodes at any location is not deleted at the others.
-    async fn check_empty(&self, request: &Request, ident: &str, copies: &[Copy]) -> Result<(), Error> {
-        let scope: Vec<_> = copies.iter().map(|copy| self.locations.location(copy.location)).collect();
-        let path = format!("{}/nodes?limit=1&fields=uuid", member(Collection::Chassis, ident));
+    async fn check_empty(
+        &self,
+        request: &Request,
+        ident: &str,
+        copies: &[Copy],
+    ) -> Result<(), Error> {
+        let scope: Vec<_> = copies
+            .iter()
+            .map(|copy| self.locations.location(copy.location))
+            .collect();
+        let path = format!(
+            "{}/nodes?limit=1&fields=uuid",
+            member(Collection::Chassis, ident)
+        );
         let told = ask_each(&scope, &request.asker, &request.probe(path)).await;
         if !told.silent.is_empty() {
             return Err(Error::Silent(told.silent));
         }
         for (_, reply) in told.replies {
             let body: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
-            if body["nodes"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
-                let text = format!("Cannot complete the requested action because chassis {ident} contains nodes.");
+            if body["nodes"]
+                .as_array()
+                .is_some_and(|nodes| !nodes.is_empty())
+            {
+                let text = format!(
+                    "Cannot complete the requested action because chassis {ident} contains nodes."
+                );
                 return Err(Fault::bad_request(text).into());
             }
         }
@@ -332,20 +463,37 @@ impl Federation {
     }
 
     async fn undo(&self, asker: &Asker, location: LocationId, question: Question) -> String {
-        match self.locations.location(location).exchange(asker, &question).await {
-            Ok(reply) if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND => "undone".to_owned(),
+        match self
+            .locations
+            .location(location)
+            .exchange(asker, &question)
+            .await
+        {
+            Ok(reply) if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND => {
+                "undone".to_owned()
+            }
             Ok(_) | Err(_) => "done, could not be undone".to_owned(),
         }
     }
 
-    fn state_of(&self, collection: Collection, ident: &str, mut states: Vec<(LocationId, String)>) -> Fault {
+    fn state_of(
+        &self,
+        collection: Collection,
+        ident: &str,
+        mut states: Vec<(LocationId, String)>,
+    ) -> Fault {
         states.sort_by_key(|(location, _)| *location);
         let each: Vec<_> = states
             .iter()
-            .map(|(location, state)| format!("{}: {state}", self.locations.location(*location).name()))
+            .map(|(location, state)| {
+                format!("{}: {state}", self.locations.location(*location).name())
+            })
             .collect();
         let noun = collection.facts().noun;
-        let text = format!("{noun} {ident} could not be changed everywhere. {}. Please retry.", each.join("; "));
+        let text = format!(
+            "{noun} {ident} could not be changed everywhere. {}. Please retry.",
+            each.join("; ")
+        );
         Fault::new(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }
@@ -363,22 +511,43 @@ fn outcome(answered: Result<Reply, Silence>) -> Outcome {
 }
 
 fn said(reply: &Reply) -> String {
-    format!("refused with {} {}", reply.status.as_u16(), fault::text_of(&reply.body).unwrap_or_default())
+    format!(
+        "refused with {} {}",
+        reply.status.as_u16(),
+        fault::text_of(&reply.body).unwrap_or_default()
+    )
 }
 
 /// What Ironic sets itself and does not take back.
 pub const SET_BY_IRONIC: &[&str] = &["links", "created_at", "updated_at", "nodes", "traits"];
 
 /// The request that puts a copy back as it was.
-fn inverse(request: &Request, collection: Collection, copy: &Copy, patch: Option<&Patch>) -> Question {
+fn inverse(
+    request: &Request,
+    collection: Collection,
+    copy: &Copy,
+    patch: Option<&Patch>,
+) -> Question {
     let path = member(collection, &copy.uuid);
     let (method, path, body) = match (patch, &copy.traits) {
-        (Some(patch), _) => (Method::PATCH, path, Json::Array(undo_patch(patch, &copy.document))),
-        (None, Some(traits)) => (Method::PUT, format!("{path}/traits"), json!({ "traits": traits })),
+        (Some(patch), _) => (
+            Method::PATCH,
+            path,
+            Json::Array(undo_patch(patch, &copy.document)),
+        ),
+        (None, Some(traits)) => (
+            Method::PUT,
+            format!("{path}/traits"),
+            json!({ "traits": traits }),
+        ),
         (None, None) => {
             let mut document = copy.document.clone();
             document.retain(|name, _| !SET_BY_IRONIC.contains(&name.as_str()));
-            (Method::POST, format!("/v1/{}", collection.facts().path), Json::Object(document))
+            (
+                Method::POST,
+                format!("/v1/{}", collection.facts().path),
+                Json::Object(document),
+            )
         }
     };
     let mut question = request.ask(method, path);
@@ -398,7 +567,9 @@ fn undo_patch(patch: &Patch, before: &Map<String, Json>) -> Vec<Json> {
         .map(|name| {
             let path = format!("/{name}");
             match before.get(&name) {
-                Some(value) if !value.is_null() => json!({"op": "add", "path": path, "value": value}),
+                Some(value) if !value.is_null() => {
+                    json!({"op": "add", "path": path, "value": value})
+                }
                 _ => json!({"op": "remove", "path": path}),
             }
         })
@@ -415,7 +586,9 @@ mod tests {
             br#"[{"op": "replace", "path": "/description", "value": "b"}, {"op": "add", "path": "/extra/x", "value": 1}, {"op": "add", "path": "/owner", "value": "p"}]"#,
         )
         .unwrap();
-        let before = serde_json::from_str(r#"{"description": "a", "extra": {"y": 2}, "owner": null}"#).unwrap();
+        let before =
+            serde_json::from_str(r#"{"description": "a", "extra": {"y": 2}, "owner": null}"#)
+                .unwrap();
         assert_eq!(
             Json::Array(undo_patch(&patch, &before)),
             json!([

@@ -51,24 +51,47 @@ fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) ->
     };
     let mut claims = Vec::new();
     if let Some(uuid) = text("uuid") {
-        claims.push(one(&uuid, format!("{article} {noun} with UUID {uuid} already exists.")));
+        claims.push(one(
+            &uuid,
+            format!("{article} {noun} with UUID {uuid} already exists."),
+        ));
     }
     if let Some(name) = text("name").filter(|_| NAMED.contains(&collection)) {
-        claims.push(one(&name, format!("{article} {noun} with name {name} already exists.")));
+        claims.push(one(
+            &name,
+            format!("{article} {noun} with name {name} already exists."),
+        ));
     }
     if let Some(instance) = text("instance_uuid").filter(|_| collection == Collection::Nodes) {
         let mut path = "/v1/nodes".to_owned();
-        Query::default().with("instance_uuid", instance.as_str()).with("fields", "uuid").append_to(&mut path);
+        Query::default()
+            .with("instance_uuid", instance.as_str())
+            .with("fields", "uuid")
+            .append_to(&mut path);
         let conflict = format!(
             "Instance {instance} is already associated with a node, it cannot be associated with this other node {uuid}"
         );
-        claims.push(Claim { path, list: Some("nodes"), conflict });
+        claims.push(Claim {
+            path,
+            list: Some("nodes"),
+            conflict,
+        });
     }
     if let Some(address) = text("address").filter(|_| collection == Collection::Ports) {
         let mut path = "/v1/ports".to_owned();
-        Query::default().with("address", address.to_lowercase()).with("fields", "uuid").append_to(&mut path);
-        let conflict = format!("A port with MAC address {} already exists.", address.to_lowercase());
-        claims.push(Claim { path, list: Some("ports"), conflict });
+        Query::default()
+            .with("address", address.to_lowercase())
+            .with("fields", "uuid")
+            .append_to(&mut path);
+        let conflict = format!(
+            "A port with MAC address {} already exists.",
+            address.to_lowercase()
+        );
+        claims.push(Claim {
+            path,
+            list: Some("ports"),
+            conflict,
+        });
     }
     claims
 }
@@ -100,7 +123,9 @@ impl Federation {
         let others = self.locations.iter().filter(|location| location.id != home);
         let answers = join_all(others.map(|location| async move {
             join_all(claims.iter().map(|claim| async move {
-                let reply = location.ask(&request.asker, &request.probe(claim.path.clone())).await?;
+                let reply = location
+                    .ask(&request.asker, &request.probe(claim.path.clone()))
+                    .await?;
                 let taken = match claim.list {
                     _ if reply.status != StatusCode::OK => false,
                     None => true,
@@ -118,9 +143,17 @@ impl Federation {
         let mut silent: Vec<Silence> = Vec::new();
         for answer in answers.into_iter().flatten() {
             match answer {
-                Ok(Some(claim)) => return Err(Fault::new(StatusCode::CONFLICT, claim.conflict.clone()).into()),
+                Ok(Some(claim)) => {
+                    return Err(Fault::new(StatusCode::CONFLICT, claim.conflict.clone()).into());
+                }
                 Ok(None) => {}
-                Err(silence) if silent.iter().all(|known| known.location != silence.location) => silent.push(silence),
+                Err(silence)
+                    if silent
+                        .iter()
+                        .all(|known| known.location != silence.location) =>
+                {
+                    silent.push(silence)
+                }
                 Err(_) => {}
             }
         }
@@ -140,13 +173,26 @@ mod tests {
         let body = br#"{"uuid": "u", "name": "a b", "instance_uuid": "i", "address": "AA:BB", "extra": {"name": "z"}}"#;
         let object = Object::parse("node", body).unwrap();
         let paths = |collection| -> Vec<String> {
-            claims_of(collection, "u", &object).into_iter().map(|claim| claim.path).collect()
+            claims_of(collection, "u", &object)
+                .into_iter()
+                .map(|claim| claim.path)
+                .collect()
         };
         assert_eq!(
             paths(Collection::Nodes),
-            ["/v1/nodes/u?fields=uuid", "/v1/nodes/a%20b?fields=uuid", "/v1/nodes?instance_uuid=i&fields=uuid"]
+            [
+                "/v1/nodes/u?fields=uuid",
+                "/v1/nodes/a%20b?fields=uuid",
+                "/v1/nodes?instance_uuid=i&fields=uuid"
+            ]
         );
-        assert_eq!(paths(Collection::Ports), ["/v1/ports/u?fields=uuid", "/v1/ports?address=aa:bb&fields=uuid"]);
+        assert_eq!(
+            paths(Collection::Ports),
+            [
+                "/v1/ports/u?fields=uuid",
+                "/v1/ports?address=aa:bb&fields=uuid"
+            ]
+        );
         let patch = Patch::parse(br#"[{"op": "add", "path": "/name", "value": "n"}, {"op": "remove", "path": "/instance_uuid"}]"#);
         let claims = claims_in(Collection::Nodes, "u", &patch.unwrap());
         assert_eq!(claims.len(), 1);

@@ -37,22 +37,35 @@ impl Federation {
                 return Err(self.locations.location(location).misspoke().into());
             };
             for driver in found {
-                let Value::Object(driver) = driver else { continue };
-                match drivers.iter_mut().find(|known| known.get("name") == driver.get("name")) {
+                let Value::Object(driver) = driver else {
+                    continue;
+                };
+                match drivers
+                    .iter_mut()
+                    .find(|known| known.get("name") == driver.get("name"))
+                {
                     Some(known) => self.unite_driver(known, driver, location),
                     None => drivers.push(driver),
                 }
             }
         }
         let drivers = drivers.into_iter().map(Value::Object).collect();
-        Ok(self.announce(united(Object::from_iter([("drivers".to_owned(), Value::Array(drivers))])), &missing))
+        Ok(self.announce(
+            united(Object::from_iter([(
+                "drivers".to_owned(),
+                Value::Array(drivers),
+            )])),
+            &missing,
+        ))
     }
 
     /// `GET /v1/drivers/{d}`
     pub async fn driver(&self, request: &Request) -> Result<Answer, Error> {
         let (bodies, missing) = self.bodies(request, Kind::Driver).await?;
         let mut bodies = bodies.into_iter();
-        let Some((_, mut driver)) = bodies.next() else { return Err(Error::Silent(missing)) };
+        let Some((_, mut driver)) = bodies.next() else {
+            return Err(Error::Silent(missing));
+        };
         for (location, other) in bodies {
             self.unite_driver(&mut driver, other, location);
         }
@@ -80,10 +93,20 @@ impl Federation {
                 return Err(self.locations.location(location).misspoke().into());
             };
             for shard in found {
-                let Value::Object(shard) = shard else { continue };
-                match shards.iter_mut().find(|known| known.get("name") == shard.get("name")) {
+                let Value::Object(shard) = shard else {
+                    continue;
+                };
+                match shards
+                    .iter_mut()
+                    .find(|known| known.get("name") == shard.get("name"))
+                {
                     Some(known) => {
-                        let count = |shard: &Object| shard.get("count").and_then(Value::as_u64).unwrap_or_default();
+                        let count = |shard: &Object| {
+                            shard
+                                .get("count")
+                                .and_then(Value::as_u64)
+                                .unwrap_or_default()
+                        };
                         let sum = count(known) + count(&shard);
                         known.insert("count".to_owned(), sum.into());
                     }
@@ -92,7 +115,13 @@ impl Federation {
             }
         }
         let shards = shards.into_iter().map(Value::Object).collect();
-        Ok(self.announce(united(Object::from_iter([("shards".to_owned(), Value::Array(shards))])), &missing))
+        Ok(self.announce(
+            united(Object::from_iter([(
+                "shards".to_owned(),
+                Value::Array(shards),
+            )])),
+            &missing,
+        ))
     }
 
     /// A driver's own business goes to the one location that has the driver.
@@ -102,7 +131,9 @@ impl Federation {
             None => {
                 let path = format!("/v1/drivers/{}", crate::api::query::encode_segment(driver));
                 let scope = self.scope(request);
-                let (having, silent) = ask_each(&scope, &request.asker, &request.probe(path)).await.found()?;
+                let (having, silent) = ask_each(&scope, &request.asker, &request.probe(path))
+                    .await
+                    .found()?;
                 match &having[..] {
                     [(location, _)] if silent.is_empty() => *location,
                     // A silent one may have it too.
@@ -126,7 +157,10 @@ impl Federation {
                     let answer = self
                         .adopt(request, location.id, Kind::VolumeRoot, None, reply)
                         .map_err(|_| location.misspoke())?;
-                    return Ok(Answer { location: request.pinned, ..answer });
+                    return Ok(Answer {
+                        location: request.pinned,
+                        ..answer
+                    });
                 }
                 Err(silence) => silent.push(silence),
             }
@@ -139,13 +173,18 @@ impl Federation {
         let mut question = request.question();
         question.body = Some(body.to_vec().into());
         let told = ask_each(&self.scope(request), &request.asker, &question).await;
-        if let Some((location, reply)) = told.replies.iter().find(|(_, reply)| !reply.status.is_success()) {
+        if let Some((location, reply)) = told
+            .replies
+            .iter()
+            .find(|(_, reply)| !reply.status.is_success())
+        {
             return Err(refusal(reply.clone(), *location));
         }
         match told.replies.into_iter().next() {
-            Some((location, reply)) if told.silent.is_empty() => {
-                Ok(Answer { location: request.pinned, ..Answer::relay(reply, location) })
-            }
+            Some((location, reply)) if told.silent.is_empty() => Ok(Answer {
+                location: request.pinned,
+                ..Answer::relay(reply, location)
+            }),
             _ => Err(Error::Silent(told.silent)),
         }
     }
@@ -195,13 +234,21 @@ impl Federation {
             let owners = found.iter().map(|(location, _)| *location).collect();
             return Err(LocateError::Ambiguous { owners }.into());
         }
-        let Some((location, reply)) = found.into_iter().next() else { return Err(Error::Silent(silent)) };
+        let Some((location, reply)) = found.into_iter().next() else {
+            return Err(Error::Silent(silent));
+        };
         let misspoke = |_| self.locations.location(location).misspoke();
-        Ok(self.adopt(request, location, Kind::Plain, None, reply).map_err(misspoke)?)
+        Ok(self
+            .adopt(request, location, Kind::Plain, None, reply)
+            .map_err(misspoke)?)
     }
 
     /// Every location's answer to the client's own question, with links that point at us.
-    async fn bodies(&self, request: &Request, kind: Kind) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
+    async fn bodies(
+        &self,
+        request: &Request,
+        kind: Kind,
+    ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
         let scope = self.scope(request);
         let told: Told = ask_each(&scope, &request.asker, &request.question()).await;
         let (found, silent) = told.found()?;
@@ -213,12 +260,21 @@ impl Federation {
         Ok((bodies, missing))
     }
 
-    fn body(&self, request: &Request, location: LocationId, kind: Kind, reply: &Reply) -> Result<Object, Error> {
+    fn body(
+        &self,
+        request: &Request,
+        location: LocationId,
+        kind: Kind,
+        reply: &Reply,
+    ) -> Result<Object, Error> {
         let location = self.locations.location(location);
         let standing = location.standing();
-        let base = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
-        let rewritten =
-            link::rewrite_document(kind, &reply.body, base, &request.base).map_err(|_| location.misspoke())?;
+        let base = standing
+            .as_deref()
+            .and_then(|standing| standing.base.as_ref())
+            .unwrap_or(&UNKNOWN_BASE);
+        let rewritten = link::rewrite_document(kind, &reply.body, base, &request.base)
+            .map_err(|_| location.misspoke())?;
         let body = rewritten.as_deref().unwrap_or(&reply.body);
         Ok(serde_json::from_slice(body).map_err(|_| location.misspoke())?)
     }
@@ -227,14 +283,17 @@ impl Federation {
     /// nodes without a conductor group are made.
     fn unite_driver(&self, known: &mut Object, other: Object, location: LocationId) {
         for (name, value) in other {
-            let set = name == "hosts" || (name.starts_with("enabled_") && name.ends_with("_interfaces"));
+            let set =
+                name == "hosts" || (name.starts_with("enabled_") && name.ends_with("_interfaces"));
             let default = name.starts_with("default_") && name.ends_with("_interface");
             match known.get_mut(&name) {
                 None => {
                     known.insert(name, value);
                 }
                 Some(ours) if set => unite_sets(ours, value),
-                Some(ours) if default && self.groups.default_location() == Some(location) => *ours = value,
+                Some(ours) if default && self.groups.default_location() == Some(location) => {
+                    *ours = value
+                }
                 Some(_) => {}
             }
         }
@@ -242,7 +301,9 @@ impl Federation {
 }
 
 fn unite_sets(known: &mut Value, other: Value) {
-    let (Value::Array(ours), Value::Array(theirs)) = (&*known, other) else { return };
+    let (Value::Array(ours), Value::Array(theirs)) = (&*known, other) else {
+        return;
+    };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let all: BTreeSet<String> = ours.iter().chain(&theirs).filter_map(text).collect();
     *known = all.into_iter().map(Value::from).collect();
@@ -256,7 +317,13 @@ fn united(body: Object) -> Answer {
 pub fn forward_to(request: &Request, location: LocationId) -> Forward {
     let mut path = request.target.path();
     request.query.append_to(&mut path);
-    Forward { location, path, key: None, source: Source::Asked, member_of: None }
+    Forward {
+        location,
+        path,
+        key: None,
+        source: Source::Asked,
+        member_of: None,
+    }
 }
 
 #[cfg(test)]

@@ -36,14 +36,21 @@ impl Federation {
         }
         let key = Key::new(collection, ident);
         let mut owner = match request.pinned {
-            Some(location) => Owner { location, uuid: None, source: Source::Asked },
+            Some(location) => Owner {
+                location,
+                uuid: None,
+                source: Source::Asked,
+            },
             None => self.locator.locate(&request.asker, &key).await?,
         };
         loop {
-            self.check_stays(request, collection, ident, owner.location, &patch).await?;
+            self.check_stays(request, collection, ident, owner.location, &patch)
+                .await?;
             let claims = claims_in(collection, ident, &patch);
             let unverified = self.verify_unique(request, owner.location, &claims).await?;
-            let reply = self.send_patch(request, owner.location, patch.to_bytes()).await?;
+            let reply = self
+                .send_patch(request, owner.location, patch.to_bytes())
+                .await?;
             if reply.status == StatusCode::NOT_FOUND && owner.source == Source::Remembered {
                 // Refused, so nothing was changed: it may be sent to where the thing is now.
                 match self.locator.locate_again(&request.asker, &key).await {
@@ -55,7 +62,13 @@ impl Federation {
                     Err(error) => return Err(error.into()),
                 }
             }
-            let mut answer = self.relay(request, owner.location, collection.facts().kind, Some(collection), reply);
+            let mut answer = self.relay(
+                request,
+                owner.location,
+                collection.facts().kind,
+                Some(collection),
+                reply,
+            );
             if answer.status.is_success() && !unverified.is_empty() {
                 let names = self.locations.names(&unverified);
                 warn!("A name or address was given without asking {names} whether it is unique");
@@ -73,7 +86,11 @@ impl Federation {
     ) -> Result<crate::transport::Reply, Error> {
         let mut question = request.question();
         question.body = Some(body);
-        Ok(self.locations.location(location).exchange(&request.asker, &question).await?)
+        Ok(self
+            .locations
+            .location(location)
+            .exchange(&request.asker, &question)
+            .await?)
     }
 
     /// Nodes cannot move between Ironics, nor can what belongs to a node.
@@ -114,7 +131,11 @@ impl Federation {
         if node.is_empty() {
             return Ok(());
         }
-        match self.locator.locate(&request.asker, &Key::new(Collection::Nodes, node)).await {
+        match self
+            .locator
+            .locate(&request.asker, &Key::new(Collection::Nodes, node))
+            .await
+        {
             Ok(owner) if owner.location != home => Err(Fault::bad_request(format!(
                 "Unable to apply the requested {reference} '{node}'. Requested value was invalid."
             ))
@@ -133,7 +154,10 @@ fn cannot_move(
     target: Option<LocationId>,
 ) -> Fault {
     let belongs = match target {
-        Some(target) => format!("belongs to location {}", federation.locations.location(target).name()),
+        Some(target) => format!(
+            "belongs to location {}",
+            federation.locations.location(target).name()
+        ),
         None => "is not mapped to any location".to_owned(),
     };
     Fault::bad_request(format!(

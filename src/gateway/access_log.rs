@@ -15,14 +15,33 @@ pub const TARGET: &str = "ironic_proxy.access";
 
 pub fn record(session: &Session, error: Option<&Error>, context: &Context, locations: &Locations) {
     let head = session.req_header();
-    let status = session.response_written().map_or(0, |head| head.status.as_u16());
-    let client = session.client_addr().map_or_else(|| "-".to_owned(), |address| {
-        address.as_inet().map_or_else(|| address.to_string(), |address| address.ip().to_string())
+    let status = session
+        .response_written()
+        .map_or(0, |head| head.status.as_u16());
+    let client = session.client_addr().map_or_else(
+        || "-".to_owned(),
+        |address| {
+            address
+                .as_inet()
+                .map_or_else(|| address.to_string(), |address| address.ip().to_string())
+        },
+    );
+    let identity = context
+        .identity
+        .as_ref()
+        .unwrap_or(&Identity::Anonymous)
+        .user_identity()
+        .to_string();
+    let location = context
+        .location
+        .map_or("-", |id| locations.location(id).name());
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or_else(|| head.uri.path(), |target| target.as_str());
+    let failure = error.map_or(Cow::Borrowed("-"), |error| {
+        Cow::Owned(error.etype().as_str().to_owned())
     });
-    let identity = context.identity.as_ref().unwrap_or(&Identity::Anonymous).user_identity().to_string();
-    let location = context.location.map_or("-", |id| locations.location(id).name());
-    let target = head.uri.path_and_query().map_or_else(|| head.uri.path(), |target| target.as_str());
-    let failure = error.map_or(Cow::Borrowed("-"), |error| Cow::Owned(error.etype().as_str().to_owned()));
     info!(
         target: TARGET,
         global_request_id = context.request_id.global().unwrap_or("-"),
@@ -44,5 +63,15 @@ fn printable(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|character| if character.is_ascii_graphic() { character } else { '?' }).collect())
+    Cow::Owned(
+        text.chars()
+            .map(|character| {
+                if character.is_ascii_graphic() {
+                    character
+                } else {
+                    '?'
+                }
+            })
+            .collect(),
+    )
 }

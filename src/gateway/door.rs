@@ -57,15 +57,26 @@ pub struct Door {
 pub enum Entry {
     /// Answered at the door.
     Answer(Answer),
-    Request { request: Request, limits: BodyLimits },
+    Request {
+        request: Request,
+        limits: BodyLimits,
+    },
 }
 
 impl Door {
     pub fn new(config: &Config) -> Self {
         Self {
-            public_endpoint: config.api.public_endpoint.as_deref().and_then(|text| Base::parse(text).ok()),
+            public_endpoint: config
+                .api
+                .public_endpoint
+                .as_deref()
+                .and_then(|text| Base::parse(text).ok()),
             proxy_headers: config.proxy_headers,
-            scheme: if config.api.tls.is_some() { "https" } else { "http" },
+            scheme: if config.api.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            },
             partial: config.api.partial_lists,
             healthcheck: config.healthcheck,
             ramdisk: config.api.ramdisk,
@@ -94,15 +105,28 @@ impl Door {
             return Ok(Entry::Answer(health(gateway, &head.method)));
         }
         let target = Target::parse(&head.method, path);
-        let public = matches!(&target, Ok(Target { route: Route::Root | Route::V1, .. }))
-            || (self.ramdisk && target.as_ref().is_ok_and(is_ramdisk));
+        let public = matches!(
+            &target,
+            Ok(Target {
+                route: Route::Root | Route::V1,
+                ..
+            })
+        ) || (self.ramdisk && target.as_ref().is_ok_and(is_ramdisk));
         if !public {
             match gateway.authenticator.authenticate(&head.headers).await {
                 Ok(identity) => context.identity = Some(identity),
                 Err(error) => return Err(challenge(error.answer())),
             }
         }
-        let target = target.map_err(|error| refuse(bad_path(&error)))?;
+        let target = target.map_err(|error| {
+            let range = gateway.federation.locations.common();
+            let spoken =
+                range.and_then(|range| range.resolve(Requested::from_headers(&head.headers)).ok());
+            context.versions = range
+                .zip(spoken)
+                .map(|(range, spoken)| (range, Some(spoken)));
+            refuse(bad_path(&error))
+        })?;
         let root = target.route == Route::Root;
         let Some(range) = gateway.federation.locations.common() else {
             let text = "No location has told its API versions yet, please retry.";
@@ -113,39 +137,70 @@ impl Door {
             Err(error) => {
                 context.versions = (error != NotAcceptable::Invalid).then_some((range, None));
                 let text = error.to_string();
-                let fault = if root { Fault::new } else { |status, text: String| Fault::routing(status, text) };
+                let fault = if root {
+                    Fault::new
+                } else {
+                    |status, text: String| Fault::routing(status, text)
+                };
                 return Err(refuse(fault(StatusCode::NOT_ACCEPTABLE, text)));
             }
         };
-        if target.route == Route::WrongMethod {
+        if let Route::WrongMethod { allowed } = &target.route {
             let fault = if target.segments().is_empty() {
                 Fault::new(StatusCode::METHOD_NOT_ALLOWED, MALFORMED)
             } else {
                 Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "")
             };
-            return Err(refuse(fault));
+            return Err(respond::wrong_method(&fault, allowed));
         }
-        let base = self.base(head, session.client_addr().and_then(|address| address.as_inet().copied()))
+        let base = self
+            .base(
+                head,
+                session
+                    .client_addr()
+                    .and_then(|address| address.as_inet().copied()),
+            )
             .map_err(refuse)?;
         context.versions = Some((range, Some(version)));
         match target.route {
-            Route::Root => return Ok(Entry::Answer(document(version_document::root(base.as_str(), range)))),
-            Route::V1 => return Ok(Entry::Answer(document(version_document::v1(base.as_str(), range, version)))),
-            Route::Known { .. } | Route::UnknownBelow { .. } | Route::UnknownCollection | Route::WrongMethod => {}
+            Route::Root => {
+                return Ok(Entry::Answer(document(version_document::root(
+                    base.as_str(),
+                    range,
+                ))));
+            }
+            Route::V1 => {
+                return Ok(Entry::Answer(document(version_document::v1(
+                    base.as_str(),
+                    range,
+                    version,
+                ))));
+            }
+            Route::Known { .. }
+            | Route::UnknownBelow { .. }
+            | Route::UnknownCollection
+            | Route::WrongMethod { .. } => {}
         }
         if is_ramdisk(&target) && !self.ramdisk {
             return Err(refuse(Fault::new(StatusCode::FORBIDDEN, RAMDISK_OFF)));
         }
         let pinned = pinned(gateway, &head.headers).map_err(refuse)?;
         if is_gated(gateway, &head.method, pinned) {
-            self.authorise(gateway, context, &head.method, &target.route).map_err(refuse)?;
+            self.authorise(gateway, context, &head.method, &target.route)
+                .map_err(refuse)?;
         }
-        let query = Query::parse(head.uri.query()).map_err(|error| refuse(Fault::bad_request(error.to_string())))?;
+        let query = Query::parse(head.uri.query())
+            .map_err(|error| refuse(Fault::bad_request(error.to_string())))?;
         if let Some(name) = query.repeated(ROUTING) {
-            return Err(refuse(Fault::bad_request(format!("Unexpected repeated argument: {name}"))));
+            return Err(refuse(Fault::bad_request(format!(
+                "Unexpected repeated argument: {name}"
+            ))));
         }
         let limits = self.limits(&target.route);
-        let announced = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let announced = head
+            .headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: usize| length > limits.size) {
             return Err(refuse(respond::too_large()));
         }
@@ -163,7 +218,11 @@ impl Door {
                 transport: std::sync::Arc::clone(&gateway.transport),
                 request_id: context.request_id.for_locations(),
                 token: gateway.authenticator.user_token(&head.headers),
-                standing: if is_ramdisk(&target) { Standpoint::Anonymous } else { Standpoint::Authorised },
+                standing: if is_ramdisk(&target) {
+                    Standpoint::Anonymous
+                } else {
+                    Standpoint::Authorised
+                },
             },
             target,
         };
@@ -177,12 +236,17 @@ impl Door {
         method: &Method,
         route: &Route,
     ) -> Result<(), Fault> {
-        let Some(identity) = &context.identity else { return Ok(()) };
+        let Some(identity) = &context.identity else {
+            return Ok(());
+        };
         let access = match route {
             Route::Known { template, .. } => Access::Known { method, template },
             _ => Access::Unknown,
         };
-        gateway.gate.check(identity, access).map_err(|denied| denied.fault())
+        gateway
+            .gate
+            .check(identity, access)
+            .map_err(|denied| denied.fault())
     }
 
     /// What a patch may change depends on who sends it.
@@ -193,7 +257,9 @@ impl Door {
         context: &Context,
         body: &[u8],
     ) -> Result<(), Fault> {
-        let (Some(identity), Route::Known { template, .. }) = (&context.identity, &request.target.route) else {
+        let (Some(identity), Route::Known { template, .. }) =
+            (&context.identity, &request.target.route)
+        else {
             return Ok(());
         };
         if request.method != Method::PATCH || !is_gated(gateway, &request.method, request.pinned) {
@@ -201,23 +267,41 @@ impl Door {
         }
         let patch = Patch::parse(body).map_err(|error| Fault::bad_request(error.to_string()))?;
         let changes = patch.changes();
-        let changes = changes.iter().map(|(path, value)| Change { path, value: value.as_ref() });
-        gateway.gate.check_patch(identity, template, changes).map_err(|denied| denied.fault())
+        let changes = changes.iter().map(|(path, value)| Change {
+            path,
+            value: value.as_ref(),
+        });
+        gateway
+            .gate
+            .check_patch(identity, template, changes)
+            .map_err(|denied| denied.fault())
     }
 
     fn limits(&self, route: &Route) -> BodyLimits {
         let depth = Some(self.max_depth);
         match route {
-            Route::Known { template: "nodes/{}/states/provision", .. } => {
-                BodyLimits { size: self.max_body_provision, depth }
-            }
-            Route::Known { action: Action::ContinueInspection, .. } => {
-                BodyLimits { size: self.max_body_inspection, depth }
-            }
-            Route::Known { template, .. } if template.contains("vendor_passthru") => {
-                BodyLimits { size: self.max_body, depth: None }
-            }
-            _ => BodyLimits { size: self.max_body, depth },
+            Route::Known {
+                template: "nodes/{}/states/provision",
+                ..
+            } => BodyLimits {
+                size: self.max_body_provision,
+                depth,
+            },
+            Route::Known {
+                action: Action::ContinueInspection,
+                ..
+            } => BodyLimits {
+                size: self.max_body_inspection,
+                depth,
+            },
+            Route::Known { template, .. } if template.contains("vendor_passthru") => BodyLimits {
+                size: self.max_body,
+                depth: None,
+            },
+            _ => BodyLimits {
+                size: self.max_body,
+                depth,
+            },
         }
     }
 
@@ -226,7 +310,9 @@ impl Door {
             None => Ok(self.partial),
             Some(word) if word.eq_ignore_ascii_case(b"allow") => Ok(Partial::Allow),
             Some(word) if word.eq_ignore_ascii_case(b"deny") => Ok(Partial::Deny),
-            Some(_) => Err(Fault::bad_request("X-Ironic-Proxy-Partial must be allow or deny")),
+            Some(_) => Err(Fault::bad_request(
+                "X-Ironic-Proxy-Partial must be allow or deny",
+            )),
         }
     }
 
@@ -235,18 +321,36 @@ impl Door {
         if let Some(base) = &self.public_endpoint {
             return Ok(base.clone());
         }
-        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+        let text = |name: &str| {
+            head.headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::trim)
+        };
         let host = text("host").unwrap_or_default();
-        let forwarded = if self.proxy_headers { Forwarded::read(&head.headers) } else { Forwarded::default() };
+        let forwarded = if self.proxy_headers {
+            Forwarded::read(&head.headers)
+        } else {
+            Forwarded::default()
+        };
         let base = format!(
             "{}://{}{}",
             forwarded.proto.as_deref().unwrap_or(self.scheme),
             forwarded.host.as_deref().unwrap_or(host),
-            forwarded.prefix.as_deref().unwrap_or_default().trim_end_matches('/'),
+            forwarded
+                .prefix
+                .as_deref()
+                .unwrap_or_default()
+                .trim_end_matches('/'),
         );
         let authority = forwarded.host.as_deref().unwrap_or(host);
-        let plain = authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
-        Base::parse(&base).ok().filter(|_| plain).ok_or_else(|| Fault::bad_request("The Host header is not valid"))
+        let plain = authority
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+        Base::parse(&base)
+            .ok()
+            .filter(|_| plain)
+            .ok_or_else(|| Fault::bad_request("The Host header is not valid"))
     }
 }
 
@@ -270,18 +374,27 @@ impl Forwarded {
             let parameter = |wanted: &str| {
                 entry.split(';').find_map(|pair| {
                     let (name, value) = pair.split_once('=')?;
-                    name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"').to_owned())
+                    name.trim()
+                        .eq_ignore_ascii_case(wanted)
+                        .then(|| value.trim().trim_matches('"').to_owned())
                 })
             };
-            return Self { proto: parameter("proto"), host: parameter("host"), prefix };
+            return Self {
+                proto: parameter("proto"),
+                host: parameter("host"),
+                prefix,
+            };
         }
-        Self { proto: first("x-forwarded-proto"), host: first("x-forwarded-host"), prefix }
+        Self {
+            proto: first("x-forwarded-proto"),
+            host: first("x-forwarded-host"),
+            prefix,
+        }
     }
 }
 
 /// What Ironic says to other methods on `/v1`.
-const MALFORMED: &str =
-    "The server could not comply with the request since it is either malformed or otherwise incorrect.";
+const MALFORMED: &str = "The server could not comply with the request since it is either malformed or otherwise incorrect.";
 
 /// In Ironic's words (`[api] enable_ramdisk_endpoints`).
 const RAMDISK_OFF: &str = "Ramdisk endpoints are disabled on this API: a ramdisk talks to the Ironic of its own location.";
@@ -289,7 +402,10 @@ const RAMDISK_OFF: &str = "Ramdisk endpoints are disabled on this API: a ramdisk
 fn is_ramdisk(target: &Target) -> bool {
     matches!(
         target.route,
-        Route::Known { action: Action::Lookup | Action::Heartbeat | Action::ContinueInspection, .. }
+        Route::Known {
+            action: Action::Lookup | Action::Heartbeat | Action::ContinueInspection,
+            ..
+        }
     )
 }
 
@@ -297,15 +413,26 @@ fn is_ramdisk(target: &Target) -> bool {
 fn check_framing(head: &RequestHeader, raw: &[u8]) -> Result<(), Fault> {
     // Pingora takes more than it shows afterwards: blanks and fragments in a target, a length beside chunks.
     let mut lines = raw.split(|&byte| byte == b'\n');
-    let request_line: Vec<&[u8]> =
-        lines.next().unwrap_or_default().trim_ascii_end().split(|&byte| byte == b' ').collect();
+    let request_line: Vec<&[u8]> = lines
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end()
+        .split(|&byte| byte == b' ')
+        .collect();
     let target_is_path = matches!(request_line[..], [_, target, _] if target.starts_with(b"/") && !target.contains(&b'#'));
     if !target_is_path {
-        return Err(Fault::bad_request("Exactly one path is expected as the request target"));
+        return Err(Fault::bad_request(
+            "Exactly one path is expected as the request target",
+        ));
     }
-    let length_line = |line: &[u8]| line.get(..15).is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"));
+    let length_line = |line: &[u8]| {
+        line.get(..15)
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
+    };
     if head.headers.contains_key(http::header::TRANSFER_ENCODING) && lines.any(length_line) {
-        return Err(Fault::bad_request("Exactly one of Content-Length and Transfer-Encoding is expected"));
+        return Err(Fault::bad_request(
+            "Exactly one of Content-Length and Transfer-Encoding is expected",
+        ));
     }
     let count = |name: &str| head.headers.get_all(name).iter().count();
     let hosts = count("host");
@@ -318,17 +445,32 @@ fn check_framing(head: &RequestHeader, raw: &[u8]) -> Result<(), Fault> {
     if count("upgrade") > 0 {
         return Err(Fault::bad_request("Upgrade is not supported"));
     }
-    for name in ["x-auth-token", "authorization", "x-ironic-proxy-location", "x-ironic-proxy-partial"] {
+    for name in [
+        "x-auth-token",
+        "authorization",
+        "x-ironic-proxy-location",
+        "x-ironic-proxy-partial",
+    ] {
         if count(name) > 1 {
             return Err(Fault::bad_request(format!("More than one {name} header")));
         }
     }
     // What is not ASCII is lost when the path is read as an URI.
     if !head.raw_path().is_ascii() {
-        return Err(Fault::bad_request("The path is not valid percent-encoded UTF-8"));
+        return Err(Fault::bad_request(
+            "The path is not valid percent-encoded UTF-8",
+        ));
     }
-    if count("content-encoding") > 0 && head.headers.get("content-encoding").is_some_and(|value| value != "identity") {
-        return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not supported"));
+    if count("content-encoding") > 0
+        && head
+            .headers
+            .get("content-encoding")
+            .is_some_and(|value| value != "identity")
+    {
+        return Err(Fault::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Encoding is not supported",
+        ));
     }
     Ok(())
 }
@@ -344,10 +486,12 @@ fn bad_path(error: &PathError) -> Fault {
 fn challenge(answer: crate::auth::Answer) -> Answer {
     let mut ours = Answer::json(answer.status, answer.body);
     if let Some(challenge) = answer.challenge {
-        ours.headers.insert(http::header::WWW_AUTHENTICATE, challenge);
+        ours.headers
+            .insert(http::header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(seconds) = answer.retry_after {
-        ours.headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
+        ours.headers
+            .insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     ours
 }
@@ -370,12 +514,16 @@ fn is_gated(gateway: &Gateway, method: &Method, pinned: Option<LocationId>) -> b
     let locations = &gateway.federation.locations;
     match pinned {
         Some(id) if method.is_safe() => !locations.location(id).config.forward_user_token,
-        _ => !locations.iter().all(|location| location.config.forward_user_token),
+        _ => !locations
+            .iter()
+            .all(|location| location.config.forward_user_token),
     }
 }
 
 fn pinned(gateway: &Gateway, headers: &HeaderMap) -> Result<Option<LocationId>, Fault> {
-    let Some(value) = headers.get(header::LOCATION) else { return Ok(None) };
+    let Some(value) = headers.get(header::LOCATION) else {
+        return Ok(None);
+    };
     let name = value.to_str().unwrap_or_default();
     match gateway.federation.locations.by_name(name) {
         Some(location) => Ok(Some(location.id)),
@@ -385,16 +533,29 @@ fn pinned(gateway: &Gateway, headers: &HeaderMap) -> Result<Option<LocationId>, 
 
 /// `oslo.middleware`'s health check: well as long as some location can be asked.
 fn health(gateway: &Gateway, method: &Method) -> Answer {
-    let well = gateway.federation.locations.iter().any(|location| location.standing().is_some() && location.is_reachable());
+    let well = gateway
+        .federation
+        .locations
+        .iter()
+        .any(|location| location.standing().is_some() && location.is_reachable());
     let (status, text) = match (well, method == Method::HEAD) {
         (true, true) => (StatusCode::NO_CONTENT, ""),
         (true, false) => (StatusCode::OK, "OK"),
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no location can be asked"),
     };
-    let mut answer = Answer { status, body: text.into(), ..Answer::default() };
-    answer.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    let mut answer = Answer {
+        status,
+        body: text.into(),
+        ..Answer::default()
+    };
+    answer.headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=UTF-8"),
+    );
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
+        answer
+            .headers
+            .insert(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     answer
 }

@@ -108,7 +108,12 @@ impl Forwarding {
     }
 
     fn silence(&self, reason: Reason, sent: bool) -> Silence {
-        Silence { location: self.forward.location, reason, sent, reply: None }
+        Silence {
+            location: self.forward.location,
+            reason,
+            sent,
+            reply: None,
+        }
     }
 
     pub fn dial(&mut self, federation: &Federation) -> Result<Box<HttpPeer>> {
@@ -131,14 +136,25 @@ impl Forwarding {
     }
 
     /// Nothing was sent: the next peer of the location is tried, if there is one.
-    pub fn not_connected(&mut self, federation: &Federation, mut error: Box<PingoraError>) -> Box<PingoraError> {
+    pub fn not_connected(
+        &mut self,
+        federation: &Federation,
+        mut error: Box<PingoraError>,
+    ) -> Box<PingoraError> {
         let location = self.location(federation);
         self.failed += 1;
         let another = location.peer(self.failed).is_some();
         error.set_retry(another);
         if !another {
-            let timeout = matches!(error.etype(), ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout);
-            let reason = if timeout { Reason::Timeout } else { Reason::Connect };
+            let timeout = matches!(
+                error.etype(),
+                ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout
+            );
+            let reason = if timeout {
+                Reason::Timeout
+            } else {
+                Reason::Connect
+            };
             location.failed(reason);
             self.reason = Some(self.silence(reason, false).into());
         }
@@ -146,7 +162,9 @@ impl Forwarding {
     }
 
     pub fn dress(&mut self, federation: &Federation, head: &mut RequestHeader) -> Result<()> {
-        let Some(peer) = &self.peer else { return Err(PingoraError::new_in(ErrorType::InternalError)) };
+        let Some(peer) = &self.peer else {
+            return Err(PingoraError::new_in(ErrorType::InternalError));
+        };
         self.location(federation).dress(
             head,
             peer,
@@ -170,24 +188,37 @@ impl Forwarding {
             return Err(self.give_up(respond::too_large()));
         }
         match self.limits.depth {
-            Some(depth) if !self.gauge.within(part, depth) => Err(self.give_up(respond::too_deep())),
+            Some(depth) if !self.gauge.within(part, depth) => {
+                Err(self.give_up(respond::too_deep()))
+            }
             _ => Ok(()),
         }
     }
 
     /// What the head of the answer means. `replayable`: the client's body is still at hand.
-    pub async fn judge(&mut self, federation: &Federation, head: &ResponseHeader, replayable: bool) -> Result<()> {
+    pub async fn judge(
+        &mut self,
+        federation: &Federation,
+        head: &ResponseHeader,
+        replayable: bool,
+    ) -> Result<()> {
         let location = self.location(federation);
         location.peer_answered(mem::take(&mut self.failed));
         self.status = head.status;
         if !self.is_ironics(head) {
-            let reason = if head.status.is_server_error() { Reason::Status } else { Reason::Body };
+            let reason = if head.status.is_server_error() {
+                Reason::Status
+            } else {
+                Reason::Body
+            };
             location.failed(reason);
             return Err(self.give_up(self.silence(reason, true)));
         }
         location.answered();
         match head.status {
-            StatusCode::UNAUTHORIZED if !location.config.forward_user_token => self.renew(location, replayable).await,
+            StatusCode::UNAUTHORIZED if !location.config.forward_user_token => {
+                self.renew(location, replayable).await
+            }
             // Ironic's policy or Ironic's word about the request? Only the body tells.
             StatusCode::FORBIDDEN if !location.config.forward_user_token && replayable => {
                 Err(PingoraError::new_up(INSPECT))
@@ -206,9 +237,13 @@ impl Forwarding {
             .get(http::header::CONTENT_TYPE)
             .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
         let empty = head.status == StatusCode::NO_CONTENT
-            || head.headers.get(http::header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+            || head
+                .headers
+                .get(http::header::CONTENT_LENGTH)
+                .is_some_and(|length| length == "0");
         let passthru = self.forward.path.contains("/vendor_passthru");
-        json || (head.status.is_success() && (empty || passthru)) || head.status == StatusCode::BAD_REQUEST
+        json || (head.status.is_success() && (empty || passthru))
+            || head.status == StatusCode::BAD_REQUEST
     }
 
     /// Our credentials are refused: once more with new ones, where there can be new ones.
@@ -218,7 +253,9 @@ impl Forwarding {
             return Err(self.give_up(self.silence(Reason::Refused, false)));
         };
         self.renewed = true;
-        location.credentials.refused(proof.generation, Instant::now());
+        location
+            .credentials
+            .refused(proof.generation, Instant::now());
         self.proof = match location.proof(&self.request.asker).await {
             Ok(proof) => proof,
             Err(silence) => return Err(self.give_up(silence)),
@@ -231,9 +268,15 @@ impl Forwarding {
 
     /// It may be elsewhere by now.
     async fn find_again(&mut self, federation: &Federation, replayable: bool) -> Result<()> {
-        let Some(key) = self.forward.key.clone() else { return Ok(()) };
+        let Some(key) = self.forward.key.clone() else {
+            return Ok(());
+        };
         self.forward.source = Source::Asked;
-        match federation.locator.locate_again(&self.request.asker, &key).await {
+        match federation
+            .locator
+            .locate_again(&self.request.asker, &key)
+            .await
+        {
             // Something else was not found there, or nobody has it any longer: this is the answer.
             Ok(owner) if owner.location == self.forward.location => Ok(()),
             Err(LocateError::Nobody { .. }) => Ok(()),
@@ -244,7 +287,8 @@ impl Forwarding {
                 }
                 self.forward.location = owner.location;
                 let location = self.location(federation);
-                match futures_util::try_join!(location.admit(), location.proof(&self.request.asker)) {
+                match futures_util::try_join!(location.admit(), location.proof(&self.request.asker))
+                {
                     Ok((permit, proof)) => (self._permit, self.proof) = (permit, proof),
                     Err(silence) => return Err(self.give_up(silence)),
                 }
@@ -256,13 +300,20 @@ impl Forwarding {
     }
 
     /// Makes the head ours, but for what every answer carries. Returns where it came from.
-    pub fn relay_head(&mut self, federation: &Federation, head: &mut ResponseHeader) -> Result<Option<LocationId>> {
+    pub fn relay_head(
+        &mut self,
+        federation: &Federation,
+        head: &mut ResponseHeader,
+    ) -> Result<Option<LocationId>> {
         for name in header::kept_back(&head.headers) {
             head.remove_header(&name);
         }
         let location = self.location(federation);
         let standing = location.standing();
-        let from = standing.as_deref().and_then(|standing| standing.base.as_ref()).unwrap_or(&UNKNOWN_BASE);
+        let from = standing
+            .as_deref()
+            .and_then(|standing| standing.base.as_ref())
+            .unwrap_or(&UNKNOWN_BASE);
         if let Some(value) = head.headers.get(http::header::LOCATION).cloned() {
             let mut one = http::HeaderMap::new();
             one.insert(http::header::LOCATION, value);
@@ -294,14 +345,21 @@ impl Forwarding {
         if self.reason.is_some() || *error.etype() == INSPECT {
             return;
         }
-        let timeout = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+        let timeout = matches!(
+            error.etype(),
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout
+        );
         if timeout && !self.received {
             // The location waits for what the client does not send.
             let text = "The request body did not arrive in time.";
             self.reason = Some(Fault::new(StatusCode::REQUEST_TIMEOUT, text).into());
             return;
         }
-        let reason = if timeout { Reason::Timeout } else { Reason::Connect };
+        let reason = if timeout {
+            Reason::Timeout
+        } else {
+            Reason::Connect
+        };
         self.location(federation).failed(reason);
         self.reason = Some(self.silence(reason, !self.request.method.is_safe()).into());
     }
@@ -319,7 +377,11 @@ impl Forwarding {
         if *error.etype() == INSPECT {
             return self.inspect(federation, body).await;
         }
-        rescue(&federation.locations, self.silence(Reason::Connect, !self.request.method.is_safe()).into())
+        rescue(
+            &federation.locations,
+            self.silence(Reason::Connect, !self.request.method.is_safe())
+                .into(),
+        )
     }
 
     /// A 403: nothing was executed, so the same may be asked again where its words can be read before the status is

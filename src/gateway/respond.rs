@@ -1,5 +1,7 @@
 //! Reading a body that must be read, writing an answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderValue;
@@ -17,6 +19,10 @@ use crate::gateway::DRAINED;
 use crate::location::Locations;
 use crate::request::Answer;
 use crate::request::Versions;
+
+/// For how long a body that nobody wants is read.
+const SMALL_BODY_TIME: Duration = Duration::from_secs(5);
+const LARGE_BODY_TIME: Duration = Duration::from_secs(1);
 
 /// How large and how deeply nested a client's body may be (Ironic's `[api] max_json_body_*`).
 #[derive(Clone, Copy, Debug)]
@@ -49,21 +55,34 @@ pub fn fault(fault: &Fault) -> Answer {
         answer.versions = Versions::Hidden;
     }
     if let Some(seconds) = fault.retry_after {
-        answer.headers.insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    if fault.status == StatusCode::METHOD_NOT_ALLOWED {
-        answer.headers.insert(http::header::ALLOW, HeaderValue::from_static("DELETE, GET, PATCH, POST"));
+        answer
+            .headers
+            .insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
 }
 
+/// In Ironic's words; `methods` are those that the path has.
+pub fn wrong_method(fault: &Fault, methods: &str) -> Answer {
+    self::fault(fault).with(http::header::ALLOW, methods)
+}
+
 pub fn busy() -> Answer {
-    fault(&Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The gateway serves too many requests, please retry."))
+    fault(&Fault::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The gateway serves too many requests, please retry.",
+    ))
 }
 
 /// The whole body of a request, within its limits.
-pub async fn read_body(session: &mut Session, limits: BodyLimits) -> Result<std::result::Result<Bytes, Fault>> {
-    if session.get_header_bytes("expect").eq_ignore_ascii_case(b"100-continue") {
+pub async fn read_body(
+    session: &mut Session,
+    limits: BodyLimits,
+) -> Result<std::result::Result<Bytes, Fault>> {
+    if session
+        .get_header_bytes("expect")
+        .eq_ignore_ascii_case(b"100-continue")
+    {
         session.write_continue_response().await?;
     }
     let mut body = BytesMut::new();
@@ -74,7 +93,10 @@ pub async fn read_body(session: &mut Session, limits: BodyLimits) -> Result<std:
             session.set_keepalive(None);
             return Ok(Err(too_large()));
         }
-        if limits.depth.is_some_and(|depth| !gauge.within(&part, depth)) {
+        if limits
+            .depth
+            .is_some_and(|depth| !gauge.within(&part, depth))
+        {
             session.set_keepalive(None);
             return Ok(Err(too_deep()));
         }
@@ -109,45 +131,67 @@ pub fn sign(
     Ok(())
 }
 
-pub async fn write(session: &mut Session, context: &Context, locations: &Locations, answer: Answer) -> Result<()> {
+pub async fn write(
+    session: &mut Session,
+    context: &Context,
+    locations: &Locations,
+    answer: Answer,
+) -> Result<()> {
     drain(session).await;
     let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 8))?;
     for (name, value) in &answer.headers {
-        let framing = matches!(name.as_str(), "content-length" | "transfer-encoding" | "date");
+        let framing = matches!(
+            name.as_str(),
+            "content-length" | "transfer-encoding" | "date"
+        );
         if !framing {
             head.append_header(name.clone(), value.clone())?;
         }
     }
     sign(&mut head, context, locations, answer.versions)?;
-    let bodiless = matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = matches!(
+        answer.status,
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
     if !bodiless {
         head.set_content_length(answer.body.len())?;
     }
     let silent = bodiless || answer.body.is_empty() || session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(head), silent).await?;
+    session
+        .write_response_header(Box::new(head), silent)
+        .await?;
     if !silent {
         session.write_response_body(Some(answer.body), true).await?;
     }
     Ok(())
 }
 
-/// Reads what is left of a small body: else the connection would have to be closed.
+/// Reads what the client still sends, so that it sees the answer and not a reset: all of a small body, of a large one as
+/// much as comes in a moment.
 async fn drain(session: &mut Session) {
-    if session.req_header().headers.contains_key(http::header::EXPECT) {
+    let headers = &session.req_header().headers;
+    if headers.contains_key(http::header::EXPECT) {
         // The client sends its body only once it is told to, and that it will not be.
         session.set_keepalive(None);
         return;
     }
-    let small = session
-        .req_header()
-        .headers
+    let announced = headers
         .get(http::header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
-        .is_some_and(|length| length <= DRAINED);
-    if small {
-        session.as_downstream_mut().set_total_drain_timeout(Some(std::time::Duration::from_secs(5)));
-        if session.drain_request_body().await.is_err() {
-            session.set_keepalive(None);
-        }
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let chunked = headers.contains_key(http::header::TRANSFER_ENCODING);
+    if announced.unwrap_or_default() == 0 && !chunked {
+        return;
+    }
+    let small = announced.is_some_and(|length| length <= DRAINED);
+    let patience = if small {
+        SMALL_BODY_TIME
+    } else {
+        LARGE_BODY_TIME
+    };
+    session
+        .as_downstream_mut()
+        .set_total_drain_timeout(Some(patience));
+    if session.drain_request_body().await.is_err() || !small {
+        session.set_keepalive(None);
     }
 }

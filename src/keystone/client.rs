@@ -135,7 +135,8 @@ impl Keystone {
 
     /// Reads the certificates again; connections made with the old ones are not used any longer.
     pub fn reload(&self) -> Result<(), SetupError> {
-        self.client.store(Arc::new(client(&self.session, self.timeouts)?));
+        self.client
+            .store(Arc::new(client(&self.session, self.timeouts)?));
         Ok(())
     }
 
@@ -207,7 +208,12 @@ impl Keystone {
 
     /// One request and its whole answer, bounded in time by the client and in size here.
     async fn exchange(&self, request: Request) -> Result<http::Response<Bytes>, KeystoneError> {
-        let mut response = self.client.load_full().execute(request).await.map_err(unreachable)?;
+        let mut response = self
+            .client
+            .load_full()
+            .execute(request)
+            .await
+            .map_err(unreachable)?;
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > MAX_ANSWER {

@@ -24,7 +24,8 @@ pub enum Ident {
 
 impl Ident {
     pub fn new(text: &str) -> Self {
-        let canonical = |uuid: &Uuid| *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text;
+        let canonical =
+            |uuid: &Uuid| *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *text;
         match Uuid::try_parse(text).ok().filter(canonical) {
             Some(uuid) => Self::Uuid(uuid),
             None => Self::Text(text.into()),
@@ -49,7 +50,10 @@ pub struct Key {
 
 impl Key {
     pub fn new(collection: Collection, ident: &str) -> Self {
-        Self { collection, ident: Ident::new(ident) }
+        Self {
+            collection,
+            ident: Ident::new(ident),
+        }
     }
 }
 
@@ -106,7 +110,11 @@ impl Directory {
             quick_cache::DefaultHashBuilder::default(),
             DefaultLifecycle::default(),
         );
-        Self { entries, began: Instant::now(), name_lifetime: config.name_lifetime }
+        Self {
+            entries,
+            began: Instant::now(),
+            name_lifetime: config.name_lifetime,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -130,10 +138,17 @@ impl Directory {
     }
 
     /// Another thing has the name too, as far as is remembered.
-    fn is_contested(&self, key: &Key, location: LocationId, uuid: Option<Uuid>, now: Instant) -> bool {
+    fn is_contested(
+        &self,
+        key: &Key,
+        location: LocationId,
+        uuid: Option<Uuid>,
+        now: Instant,
+    ) -> bool {
         self.entries.peek(key).is_some_and(|entry| {
             let fresh = self.age(&entry, now) < self.name_lifetime;
-            let another = entry.location != location && entry.uuid().is_none_or(|known| Some(known) != uuid);
+            let another =
+                entry.location != location && entry.uuid().is_none_or(|known| Some(known) != uuid);
             fresh && (another || entry.other == Other::Contested)
         })
     }
@@ -147,49 +162,83 @@ impl Directory {
         location: LocationId,
         now: Instant,
     ) {
-        let learnt = u32::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(u32::MAX);
+        let learnt =
+            u32::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(u32::MAX);
         let uuid = uuid.map(Ident::new);
         let canonical = match &uuid {
             Some(Ident::Uuid(uuid)) => Some(*uuid),
             Some(Ident::Text(_)) | None => None,
         };
         let name: Option<Arc<str>> = name.filter(|name| !name.is_empty()).map(Arc::from);
-        if let Some(name) = &name {
-            let key = Key { collection, ident: Ident::Text(Box::from(&**name)) };
+        // A name alone tells less than what may be known already.
+        let known = |name: &str| {
+            canonical.is_none() && self.entries.peek(&Key::new(collection, name)).is_some()
+        };
+        if let Some(name) = name.as_ref().filter(|name| !known(name)) {
+            let key = Key {
+                collection,
+                ident: Ident::Text(Box::from(&**name)),
+            };
             let other = if self.is_contested(&key, location, canonical, now) {
                 Other::Contested
             } else {
                 canonical.map_or(Other::Unknown, Other::Uuid)
             };
-            self.entries.insert(key, Entry { location, learnt, other });
+            self.entries.insert(
+                key,
+                Entry {
+                    location,
+                    learnt,
+                    other,
+                },
+            );
         }
         if let Some(ident) = uuid {
             let key = Key { collection, ident };
-            if let Some(before) = self.entries.peek(&key).and_then(|entry| entry.name().map(Key::named(collection)))
-                && name.as_deref().is_some_and(|name| before.ident != Ident::Text(name.into()))
+            if let Some(before) = self
+                .entries
+                .peek(&key)
+                .and_then(|entry| entry.name().map(Key::named(collection)))
+                && name
+                    .as_deref()
+                    .is_some_and(|name| before.ident != Ident::Text(name.into()))
             {
                 self.entries.remove(&before);
             }
             let other = name.map_or(Other::Unknown, Other::Name);
-            self.entries.insert(key, Entry { location, learnt, other });
+            self.entries.insert(
+                key,
+                Entry {
+                    location,
+                    learnt,
+                    other,
+                },
+            );
         }
     }
 
     /// The thing is not where it was: neither of its identifiers is believed any longer.
     pub fn forget(&self, key: &Key) {
-        let Some((_, entry)) = self.entries.remove(key) else { return };
+        let Some((_, entry)) = self.entries.remove(key) else {
+            return;
+        };
         let other = match entry.other {
             Other::Unknown | Other::Contested => return,
             Other::Uuid(uuid) => Ident::Uuid(uuid),
             Other::Name(name) => Ident::Text(Box::from(&*name)),
         };
-        self.entries.remove(&Key { collection: key.collection, ident: other });
+        self.entries.remove(&Key {
+            collection: key.collection,
+            ident: other,
+        });
     }
 
     /// Everything that is known by UUID, with its name.
     pub fn known(&self) -> impl Iterator<Item = (Collection, Uuid, Option<Arc<str>>, LocationId)> {
         self.entries.iter().filter_map(|(key, entry)| {
-            let Ident::Uuid(uuid) = key.ident else { return None };
+            let Ident::Uuid(uuid) = key.ident else {
+                return None;
+            };
             let name = match entry.other {
                 Other::Name(name) => Some(name),
                 Other::Uuid(_) | Other::Unknown | Other::Contested => None,
@@ -201,7 +250,10 @@ impl Directory {
 
 impl Key {
     fn named(collection: Collection) -> impl Fn(&str) -> Self {
-        move |name| Self { collection, ident: Ident::Text(name.into()) }
+        move |name| Self {
+            collection,
+            ident: Ident::Text(name.into()),
+        }
     }
 }
 
@@ -213,7 +265,11 @@ mod tests {
 
     fn directory(max_entries: usize) -> Directory {
         let name_lifetime = Duration::from_secs(60);
-        Directory::new(&DirectoryConfig { max_entries, name_lifetime, sweep_interval: None })
+        Directory::new(&DirectoryConfig {
+            max_entries,
+            name_lifetime,
+            sweep_interval: None,
+        })
     }
 
     fn key(ident: &str) -> Key {
@@ -225,11 +281,24 @@ mod tests {
         let directory = directory(100);
         let now = Instant::now();
         directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
-        assert_eq!(directory.entry(&key(UUID), now).map(|entry| entry.location), Some(LocationId(1)));
+        assert_eq!(
+            directory.entry(&key(UUID), now).map(|entry| entry.location),
+            Some(LocationId(1))
+        );
         let by_name = directory.entry(&key("a"), now).unwrap();
-        assert_eq!((by_name.location, by_name.uuid()), (LocationId(1), Some(Uuid::try_parse(UUID).unwrap())));
-        assert_eq!(directory.entry(&Key::new(Collection::Ports, "a"), now), None, "of another collection");
-        assert_eq!(directory.entry(&key(&UUID.to_uppercase().replace('0', "A")), now), None);
+        assert_eq!(
+            (by_name.location, by_name.uuid()),
+            (LocationId(1), Some(Uuid::try_parse(UUID).unwrap()))
+        );
+        assert_eq!(
+            directory.entry(&Key::new(Collection::Ports, "a"), now),
+            None,
+            "of another collection"
+        );
+        assert_eq!(
+            directory.entry(&key(&UUID.to_uppercase().replace('0', "A")), now),
+            None
+        );
     }
 
     #[test]
@@ -258,12 +327,30 @@ mod tests {
         let now = Instant::now();
         let other = UUID.replace('1', "2");
         directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
-        directory.learn(Collection::Nodes, Some(&other), Some("a"), LocationId(2), now);
+        directory.learn(
+            Collection::Nodes,
+            Some(&other),
+            Some("a"),
+            LocationId(2),
+            now,
+        );
         assert_eq!(directory.entry(&key("a"), now), None);
-        assert!(directory.entry(&key(UUID), now).is_some() && directory.entry(&key(&other), now).is_some());
+        assert!(
+            directory.entry(&key(UUID), now).is_some()
+                && directory.entry(&key(&other), now).is_some()
+        );
         let later = now + Duration::from_secs(60);
-        directory.learn(Collection::Nodes, Some(&other), Some("a"), LocationId(2), later);
-        assert!(directory.entry(&key("a"), later).is_some(), "the other one may be gone by then");
+        directory.learn(
+            Collection::Nodes,
+            Some(&other),
+            Some("a"),
+            LocationId(2),
+            later,
+        );
+        assert!(
+            directory.entry(&key("a"), later).is_some(),
+            "the other one may be gone by then"
+        );
     }
 
     #[test]
@@ -282,7 +369,13 @@ mod tests {
         let upper = UUID.replace('1', "A");
         assert!(matches!(key(UUID).ident, Ident::Uuid(_)));
         assert!(matches!(key(&upper).ident, Ident::Text(_)));
-        for like in [UUID, &upper, &UUID.replace('-', ""), &format!("{{{UUID}}}"), &format!("urn:uuid:{UUID}")] {
+        for like in [
+            UUID,
+            &upper,
+            &UUID.replace('-', ""),
+            &format!("{{{UUID}}}"),
+            &format!("urn:uuid:{UUID}"),
+        ] {
             assert!(key(like).ident.is_uuid_like(), "{like}");
         }
         assert!(!key("node-1").ident.is_uuid_like());
@@ -293,7 +386,13 @@ mod tests {
         let directory = directory(500);
         let now = Instant::now();
         for n in 0..5000_u128 {
-            directory.learn(Collection::Nodes, Some(&Uuid::from_u128(n).to_string()), None, LocationId(0), now);
+            directory.learn(
+                Collection::Nodes,
+                Some(&Uuid::from_u128(n).to_string()),
+                None,
+                LocationId(0),
+                now,
+            );
         }
         // The cache counts by shards, so the bound is not met to the very entry.
         assert!(directory.len() <= 600, "{}", directory.len());

@@ -29,10 +29,16 @@ const FORMAT: u32 = 1;
 #[serde(rename_all = "snake_case")]
 enum Line {
     Format(u32),
-    Location { name: String, range: VersionRange, base: Option<String> },
+    Location {
+        name: String,
+        range: VersionRange,
+        base: Option<String>,
+    },
     /// Collection path, UUID, name, location.
     Known(String, String, Option<String>, String),
-    End { lines: usize },
+    End {
+        lines: usize,
+    },
 }
 
 /// Why a state file is of no use.
@@ -75,12 +81,19 @@ pub fn save(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
             let uuid = uuid.to_string();
             let name = name.map(|name| name.to_string());
             let location = locations.location(location).name().to_owned();
-            write(&Line::Known(collection.facts().path.to_owned(), uuid, name, location))?;
+            write(&Line::Known(
+                collection.facts().path.to_owned(),
+                uuid,
+                name,
+                location,
+            ))?;
         }
         let end = Line::End { lines };
         serde_json::to_writer(&mut out, &end)?;
         out.write_all(b"\n")?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
         fs::rename(&temporary, &path)
     })();
     written.map_err(|source| StateError::Io { path, source })
@@ -108,10 +121,18 @@ pub fn load(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
     })
     .filter(|_| ended)
     .ok_or_else(damaged)?;
-    let mut reader = BufReader::new(File::open(&path).map_err(|source| StateError::Io { path: path.clone(), source })?);
-    let ids: HashMap<&str, _> = locations.iter().map(|location| (location.name(), location.id)).collect();
-    let paths: HashMap<&str, _> =
-        Collection::ALL.into_iter().map(|collection| (collection.facts().path, collection)).collect();
+    let mut reader = BufReader::new(File::open(&path).map_err(|source| StateError::Io {
+        path: path.clone(),
+        source,
+    })?);
+    let ids: HashMap<&str, _> = locations
+        .iter()
+        .map(|location| (location.name(), location.id))
+        .collect();
+    let paths: HashMap<&str, _> = Collection::ALL
+        .into_iter()
+        .map(|collection| (collection.facts().path, collection))
+        .collect();
     each_line(&mut reader, |_, line| {
         match line {
             Line::Location { name, range, base } => {
@@ -121,7 +142,9 @@ pub fn load(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
                 }
             }
             Line::Known(collection, uuid, name, location) => {
-                if let (Some(collection), Some(location)) = (paths.get(collection.as_str()), ids.get(location.as_str())) {
+                if let (Some(collection), Some(location)) =
+                    (paths.get(collection.as_str()), ids.get(location.as_str()))
+                {
                     locator.learn(*collection, Some(&uuid), name.as_deref(), *location);
                 }
             }

@@ -45,8 +45,12 @@ pub struct Sweep {
 impl BackgroundService for Sweep {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let sweeps = async {
-            let Some(interval) = self.interval else { return std::future::pending().await };
-            let asker = Asker::gateway(&Arc::new(Transport::new(self.federation.locations.iter().len())));
+            let Some(interval) = self.interval else {
+                return std::future::pending().await;
+            };
+            let asker = Asker::gateway(&Arc::new(Transport::new(
+                self.federation.locations.iter().len(),
+            )));
             loop {
                 self.sweep(&asker).await;
                 self.save();
@@ -71,7 +75,11 @@ impl BackgroundService for Sweep {
 impl Sweep {
     /// Writes down what is known.
     pub fn save(&self) {
-        if let Err(error) = state::save(&self.state_path, &self.federation.locations, &self.federation.locator) {
+        if let Err(error) = state::save(
+            &self.state_path,
+            &self.federation.locations,
+            &self.federation.locator,
+        ) {
             warn!("What is known of nodes is not kept for the next start: {error}");
         }
     }
@@ -82,14 +90,24 @@ impl Sweep {
             while location.standing().is_none() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            for collection in Collection::ALL.into_iter().filter(|collection| collection.is_cached()) {
+            for collection in Collection::ALL
+                .into_iter()
+                .filter(|collection| collection.is_cached())
+            {
                 if self.read(asker, location, collection).await.is_none() {
-                    debug!("The sweep of {} at `{}` was cut short", collection.facts().path, location.name());
+                    debug!(
+                        "The sweep of {} at `{}` was cut short",
+                        collection.facts().path,
+                        location.name()
+                    );
                 }
             }
         }))
         .await;
-        info!("Swept: {} identifiers known, {known} before", self.federation.locator.directory.len());
+        info!(
+            "Swept: {} identifiers known, {known} before",
+            self.federation.locator.directory.len()
+        );
     }
 
     /// `None`: something was silent, or not there in its version; the next sweep may tell.
@@ -98,7 +116,13 @@ impl Sweep {
         let facts = collection.facts();
         let named = facts.name_since.is_some_and(|since| version.minor >= since);
         let fields = if named { "uuid,name" } else { "uuid" };
-        let need = Need { kind: facts.kind, base: &UNKNOWN_BASE, id: facts.id, sort_key: None, keep: Keep::All };
+        let need = Need {
+            kind: facts.kind,
+            base: &UNKNOWN_BASE,
+            id: facts.id,
+            sort_key: None,
+            keep: Keep::All,
+        };
         let mut marker: Option<String> = None;
         loop {
             let mut query = Query::default();
@@ -110,14 +134,22 @@ impl Sweep {
             }
             let mut path = format!("/v1/{}", facts.path);
             query.append_to(&mut path);
-            let reply = location.ask(asker, &Question::get(path, version)).await.ok()?;
+            let reply = location
+                .ask(asker, &Question::get(path, version))
+                .await
+                .ok()?;
             if reply.status != StatusCode::OK {
                 return None;
             }
             let page = Page::decode(reply.body, facts.key, &need).ok()?;
             let mut last = None;
             for item in page.items() {
-                self.federation.locator.learn(collection, item.id().as_deref(), item.name().as_deref(), location.id);
+                self.federation.locator.learn(
+                    collection,
+                    item.id().as_deref(),
+                    item.name().as_deref(),
+                    location.id,
+                );
                 last = item.id().map(std::borrow::Cow::into_owned);
             }
             match last.filter(|last| page.has_next() && marker.as_ref() != Some(last)) {

@@ -15,10 +15,16 @@ pub struct Breaker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed { failures: u32 },
-    Open { until: Instant },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
     /// One exchange is trying; if it is never heard of again, the next may try at this instant.
-    HalfOpen { until: Instant },
+    HalfOpen {
+        until: Instant,
+    },
 }
 
 /// What an exchange changed.
@@ -31,7 +37,11 @@ pub enum Change {
 
 impl Breaker {
     pub fn new(threshold: u32, reset: Duration) -> Self {
-        Self { state: State::Closed { failures: 0 }, threshold, reset }
+        Self {
+            state: State::Closed { failures: 0 },
+            threshold,
+            reset,
+        }
     }
 
     /// Whether an exchange may be tried.
@@ -39,7 +49,9 @@ impl Breaker {
         match self.state {
             State::Closed { .. } => true,
             State::Open { until } | State::HalfOpen { until } if now >= until => {
-                self.state = State::HalfOpen { until: now + self.reset };
+                self.state = State::HalfOpen {
+                    until: now + self.reset,
+                };
                 true
             }
             State::Open { .. } | State::HalfOpen { .. } => false,
@@ -47,7 +59,11 @@ impl Breaker {
     }
 
     pub fn succeeded(&mut self) -> Change {
-        let change = if self.is_closed() { Change::None } else { Change::Closed };
+        let change = if self.is_closed() {
+            Change::None
+        } else {
+            Change::Closed
+        };
         self.state = State::Closed { failures: 0 };
         change
     }
@@ -55,15 +71,21 @@ impl Breaker {
     pub fn failed(&mut self, now: Instant) -> Change {
         match self.state {
             State::Closed { failures } if failures + 1 < self.threshold => {
-                self.state = State::Closed { failures: failures + 1 };
+                self.state = State::Closed {
+                    failures: failures + 1,
+                };
                 Change::None
             }
             State::Closed { .. } => {
-                self.state = State::Open { until: now + self.reset };
+                self.state = State::Open {
+                    until: now + self.reset,
+                };
                 Change::Opened
             }
             State::HalfOpen { .. } => {
-                self.state = State::Open { until: now + self.reset };
+                self.state = State::Open {
+                    until: now + self.reset,
+                };
                 Change::None
             }
             // An exchange that was let through before it opened.
@@ -88,18 +110,29 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut breaker = Breaker::new(2, RESET);
         assert_eq!(breaker.failed(start), Change::None);
-        assert_eq!(breaker.succeeded(), Change::None, "failures count in a row only");
+        assert_eq!(
+            breaker.succeeded(),
+            Change::None,
+            "failures count in a row only"
+        );
         assert_eq!(breaker.failed(start), Change::None);
         assert!(breaker.admit(start));
         assert_eq!(breaker.failed(start), Change::Opened);
         assert!(!breaker.admit(at(9)));
-        assert_eq!(breaker.failed(at(9)), Change::None, "a late failure does not prolong it");
+        assert_eq!(
+            breaker.failed(at(9)),
+            Change::None,
+            "a late failure does not prolong it"
+        );
         assert!(breaker.admit(at(10)), "half-open");
         assert!(!breaker.admit(at(10)), "one at a time");
         assert_eq!(breaker.failed(at(11)), Change::None);
         assert!(!breaker.admit(at(20)));
         assert!(breaker.admit(at(21)));
-        assert!(breaker.admit(at(31)), "a trial that was never heard of does not block for ever");
+        assert!(
+            breaker.admit(at(31)),
+            "a trial that was never heard of does not block for ever"
+        );
         assert_eq!(breaker.succeeded(), Change::Closed);
         assert!(breaker.admit(at(31)));
     }

@@ -49,15 +49,32 @@ pub struct Tls {
 impl Tls {
     /// `group` is distinct for each location, and below the number of locations there can be.
     pub fn load(session: &Session, group: u64) -> Result<Self, TlsError> {
-        let authorities = session.cafile.as_deref().map(pem::certificates).transpose()?.map(|found| {
-            found.into_iter().map(|der| WrappedX509::new(der.to_vec(), parse_x509)).collect()
-        });
+        let authorities = session
+            .cafile
+            .as_deref()
+            .map(pem::certificates)
+            .transpose()?
+            .map(|found| {
+                found
+                    .into_iter()
+                    .map(|der| WrappedX509::new(der.to_vec(), parse_x509))
+                    .collect()
+            });
         let certificate = session.certfile.as_deref().map(|certfile| {
-            let identity = Identity::read(certfile, session.keyfile.as_deref().unwrap_or(certfile))?;
+            let identity =
+                Identity::read(certfile, session.keyfile.as_deref().unwrap_or(certfile))?;
             let chain = identity.chain.iter().map(|der| der.to_vec()).collect();
-            Ok(Arc::new(CertKey::new(chain, identity.key.secret_der().to_vec())))
+            Ok(Arc::new(CertKey::new(
+                chain,
+                identity.key.secret_der().to_vec(),
+            )))
         });
-        Ok(Self { authorities, certificate: certificate.transpose()?, insecure: session.insecure, group })
+        Ok(Self {
+            authorities,
+            certificate: certificate.transpose()?,
+            insecure: session.insecure,
+            group,
+        })
     }
 
     /// Reads the files again, for connections that are not mixed with the earlier ones.
@@ -77,11 +94,20 @@ pub async fn resolve(endpoint: &Endpoint) -> std::io::Result<Vec<SocketAddr>> {
     if let Ok(address) = endpoint.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, endpoint.port)]);
     }
-    Ok(tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect())
+    Ok(
+        tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
+            .await?
+            .collect(),
+    )
 }
 
 impl Peer {
-    pub fn new(endpoint: &Endpoint, address: SocketAddr, tls: &Tls, config: &LocationConfig) -> Self {
+    pub fn new(
+        endpoint: &Endpoint,
+        address: SocketAddr,
+        tls: &Tls,
+        config: &LocationConfig,
+    ) -> Self {
         let mut http = HttpPeer::new(address, endpoint.tls, endpoint.host.clone());
         secure(&mut http, tls);
         let options = &mut http.options;
@@ -99,7 +125,11 @@ impl Peer {
             user_timeout: Duration::from_secs(30),
         });
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        let bracketed = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
+        let bracketed = if endpoint.host.contains(':') {
+            format!("[{}]", endpoint.host)
+        } else {
+            endpoint.host.clone()
+        };
         let host = match (endpoint.tls, endpoint.port) {
             (true, 443) | (false, 80) => bracketed,
             (_, port) => format!("{bracketed}:{port}"),
@@ -107,7 +137,8 @@ impl Peer {
         Self {
             http,
             // An endpoint's host is of host name characters only.
-            host: HeaderValue::from_str(&host).unwrap_or_else(|_| HeaderValue::from_static("localhost")),
+            host: HeaderValue::from_str(&host)
+                .unwrap_or_else(|_| HeaderValue::from_static("localhost")),
             prefix: endpoint.prefix.clone(),
         }
     }
@@ -116,7 +147,11 @@ impl Peer {
     pub fn secured_by(&self, tls: &Tls) -> Self {
         let mut http = self.http.clone();
         secure(&mut http, tls);
-        Self { http, host: self.host.clone(), prefix: self.prefix.clone() }
+        Self {
+            http,
+            host: self.host.clone(),
+            prefix: self.prefix.clone(),
+        }
     }
 }
 

@@ -19,8 +19,12 @@ const SOON: i64 = 30;
 /// Logs when the certificates in a file end. A file of nothing but a key has none, and a file that cannot be used was
 /// told of by whoever needs it.
 pub fn tell(owner: &str, path: &Path) {
-    let Ok(found) = pem::certificates(path) else { return };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let Ok(found) = pem::certificates(path) else {
+        return;
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     for (level, text) in words(&found, i64::try_from(now).unwrap_or(i64::MAX)) {
         log!(level, "{text} ({owner}, {})", path.display());
     }
@@ -35,13 +39,21 @@ fn words(certificates: &[CertificateDer<'_>], now: i64) -> Vec<(Level, String)> 
     let soon = ends.partition_point(|(end, _)| *end <= now + SOON * DAY);
     let mut lines = Vec::new();
     let mut say = |level, some: &[(i64, String)], verb: &dyn Fn(i64) -> String| {
-        let Some((end, subject)) = some.first() else { return };
+        let Some((end, subject)) = some.first() else {
+            return;
+        };
         let others = match some.len() {
             1 => String::new(),
             more => format!(" (and {} more)", more - 1),
         };
-        let on = Timestamp::from_second(*end).map_or_else(|_| "a day".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
-        lines.push((level, format!("Certificate `{subject}`{others} {} on {on}", verb(*end))));
+        let on = Timestamp::from_second(*end).map_or_else(
+            |_| "a day".to_owned(),
+            |at| at.strftime("%Y-%m-%d").to_string(),
+        );
+        lines.push((
+            level,
+            format!("Certificate `{subject}`{others} {} on {on}", verb(*end)),
+        ));
     };
     let in_days = |end: i64| match (end - now) / DAY {
         1 => "expires in 1 day".to_owned(),
@@ -60,7 +72,10 @@ fn end(der: &[u8]) -> Option<(i64, String)> {
     let (_, certificate) = parse_x509_certificate(der).ok()?;
     let subject = certificate.subject().to_string();
     // Chosen by whoever made it; it must not break the line.
-    let printable = subject.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+    let printable = subject
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
     Some((certificate.validity().not_after.timestamp(), printable))
 }
 
@@ -77,7 +92,8 @@ mod tests {
 
     #[test]
     fn the_end_is_told_ahead_of_time() {
-        let [first, second] = [FIRST, SECOND].map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap());
+        let [first, second] =
+            [FIRST, SECOND].map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap());
         let both = [second.clone(), first.clone()];
         let one = std::slice::from_ref(&first);
         let (info, warn, error) = (Level::Info, Level::Warn, Level::Error);
@@ -97,7 +113,10 @@ mod tests {
         ];
         for (certificates, now, expected) in cases {
             let found = words(certificates, now);
-            let found: Vec<_> = found.iter().map(|(level, text)| (*level, text.as_str())).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|(level, text)| (*level, text.as_str()))
+                .collect();
             assert_eq!(found, expected);
         }
     }

@@ -39,13 +39,18 @@ pub struct Listener {
 impl Listener {
     /// Reads the files.
     pub fn load(config: &ListenerTls) -> Result<Self, TlsError> {
-        Ok(Self { acceptor: ArcSwap::from_pointee(acceptor(config)?), config: config.clone() })
+        Ok(Self {
+            acceptor: ArcSwap::from_pointee(acceptor(config)?),
+            config: config.clone(),
+        })
     }
 }
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Listener")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +61,10 @@ impl Certified for Listener {
 
     fn files(&self) -> Vec<PathBuf> {
         let ours = [&self.config.cert_file, &self.config.key_file];
-        ours.into_iter().chain(&self.config.client_ca_file).cloned().collect()
+        ours.into_iter()
+            .chain(&self.config.client_ca_file)
+            .cloned()
+            .collect()
     }
 
     fn reload(&self) -> Result<(), String> {
@@ -80,9 +88,9 @@ fn acceptor(config: &ListenerTls) -> Result<Acceptor, TlsError> {
         Some(path) => {
             let mut authorities = RootCertStore::empty();
             for authority in pem::certificates(path)? {
-                authorities
-                    .add(authority)
-                    .map_err(|_| TlsError::new(path, "holds a certificate that cannot be an authority"))?;
+                authorities.add(authority).map_err(|_| {
+                    TlsError::new(path, "holds a certificate that cannot be an authority")
+                })?;
             }
             let verifier = WebPkiClientVerifier::builder(Arc::new(authorities))
                 .build()
@@ -105,19 +113,28 @@ pub struct Secured<A> {
 
 impl<A> Secured<A> {
     pub fn new(application: A, listener: Arc<Listener>) -> Self {
-        Self { application: Arc::new(application), listener }
+        Self {
+            application: Arc::new(application),
+            listener,
+        }
     }
 }
 
 impl<A> fmt::Debug for Secured<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secured").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("Secured")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
         if stream.get_ssl_digest().is_some() {
             // Pingora hands a connection that can be used again back to us.
             return self.application.process_new(stream, shutdown).await;
@@ -125,7 +142,11 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
         let stream = stream.into_any().downcast::<TcpStream>().ok()?;
         let acceptor = self.listener.acceptor.load_full();
         match tokio::time::timeout(HANDSHAKE, acceptor.tls_handshake(*stream)).await {
-            Ok(Ok(secured)) => self.application.process_new(Box::new(secured), shutdown).await,
+            Ok(Ok(secured)) => {
+                self.application
+                    .process_new(Box::new(secured), shutdown)
+                    .await
+            }
             Ok(Err(error)) => {
                 debug!("A client did not get through its handshake: {error}");
                 None

@@ -22,7 +22,10 @@ pub struct TlsError {
 
 impl TlsError {
     pub fn new(path: &Path, what: &'static str) -> Self {
-        Self { path: path.to_owned(), what }
+        Self {
+            path: path.to_owned(),
+            what,
+        }
     }
 }
 
@@ -41,10 +44,17 @@ impl Identity {
             .map_err(|_| TlsError::new(keyfile, "holds no private key, or an encrypted one"))?;
         install_default_crypto_provider();
         let Some(provider) = CryptoProvider::get_default() else {
-            return Err(TlsError::new(keyfile, "cannot be judged without cryptography"));
+            return Err(TlsError::new(
+                keyfile,
+                "cannot be judged without cryptography",
+            ));
         };
-        CertifiedKey::from_der(chain.clone(), key.clone_key(), provider)
-            .map_err(|_| TlsError::new(keyfile, "holds no usable key, or not that of the certificate"))?;
+        CertifiedKey::from_der(chain.clone(), key.clone_key(), provider).map_err(|_| {
+            TlsError::new(
+                keyfile,
+                "holds no usable key, or not that of the certificate",
+            )
+        })?;
         Ok(Self { chain, key })
     }
 }
@@ -57,8 +67,14 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
     if found.is_empty() {
         return Err(TlsError::new(path, "holds no certificate"));
     }
-    if found.iter().any(|der| x509_parser::parse_x509_certificate(der).is_err()) {
-        return Err(TlsError::new(path, "holds a certificate that cannot be parsed"));
+    if found
+        .iter()
+        .any(|der| x509_parser::parse_x509_certificate(der).is_err())
+    {
+        return Err(TlsError::new(
+            path,
+            "holds a certificate that cannot be parsed",
+        ));
     }
     Ok(found)
 }

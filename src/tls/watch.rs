@@ -46,8 +46,14 @@ pub struct CertificateWatch {
 #[async_trait]
 impl BackgroundService for CertificateWatch {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let listener = self.listener.iter().map(|listener| &**listener as &dyn Certified);
-        let locations = self.locations.iter().map(|location| location as &dyn Certified);
+        let listener = self
+            .listener
+            .iter()
+            .map(|listener| &**listener as &dyn Certified);
+        let locations = self
+            .locations
+            .iter()
+            .map(|location| location as &dyn Certified);
         let mut watched: Vec<_> = listener
             .chain(locations)
             .chain([&*self.authenticator as &dyn Certified])
@@ -76,7 +82,11 @@ impl BackgroundService for CertificateWatch {
 type State = Option<(u64, u64, i64, i64)>;
 
 fn states(files: &[PathBuf]) -> Vec<State> {
-    let state = |path| fs::metadata(path).ok().map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()));
+    let state = |path| {
+        fs::metadata(path)
+            .ok()
+            .map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+    };
     files.iter().map(state).collect()
 }
 
@@ -93,7 +103,12 @@ impl<'a> Watched<'a> {
     fn new(owner: &'a dyn Certified) -> Self {
         let files = owner.files();
         let read = states(&files);
-        Self { owner, seen: read.clone(), read, files }
+        Self {
+            owner,
+            seen: read.clone(),
+            read,
+            files,
+        }
     }
 
     fn look(&mut self) {
@@ -111,7 +126,10 @@ impl<'a> Watched<'a> {
                 self.tell();
             }
             Err(error) => {
-                error!("The new certificates of {} are not used, the old ones stay: {error}", self.owner.title());
+                error!(
+                    "The new certificates of {} are not used, the old ones stay: {error}",
+                    self.owner.title()
+                );
             }
         }
     }

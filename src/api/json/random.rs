@@ -171,6 +171,8 @@ impl Spot {
             Kind::Driver => &["links", "properties"],
             Kind::VolumeRoot => &["links", "connectors", "targets"],
             Kind::InspectionRule | Kind::Plain | Kind::Ramdisk => &["links"],
+            // Of these two there is a table in `link.rs`; the random documents are resources.
+            Kind::Listing | Kind::Drivers => &[],
             Kind::BiosSetting => return Self::Resource(Kind::Plain),
         };
         if kind == Kind::Ramdisk && key == "node" {

@@ -1,0 +1,462 @@
+"""The whole house: one Keystone at the hub, another at the edge, Ironics on Keystone, http_basic and none."""
+
+import pytest
+import requests
+from client import LATEST, VERSION, Api, Refused, command, fault, raw, until, wipe
+from fleet import Client
+from gateway import Gateway, config
+from standin import Standin, node
+from test_keystone_tokens import application_credential
+
+from bed.ironic import Ironic, start_all
+from bed.keystone import PASSWORD, PROJECT, SERVICE_PROJECT, Keystone
+
+SYSTEM = ("reader", "member", "manager", "admin", "service")
+EDGE_USER = {"admin": "pass:w0rd"}
+
+
+class House:
+    """What runs for all tests of this file, and the gateway in front of it."""
+
+    def __init__(self):
+        self.hub = Keystone("hub", region="Hub")
+        self.edge = Keystone("edge", region="Edge")
+        self.keyed = Ironic("keyed", auth="keystone", keystone=self.edge)
+        self.basic = Ironic("basic", group="grp1", auth="http_basic", users=EDGE_USER)
+        self.open = Ironic("open", group="grp2")
+        # At the hub's own Keystone: the tokens of its users are good there.
+        self.shared = Ironic("shared", group="grp3", auth="keystone", keystone=self.hub)
+        self.ironics = [self.keyed, self.basic, self.open, self.shared]
+        # Its address stands in the hub's catalog, so it is known before anything is started.
+        self.gateway = Gateway("")
+        self.hub.baremetal_url = self.gateway.url
+        self.edge.baremetal_url = self.keyed.url
+        self._tokens = {}
+
+    def start(self):
+        for keystone in (self.hub, self.edge):
+            keystone.start()
+        start_all(self.ironics)
+        self.gateway.write_config(self.config())
+        self.gateway.start()
+        admin = self.api("system admin")
+        until(lambda: admin.get("/v1/nodes").status_code == 200, what="all locations")
+
+    def config(self, locations=None, **options):
+        """Keystone in, Keystone out, as in the seed: the location's endpoint is in the catalog of its own Keystone."""
+        every = {
+            "loc1": (self.keyed.url, {**self.edge.options(), "endpoint_override": None, "region_name": "Edge"}),
+            "loc2": (self.basic.url, {"auth_type": "http_basic", "username": "admin", "password": EDGE_USER["admin"]}),
+            "loc3": (self.open.url, {}),
+        }
+        every = locations or every
+        return config(
+            {name: url for name, (url, _) in every.items()},
+            api={"auth_strategy": "keystone", **options.pop("api", {})},
+            location_options={name: options for name, (_, options) in every.items()},
+            sections={"keystone_authtoken": self.hub.middleware_options(), **options.pop("sections", {})},
+            **options,
+        )
+
+    def token(self, who):
+        """`system admin`, `project member`, …: of the hub's Keystone, the same one each time."""
+        if who not in self._tokens:
+            scope, role = who.split(" ")
+            where = {"system": True} if scope == "system" else {"project": PROJECT}
+            self._tokens[who] = self.hub.token(f"{scope}-{role}", **where)
+        return self._tokens[who]
+
+    def api(self, who, url=None):
+        return Api(url or self.gateway.url, headers={"X-Auth-Token": self.token(who)})
+
+    def close(self):
+        if self.gateway.process is not None:
+            assert self.gateway.stop() == 0
+        self.gateway._close()
+        for thing in (*self.ironics, self.hub, self.edge):
+            thing.close()
+
+
+@pytest.fixture(scope="module")
+def house():
+    building = House()
+    try:
+        building.start()
+        yield building
+    finally:
+        building.close()
+
+
+@pytest.fixture
+def admin(house):
+    """The administrator at the gateway; all nodes are gone afterwards."""
+    api = house.api("system admin")
+    until(lambda: api.get("/v1/nodes").status_code == 200, what="all locations")
+    yield api
+    wipe(api)
+
+
+def at_edge(house):
+    """The keyed Ironic, asked by its own administrator."""
+    return Api(house.keyed.url, headers={"X-Auth-Token": house.edge.token("admin", system=True)})
+
+
+# --- the seed's configuration
+
+
+def test_keystone_in_keystone_out(house, admin):
+    for name, group in (("one", ""), ("two", "grp1"), ("three", "grp2")):
+        admin.create(name=name, conductor_group=group, owner="somebody")
+    assert [item["name"] for item in admin.list()] == ["one", "two", "three"]
+    for name, location in (("one", "loc1"), ("two", "loc2"), ("three", "loc3")):
+        answer = admin.get(f"/v1/nodes/{name}")
+        assert (answer.status_code, answer.headers["X-Ironic-Proxy-Location"]) == (200, location)
+        assert admin.patch(f"/v1/nodes/{name}", ("add", "/extra/a", 1)).status_code == 200
+        assert admin("PUT", f"/v1/nodes/{name}/maintenance", json={"reason": "x"}).status_code == 202
+    assert [item["name"] for item in at_edge(house).list()] == ["one"]
+    log = house.gateway.log()
+    for secret in (PASSWORD, EDGE_USER["admin"], "gAAAAA"):
+        assert secret not in log
+
+
+def test_the_client_of_an_operator(house, admin):
+    """`baremetal` with nothing but the hub's Keystone: the gateway is in its catalog."""
+    admin.create(name="one")
+    admin.create(name="two", conductor_group="grp1")
+    operator = command(**house.hub.environment("system-admin", system=True))
+    assert {item["Name"] for item in operator("node", "list")} == {"one", "two"}
+    assert operator("node", "show", "two")["conductor_group"] == "grp1"
+    reader = command(**house.hub.environment("system-reader", system=True))
+    assert {item["Name"] for item in reader("node", "list")} == {"one", "two"}
+    with pytest.raises(Refused, match="set_maintenance"):
+        reader("node", "maintenance", "set", "one")
+    tenant = command(**house.hub.environment("project-admin", project=PROJECT))
+    with pytest.raises(Refused, match="node:list"):
+        tenant("node", "list")
+
+
+SAMPLE = [
+    ("GET", "/v1/nodes", None, "reader member manager admin service", 200),
+    ("GET", "/v1/nodes/{}", None, "reader member manager admin service", 200),
+    ("GET", "/v1/conductors", None, "reader member manager admin service", 200),
+    ("GET", "/v1/drivers", None, "reader member manager admin service", 200),
+    ("GET", "/v1/chassis", None, "reader member manager admin service", 200),
+    ("GET", "/v1/nodes/{}/states", None, "reader member manager admin service", 200),
+    ("PATCH", "/v1/nodes/{}", [{"op": "add", "path": "/extra/a", "value": 1}], "member manager admin service", 200),
+    ("PATCH", "/v1/nodes/{}", [{"op": "add", "path": "/owner", "value": "x"}], "member manager admin", 200),
+    ("PATCH", "/v1/nodes/{}", [{"op": "replace", "path": "/automated_clean", "value": False}], "admin", 200),
+    ("PUT", "/v1/nodes/{}/maintenance", {"reason": "x"}, "member manager admin service", 202),
+    ("GET", "/v1/nodes/{}/validate", None, "member manager admin service", 200),
+    ("POST", "/v1/allocations", {"resource_class": "none-such", "name": "a"}, "member manager admin", 201),
+    ("POST", "/v1/nodes", {"driver": "fake-hardware"}, "admin service", 201),
+    ("GET", "/v1/nodes/{}/vendor_passthru/methods", None, "admin", 200),
+    ("POST", "/v1/chassis", {}, "admin", 201),
+    ("DELETE", "/v1/nodes/{}", None, "admin", 204),
+]
+
+
+@pytest.mark.parametrize("location", ["keyed", "basic", "open"])
+def test_a_sample_of_the_table_at_real_ironics(house, admin, location):
+    group = {"keyed": "", "basic": "grp1", "open": "grp2"}[location]
+    for method, path, body, who, status in SAMPLE:
+        for role in SYSTEM:
+            one = admin.create(conductor_group=group)["uuid"]
+            if path == "/v1/nodes" and method == "POST":
+                body = {**body, "conductor_group": group}
+            answer = house.api(f"system {role}")(method, path.format(one), json=body)
+            expected = status if role in who.split() else 403
+            assert answer.status_code == expected, (method, path, role, answer.text)
+            if method == "POST" and answer.ok:
+                admin("DELETE", f"{path}/{answer.json()['uuid']}")
+            if admin.get(f"/v1/nodes/{one}").status_code == 200:
+                admin("PATCH", f"/v1/nodes/{one}", json=[{"op": "replace", "path": "/maintenance", "value": False}])
+                assert admin("DELETE", f"/v1/nodes/{one}").status_code == 204
+
+
+def test_a_project_opens_nothing(house, admin):
+    one = admin.create(name="one")["uuid"]
+    for who in ("project admin", "project member", "project reader", "project service"):
+        tenant = house.api(who)
+        for method, path in (("GET", "/v1/nodes"), ("GET", f"/v1/nodes/{one}"), ("GET", "/v1/drivers"), ("GET", "/v1/novelty"),
+                             ("PUT", f"/v1/nodes/{one}/states/power"), ("DELETE", f"/v1/nodes/{one}"), ("POST", "/v1/nodes")):  # fmt: skip
+            answer = tenant(method, path, json={"target": "power on"})
+            assert answer.status_code == 403, (who, method, path, answer.text)
+    assert admin.get("/v1/nodes/one").json()["power_state"] is None
+
+
+# --- as Ironic says it
+
+
+@pytest.mark.parametrize("token", [None, "", "nonsense", "x" * 300])
+@pytest.mark.parametrize("path", ["/v1/nodes", "/v1/nodes/x", "/nowhere"])
+def test_a_401_is_that_of_keystones_middleware(house, token, path):
+    headers = {VERSION: LATEST, **({} if token is None else {"X-Auth-Token": token})}
+    ours, theirs = (raw(url, "GET", path, headers) for url in (house.gateway.url, house.shared.url))
+    assert (ours[0], ours[2]) == (theirs[0], theirs[2])
+    for name in ("WWW-Authenticate", "Content-Type"):
+        assert ours[1][name] == theirs[1][name]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/v1/nodes/11111111-2222-4333-8444-555555555555", None),
+        ("POST", "/v1/nodes", b'{"driver": "fake-hardware"}'),
+        ("POST", "/v1/deploy_templates", b'{"name": "CUSTOM_A", "steps": []}'),
+        ("POST", "/v1/allocations", b'{"resource_class": "x"}'),
+    ],
+)
+def test_a_403_is_that_of_ironic(house, method, path, body):
+    headers = {VERSION: LATEST, "X-Auth-Token": house.token("system reader")}
+    ours, theirs = (raw(url, method, path, headers, body) for url in (house.gateway.url, house.shared.url))
+    if theirs[0] == 404:
+        # Ironic looks for the thing first.
+        assert ours[0] == 403
+        return
+    assert (ours[0], ours[2]) == (theirs[0], theirs[2])
+
+
+# --- how the gateway proves itself at the edge
+
+
+def edge_only(house, options, **more):
+    location = {"loc1": (house.keyed.url, {**options, "timeout": 20})}
+    return Gateway(house.config(location, **more))
+
+
+def only(house, gateway):
+    api = house.api("system admin", gateway.url)
+    until(lambda: api.get("/v1/nodes").status_code == 200, what="the location")
+    return api
+
+
+def test_a_token_of_the_edge(house, admin):
+    """`v3token` re-scopes a token that is given; it cannot be renewed, so it is for trials."""
+    options = {"auth_type": "v3token", "auth_url": house.edge.auth_url, "token": house.edge.token("gateway"), "system_scope": "all"}
+    with edge_only(house, options) as gateway:
+        api = only(house, gateway)
+        api.create(name="one")
+        assert [item["name"] for item in api.list()] == ["one"]
+    with edge_only(house, {"auth_type": "admin_token", "token": house.edge.token("gateway", system=True)}) as gateway:
+        assert [item["name"] for item in only(house, gateway).list()] == ["one"]
+
+
+@pytest.mark.parametrize("how", ["by id", "by name"])
+def test_an_application_credential_at_the_edge(house, admin, how):
+    """It is bound to its project: on a current Ironic it sees what the project owns, whatever its role is."""
+    admin.create(name="foreign")
+    with application_credential(house.edge, "ironic", SERVICE_PROJECT) as credential:
+        options = {
+            "auth_type": "v3applicationcredential",
+            "auth_url": house.edge.auth_url,
+            "application_credential_secret": credential["secret"],
+        }
+        if how == "by id":
+            options["application_credential_id"] = credential["id"]
+        else:
+            options |= {"application_credential_name": credential["name"], "username": "ironic", "user_domain_id": "default"}
+        with edge_only(house, options) as gateway:
+            api = only(house, gateway)
+            assert api.create(name="own")["owner"]
+            assert [item["name"] for item in api.list()] == ["own"]
+            assert api.get("/v1/nodes/foreign").status_code == 404
+            assert api("DELETE", "/v1/nodes/own").status_code == 204
+            assert credential["secret"] not in gateway.log()
+
+
+def test_the_seeds_user_sees_nothing_and_the_systems_sees_all(house, admin):
+    """Why the README tells to give the role on the system: `project_name = service` shows only nodes that the project owns."""
+    admin.create(name="one")
+    with edge_only(house, house.edge.options("ironic", system=False, project=SERVICE_PROJECT)) as gateway:
+        api = only(house, gateway)
+        assert api.list() == []
+        assert api.get("/v1/nodes/one").status_code == 404
+        # Asked for what needs the system, the location refuses; that is not the client's doing.
+        assert api.get("/v1/conductors").status_code == 503
+    with edge_only(house, house.edge.options("system-admin", system=True)) as gateway:
+        api = only(house, gateway)
+        assert [item["name"] for item in api.list()] == ["one"]
+        assert api.get("/v1/conductors").status_code == 200
+    with edge_only(house, house.edge.options("system-reader", system=True)) as gateway:
+        api = only(house, gateway)
+        assert [item["name"] for item in api.list()] == ["one"]
+        answer = api("PUT", "/v1/nodes/one/maintenance", json={})
+        assert answer.status_code == 503 and "loc1" in fault(answer), "a reader cannot write, and that is ours to put right"
+        assert "WWW-Authenticate" not in answer.headers
+
+
+def test_the_edges_keystone_stops_and_comes_back(house, admin):
+    admin.create(name="one")
+    admin.create(name="two", conductor_group="grp1")
+    house.edge.stop()
+    try:
+        with Gateway(house.config()) as fresh:
+            api = house.api("system admin", fresh.url)
+            until(lambda: api.get("/v1/nodes/two").status_code == 200, what="the location that needs no Keystone")
+            answer = api.get("/v1/nodes")
+            assert answer.status_code == 503 and "loc1" in fault(answer)
+            partial = api.get("/v1/nodes", headers={"X-Ironic-Proxy-Partial": "allow"})
+            assert [item["name"] for item in partial.json()["nodes"]] == ["two"]
+            assert partial.headers["X-Ironic-Proxy-Incomplete"].startswith("loc1;reason=")
+            # The other gateway has a token in hand; whether the edge still believes it is the edge's affair.
+            assert admin.get("/v1/nodes/one").status_code in (200, 503)
+            house.edge.start()
+            until(lambda: api.get("/v1/nodes").status_code == 200, 60, "the location behind its Keystone")
+            assert [item["name"] for item in api.list()] == ["one", "two"]
+    finally:
+        if house.edge._process is None:
+            house.edge.start()
+
+
+# --- the user's own token
+
+
+def test_a_location_that_gets_the_users_token(house):
+    """Ironic's own policies apply: who owns a node sees it, also through us, and nobody learns from others' questions."""
+    project = house.hub.call("GET", f"/projects?name={PROJECT}")["projects"][0]["id"]
+    options = {**house.hub.options(), "forward_user_token": True}
+    challenge = {**house.hub.middleware_options(), "www_authenticate_uri": "https://keystone.example/v3"}
+    text = house.config({"loc1": (house.shared.url, options)}, sections={"keystone_authtoken": challenge}, groups="grp3:loc1")
+    direct = Api(house.shared.url, headers={"X-Auth-Token": house.token("system admin")})
+    try:
+        with Gateway(text) as gateway:
+            admin = house.api("system admin", gateway.url)
+            until(lambda: admin.get("/v1/nodes").status_code == 200)
+            admin.create(name="theirs", conductor_group="grp3", owner=project)
+            admin.create(name="nobodys", conductor_group="grp3")
+            outsider = Api(gateway.url, headers={"X-Auth-Token": house.hub.token("outsider", project="other")})
+            for who, seen in (
+                ("system admin", ["nobodys", "theirs"]),
+                ("system reader", ["nobodys", "theirs"]),
+                ("project admin", ["theirs"]),
+                ("project member", ["theirs"]),
+                ("project reader", ["theirs"]),
+            ):
+                api = house.api(who, gateway.url)
+                assert sorted(item["name"] for item in api.list()) == seen, who
+                for name in ("theirs", "nobodys"):
+                    assert (api.get(f"/v1/nodes/{name}").status_code == 200) == (name in seen), (who, name)
+            assert outsider.list() == []
+            assert outsider.get("/v1/nodes/theirs").status_code == 404
+
+            # What a location says of the user's rights is the answer.
+            reader, member = (house.api(f"project {role}", gateway.url) for role in ("reader", "member"))
+            body = {"target": "power on"}
+            ours = reader("PUT", "/v1/nodes/theirs/states/power", json=body)
+            theirs = house.api("project reader", house.shared.url)("PUT", "/v1/nodes/theirs/states/power", json=body)
+            assert (ours.status_code, ours.text) == (theirs.status_code, theirs.text) and ours.status_code == 403
+            assert member("PUT", "/v1/nodes/theirs/maintenance", json={}).status_code in (202, 403)
+            assert member("DELETE", "/v1/nodes/nobodys").status_code == 404
+            assert outsider("DELETE", "/v1/nodes/theirs").status_code in (403, 404)
+
+            # A token that ended meanwhile: the location notices before we do.
+            token = house.hub.token("project-member", project=PROJECT)
+            ending = Api(gateway.url, headers={"X-Auth-Token": token})
+            assert ending.get("/v1/nodes/theirs").status_code == 200
+            revoked = requests.delete(
+                f"{house.hub.auth_url}/auth/tokens",
+                headers={"X-Auth-Token": house.hub.token("admin", system=True), "X-Subject-Token": token},
+                timeout=30,
+            )
+            assert revoked.status_code == 204
+            house.shared.stop()
+            house.shared.start()
+            until(lambda: admin.get("/v1/nodes").status_code == 200)
+            for method, path in (("GET", "/v1/nodes"), ("GET", "/v1/nodes/theirs"), ("PUT", "/v1/nodes/theirs/maintenance")):
+                answer = ending(method, path, json={})
+                assert answer.status_code == 401, (method, path, answer.text)
+                assert answer.headers["WWW-Authenticate"] == 'Keystone uri="https://keystone.example/v3"'
+    finally:
+        wipe(direct)
+
+
+class Watched(Standin):
+    """A location that wants any token and keeps a record."""
+
+    def __init__(self, *nodes):
+        super().__init__(nodes, credentials=("token", bool))
+
+    def tokens(self):
+        return {token for request in self.requests for token in request.header_values("X-Auth-Token")}
+
+
+def forwarding(house, sites, forwarded, **options):
+    """A gateway in front of stand-ins; those in `forwarded` get the user's token."""
+    own = {**house.hub.options(), "timeout": 5}
+    locations = {name: (site.endpoint, {**own, "forward_user_token": name in forwarded}) for name, site in sites.items()}
+    return Gateway(house.config(locations, **options))
+
+
+def test_what_a_location_sees_of_the_user(house):
+    with Watched(node("one")) as first, Watched(node("two")) as second:
+        sites = {"loc1": first, "loc2": second}
+        with forwarding(house, sites, sites, sections={"node_cache": {"sweep_interval": 1}}) as gateway:
+            client = Client(gateway.url)
+            member, service = house.token("project member"), house.hub.token("service-only", project=SERVICE_PROJECT)
+            headers = {"X-Auth-Token": member, "X-Service-Token": service}
+            until(lambda: client.get("/v1/nodes", headers=headers).status == 200)
+            assert client.get("/v1/nodes", headers=headers).names() == ["one", "two"]
+            for name in ("one", "two", "nobody"):
+                client.get(f"/v1/nodes/{name}", headers=headers)
+                client.patch(f"/v1/nodes/{name}", [{"op": "add", "path": "/shard", "value": "x"}], headers=headers)
+            client.post("/v1/nodes", {"driver": "d", "name": "new"}, headers=headers)
+            for site in (first, second):
+                assert site.tokens() == {member}, "the user's token and no other, also in the background"
+                for request in site.requests:
+                    assert request.header("X-Service-Token") is None
+                    assert request.header("OpenStack-System-Scope") is None
+                    assert request.header("X-Auth-Token") or request.path.rstrip("/") in ("", "/v1")
+            # By its older name it is passed on all the same, under the one that every location knows.
+            first.forget_requests()
+            reader = house.token("project reader")
+            assert client.get("/v1/nodes/one", headers={"X-Storage-Token": f" {reader} "}).status == 200
+            assert first.tokens() == {reader}
+            assert not any(request.header("X-Storage-Token") for request in first.requests)
+            # A refusal is not met with our own rights.
+            for refused in (401, 403):
+                for site in (first, second):
+                    site.heal()
+                    site.fault(lambda exchange, status=refused: _refusal(status), path="/v1/nodes.*")
+                    site.forget_requests()
+                for method, path in (("GET", "/v1/nodes"), ("GET", "/v1/nodes/one"), ("PUT", "/v1/nodes/one/maintenance")):
+                    reply = client.call(method, path, {} if method == "PUT" else None, headers=headers)
+                    assert reply.status == refused, (method, path, reply)
+                    assert reply.header("WWW-Authenticate") == (f'Keystone uri="{house.hub.auth_url}"' if refused == 401 else None)
+                assert first.tokens() | second.tokens() == {member}
+
+
+def _refusal(status):
+    from scripted import Answer
+
+    text = "Access was denied to the following resource: baremetal:node:get"
+    body = {"error": {"code": 401, "title": "Unauthorized", "message": "no"}}
+    if status == 403:
+        body = {"error_message": f'{{"faultcode": "Client", "faultstring": "{text}", "debuginfo": null}}'}
+    return Answer.of_json(status, body, [("WWW-Authenticate", 'Keystone uri="http://edge.example"')])
+
+
+def test_one_location_with_the_users_token_beside_one_with_ours(house):
+    """What may go to a location with our rights is for the gateway to say, so the user's project opens the other one alone."""
+    with Watched(node("one")) as ours, Watched(node("two")) as theirs:
+        with forwarding(house, {"loc1": ours, "loc2": theirs}, {"loc2"}) as gateway:
+            client = Client(gateway.url)
+            admin, member = ({"X-Auth-Token": house.token(who)} for who in ("system admin", "project member"))
+            until(lambda: client.get("/v1/nodes", headers=admin).status == 200)
+            assert client.get("/v1/nodes", headers=admin).names() == ["one", "two"]
+            assert house.token("system admin") in theirs.tokens()
+            assert house.token("system admin") not in ours.tokens()
+            for site in (ours, theirs):
+                site.forget_requests()
+            for path in ("/v1/nodes", "/v1/nodes/one", "/v1/nodes/two"):
+                assert client.get(path, headers=member).status == 403
+                assert client.get(path, headers={**member, "X-Ironic-Proxy-Location": "loc1"}).status == 403
+            assert not ours.asked(path="/v1/.*") and not theirs.asked(path="/v1/.*")
+            there = {**member, "X-Ironic-Proxy-Location": "loc2"}
+            assert client.get("/v1/nodes", headers=there).names() == ["two"]
+            assert client.get("/v1/nodes/two", headers=there).status == 200
+            assert client.get("/v1/nodes/one", headers=there).status == 404
+            # A create or a patch asks the other locations whether a name is free.
+            assert client.post("/v1/nodes", {"driver": "d"}, headers=there).status == 403
+            assert client.patch("/v1/nodes/two", [], headers=there).status == 403
+            assert not ours.asked(path="/v1/.*")
+            assert theirs.tokens() == {house.token("project member")}
