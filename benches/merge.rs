@@ -3,6 +3,12 @@
 //! Bytes per second are of what the locations sent. `copy` and `scan` handle the same bytes with the fastest
 //! there is for it, so that the other figures can be read as ratios of one run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what fails here is a failed run"
+)]
+
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Duration;

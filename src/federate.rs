@@ -40,7 +40,7 @@ use crate::request::Request;
 use crate::transport::Reply;
 
 /// Where a location's links begin if it never told.
-pub static UNKNOWN_BASE: once_cell::sync::Lazy<Base> = once_cell::sync::Lazy::new(|| {
+pub static UNKNOWN_BASE: std::sync::LazyLock<Base> = std::sync::LazyLock::new(|| {
     Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!())
 });
 

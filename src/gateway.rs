@@ -43,8 +43,8 @@ use crate::federate::Federation;
 use crate::federate::dispatch::BodyUse;
 use crate::federate::dispatch::Plan;
 use crate::federate::dispatch::body_use;
+use crate::gateway::door::Admitted;
 use crate::gateway::door::Door;
-use crate::gateway::door::Entry;
 use crate::gateway::forward::Forwarding;
 use crate::request::Answer;
 use crate::request::Versions;
@@ -144,13 +144,9 @@ impl Gateway {
             Ok(permit) => context.permit = Some(permit),
             Err(_) => return Ok(Some(Plan::Answer(respond::busy()))),
         }
-        let entry = match self.door.enter(self, session, context).await {
-            Ok(entry) => entry,
-            Err(refusal) => return Ok(Some(Plan::Answer(refusal))),
-        };
-        let (request, limits) = match entry {
-            Entry::Answer(answer) => return Ok(Some(Plan::Answer(answer))),
-            Entry::Request { request, limits } => (request, limits),
+        let Admitted { request, limits } = match self.door.enter(self, session, context).await {
+            Ok(admitted) => admitted,
+            Err(answer) => return Ok(Some(Plan::Answer(*answer))),
         };
         let body = match body_use(&request.method, &request.target.route) {
             BodyUse::Streamed => Bytes::new(),

@@ -1,3 +1,33 @@
+//! Many independent Ironics as one Bare Metal API: the house plan.
+//!
+//! A *room* is a file of `src/` with the directory of the same name. A room imports only from lower floors; rooms of
+//! one floor do not know each other. `tests/architecture.rs` holds this. From the roof down, which is the order of
+//! reading:
+//!
+//! | floor | rooms | what they are for |
+//! |---|---|---|
+//! | 8 | `main`, this page | what was typed; exit codes |
+//! | 7 | [`app`] | builds everything once, runs it, drains it |
+//! | 6 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
+//! |   | [`health`], [`locate::sweep`], [`tls::watch`] | in the background: probes, the directory, certificates |
+//! |   | [`sync`] | the subcommand |
+//! | 5 | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
+//! | 4 | [`locate`] | which location has it; the directory of what was seen where |
+//! |   | [`request`] | a client's request, understood; an answer before it is written |
+//! | 3 | [`auth`] | who is asking, and may they |
+//! |   | [`location`] | one Ironic: may it be asked, how, what did it say |
+//! | 2 | [`cli`], [`keystone`], [`telemetry`], [`tls`], [`transport`] | instruments |
+//! | 1 | [`config`] | what the operator wrote, valid or not loaded |
+//! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
+//! |   | [`systemd`] | readiness, and a socket handed over |
+//!
+//! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
+//! [`federate::dispatch::Plan`] once it is decided what becomes of it, a [`transport::Reply`] of one location, a
+//! [`request::Answer`] for the client. Only [`gateway`] and [`app`] name Pingora's proxy; only [`transport`] and that
+//! proxy open sockets to an Ironic. What is shared is built once in [`app`] and borrowed.
+//!
+//! Two requests are followed through the rooms in README.md.
+
 pub mod app;
 pub mod auth;
 pub mod cli;

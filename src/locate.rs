@@ -57,7 +57,10 @@ pub enum Source {
 pub enum LocateError {
     /// Every location was asked, now, and said no: the words of the first one.
     #[error("no location has it")]
-    Nobody { first: LocationId, reply: Reply },
+    Nobody {
+        first: LocationId,
+        reply: Box<Reply>,
+    },
     #[error("more than one location has it")]
     Ambiguous { owners: Vec<LocationId> },
     /// Some said no, these could not be asked.
@@ -147,17 +150,16 @@ impl Locator {
                 if let Some(owner) = self.remembered(key) {
                     return Ok(owner);
                 }
-                match polls.get(key) {
-                    Some(verdict) => Err(verdict.clone()),
-                    None => {
-                        let (sender, receiver) = watch::channel(None);
-                        polls.insert(key.clone(), receiver);
-                        Ok(Poll {
-                            locator: self,
-                            key,
-                            sender,
-                        })
-                    }
+                if let Some(verdict) = polls.get(key) {
+                    Err(verdict.clone())
+                } else {
+                    let (sender, receiver) = watch::channel(None);
+                    polls.insert(key.clone(), receiver);
+                    Ok(Poll {
+                        locator: self,
+                        key,
+                        sender,
+                    })
                 }
             };
             match leader {
@@ -317,7 +319,10 @@ impl Tally {
                     .into_iter()
                     .min_by_key(|(location, reply)| (!is_refusal(reply), *location));
                 if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
-                    return Err(LocateError::Nobody { first, reply });
+                    return Err(LocateError::Nobody {
+                        first,
+                        reply: Box::new(reply),
+                    });
                 }
                 self.silent.sort_by_key(|silence| silence.location);
                 Err(LocateError::Unasked {

@@ -96,7 +96,7 @@ pub struct Silence {
     /// The request may have been executed.
     pub sent: bool,
     /// An error of Ironic's own, if that is what it said.
-    pub reply: Option<Reply>,
+    pub reply: Option<Box<Reply>>,
 }
 
 /// In whose name, and on whose connections, a location is asked.
@@ -589,7 +589,7 @@ impl Location {
         let reply = self.exchange(asker, question).await?;
         if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
             return Err(Silence {
-                reply: Some(reply),
+                reply: Some(Box::new(reply)),
                 ..self.silent(Reason::Status)
             });
         }

@@ -172,7 +172,7 @@ impl Transport {
                     Reuse::Pooled => {
                         self.connector
                             .release_http_session(session, peer, peer.idle_timeout())
-                            .await
+                            .await;
                     }
                     Reuse::Never => session.shutdown().await,
                 }

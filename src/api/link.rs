@@ -183,12 +183,11 @@ pub(crate) fn read_member(
 ) -> Result<Span, Malformed> {
     let body = reader.body();
     match kind.place(&key.name()) {
-        Place::Data => reader.value(),
         Place::Document(kind) => read_value(reader, kind, from, cuts),
         Place::Documents(kind) if reader.peek()? == Type::List => {
             reader.elements(|reader| read_value(reader, kind, from, cuts).map(drop))
         }
-        Place::Documents(_) => reader.value(),
+        Place::Data | Place::Documents(_) => reader.value(),
         Place::Links => each_href(reader, &mut |href| cuts.link(kind, body, href, from)),
     }
 }

@@ -78,7 +78,7 @@ impl Requested {
                     .eq_ignore_ascii_case("baremetal")
                     .then(|| version.trim())
             })
-            .last();
+            .next_back();
         let version = standard.filter(|version| !version.is_empty()).or_else(|| {
             headers
                 .get_all(header::API_VERSION)

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use http::Method;
-use once_cell::sync::Lazy;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
@@ -197,16 +196,17 @@ pub static TABLE: &[Row] = {
 };
 
 /// Rows by their first segment.
-static INDEX: Lazy<HashMap<&'static str, Vec<&'static Row>>> = Lazy::new(|| {
-    let mut index: HashMap<_, Vec<_>> = HashMap::new();
-    for row in TABLE {
+static INDEX: std::sync::LazyLock<HashMap<&'static str, Vec<&'static Row>>> =
+    std::sync::LazyLock::new(|| {
+        let mut index: HashMap<_, Vec<_>> = HashMap::new();
+        for row in TABLE {
+            index
+                .entry(row.template.split('/').next().unwrap_or_default())
+                .or_default()
+                .push(row);
+        }
         index
-            .entry(row.template.split('/').next().unwrap_or_default())
-            .or_default()
-            .push(row);
-    }
-    index
-});
+    });
 
 /// What a request's method and path name.
 #[derive(Debug, PartialEq, Eq)]

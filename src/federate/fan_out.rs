@@ -41,7 +41,7 @@ pub async fn ask_each(scope: &[&Location], asker: &Asker, question: &Question) -
 
 impl Told {
     /// Those with a 200. A 404 is "no" unless everybody says so; another error of Ironic's ends it.
-    pub fn found(self) -> Result<(Vec<(LocationId, Reply)>, Vec<Silence>), Error> {
+    pub fn found(self) -> Result<Self, Error> {
         let mut found = Vec::new();
         let mut unknown = None;
         for (location, reply) in self.replies {
@@ -58,7 +58,10 @@ impl Told {
                 Err(refusal(reply, location))
             }
             Some(_) if found.is_empty() => Err(Error::Silent(self.silent)),
-            _ => Ok((found, self.silent)),
+            _ => Ok(Self {
+                replies: found,
+                silent: self.silent,
+            }),
         }
     }
 }
@@ -128,7 +131,7 @@ fn unanimous(silent: Vec<Silence>, asked: usize) -> Result<(LocationId, Reply), 
         })
         .count();
     match first {
-        Some((location, reply)) if same + 1 == asked => Ok((location, reply.clone())),
+        Some((location, reply)) if same + 1 == asked => Ok((location, Reply::clone(reply))),
         _ => Err(Error::Silent(silent)),
     }
 }

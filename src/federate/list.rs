@@ -329,6 +329,12 @@ struct Merge<'a> {
     need: Needs<'a>,
 }
 
+/// First pages, and who gave none.
+struct Sorted<'l> {
+    pages: Vec<(&'l Location, Page)>,
+    silent: Vec<Silence>,
+}
+
 /// The page so far.
 struct Output {
     writer: ListWriter,
@@ -480,7 +486,7 @@ impl Merge<'_> {
         told.extend(first.map(|page| Ok(Told::Page(page))));
         told.extend(join_all(rest.iter().map(|location| self.page(location, ahead, None))).await);
 
-        let (pages, silent) = self.sort(&order, told)?;
+        let Sorted { pages, silent } = self.sort(&order, told)?;
         let mut missing = self.tolerate(silent)?;
         let mut output = Output::new(self.listing.facts.key, self.expected_length(&pages));
         for (location, mut page) in pages {
@@ -529,7 +535,7 @@ impl Merge<'_> {
         &self,
         order: &[&'l Location],
         told: Vec<Result<Told, Silence>>,
-    ) -> Result<(Vec<(&'l Location, Page)>, Vec<Silence>), Error> {
+    ) -> Result<Sorted<'l>, Error> {
         let mut pages = Vec::new();
         let mut silent = Vec::new();
         let mut unknown = None;
@@ -549,7 +555,7 @@ impl Merge<'_> {
             }
             // Nobody has any, as far as could be asked: that is no empty list.
             Some(_) if pages.is_empty() => Err(Error::Silent(silent)),
-            _ => Ok((pages, silent)),
+            _ => Ok(Sorted { pages, silent }),
         }
     }
 
@@ -771,7 +777,7 @@ impl Merge<'_> {
         if reply.status != StatusCode::OK {
             return Ok(None);
         }
-        let object: std::collections::HashMap<&str, &serde_json::value::RawValue> =
+        let object: HashMap<&str, &serde_json::value::RawValue> =
             serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
         Ok(Some(SortValue::new(
             object.get(sort_key).map(|raw| raw.get().as_bytes()),

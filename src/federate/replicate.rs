@@ -112,7 +112,10 @@ impl Federation {
         question: &Question,
         kind: Kind,
     ) -> Result<Answer, Error> {
-        let (found, _) = ask_each(scope, &request.asker, question).await.found()?;
+        let found = ask_each(scope, &request.asker, question)
+            .await
+            .found()?
+            .replies;
         let uuids: BTreeSet<_> = found
             .iter()
             .filter_map(|(_, reply)| json::member(&reply.body, "uuid").ok().flatten())
@@ -340,7 +343,7 @@ impl Federation {
         for (copy, answer) in others.iter().zip(answers) {
             match outcome(answer) {
                 Outcome::Done(reply) if reply.status.is_success() || gone(&reply) => {
-                    changed.push(copy)
+                    changed.push(copy);
                 }
                 Outcome::Done(reply) => states.push((copy.location, said(&reply))),
                 Outcome::Failed(state) => states.push((copy.location, state)),
@@ -385,7 +388,7 @@ impl Federation {
         if !told.silent.is_empty() {
             return Err(Error::Silent(told.silent));
         }
-        let (found, _) = told.found()?;
+        let found = told.found()?.replies;
         let below = request.target.path() != path;
         let mut copies = Vec::new();
         for (location, reply) in found {

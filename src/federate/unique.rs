@@ -146,15 +146,14 @@ impl Federation {
                 Ok(Some(claim)) => {
                     return Err(Fault::new(StatusCode::CONFLICT, claim.conflict.clone()).into());
                 }
-                Ok(None) => {}
                 Err(silence)
                     if silent
                         .iter()
                         .all(|known| known.location != silence.location) =>
                 {
-                    silent.push(silence)
+                    silent.push(silence);
                 }
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         if self.require_unique && !silent.is_empty() {

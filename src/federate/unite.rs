@@ -126,22 +126,24 @@ impl Federation {
 
     /// A driver's own business goes to the one location that has the driver.
     pub async fn driver_passthru(&self, request: &Request, driver: &str) -> Result<Plan, Error> {
-        let location = match request.pinned {
-            Some(location) => location,
-            None => {
-                let path = format!("/v1/drivers/{}", crate::api::query::encode_segment(driver));
-                let scope = self.scope(request);
-                let (having, silent) = ask_each(&scope, &request.asker, &request.probe(path))
-                    .await
-                    .found()?;
-                match &having[..] {
-                    [(location, _)] if silent.is_empty() => *location,
-                    // A silent one may have it too.
-                    [] | [_] => return Err(Error::Silent(silent)),
-                    _ => {
-                        let owners = having.iter().map(|(location, _)| *location).collect();
-                        return Err(LocateError::Ambiguous { owners }.into());
-                    }
+        let location = if let Some(location) = request.pinned {
+            location
+        } else {
+            let path = format!("/v1/drivers/{}", crate::api::query::encode_segment(driver));
+            let scope = self.scope(request);
+            let Told {
+                replies: having,
+                silent,
+            } = ask_each(&scope, &request.asker, &request.probe(path))
+                .await
+                .found()?;
+            match &having[..] {
+                [(location, _)] if silent.is_empty() => *location,
+                // A silent one may have it too.
+                [] | [_] => return Err(Error::Silent(silent)),
+                _ => {
+                    let owners = having.iter().map(|(location, _)| *location).collect();
+                    return Err(LocateError::Ambiguous { owners }.into());
                 }
             }
         };
@@ -203,7 +205,10 @@ impl Federation {
         }
         let scope = self.scope(request);
         let told = ask_each(&scope, &request.asker, &request.question()).await;
-        let (found, silent) = told.found()?;
+        let Told {
+            replies: found,
+            silent,
+        } = told.found()?;
         if request.target.segments().len() > 1 {
             return self.one_of(request, found, silent).map(Plan::Answer);
         }
@@ -251,7 +256,10 @@ impl Federation {
     ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
         let scope = self.scope(request);
         let told: Told = ask_each(&scope, &request.asker, &request.question()).await;
-        let (found, silent) = told.found()?;
+        let Told {
+            replies: found,
+            silent,
+        } = told.found()?;
         let missing = self.tolerate(request, scope.len(), silent)?;
         let bodies = found
             .into_iter()
@@ -292,7 +300,7 @@ impl Federation {
                 }
                 Some(ours) if set => unite_sets(ours, value),
                 Some(ours) if default && self.groups.default_location() == Some(location) => {
-                    *ours = value
+                    *ours = value;
                 }
                 Some(_) => {}
             }

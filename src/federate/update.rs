@@ -102,12 +102,12 @@ impl Federation {
         home: LocationId,
         patch: &Patch,
     ) -> Result<(), Error> {
-        if collection == Collection::Nodes {
-            if let Some(group) = conductor_group(patch.outcome("/conductor_group"))? {
-                let target = self.groups.location(&group);
-                if target != Some(home) {
-                    return Err(cannot_move(self, ident, home, &group, target).into());
-                }
+        if collection == Collection::Nodes
+            && let Some(group) = conductor_group(patch.outcome("/conductor_group"))?
+        {
+            let target = self.groups.location(&group);
+            if target != Some(home) {
+                return Err(cannot_move(self, ident, home, &group, target).into());
             }
         }
         let reference = match collection {

@@ -1,6 +1,6 @@
 //! The door: what a client sends is understood here, once, or refused.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http::HeaderValue;
@@ -13,8 +13,10 @@ use crate::api::body::Patch;
 use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::link::Base;
+use crate::api::microversion::Microversion;
 use crate::api::microversion::NotAcceptable;
 use crate::api::microversion::Requested;
+use crate::api::microversion::VersionRange;
 use crate::api::query::Query;
 use crate::api::route::Action;
 use crate::api::route::PathError;
@@ -23,6 +25,7 @@ use crate::api::route::Target;
 use crate::api::version_document;
 use crate::auth::access::Access;
 use crate::auth::access::Change;
+use crate::auth::access::Denied;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::config::Partial;
@@ -53,14 +56,11 @@ pub struct Door {
     max_depth: usize,
 }
 
-/// Who came in.
-pub enum Entry {
-    /// Answered at the door.
-    Answer(Answer),
-    Request {
-        request: Request,
-        limits: BodyLimits,
-    },
+/// A request that came in.
+#[derive(Debug)]
+pub struct Admitted {
+    pub request: Request,
+    pub limits: BodyLimits,
 }
 
 impl Door {
@@ -88,113 +88,116 @@ impl Door {
     }
 
     /// Everything that is decided by the head of a request, in Ironic's order: who asks, then which version, then what.
+    /// The other outcome is an answer from right here: a document, or a refusal.
     pub async fn enter(
         &self,
         gateway: &Gateway,
-        session: &mut Session,
+        session: &Session,
         context: &mut Context,
-    ) -> Result<Entry, Answer> {
-        let refuse = |fault: Fault| respond::fault(&fault);
+    ) -> Result<Admitted, Box<Answer>> {
         let head = session.req_header();
         check_framing(head, &session.as_downstream().to_h1_raw()).map_err(refuse)?;
-        if head.method == Method::OPTIONS && head.uri.path() != "/" {
-            return Ok(Entry::Answer(Answer::default()));
+        if let Some(answer) = self.answer_early(gateway, head) {
+            return Err(Box::new(answer));
         }
-        let path = head.uri.path();
-        if self.healthcheck && path.trim_end_matches('/') == "/healthcheck" {
-            return Ok(Entry::Answer(health(gateway, &head.method)));
-        }
-        let target = Target::parse(&head.method, path);
-        let public = matches!(
-            &target,
-            Ok(Target {
-                route: Route::Root | Route::V1,
-                ..
-            })
-        ) || (self.ramdisk && target.as_ref().is_ok_and(is_ramdisk));
-        if !public {
+        let target = Target::parse(&head.method, head.uri.path());
+        if !self.is_public(&target) {
             match gateway.authenticator.authenticate(&head.headers).await {
                 Ok(identity) => context.identity = Some(identity),
-                Err(error) => return Err(challenge(error.answer())),
+                Err(error) => return Err(Box::new(challenge(error.answer()))),
             }
         }
-        let target = target.map_err(|error| {
-            let range = gateway.federation.locations.common();
-            let spoken =
-                range.and_then(|range| range.resolve(Requested::from_headers(&head.headers)).ok());
-            context.versions = range
-                .zip(spoken)
-                .map(|(range, spoken)| (range, Some(spoken)));
-            refuse(bad_path(&error))
-        })?;
-        let root = target.route == Route::Root;
-        let Some(range) = gateway.federation.locations.common() else {
-            let text = "No location has told its API versions yet, please retry.";
-            return Err(refuse(Fault::new(StatusCode::SERVICE_UNAVAILABLE, text)));
-        };
-        let version = match range.resolve(Requested::from_headers(&head.headers)) {
-            Ok(version) => version,
-            Err(error) => {
-                context.versions = (error != NotAcceptable::Invalid).then_some((range, None));
-                let text = error.to_string();
-                let fault = if root {
-                    Fault::new
-                } else {
-                    |status, text: String| Fault::routing(status, text)
-                };
-                return Err(refuse(fault(StatusCode::NOT_ACCEPTABLE, text)));
-            }
-        };
+        let spoken = Self::speak(gateway, head, &target, context)?;
+        let target = target.map_err(|error| refuse(bad_path(&error)))?;
+        let (range, version) = spoken.map_err(refuse)?;
         if let Route::WrongMethod { allowed } = &target.route {
-            let fault = if target.segments().is_empty() {
-                Fault::new(StatusCode::METHOD_NOT_ALLOWED, MALFORMED)
-            } else {
-                Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "")
-            };
-            return Err(respond::wrong_method(&fault, allowed));
+            return Err(Box::new(wrong_method(&target, allowed)));
         }
-        let base = self
-            .base(
-                head,
-                session
-                    .client_addr()
-                    .and_then(|address| address.as_inet().copied()),
-            )
-            .map_err(refuse)?;
-        context.versions = Some((range, Some(version)));
-        match target.route {
-            Route::Root => {
-                return Ok(Entry::Answer(document(version_document::root(
-                    base.as_str(),
-                    range,
-                ))));
-            }
-            Route::V1 => {
-                return Ok(Entry::Answer(document(version_document::v1(
-                    base.as_str(),
-                    range,
-                    version,
-                ))));
-            }
+        let base = self.base(head).map_err(refuse)?;
+        let document = match target.route {
+            Route::Root => Some(version_document::root(base.as_str(), range)),
+            Route::V1 => Some(version_document::v1(base.as_str(), range, version)),
             Route::Known { .. }
             | Route::UnknownBelow { .. }
             | Route::UnknownCollection
-            | Route::WrongMethod { .. } => {}
+            | Route::WrongMethod { .. } => None,
+        };
+        if let Some(text) = document {
+            return Err(Box::new(Answer::json(StatusCode::OK, text.into())));
         }
         if is_ramdisk(&target) && !self.ramdisk {
             return Err(refuse(Fault::new(StatusCode::FORBIDDEN, RAMDISK_OFF)));
         }
-        let pinned = pinned(gateway, &head.headers).map_err(refuse)?;
+        self.admit(gateway, head, context, target, base, (range, version))
+            .map_err(refuse)
+    }
+
+    /// What is asked of the gateway itself, by anybody.
+    fn answer_early(&self, gateway: &Gateway, head: &RequestHeader) -> Option<Answer> {
+        let path = head.uri.path();
+        if head.method == Method::OPTIONS && path != "/" {
+            return Some(Answer::default());
+        }
+        let health_is_asked = self.healthcheck && path.trim_end_matches('/') == "/healthcheck";
+        health_is_asked.then(|| health(gateway, &head.method))
+    }
+
+    fn is_public(&self, target: &Result<Target, PathError>) -> bool {
+        target.as_ref().is_ok_and(|target| {
+            matches!(target.route, Route::Root | Route::V1) || (self.ramdisk && is_ramdisk(target))
+        })
+    }
+
+    /// The version to speak. A path that is refused is refused first, whatever the version.
+    fn speak(
+        gateway: &Gateway,
+        head: &RequestHeader,
+        target: &Result<Target, PathError>,
+        context: &mut Context,
+    ) -> Result<Result<(VersionRange, Microversion), Fault>, Box<Answer>> {
+        let Some(range) = gateway.federation.locations.common() else {
+            let text = "No location has told its API versions yet, please retry.";
+            return Err(refuse(Fault::new(StatusCode::SERVICE_UNAVAILABLE, text)));
+        };
+        match range.resolve(Requested::from_headers(&head.headers)) {
+            Ok(version) => {
+                context.versions = Some((range, Some(version)));
+                Ok(Ok((range, version)))
+            }
+            Err(error) => {
+                context.versions = (error != NotAcceptable::Invalid).then_some((range, None));
+                let at_root = target
+                    .as_ref()
+                    .is_ok_and(|target| target.route == Route::Root);
+                let (status, text) = (StatusCode::NOT_ACCEPTABLE, error.to_string());
+                Ok(Err(if at_root {
+                    Fault::new(status, text)
+                } else {
+                    Fault::routing(status, text)
+                }))
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        gateway: &Gateway,
+        head: &RequestHeader,
+        context: &Context,
+        target: Target,
+        base: Base,
+        (range, version): (VersionRange, Microversion),
+    ) -> Result<Admitted, Fault> {
+        let pinned = pinned(gateway, &head.headers)?;
         if is_gated(gateway, &head.method, pinned) {
-            self.authorise(gateway, context, &head.method, &target.route)
-                .map_err(refuse)?;
+            authorise(gateway, context, &head.method, &target.route)?;
         }
         let query = Query::parse(head.uri.query())
-            .map_err(|error| refuse(Fault::bad_request(error.to_string())))?;
+            .map_err(|error| Fault::bad_request(error.to_string()))?;
         if let Some(name) = query.repeated(ROUTING) {
-            return Err(refuse(Fault::bad_request(format!(
+            return Err(Fault::bad_request(format!(
                 "Unexpected repeated argument: {name}"
-            ))));
+            )));
         }
         let limits = self.limits(&target.route);
         let announced = head
@@ -202,51 +205,32 @@ impl Door {
             .get(http::header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length: usize| length > limits.size) {
-            return Err(refuse(respond::too_large()));
+            return Err(respond::too_large());
         }
+        let standing = if is_ramdisk(&target) {
+            Standpoint::Anonymous
+        } else {
+            Standpoint::Authorised
+        };
         let request = Request {
             method: head.method.clone(),
-            path: path.to_owned(),
+            path: head.uri.path().to_owned(),
             query,
             range,
             version,
             pinned,
-            partial: self.partial(&head.headers).map_err(refuse)?,
+            partial: self.partial(&head.headers)?,
             base,
             headers: passing(&head.headers),
             asker: Asker {
-                transport: std::sync::Arc::clone(&gateway.transport),
+                transport: Arc::clone(&gateway.transport),
                 request_id: context.request_id.for_locations(),
                 token: gateway.authenticator.user_token(&head.headers),
-                standing: if is_ramdisk(&target) {
-                    Standpoint::Anonymous
-                } else {
-                    Standpoint::Authorised
-                },
+                standing,
             },
             target,
         };
-        Ok(Entry::Request { request, limits })
-    }
-
-    fn authorise(
-        &self,
-        gateway: &Gateway,
-        context: &Context,
-        method: &Method,
-        route: &Route,
-    ) -> Result<(), Fault> {
-        let Some(identity) = &context.identity else {
-            return Ok(());
-        };
-        let access = match route {
-            Route::Known { template, .. } => Access::Known { method, template },
-            _ => Access::Unknown,
-        };
-        gateway
-            .gate
-            .check(identity, access)
-            .map_err(|denied| denied.fault())
+        Ok(Admitted { request, limits })
     }
 
     /// What a patch may change depends on who sends it.
@@ -274,7 +258,7 @@ impl Door {
         gateway
             .gate
             .check_patch(identity, template, changes)
-            .map_err(|denied| denied.fault())
+            .map_err(Denied::fault)
     }
 
     fn limits(&self, route: &Route) -> BodyLimits {
@@ -317,7 +301,7 @@ impl Door {
     }
 
     /// Where the client finds us: as configured, else as a proxy in front says, else as the client says.
-    fn base(&self, head: &RequestHeader, _client: Option<SocketAddr>) -> Result<Base, Fault> {
+    fn base(&self, head: &RequestHeader) -> Result<Base, Fault> {
         if let Some(base) = &self.public_endpoint {
             return Ok(base.clone());
         }
@@ -352,6 +336,36 @@ impl Door {
             .filter(|_| plain)
             .ok_or_else(|| Fault::bad_request("The Host header is not valid"))
     }
+}
+
+fn authorise(
+    gateway: &Gateway,
+    context: &Context,
+    method: &Method,
+    route: &Route,
+) -> Result<(), Fault> {
+    let Some(identity) = &context.identity else {
+        return Ok(());
+    };
+    let access = match route {
+        Route::Known { template, .. } => Access::Known { method, template },
+        _ => Access::Unknown,
+    };
+    gateway.gate.check(identity, access).map_err(Denied::fault)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn refuse(fault: Fault) -> Box<Answer> {
+    Box::new(respond::fault(&fault))
+}
+
+fn wrong_method(target: &Target, allowed: &str) -> Answer {
+    let fault = if target.segments().is_empty() {
+        Fault::new(StatusCode::METHOD_NOT_ALLOWED, MALFORMED)
+    } else {
+        Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "")
+    };
+    respond::wrong_method(&fault, allowed)
 }
 
 /// What a proxy in front of us tells of the client's own request (RFC 7239, else `X-Forwarded-*`); of a list the first
@@ -494,10 +508,6 @@ fn challenge(answer: crate::auth::Answer) -> Answer {
             .insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     ours
-}
-
-fn document(text: String) -> Answer {
-    Answer::json(StatusCode::OK, text.into())
 }
 
 fn passing(headers: &HeaderMap) -> HeaderMap {

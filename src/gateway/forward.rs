@@ -53,7 +53,8 @@ pub struct Forwarding {
     request: Request,
     forward: Forward,
     limits: BodyLimits,
-    _permit: OwnedSemaphorePermit,
+    /// Given back when the exchange ends.
+    permit: OwnedSemaphorePermit,
     proof: Option<Proof>,
     renewed: bool,
     /// Peers that could not be reached.
@@ -82,7 +83,7 @@ impl Forwarding {
         let proof = location.proof(&request.asker).await?;
         Ok(Self {
             limits,
-            _permit: permit,
+            permit,
             proof,
             renewed: false,
             failed: 0,
@@ -289,7 +290,7 @@ impl Forwarding {
                 let location = self.location(federation);
                 match futures_util::try_join!(location.admit(), location.proof(&self.request.asker))
                 {
-                    Ok((permit, proof)) => (self._permit, self.proof) = (permit, proof),
+                    Ok((permit, proof)) => (self.permit, self.proof) = (permit, proof),
                     Err(silence) => return Err(self.give_up(silence)),
                 }
                 self.renewed = false;

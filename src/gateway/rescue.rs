@@ -25,7 +25,7 @@ pub fn rescue(locations: &Locations, error: Error) -> Answer {
         Error::Locate(LocateError::Nobody { reply, first }) => {
             return Answer {
                 location: None,
-                ..Answer::relay(reply, first)
+                ..Answer::relay(*reply, first)
             };
         }
         Error::Locate(LocateError::Ambiguous { owners }) => Fault::bad_request(format!(

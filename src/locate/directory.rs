@@ -264,7 +264,7 @@ mod tests {
     const UUID: &str = "00000001-0000-4000-8000-000000000001";
 
     fn directory(max_entries: usize) -> Directory {
-        let name_lifetime = Duration::from_secs(60);
+        let name_lifetime = Duration::from_mins(1);
         Directory::new(&DirectoryConfig {
             max_entries,
             name_lifetime,
@@ -339,7 +339,7 @@ mod tests {
             directory.entry(&key(UUID), now).is_some()
                 && directory.entry(&key(&other), now).is_some()
         );
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         directory.learn(
             Collection::Nodes,
             Some(&other),

@@ -119,7 +119,7 @@ pub fn load(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
         }
         true
     })
-    .filter(|_| ended)
+    .filter(|()| ended)
     .ok_or_else(damaged)?;
     let mut reader = BufReader::new(File::open(&path).map_err(|source| StateError::Io {
         path: path.clone(),

@@ -30,7 +30,7 @@ use crate::transport::Transport;
 /// When what is known is first written down; by then locations that answer have told their versions.
 const FIRST_SAVE: Duration = Duration::from_secs(3);
 /// How often what is known is written down.
-const SAVE_INTERVAL: Duration = Duration::from_secs(300);
+const SAVE_INTERVAL: Duration = Duration::from_mins(5);
 
 /// Keeps the directory full and on disk.
 #[derive(Debug)]

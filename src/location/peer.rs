@@ -144,6 +144,7 @@ impl Peer {
     }
 
     /// The same, but with certificates that were read since.
+    #[must_use]
     pub fn secured_by(&self, tls: &Tls) -> Self {
         let mut http = self.http.clone();
         secure(&mut http, tls);

@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    /// `CN=first` ends at 1_800_000_000 (2027-01-15), `CN=second` a hundred days later.
+    /// `CN=first` ends at `1_800_000_000` (2027-01-15), `CN=second` a hundred days later.
     const FIRST: &str = include_str!("expiry/first.pem");
     const SECOND: &str = include_str!("expiry/second.pem");
     const END: i64 = 1_800_000_000;
@@ -97,6 +97,7 @@ mod tests {
         let both = [second.clone(), first.clone()];
         let one = std::slice::from_ref(&first);
         let (info, warn, error) = (Level::Info, Level::Warn, Level::Error);
+        #[expect(clippy::type_complexity, reason = "a table")]
         #[rustfmt::skip]
         let cases: [(&[CertificateDer<'_>], i64, &[(Level, &str)]); 8] = [
             (one, END - 31 * DAY, &[(info, "Certificate `CN=first` expires in 31 days on 2027-01-15")]),

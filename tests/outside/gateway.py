@@ -1,6 +1,7 @@
 """Starts the gateway's binary in front of any locations and stops it again."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Stands in a configuration for the directory of the gateway that runs it.
 DIRECTORY = "@DIR@"
+
+# How the gateway's access log tells a request: method, target, status.
+ACCESS = re.compile(r'"([A-Z]+) (\S+) HTTP/[\d.]+" status: (\d+) ')
+
+# The configuration of every gateway that has ended in this run, and its requests as `answered` tells them.
+ENDED = []
 
 
 def binary():
@@ -152,6 +159,10 @@ class Gateway:
         """All it has written so far, over restarts."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
+    def answered(self):
+        """What it was asked so far: a set of (method, target, status)."""
+        return {(method, target, int(status)) for method, target, status in ACCESS.findall(self.log())}
+
     def __enter__(self):
         try:
             return self.start()
@@ -180,4 +191,5 @@ class Gateway:
             self.process.stop(1)
             self._ended()
         self._socket.close()
+        ENDED.append((self.config_path.read_text(encoding="utf-8"), self.answered()))
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Stand-ins for one location's Ironic and for a Keystone, in memory and scriptable.
 
-`Standin` answers as Ironic 39 does for nodes (and as little of ports as the gateway needs), with the defects of its lists: NULL sort
+`Standin` answers as Ironic 39 does for nodes (and as little of everything else as the gateway needs), with the defects of its lists: NULL sort
 keys lose rows, `next` forgets the filters, `conductor=` is applied after the limit. What it says is Ironic's wording, so that a test
 can tell whether the gateway relays it.
 """
@@ -77,6 +77,13 @@ FILTERS = {
     "instance_name": (104, "text"),
 }  # fmt: skip
 PAGING = {"limit", "marker", "sort_key", "sort_dir", "fields"}
+# Collections of which a stand-in keeps simple records: their key in a list is the last part of the path.
+KINDS = {
+    "chassis": "Chassis", "deploy_templates": "Deploy template", "runbooks": "Runbook", "inspection_rules": "Rule",
+    "allocations": "Allocation", "portgroups": "Portgroup", "novelties": "Novelty",
+}  # fmt: skip
+# Asked without credentials, as ramdisks do.
+RAMDISK = re.compile(r"/v1/(lookup|heartbeat/[a-z0-9-]+|continue_inspection)")
 TRUE = {"1", "t", "true", "on", "y", "yes"}
 FALSE = {"0", "f", "false", "off", "n", "no"}
 
@@ -153,6 +160,8 @@ class Standin(Site):
         self.credentials = credentials
         self.link_base = link_base
         self.ports = []
+        self.objects = {kind: [] for kind in KINDS}
+        self.drivers = {}
         self.data = threading.RLock()
         self._ids = 0
         self.nodes = []
@@ -216,7 +225,8 @@ class Standin(Site):
 
     def _authorise(self, request):
         bare = request.path.removeprefix(self.prefix).rstrip("/")
-        if self.credentials is None or bare in ("", "/v1") or request.method == "OPTIONS":
+        public = bare in ("", "/v1") or RAMDISK.fullmatch(bare)
+        if self.credentials is None or public or request.method == "OPTIONS":
             return
         if self.credentials[0] == "basic":
             wanted = "Basic " + base64.b64encode(":".join(self.credentials[1:]).encode()).decode()
@@ -306,8 +316,25 @@ class Standin(Site):
                 if not found:
                     raise Refused(404, f"Port {ident} could not be found.")
                 return Answer.of_json(200, self._with_links(request, found[0], "ports"))
-            case [("chassis" | "portgroups" | "allocations" | "conductors" | "drivers" | "shards") as kind] if method == "GET":
+            case [("conductors" | "shards") as kind] if method == "GET":
                 return Answer.of_json(200, {kind: []})
+            case ["drivers", *rest]:
+                return self._driver(request, rest)
+            case ["events"] if method == "POST":
+                return Answer(204)
+            case ["lookup"] if method == "GET":
+                return self._lookup(request, parameters)
+            case ["heartbeat", ident] if method == "POST":
+                self._existing(ident, minor)
+                return Answer(202)
+            case ["continue_inspection"] if method == "POST":
+                return Answer.of_json(202, {"uuid": self._inspected(request, parameters)})
+            case [kind] if kind in KINDS and method == "GET":
+                return self._list_objects(request, kind, parameters)
+            case [kind] if kind in KINDS and method == "POST":
+                return self._create_object(request, kind)
+            case [kind, ident, *rest] if kind in KINDS:
+                return self._object(request, kind, ident, rest)
         raise Unrouted(404 if method == "GET" else 405)
 
     def _node(self, request, method, ident, rest, parameters, minor):
@@ -715,6 +742,109 @@ class Standin(Site):
         self.ports.append(port)
         location = f"{self._base(request)}/v1/ports/{port['uuid']}"
         return Answer.of_json(201, self._with_links(request, port, "ports"), [("Location", location)])
+
+    # --- everything that is a simple record
+
+    def _list_objects(self, request, kind, parameters):
+        records = self.objects[kind]
+        marker = parameters.get("marker", [None])[-1]
+        if marker is not None:
+            at = next((index for index, record in enumerate(records) if record["uuid"] == marker), None)
+            if at is None:
+                raise Refused(404, f"{KINDS[kind]} {marker} could not be found.")
+            records = records[at + 1 :]
+        size = min(_integer(parameters) or self.max_limit, self.max_limit)
+        return Answer.of_json(200, {kind: [self._with_links(request, record, kind) for record in records[:size]]})
+
+    def _create_object(self, request, kind):
+        body = self._body(request)
+        ident, noun = body.get("uuid") or new_uuid(), KINDS[kind].lower()
+        article = "An" if noun.startswith("a") else "A"
+        for record in self.objects[kind]:
+            if record["uuid"] == ident:
+                raise Refused(409, f"{article} {noun} with UUID {ident} already exists.")
+            if body.get("name") and record.get("name") == body["name"]:
+                raise Refused(409, f"{article} {noun} with name {body['name']} already exists.")
+        record = {"created_at": "2026-11-22T10:00:00+00:00", "updated_at": None, **body, "uuid": ident}
+        if kind == "allocations":
+            record = {"state": "allocating", "node_uuid": None, "last_error": None, **record}
+        self.objects[kind].append(record)
+        location = f"{self._base(request)}/v1/{kind}/{ident}"
+        return Answer.of_json(201, self._with_links(request, record, kind), [("Location", location)])
+
+    def _object(self, request, kind, ident, rest):
+        record = next((one for one in self.objects[kind] if ident in (one["uuid"], one.get("name"))), None)
+        if record is None:
+            raise Refused(404, f"{KINDS[kind]} {ident} could not be found.")
+        match (request.method, rest):
+            case ("GET", []):
+                return Answer.of_json(200, self._with_links(request, record, kind))
+            case ("DELETE", []):
+                self.objects[kind].remove(record)
+                return Answer(204)
+            case ("PATCH", []):
+                for step in self._body(request):
+                    name = step["path"].strip("/")
+                    if "/" not in name and name not in record and name not in ("description", "extra", "name"):
+                        raise Refused(400, f"Adding a new attribute ({step['path']}) to the root of the resource is not allowed")
+                    if step["op"] == "remove":
+                        record[name] = None
+                    else:
+                        record[name] = step["value"]
+                return Answer.of_json(200, self._with_links(request, record, kind))
+            case ("GET", ["nodes"]) if kind == "chassis":
+                found = [self._shown(request, one, 115) for one in self.nodes if one["chassis_uuid"] == record["uuid"]]
+                return Answer.of_json(200, {"nodes": found})
+            case ("GET", ["traits"]) if kind == "runbooks":
+                return Answer.of_json(200, {"traits": record.get("traits", [])})
+            case ("PUT", ["traits"]) if kind == "runbooks":
+                record["traits"] = self._body(request)["traits"]
+                return Answer(204)
+            case ("DELETE", ["traits"]) if kind == "runbooks":
+                record["traits"] = []
+                return Answer(204)
+            case ("GET", ["novelty"]):
+                return Answer.of_json(200, {"novelty": record["uuid"]})
+        raise Unrouted(404)
+
+    def _driver(self, request, rest):
+        if not rest:
+            return Answer.of_json(200, {"drivers": [self._shown_driver(request, name) for name in self.drivers]})
+        name, *below = rest
+        if name not in self.drivers:
+            raise Refused(404, f"Could not find the following driver(s) or hardware type(s): {name}.")
+        match below:
+            case []:
+                return Answer.of_json(200, self._shown_driver(request, name))
+            case ["properties"]:
+                return Answer.of_json(200, self.drivers[name].get("told", {}))
+            case ["vendor_passthru", *_]:
+                return Answer(200, bytes(request.body) or b"nothing", content_type="application/octet-stream")
+        raise Unrouted(404)
+
+    def _shown_driver(self, request, name):
+        shown = {key: value for key, value in self.drivers[name].items() if key != "told"}
+        return {"name": name, "type": "dynamic", **shown, "links": self._links(request, f"drivers/{name}")}
+
+    # --- what ramdisks ask
+
+    def _lookup(self, request, parameters):
+        ident = parameters.get("node_uuid", [None])[-1]
+        addresses = ",".join(parameters.get("addresses", [])).lower().split(",")
+        found = [one for one in self.nodes if one["uuid"] == ident]
+        found += [self.find(port["node_uuid"]) for port in self.ports if port["address"] in addresses]
+        if not found:
+            raise Refused(404, "Resource could not be found.")
+        node = {"uuid": found[0]["uuid"], "links": self._links(request, f"nodes/{found[0]['uuid']}")}
+        return Answer.of_json(200, {"node": node, "config": {"agent_token": "secret"}})
+
+    def _inspected(self, request, parameters):
+        ident = parameters.get("node_uuid", [None])[-1]
+        macs = [one["mac_address"].lower() for one in self._body(request)["inventory"]["interfaces"]]
+        found = [port["node_uuid"] for port in self.ports if port["address"] in macs] or [ident]
+        if self.find(found[0]) is None:
+            raise Refused(404, "Resource could not be found.")
+        return found[0]
 
 
 class _Denied(Exception):
