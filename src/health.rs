@@ -13,7 +13,7 @@ use pingora::services::background::BackgroundService;
 use crate::auth::Authenticator;
 use crate::location::Asker;
 use crate::location::Location;
-use crate::location::Locations;
+use crate::locations::Locations;
 use crate::systemd;
 use crate::transport::Transport;
 

@@ -6,14 +6,15 @@
 //!
 //! | floor | rooms | what they are for |
 //! |---|---|---|
-//! | 8 | `main`, this page | what was typed; exit codes |
-//! | 7 | [`app`] | builds everything once, runs it, drains it |
-//! | 6 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
-//! |   | [`health`], [`locate::sweep`], [`tls::watch`] | in the background: probes, the directory, certificates |
+//! | 9 | `main`, this page | what was typed; exit codes |
+//! | 8 | [`app`] | builds everything once, runs it, drains it |
+//! | 7 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
+//! |   | [`health`], [`sweep`], [`tls::watch`] | in the background: probes, the directory, certificates |
 //! |   | [`sync`] | the subcommand |
-//! | 5 | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
-//! | 4 | [`locate`] | which location has it; the directory of what was seen where |
+//! | 6 | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
+//! | 5 | [`locate`] | which location has it; the directory of what was seen where |
 //! |   | [`request`] | a client's request, understood; an answer before it is written |
+//! | 4 | [`locations`] | all Ironics, and what they have in common |
 //! | 3 | [`auth`] | who is asking, and may they |
 //! |   | [`location`] | one Ironic: may it be asked, how, what did it say |
 //! | 2 | [`cli`], [`keystone`], [`telemetry`], [`tls`], [`transport`] | instruments |
@@ -28,22 +29,10 @@
 //!
 //! Two requests are followed through the rooms in README.md.
 
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cli;
-pub mod api {
-    pub mod body;
-    pub mod collection;
-    pub mod fault;
-    pub mod header;
-    pub mod json;
-    pub mod link;
-    pub mod microversion;
-    pub mod page;
-    pub mod query;
-    pub mod route;
-    pub mod version_document;
-}
 pub mod config;
 pub mod federate;
 pub mod gateway;
@@ -51,7 +40,9 @@ pub mod health;
 pub mod keystone;
 pub mod locate;
 pub mod location;
+pub mod locations;
 pub mod request;
+pub mod sweep;
 pub mod sync;
 pub mod systemd;
 pub mod telemetry;

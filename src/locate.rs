@@ -2,7 +2,6 @@
 
 pub mod directory;
 pub mod state;
-pub mod sweep;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -28,10 +27,10 @@ use crate::config::LocationId;
 use crate::locate::directory::Directory;
 use crate::locate::directory::Key;
 use crate::location::Asker;
-use crate::location::Locations;
 use crate::location::Question;
 use crate::location::Silence;
 use crate::location::is_refusal;
+use crate::locations::Locations;
 use crate::transport::Reply;
 
 /// Who has a thing.

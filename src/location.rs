@@ -38,7 +38,6 @@ use crate::api::header;
 use crate::api::link::Base;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
-use crate::config::Config;
 use crate::config::LocationAuth;
 use crate::config::LocationConfig;
 use crate::config::LocationId;
@@ -196,7 +195,7 @@ pub struct Location {
 }
 
 impl Location {
-    fn new(
+    pub fn new(
         id: LocationId,
         config: &LocationConfig,
         told: &Arc<AtomicU64>,
@@ -240,6 +239,11 @@ impl Location {
 
     pub fn is_quarantined(&self) -> bool {
         self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was in quarantine before.
+    pub fn set_quarantine(&self, quarantined: bool) -> bool {
+        self.quarantined.swap(quarantined, Ordering::Relaxed)
     }
 
     pub fn is_reachable(&self) -> bool {
@@ -579,7 +583,7 @@ impl Location {
         }
     }
 
-    fn learn(&self, standing: Standing) {
+    pub fn learn(&self, standing: Standing) {
         self.standing.store(Some(Arc::new(standing)));
         self.told.fetch_add(1, Ordering::AcqRel);
     }
@@ -714,177 +718,9 @@ fn is_ironics(reply: &Reply) -> bool {
     json && (fault::text_of(&reply.body).is_some() || reply.status == StatusCode::UNAUTHORIZED)
 }
 
-/// All locations, in the order of the configuration.
-#[derive(Debug)]
-pub struct Locations {
-    all: Vec<Location>,
-    floor: Option<Microversion>,
-    told: Arc<AtomicU64>,
-    agreed: ArcSwap<Agreement>,
-}
-
-/// What all have in common, after so many told of themselves.
-#[derive(Debug, Default)]
-struct Agreement {
-    told: u64,
-    common: Option<VersionRange>,
-}
-
-impl Locations {
-    pub fn new(config: &Config) -> Result<Self, LocationError> {
-        let told = Arc::default();
-        let all = (0..)
-            .zip(&config.locations)
-            .map(|(index, location)| Location::new(LocationId(index), location, &told));
-        Ok(Self {
-            all: all.collect::<Result<_, _>>()?,
-            floor: config.api.min_max_version,
-            told,
-            agreed: ArcSwap::default(),
-        })
-    }
-
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Location> + Clone {
-        self.all.iter()
-    }
-
-    /// An id comes from this very configuration, so it always names a location.
-    pub fn location(&self, id: LocationId) -> &Location {
-        &self.all[usize::from(id.0)]
-    }
-
-    pub fn by_name(&self, name: &str) -> Option<&Location> {
-        self.all
-            .iter()
-            .find(|location| location.name().eq_ignore_ascii_case(name))
-    }
-
-    /// The names of some, for a text that clients read.
-    pub fn names<'a>(&self, ids: impl IntoIterator<Item = &'a LocationId>) -> String {
-        ids.into_iter()
-            .map(|id| self.location(*id).name())
-            .collect::<Vec<_>>()
-            .join(", ")
-    }
-
-    /// What all locations that are known and not in quarantine have in common. `None`: none is known.
-    pub fn common(&self) -> Option<VersionRange> {
-        let told = self.told.load(Ordering::Acquire);
-        let agreed = self.agreed.load();
-        if agreed.told == told {
-            agreed.common
-        } else {
-            self.agree(told)
-        }
-    }
-
-    /// A location told what it is (or a file told what it last was): who has to stay out is decided anew.
-    pub fn learn(&self, id: LocationId, standing: Standing) {
-        self.location(id).learn(standing);
-        self.common();
-    }
-
-    fn agree(&self, told: u64) -> Option<VersionRange> {
-        let ranges: Vec<_> = self
-            .all
-            .iter()
-            .map(|location| location.standing().map(|known| known.range))
-            .collect();
-        let (common, fits) = agree(&ranges, self.floor);
-        self.agreed.store(Arc::new(Agreement { told, common }));
-        for (location, fits) in self.all.iter().zip(fits) {
-            let was = location.quarantined.swap(!fits, Ordering::Relaxed);
-            let range = location.standing().map(|known| known.range);
-            match (was, fits, range) {
-                (false, false, Some(range)) => error!(
-                    "Location `{}` is in quarantine: its API versions {} to {} would leave too little in common",
-                    location.name(),
-                    range.min(),
-                    range.max()
-                ),
-                (true, true, _) => info!("Location `{}` is out of quarantine", location.name()),
-                _ => {}
-            }
-        }
-        common
-    }
-}
-
-/// What is common to all, and who fits in: a location whose range would empty the intersection, or push its maximum
-/// below the floor, does not. Earlier locations go before later ones.
-fn agree(
-    ranges: &[Option<VersionRange>],
-    floor: Option<Microversion>,
-) -> (Option<VersionRange>, Vec<bool>) {
-    let mut common: Option<VersionRange> = None;
-    let fits = ranges
-        .iter()
-        .map(|range| {
-            let Some(range) = *range else { return true };
-            let narrowed = common.map_or(Some(range), |common| common.intersect(range));
-            let kept =
-                narrowed.filter(|narrowed| floor.is_none_or(|floor| narrowed.max() >= floor));
-            if kept.is_some() {
-                common = kept;
-            }
-            kept.is_some()
-        })
-        .collect();
-    (common, fits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn range(min: i64, max: i64) -> Option<VersionRange> {
-        VersionRange::new(Microversion::new(1, min), Microversion::new(1, max))
-    }
-
-    #[test]
-    fn who_fits_in() {
-        let floor = Some(Microversion::new(1, 89));
-        for (ranges, floor, common, fits) in [
-            (vec![], None, None, vec![]),
-            (vec![None, None], None, None, vec![true, true]),
-            (
-                vec![range(1, 115), None],
-                None,
-                range(1, 115),
-                vec![true, true],
-            ),
-            (
-                vec![range(1, 115), range(1, 82)],
-                None,
-                range(1, 82),
-                vec![true, true],
-            ),
-            (
-                vec![range(1, 115), range(1, 82)],
-                floor,
-                range(1, 115),
-                vec![true, false],
-            ),
-            (
-                vec![range(1, 82), range(1, 115)],
-                floor,
-                range(1, 115),
-                vec![false, true],
-            ),
-            (
-                vec![range(46, 115), range(1, 38), range(1, 90)],
-                None,
-                range(46, 90),
-                vec![true, false, true],
-            ),
-        ] {
-            assert_eq!(
-                agree(&ranges, floor),
-                (common, fits),
-                "{ranges:?} {floor:?}"
-            );
-        }
-    }
 
     #[test]
     fn whose_words_are_these() {

@@ -25,8 +25,8 @@ use crate::keystone;
 use crate::location::Asker;
 use crate::location::Location;
 use crate::location::LocationError;
-use crate::location::Locations;
 use crate::location::Question;
+use crate::locations::Locations;
 use crate::transport::Transport;
 
 /// Why drift cannot be told or mended. Nothing is copied unless every location was read.

@@ -20,12 +20,14 @@ const FLOORS: &[&[&str]] = &[
     &["cli", "keystone", "telemetry", "tls", "transport"],
     // The two doors: who may come in, and how we get in elsewhere.
     &["auth", "location"],
+    // All locations.
+    &["locations"],
     // A request understood; where things are.
     &["locate", "request"],
     // Many locations, one API.
     &["federate"],
     // What runs: the front, and what keeps the rest true in the background.
-    &["gateway", "health", "locate::sweep", "sync", "tls::watch"],
+    &["gateway", "health", "sweep", "sync", "tls::watch"],
     // Builds and runs all of it.
     &["app"],
     // What was typed; the crate's front page.
@@ -183,8 +185,7 @@ fn a_trespass_is_seen() {
         ("auth::token", "    let door = crate::app::run;", true),
         ("location", "use crate::tls::watch::CertificateWatch;", true),
         ("location", "use crate::tls::watch::Certified;", false),
-        ("locate", "use crate::locate::sweep::Sweep;", true),
-        ("locate::sweep", "use crate::locate::state;", false),
+        ("sweep", "use crate::locate::state;", false),
         ("gateway::door", "use crate::gateway::Gateway;", false),
         ("gateway", "use crate::api::fault::Fault;", false),
         ("gateway", "use crate::nowhere::Thing;", true),

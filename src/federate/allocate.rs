@@ -110,12 +110,23 @@ impl Federation {
         let mut allocation = Object::parse("allocation", body)?;
         let home = match (request.pinned, allocation.text("node")) {
             (Some(pinned), _) => pinned,
-            (None, Some(node)) => match self.locator.locate(&request.asker, &node_key(&node)).await
-            {
-                Ok(owner) => owner.location,
-                Err(LocateError::Nobody { .. }) => return Err(unknown_node(&node).into()),
-                Err(error) => return Err(error.into()),
-            },
+            (None, Some(node)) => {
+                let key = node_key(&node);
+                return match self.locator.locate(&request.asker, &key).await {
+                    Ok(owner) => {
+                        self.create_beside(
+                            request,
+                            Collection::Allocations,
+                            &key,
+                            &owner,
+                            allocation,
+                        )
+                        .await
+                    }
+                    Err(LocateError::Nobody { .. }) => Err(unknown_node(&node).into()),
+                    Err(error) => Err(error.into()),
+                };
+            }
             (None, None) => self.place(request, &mut allocation).await?,
         };
         self.create_at(request, Collection::Allocations, home, allocation)

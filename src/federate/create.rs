@@ -18,6 +18,8 @@ use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::unique::claims_of;
 use crate::locate::LocateError;
+use crate::locate::Owner;
+use crate::locate::Source;
 use crate::locate::directory::Key;
 use crate::location::Silence;
 use crate::request::Answer;
@@ -94,13 +96,41 @@ impl Federation {
             (None, Some(node)) => {
                 let key = Key::new(Collection::Nodes, &node);
                 match self.locator.locate(&request.asker, &key).await {
-                    Ok(owner) => owner.location,
+                    Ok(owner) => {
+                        return self
+                            .create_beside(request, collection, &key, &owner, object)
+                            .await;
+                    }
                     Err(LocateError::Nobody { first, .. }) => first,
                     Err(error) => return Err(error.into()),
                 }
             }
         };
         self.create_at(request, collection, home, object).await
+    }
+
+    /// Makes it where the node `key` is. That the node is not there any more Ironic says with a 400, as much else.
+    pub(super) async fn create_beside(
+        &self,
+        request: &Request,
+        collection: Collection,
+        key: &Key,
+        owner: &Owner,
+        object: Object,
+    ) -> Result<Answer, Error> {
+        let answer = self
+            .create_at(request, collection, owner.location, object.clone())
+            .await?;
+        if answer.status != StatusCode::BAD_REQUEST || owner.source != Source::Remembered {
+            return Ok(answer);
+        }
+        match self.locator.locate_again(&request.asker, key).await {
+            Ok(found) if found.location != owner.location => {
+                self.create_at(request, collection, found.location, object)
+                    .await
+            }
+            Ok(_) | Err(_) => Ok(answer),
+        }
     }
 
     pub(super) async fn create_at(

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 use serde_json::Map;
@@ -33,7 +34,6 @@ use crate::federate::unique::Claim;
 use crate::federate::unique::claims_of;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
-use crate::location::Asker;
 use crate::location::Location;
 use crate::location::Question;
 use crate::location::Silence;
@@ -50,11 +50,35 @@ struct Copy {
     traits: Option<Json>,
 }
 
+impl Copy {
+    /// Where what is about to change can be seen.
+    fn path(&self, collection: Collection) -> String {
+        let path = member(collection, &self.uuid);
+        if self.traits.is_some() {
+            format!("{path}/traits")
+        } else {
+            path
+        }
+    }
+
+    /// Whether `reply`, to a question for [`Self::path`] after a write, tells that nothing was written.
+    fn is_as_before(&self, method: &Method, reply: &Reply) -> bool {
+        let told = || serde_json::from_slice::<Json>(&reply.body).unwrap_or_default();
+        reply.status == StatusCode::OK
+            && match &self.traits {
+                Some(traits) => told()["traits"] == *traits,
+                None => *method == Method::DELETE || told().as_object() == Some(&self.document),
+            }
+    }
+}
+
 /// How a location took its part of a write.
 enum Outcome {
     Done(Reply),
-    /// With what it said instead.
+    /// Not done, with what it said instead.
     Failed(String),
+    /// Nobody can tell whether it was done.
+    Doubtful(String),
 }
 
 impl Federation {
@@ -194,6 +218,11 @@ impl Federation {
                     .state_of(collection, &uuid, vec![(first.id, state)])
                     .into());
             }
+            Outcome::Doubtful(state) => {
+                let question = request.ask(Method::DELETE, member(collection, &uuid));
+                let undone = self.undo(request, first.id, question, Some(state)).await;
+                return Err(self.state_of(collection, &uuid, vec![undone]).into());
+            }
         };
         let others: Vec<_> = self
             .locations
@@ -206,16 +235,21 @@ impl Federation {
                 .map(|location| self.make(request, collection, location, &question, &uuid)),
         )
         .await;
-        let mut done = vec![first.id];
+        let mut to_undo = vec![(first.id, None)];
         let mut states = Vec::new();
         for (location, outcome) in others.iter().zip(outcomes) {
             match outcome {
-                Outcome::Done(reply) if reply.status.is_success() => done.push(location.id),
+                Outcome::Done(reply) if reply.status.is_success() => {
+                    to_undo.push((location.id, None));
+                }
                 Outcome::Done(reply) => states.push((location.id, said(&reply))),
                 Outcome::Failed(state) => states.push((location.id, state)),
+                Outcome::Doubtful(state) => to_undo.push((location.id, Some(state))),
             }
         }
-        if states.is_empty() {
+        if to_undo.len() == self.locations.iter().count()
+            && to_undo.iter().all(|(_, doubt)| doubt.is_none())
+        {
             let answer = self.relay(request, first.id, collection.facts().kind, None, made);
             return Ok(Answer {
                 location: None,
@@ -223,9 +257,13 @@ impl Federation {
             });
         }
         let path = member(collection, &uuid);
-        let undone = join_all(done.iter().map(|id| {
-            let question = request.ask(Method::DELETE, path.clone());
-            async move { (*id, self.undo(&request.asker, *id, question).await) }
+        let undone = join_all(to_undo.into_iter().map(|(id, doubt)| {
+            self.undo(
+                request,
+                id,
+                request.ask(Method::DELETE, path.clone()),
+                doubt,
+            )
         }))
         .await;
         states.extend(undone);
@@ -266,22 +304,27 @@ impl Federation {
         uuid: &str,
     ) -> Outcome {
         let answered = location.exchange(&request.asker, question).await;
-        let doubtful = match &answered {
-            Ok(reply) => reply.status == StatusCode::CONFLICT || reply.status.is_server_error(),
-            Err(silence) => silence.sent,
-        };
-        if doubtful {
-            let path = member(collection, uuid);
-            if let Ok(mut reply) = location
-                .ask(&request.asker, &request.ask(Method::GET, path))
-                .await
-                && reply.status == StatusCode::OK
-            {
-                reply.status = StatusCode::CREATED;
-                return Outcome::Done(reply);
-            }
+        let conflicts = matches!(&answered, Ok(reply) if reply.status == StatusCode::CONFLICT);
+        if !is_doubtful(&answered) && !conflicts {
+            return outcome(answered);
         }
-        outcome(answered)
+        let path = member(collection, uuid);
+        let there = location
+            .ask(&request.asker, &request.ask(Method::GET, path.clone()))
+            .await;
+        match there {
+            Ok(mut reply) if reply.status == StatusCode::OK => {
+                reply.status = StatusCode::CREATED;
+                if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str()))
+                {
+                    reply.headers.insert(http::header::LOCATION, href);
+                }
+                Outcome::Done(reply)
+            }
+            Ok(reply) if reply.status == StatusCode::NOT_FOUND => outcome(answered),
+            Ok(_) | Err(_) if conflicts => outcome(answered),
+            Ok(_) | Err(_) => in_doubt(answered),
+        }
     }
 
     /// `PATCH`, `DELETE`, and what changes something below an object: at every location that has it.
@@ -314,12 +357,11 @@ impl Federation {
         let Some(first) = copies.first() else {
             return Err(Fault::not_found().into());
         };
-        let made = match outcome(
-            self.locations
-                .location(first.location)
-                .exchange(&request.asker, &question)
-                .await,
-        ) {
+        let undo = |copy: &Copy, doubt| {
+            let question = inverse(request, collection, copy, patch.as_ref());
+            self.undo(request, copy.location, question, doubt)
+        };
+        let made = match self.change(request, collection, first, &question).await {
             Outcome::Done(reply) if reply.status.is_success() => reply,
             Outcome::Done(reply) => return Err(refusal(reply, first.location)),
             Outcome::Failed(state) => {
@@ -327,47 +369,74 @@ impl Federation {
                     .state_of(collection, ident, vec![(first.location, state)])
                     .into());
             }
+            Outcome::Doubtful(state) => {
+                let undone = undo(first, Some(state)).await;
+                return Err(self.state_of(collection, ident, vec![undone]).into());
+            }
         };
         let others = &copies[1..];
-        let answers = join_all(others.iter().map(|copy| {
-            self.locations
-                .location(copy.location)
-                .exchange(&request.asker, &question)
-        }))
+        let outcomes = join_all(
+            others
+                .iter()
+                .map(|copy| self.change(request, collection, copy, &question)),
+        )
         .await;
         let gone = |reply: &Reply| {
             request.method == Method::DELETE && reply.status == StatusCode::NOT_FOUND
         };
-        let mut changed = vec![first];
+        let mut to_undo = vec![(first, None)];
         let mut states = Vec::new();
-        for (copy, answer) in others.iter().zip(answers) {
-            match outcome(answer) {
+        for (copy, outcome) in others.iter().zip(outcomes) {
+            match outcome {
                 Outcome::Done(reply) if reply.status.is_success() || gone(&reply) => {
-                    changed.push(copy);
+                    to_undo.push((copy, None));
                 }
                 Outcome::Done(reply) => states.push((copy.location, said(&reply))),
                 Outcome::Failed(state) => states.push((copy.location, state)),
+                Outcome::Doubtful(state) => to_undo.push((copy, Some(state))),
             }
         }
-        if states.is_empty() {
+        if to_undo.len() == copies.len() && to_undo.iter().all(|(_, doubt)| doubt.is_none()) {
             let answer = self.relay(request, first.location, collection.facts().kind, None, made);
             return Ok(Answer {
                 location: None,
                 ..answer
             });
         }
-        let undone = join_all(changed.iter().map(|copy| {
-            let question = inverse(request, collection, copy, patch.as_ref());
-            async move {
-                (
-                    copy.location,
-                    self.undo(&request.asker, copy.location, question).await,
-                )
-            }
-        }))
-        .await;
-        states.extend(undone);
+        states.extend(join_all(to_undo.into_iter().map(|(copy, doubt)| undo(copy, doubt))).await);
         Err(self.state_of(collection, ident, states).into())
+    }
+
+    /// Changes one copy. An error may hide that it was done: what is there now tells.
+    async fn change(
+        &self,
+        request: &Request,
+        collection: Collection,
+        copy: &Copy,
+        question: &Question,
+    ) -> Outcome {
+        let location = self.locations.location(copy.location);
+        let answered = location.exchange(&request.asker, question).await;
+        if !is_doubtful(&answered) {
+            return outcome(answered);
+        }
+        let path = copy.path(collection);
+        let there = location
+            .ask(&request.asker, &request.ask(Method::GET, path))
+            .await;
+        match there {
+            Ok(reply) if copy.is_as_before(&request.method, &reply) => outcome(answered),
+            Ok(reply) if request.method == Method::PATCH && reply.status == StatusCode::OK => {
+                Outcome::Done(reply)
+            }
+            Ok(mut reply) if matches!(reply.status, StatusCode::OK | StatusCode::NOT_FOUND) => {
+                reply.status = StatusCode::NO_CONTENT;
+                reply.headers.remove(http::header::CONTENT_TYPE);
+                reply.body = Bytes::new();
+                Outcome::Done(reply)
+            }
+            Ok(_) | Err(_) => in_doubt(answered),
+        }
     }
 
     /// Who has it, and what it is there. Every location has to answer before anything is written.
@@ -465,18 +534,28 @@ impl Federation {
         Ok(())
     }
 
-    async fn undo(&self, asker: &Asker, location: LocationId, question: Question) -> String {
-        match self
+    /// Takes a part back, and tells in which state that leaves the location; `doubt`: nobody knows whether it was done.
+    async fn undo(
+        &self,
+        request: &Request,
+        location: LocationId,
+        question: Question,
+        doubt: Option<String>,
+    ) -> (LocationId, String) {
+        let answered = self
             .locations
             .location(location)
-            .exchange(asker, &question)
-            .await
-        {
-            Ok(reply) if reply.status.is_success() || reply.status == StatusCode::NOT_FOUND => {
-                "undone".to_owned()
-            }
-            Ok(_) | Err(_) => "done, could not be undone".to_owned(),
-        }
+            .exchange(&request.asker, &question)
+            .await;
+        let undone = answered
+            .is_ok_and(|reply| reply.status.is_success() || reply.status == StatusCode::NOT_FOUND);
+        let state = match (doubt, undone) {
+            (None, true) => "undone".to_owned(),
+            (None, false) => "done, could not be undone".to_owned(),
+            (Some(doubt), true) => format!("{doubt}, undone"),
+            (Some(doubt), false) => format!("{doubt}, perhaps done, could not be undone"),
+        };
+        (location, state)
     }
 
     fn state_of(
@@ -505,11 +584,26 @@ fn member(collection: Collection, ident: &str) -> String {
     format!("/v1/{}/{}", collection.facts().path, encode_segment(ident))
 }
 
+/// An error of the server's, or no answer, may come after the deed.
+fn is_doubtful(answered: &Result<Reply, Silence>) -> bool {
+    match answered {
+        Ok(reply) => reply.status.is_server_error(),
+        Err(silence) => silence.sent,
+    }
+}
+
 fn outcome(answered: Result<Reply, Silence>) -> Outcome {
     match answered {
         Ok(reply) if reply.status.is_server_error() => Outcome::Failed(said(&reply)),
         Ok(reply) => Outcome::Done(reply),
         Err(silence) => Outcome::Failed(format!("could not be asked ({})", silence.reason)),
+    }
+}
+
+fn in_doubt(answered: Result<Reply, Silence>) -> Outcome {
+    match outcome(answered) {
+        Outcome::Failed(state) => Outcome::Doubtful(state),
+        other => other,
     }
 }
 

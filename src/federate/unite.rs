@@ -205,17 +205,16 @@ impl Federation {
         }
         let scope = self.scope(request);
         let told = ask_each(&scope, &request.asker, &request.question()).await;
-        let Told {
-            replies: found,
-            silent,
-        } = told.found()?;
+        let told = told.found()?;
         if request.target.segments().len() > 1 {
-            return self.one_of(request, found, silent).map(Plan::Answer);
+            return self
+                .one_of(request, told.replies, told.silent)
+                .map(Plan::Answer);
         }
-        let missing = self.tolerate(request, scope.len(), silent)?;
+        let (bodies, missing) = self.understand(request, Kind::Listing, scope.len(), told)?;
         let mut whole = Object::new();
-        for (location, reply) in found {
-            for (name, value) in self.body(request, location, Kind::Listing, &reply)? {
+        for (_, body) in bodies {
+            for (name, value) in body {
                 match (whole.get_mut(&name), value) {
                     (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
                     // A location's own next page leads nowhere here.
@@ -256,16 +255,26 @@ impl Federation {
     ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
         let scope = self.scope(request);
         let told: Told = ask_each(&scope, &request.asker, &request.question()).await;
-        let Told {
-            replies: found,
-            silent,
-        } = told.found()?;
-        let missing = self.tolerate(request, scope.len(), silent)?;
-        let bodies = found
-            .into_iter()
-            .map(|(location, reply)| Ok((location, self.body(request, location, kind, &reply)?)))
-            .collect::<Result<_, Error>>()?;
-        Ok((bodies, missing))
+        self.understand(request, kind, scope.len(), told.found()?)
+    }
+
+    /// What cannot be read is as good as not said.
+    fn understand(
+        &self,
+        request: &Request,
+        kind: Kind,
+        asked: usize,
+        told: Told,
+    ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
+        let mut silent = told.silent;
+        let mut bodies = Vec::new();
+        for (location, reply) in told.replies {
+            match self.body(request, location, kind, &reply) {
+                Ok(body) => bodies.push((location, body)),
+                Err(silence) => silent.push(silence),
+            }
+        }
+        Ok((bodies, self.tolerate(request, asked, silent)?))
     }
 
     fn body(
@@ -274,7 +283,7 @@ impl Federation {
         location: LocationId,
         kind: Kind,
         reply: &Reply,
-    ) -> Result<Object, Error> {
+    ) -> Result<Object, Silence> {
         let location = self.locations.location(location);
         let standing = location.standing();
         let base = standing
@@ -284,7 +293,7 @@ impl Federation {
         let rewritten = link::rewrite_document(kind, &reply.body, base, &request.base)
             .map_err(|_| location.misspoke())?;
         let body = rewritten.as_deref().unwrap_or(&reply.body);
-        Ok(serde_json::from_slice(body).map_err(|_| location.misspoke())?)
+        serde_json::from_slice(body).map_err(|_| location.misspoke())
     }
 
     /// `other`, of `location`, goes into `known`: hosts and interfaces of both; of defaults that differ the one where

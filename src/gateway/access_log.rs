@@ -8,7 +8,7 @@ use pingora_proxy::Session;
 
 use crate::auth::identity::Identity;
 use crate::gateway::Context;
-use crate::location::Locations;
+use crate::locations::Locations;
 
 /// The target of access lines, to be told apart in the log.
 pub const TARGET: &str = "ironic_proxy.access";

@@ -16,7 +16,7 @@ use crate::api::fault::Fault;
 use crate::api::header;
 use crate::gateway::Context;
 use crate::gateway::DRAINED;
-use crate::location::Locations;
+use crate::locations::Locations;
 use crate::request::Answer;
 use crate::request::Versions;
 

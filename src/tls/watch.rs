@@ -14,7 +14,7 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::auth::Authenticator;
-use crate::location::Locations;
+use crate::locations::Locations;
 use crate::tls::expiry;
 use crate::tls::listener::Listener;
 

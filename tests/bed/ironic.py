@@ -53,6 +53,9 @@ conductor_group = {group}
 automated_clean = false
 # Power is changed by the tests only; a sync in between would lock their nodes.
 sync_power_state_interval = 0
+[inspector]
+# Fake hardware boots nothing.
+require_managed_boot = false
 [oslo_concurrency]
 lock_path = {directory}/locks
 [oslo_messaging_notifications]

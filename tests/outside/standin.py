@@ -754,7 +754,11 @@ class Standin(Site):
                 raise Refused(404, f"{KINDS[kind]} {marker} could not be found.")
             records = records[at + 1 :]
         size = min(_integer(parameters) or self.max_limit, self.max_limit)
-        return Answer.of_json(200, {kind: [self._with_links(request, record, kind) for record in records[:size]]})
+        shown = records[:size]
+        document = {kind: [self._with_links(request, record, kind) for record in shown]}
+        if len(shown) == size:
+            document["next"] = f"{self._base(request)}/v1/{kind}?limit={size}&marker={shown[-1]['uuid']}"
+        return Answer.of_json(200, document)
 
     def _create_object(self, request, kind):
         body = self._body(request)
@@ -767,6 +771,8 @@ class Standin(Site):
                 raise Refused(409, f"{article} {noun} with name {body['name']} already exists.")
         record = {"created_at": "2026-11-22T10:00:00+00:00", "updated_at": None, **body, "uuid": ident}
         if kind == "allocations":
+            if body.get("node") and self.find(body["node"]) is None:
+                raise Refused(400, f"Node {body['node']} could not be found.")
             record = {"state": "allocating", "node_uuid": None, "last_error": None, **record}
         self.objects[kind].append(record)
         location = f"{self._base(request)}/v1/{kind}/{ident}"

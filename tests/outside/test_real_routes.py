@@ -123,7 +123,7 @@ def test_vendor_methods_take_any_bytes(api, direct, pairs, location):
     ]:
         idle(direct, location, pairs[location])
         answer = same(api, direct, location, pairs[location], "POST", path, data=json.dumps(body, indent=3))
-        assert (answer.status_code < 300) == (body.get("bar") in ("kazoo", "meow") and "none" not in path)
+        assert (answer.status_code < 300) == ("bar" in body and "none" not in path), answer.text
     for method in ("GET", "PUT", "DELETE", "PATCH"):
         idle(direct, location, pairs[location])
         same(api, direct, location, pairs[location], method, "/vendor_passthru/second_method")

@@ -380,7 +380,11 @@ def test_a_location_that_is_not_believed(ca, stranger, wrong):
         until(lambda: hub.loc1.refused, what="a handshake")
         assert hub.get("/v1/nodes/here").status == 503
         assert not hub.loc1.requests, "nothing was sent"
+        hub.logged(rf"ERROR.*No TLS with localhost at 127\.0\.0\.1:{hub.loc1.port}: invalid peer certificate: ")
         # The same location, once its certificate is right.
+        seen = hub.loc1.refused
+        until(lambda: hub.loc1.refused > seen + 1, what="more handshakes")
+        assert len(re.findall("No TLS with", hub.gateway.log())) == 1, "said once, not with every try"
         hub.loc1.serve_as(ca.issue("edge", hosts=["localhost"]))
         answers(hub)
 
@@ -586,3 +590,13 @@ def test_the_keystone_of_the_clients(ca, stranger):
             replace(cafile, ca.pem)
             until(lambda: hub.get("/v1/nodes/here", headers=headers).status == 200, 30, "the Keystone to be believed")
             assert hub.get("/v1/nodes/here", headers={"X-Auth-Token": "nonsense"}).status == 401
+
+
+def test_a_catalog_that_leads_out_of_tls_is_told_of(ca):
+    site = Standin([node("here")], credentials=("token", lambda token: True))
+    catalog = [("public", "RegionOne", site.endpoint)]
+    with SecuredKeystone(ca.issue("keystone", hosts=["localhost"]), {"hub": PASSWORD}, catalog=catalog) as keystone:
+        options = keystone_options(keystone, cafile=ca.certfile, endpoint_override=None)
+        with fleet(site, every=options) as hub:
+            answers(hub)
+            hub.logged(r"WARNING.*Keystone of location loc1 speaks TLS, but its catalog names an http address")

@@ -1,0 +1,13 @@
+//! Ironic's words, as pure values: nothing here awaits, opens a socket, or knows a configuration.
+
+pub mod body;
+pub mod collection;
+pub mod fault;
+pub mod header;
+pub mod json;
+pub mod link;
+pub mod microversion;
+pub mod page;
+pub mod query;
+pub mod route;
+pub mod version_document;

@@ -1,0 +1,204 @@
+//! What a client wants of a list: paging, order, selection.
+
+use crate::api::collection::Collection;
+use crate::api::collection::Facts;
+use crate::api::fault::Fault;
+use crate::api::query::Query;
+use crate::federate::order::Direction;
+use crate::request::Request;
+
+/// The client's paging and selection, parsed.
+pub(super) struct Wish {
+    /// Items wanted on the page; at least one.
+    pub(super) limit: usize,
+    pub(super) marker: Option<String>,
+    /// A key whose values clients can see; `None`: the locations' own order.
+    pub(super) sort_key: Option<String>,
+    pub(super) direction: Direction,
+    /// Filters: everything that is only handed on.
+    pub(super) filters: Query,
+    pub(super) selection: Selection,
+}
+
+/// How locations are asked for what the merge and the client need.
+pub(super) struct Selection {
+    /// `fields` and `detail` as they are sent.
+    pub(super) parameters: Query,
+    /// The collection's `/detail` is asked instead of the collection.
+    pub(super) detail_path: bool,
+    /// What the client is shown, if that is less than what is asked for.
+    pub(super) shown: Option<Vec<String>>,
+}
+
+/// `None`: neither of Ironic's two words.
+pub(super) fn direction(query: &Query) -> Option<Direction> {
+    match query.value("sort_dir") {
+        None | Some("asc") => Some(Direction::Ascending),
+        Some("desc") => Some(Direction::Descending),
+        Some(_) => None,
+    }
+}
+
+/// Python's `int()`: blanks, a sign and single underscores between digits are fine.
+fn limit(text: &str) -> Result<usize, Fault> {
+    let not_a_number = || Fault::bad_request(format!("Expected an integer for limit: {text}"));
+    let trimmed = text.trim();
+    let (negative, digits) = match trimmed.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
+    };
+    let groups_of_digits = digits
+        .split('_')
+        .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
+    if !groups_of_digits {
+        return Err(not_a_number());
+    }
+    let number = digits.replace('_', "").parse().unwrap_or(usize::MAX);
+    if negative || number == 0 {
+        return Err(Fault::bad_request("Limit must be positive"));
+    }
+    Ok(number)
+}
+
+impl Wish {
+    pub(super) fn new(
+        request: &Request,
+        facts: &Facts,
+        direction: Direction,
+        max_limit: usize,
+    ) -> Result<Self, Fault> {
+        let query = &request.query;
+        let sort_key = query
+            .value("sort_key")
+            .filter(|key| !Collection::HIDDEN_SORT_KEYS.contains(key))
+            .map(str::to_owned);
+        Ok(Self {
+            limit: query
+                .value("limit")
+                .map(limit)
+                .transpose()?
+                .unwrap_or(max_limit)
+                .min(max_limit),
+            marker: query.value("marker").map(str::to_owned),
+            direction,
+            filters: query.without(&[
+                "limit", "marker", "sort_key", "sort_dir", "fields", "detail",
+            ]),
+            selection: Selection::new(request, facts, sort_key.as_deref()),
+            sort_key,
+        })
+    }
+
+    /// The members that items are written with; `None`: all.
+    pub(super) fn shown(&self) -> Option<Vec<&str>> {
+        let shown = self.selection.shown.as_ref();
+        shown.map(|fields| fields.iter().map(String::as_str).collect())
+    }
+}
+
+impl Selection {
+    /// Adds what the merge needs to what the client asks for.
+    fn new(request: &Request, facts: &Facts, sort_key: Option<&str>) -> Self {
+        let query = &request.query;
+        let mut parameters = Query::default();
+        for name in ["fields", "detail"] {
+            for value in query.values(name) {
+                parameters = parameters.with(name, value);
+            }
+        }
+        let as_asked = Self {
+            parameters,
+            detail_path: false,
+            shown: None,
+        };
+        let detailed = query.value("detail").is_some_and(is_true)
+            || request
+                .target
+                .segments()
+                .last()
+                .is_some_and(|segment| segment == "detail");
+        let asked: Option<Vec<String>> = query.value("fields").is_some().then(|| {
+            let split = |value: &str| {
+                value
+                    .split(',')
+                    .map(|field| field.trim().to_lowercase())
+                    .collect::<Vec<_>>()
+            };
+            query
+                .values("fields")
+                .flat_map(split)
+                .filter(|field| !field.is_empty())
+                .collect()
+        });
+        let shown: Vec<String> = match asked {
+            // Both at once is an error of the client's, for Ironic to word; detail shows all there is.
+            _ if detailed => return as_asked,
+            Some(asked) => asked,
+            None if facts.default_fields.is_empty() => return as_asked,
+            None => facts
+                .default_fields
+                .iter()
+                .map(|&field| field.to_owned())
+                .collect(),
+        };
+        let mut needed = shown.clone();
+        for field in [Some(facts.id), sort_key].into_iter().flatten() {
+            if !needed.iter().any(|known| known == field) {
+                needed.push(field.to_owned());
+            }
+        }
+        if needed.len() == shown.len() {
+            return as_asked;
+        }
+        let selectable = request.version.minor >= 8;
+        if sort_key.is_some_and(|key| facts.detail_only.contains(&key)) || !selectable {
+            return Self {
+                parameters: Query::default(),
+                detail_path: true,
+                shown: Some(shown),
+            };
+        }
+        let detail = query.value("detail");
+        let mut parameters = Query::default().with("fields", needed.join(","));
+        if let Some(detail) = detail {
+            parameters = parameters.with("detail", detail);
+        }
+        Self {
+            parameters,
+            detail_path: false,
+            shown: Some(shown),
+        }
+    }
+}
+
+/// Ironic's `strutils.bool_from_string`, as far as true goes.
+fn is_true(text: &str) -> bool {
+    ["1", "t", "true", "on", "y", "yes"].contains(&text.to_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_as_python_reads_it() {
+        for (text, expected) in [
+            ("1", 1),
+            ("+1", 1),
+            (" 2 ", 2),
+            ("1_0", 10),
+            ("99999999999999999999", usize::MAX),
+        ] {
+            assert_eq!(limit(text), Ok(expected), "{text}");
+        }
+        for text in ["", "abc", "1.5", "1__0", "_1", "+", "0x1"] {
+            assert_eq!(
+                limit(text).unwrap_err().text(),
+                format!("Expected an integer for limit: {text}")
+            );
+        }
+        for text in ["0", "-1", "-0"] {
+            assert_eq!(limit(text).unwrap_err().text(), "Limit must be positive");
+        }
+    }
+}

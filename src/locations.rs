@@ -1,0 +1,191 @@
+//! All locations: who they are, and what they have in common.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use log::error;
+use log::info;
+
+use crate::api::microversion::Microversion;
+use crate::api::microversion::VersionRange;
+use crate::config::Config;
+use crate::config::LocationId;
+use crate::location::Location;
+use crate::location::LocationError;
+use crate::location::Standing;
+
+/// All locations, in the order of the configuration.
+#[derive(Debug)]
+pub struct Locations {
+    all: Vec<Location>,
+    floor: Option<Microversion>,
+    told: Arc<AtomicU64>,
+    agreed: ArcSwap<Agreement>,
+}
+
+/// What all have in common, after so many told of themselves.
+#[derive(Debug, Default)]
+struct Agreement {
+    told: u64,
+    common: Option<VersionRange>,
+}
+
+impl Locations {
+    pub fn new(config: &Config) -> Result<Self, LocationError> {
+        let told = Arc::default();
+        let all = (0..)
+            .zip(&config.locations)
+            .map(|(index, location)| Location::new(LocationId(index), location, &told));
+        Ok(Self {
+            all: all.collect::<Result<_, _>>()?,
+            floor: config.api.min_max_version,
+            told,
+            agreed: ArcSwap::default(),
+        })
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Location> + Clone {
+        self.all.iter()
+    }
+
+    /// An id comes from this very configuration, so it always names a location.
+    pub fn location(&self, id: LocationId) -> &Location {
+        &self.all[usize::from(id.0)]
+    }
+
+    pub fn by_name(&self, name: &str) -> Option<&Location> {
+        self.all
+            .iter()
+            .find(|location| location.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The names of some, for a text that clients read.
+    pub fn names<'a>(&self, ids: impl IntoIterator<Item = &'a LocationId>) -> String {
+        ids.into_iter()
+            .map(|id| self.location(*id).name())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// What all locations that are known and not in quarantine have in common. `None`: none is known.
+    pub fn common(&self) -> Option<VersionRange> {
+        let told = self.told.load(Ordering::Acquire);
+        let agreed = self.agreed.load();
+        if agreed.told == told {
+            agreed.common
+        } else {
+            self.agree(told)
+        }
+    }
+
+    /// A location told what it is (or a file told what it last was): who has to stay out is decided anew.
+    pub fn learn(&self, id: LocationId, standing: Standing) {
+        self.location(id).learn(standing);
+        self.common();
+    }
+
+    fn agree(&self, told: u64) -> Option<VersionRange> {
+        let ranges: Vec<_> = self
+            .all
+            .iter()
+            .map(|location| location.standing().map(|known| known.range))
+            .collect();
+        let (common, fits) = agree(&ranges, self.floor);
+        self.agreed.store(Arc::new(Agreement { told, common }));
+        for (location, fits) in self.all.iter().zip(fits) {
+            let was = location.set_quarantine(!fits);
+            let range = location.standing().map(|known| known.range);
+            match (was, fits, range) {
+                (false, false, Some(range)) => error!(
+                    "Location `{}` is in quarantine: its API versions {} to {} would leave too little in common",
+                    location.name(),
+                    range.min(),
+                    range.max()
+                ),
+                (true, true, _) => info!("Location `{}` is out of quarantine", location.name()),
+                _ => {}
+            }
+        }
+        common
+    }
+}
+
+/// What is common to all, and who fits in: a location whose range would empty the intersection, or push its maximum
+/// below the floor, does not. Earlier locations go before later ones.
+fn agree(
+    ranges: &[Option<VersionRange>],
+    floor: Option<Microversion>,
+) -> (Option<VersionRange>, Vec<bool>) {
+    let mut common: Option<VersionRange> = None;
+    let fits = ranges
+        .iter()
+        .map(|range| {
+            let Some(range) = *range else { return true };
+            let narrowed = common.map_or(Some(range), |common| common.intersect(range));
+            let kept =
+                narrowed.filter(|narrowed| floor.is_none_or(|floor| narrowed.max() >= floor));
+            if kept.is_some() {
+                common = kept;
+            }
+            kept.is_some()
+        })
+        .collect();
+    (common, fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::microversion::Microversion;
+
+    fn range(min: i64, max: i64) -> Option<VersionRange> {
+        VersionRange::new(Microversion::new(1, min), Microversion::new(1, max))
+    }
+
+    #[test]
+    fn who_fits_in() {
+        let floor = Some(Microversion::new(1, 89));
+        for (ranges, floor, common, fits) in [
+            (vec![], None, None, vec![]),
+            (vec![None, None], None, None, vec![true, true]),
+            (
+                vec![range(1, 115), None],
+                None,
+                range(1, 115),
+                vec![true, true],
+            ),
+            (
+                vec![range(1, 115), range(1, 82)],
+                None,
+                range(1, 82),
+                vec![true, true],
+            ),
+            (
+                vec![range(1, 115), range(1, 82)],
+                floor,
+                range(1, 115),
+                vec![true, false],
+            ),
+            (
+                vec![range(1, 82), range(1, 115)],
+                floor,
+                range(1, 115),
+                vec![false, true],
+            ),
+            (
+                vec![range(46, 115), range(1, 38), range(1, 90)],
+                None,
+                range(46, 90),
+                vec![true, false, true],
+            ),
+        ] {
+            assert_eq!(
+                agree(&ranges, floor),
+                (common, fits),
+                "{ranges:?} {floor:?}"
+            );
+        }
+    }
+}
