@@ -134,20 +134,38 @@ impl Locator {
 
     /// Asks the locations, whatever is remembered. Concurrent calls for one thing share one poll.
     pub async fn poll(&self, asker: &Asker, key: &Key) -> Verdict {
+        let Some(common) = self.locations.common() else {
+            return Err(LocateError::Unready);
+        };
+        let question = Question::get(path(key, common.max()), common.max());
+        self.poll_with(asker, key, &question)
+            .await
+            .map(|(owner, _)| owner)
+    }
+
+    /// The same by a question whose answer is of use itself: it comes back, unless somebody else polled. The question
+    /// must be one that every location answers with the thing's identifier if it has it, and with a 404 if not.
+    pub async fn poll_with(
+        &self,
+        asker: &Asker,
+        key: &Key,
+        question: &Question,
+    ) -> Result<(Owner, Option<Reply>), LocateError> {
         if self
             .locations
             .iter()
             .any(|location| location.config.forward_user_token)
         {
             // What is there depends on who asks.
-            return self.ask_all(asker, key).await;
+            let (owner, reply) = self.ask_all(asker, key, question).await?;
+            return Ok((owner, Some(reply)));
         }
         loop {
             let leader = {
                 let mut polls = self.polls();
                 // A poll may have ended since the directory was looked into.
                 if let Some(owner) = self.remembered(key) {
-                    return Ok(owner);
+                    return Ok((owner, None));
                 }
                 if let Some(verdict) = polls.get(key) {
                     Err(verdict.clone())
@@ -163,16 +181,18 @@ impl Locator {
             };
             match leader {
                 Ok(poll) => {
-                    let verdict = self.ask_all(asker, key).await;
-                    poll.sender.send_replace(Some(verdict.clone()));
-                    return verdict;
+                    let found = self.ask_all(asker, key, question).await;
+                    let verdict = found.as_ref().map(|(owner, _)| owner.clone());
+                    poll.sender
+                        .send_replace(Some(verdict.map_err(Clone::clone)));
+                    return found.map(|(owner, reply)| (owner, Some(reply)));
                 }
                 Err(mut verdict) => {
                     // An error means that whoever polled went away before the answer: then it is our turn.
                     if let Ok(verdict) = verdict.wait_for(Option::is_some).await
                         && let Some(verdict) = verdict.clone()
                     {
-                        return verdict;
+                        return verdict.map(|owner| (owner, None));
                     }
                 }
             }
@@ -183,15 +203,16 @@ impl Locator {
         self.polls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask_all(&self, asker: &Asker, key: &Key) -> Verdict {
-        let Some(common) = self.locations.common() else {
-            return Err(LocateError::Unready);
-        };
-        let question = Question::get(path(key, common.max()), common.max());
+    async fn ask_all(
+        &self,
+        asker: &Asker,
+        key: &Key,
+        question: &Question,
+    ) -> Result<(Owner, Reply), LocateError> {
         let mut answers: FuturesUnordered<_> = self
             .locations
             .iter()
-            .map(|location| async { (location.id, location.ask(asker, &question).await) })
+            .map(|location| async { (location.id, location.ask(asker, question).await) })
             .collect();
         let mut poll = Tally::default();
         while let Some((location, answer)) = answers.next().await {
@@ -205,7 +226,7 @@ impl Locator {
                     if key.ident.is_uuid_like() {
                         // The other questions are dropped with the stream.
                         self.remember(key, &owner, &reply);
-                        return Ok(owner);
+                        return Ok((owner, reply));
                     }
                     poll.owners.push((owner, reply));
                 }
@@ -215,10 +236,7 @@ impl Locator {
             }
         }
         let found = poll.verdict();
-        found.map(|(owner, reply)| {
-            self.remember(key, &owner, &reply);
-            owner
-        })
+        found.inspect(|(owner, reply)| self.remember(key, owner, reply))
     }
 
     /// Under the very identifier that was asked for: a location may match it in other spellings.

@@ -1,7 +1,11 @@
 //! One bounded exchange with one peer, on Pingora's own connectors. The only room, besides Pingora's proxy itself, that
 //! opens sockets to a location.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,6 +14,7 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
 use http::StatusCode;
+use log::error;
 use pingora::Error;
 use pingora::ErrorType;
 use pingora::RetryType;
@@ -74,6 +79,8 @@ pub struct Bounds {
 /// A pool of connections. Its streams belong to the runtime that opened them: each Pingora service has its own.
 pub struct Transport {
     connector: Connector,
+    /// What was wrong with whose certificate or handshake, as far as the log has it.
+    distrusted: Mutex<HashMap<SocketAddr, String>>,
 }
 
 impl fmt::Debug for Transport {
@@ -87,6 +94,7 @@ impl Transport {
     pub fn new(pool_size: usize) -> Self {
         Self {
             connector: Connector::new(Some(ConnectorOptions::new(pool_size))),
+            distrusted: Mutex::default(),
         }
     }
 
@@ -131,11 +139,10 @@ impl Transport {
         bounds: Bounds,
         reuse: Reuse,
     ) -> Result<Reply, (Failure, Staleness)> {
-        let (mut session, reused) = self
-            .connector
-            .get_http_session(peer)
-            .await
-            .map_err(|error| (not_connected(&error), Staleness::Fresh))?;
+        let connected = self.connector.get_http_session(peer).await;
+        self.tell_trust(peer, connected.as_ref().err().map(|error| &**error));
+        let (mut session, reused) =
+            connected.map_err(|error| (not_connected(&error), Staleness::Fresh))?;
         session.set_read_timeout(Some(bounds.response));
         session.set_write_timeout(Some(bounds.total));
         let exchanged: Result<Reply, Box<Error>> = async {
@@ -189,6 +196,44 @@ impl Transport {
                         Staleness::Fresh
                     },
                 ))
+            }
+        }
+    }
+}
+
+impl Transport {
+    /// Without this, an operator could not tell a certificate that is not accepted from a location that is down.
+    fn tell_trust(&self, peer: &HttpPeer, error: Option<&Error>) {
+        let Some(address) = peer.address().as_inet().filter(|_| peer.tls()) else {
+            return;
+        };
+        let wrong = error.filter(|error| {
+            matches!(
+                error.etype(),
+                ErrorType::TLSHandshakeFailure
+                    | ErrorType::InvalidCert
+                    | ErrorType::TLSHandshakeTimedout
+            )
+        });
+        let mut distrusted = self
+            .distrusted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match wrong {
+            None if error.is_none() => drop(distrusted.remove(address)),
+            None => {}
+            Some(error) => {
+                let text = error.to_string();
+                // Around it are Pingora's own steps, and our port, which is another one each time.
+                let why = text.split_once("cause: ").map_or(&*text, |(_, why)| why);
+                let why = why.split(", SNI: ").next().unwrap_or(why);
+                // Of one that is expired the time follows.
+                let kind = why.split(": verification time").next().unwrap_or(why);
+                // Once, not with every probe.
+                if distrusted.get(address).is_none_or(|told| told != kind) {
+                    error!("No TLS with {} at {address}: {why}", peer.sni());
+                    distrusted.insert(*address, kind.to_owned());
+                }
             }
         }
     }

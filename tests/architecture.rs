@@ -178,6 +178,33 @@ fn every_file_is_named_after_something() {
 }
 
 #[test]
+fn the_readme_names_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let house = &readme[readme.find("\n## The house\n").unwrap()..];
+    let texts: Vec<String> = files().into_iter().map(|file| file.text).collect();
+    let mut functions = 0;
+    // Outside of fences every second piece stands in backticks.
+    for quoted in house.replace("```", "").split('`').skip(1).step_by(2) {
+        if let Some((_, function)) = quoted.split_once("::") {
+            let declared = format!("fn {function}");
+            let variant = function.starts_with(|first: char| first.is_ascii_uppercase());
+            functions += usize::from(!variant);
+            assert!(
+                variant || texts.iter().any(|text| text.contains(&declared)),
+                "{quoted}"
+            );
+        } else if quoted.ends_with(".rs") {
+            assert!(
+                root.join(quoted).exists() || root.join("src").join(quoted).exists(),
+                "{quoted}"
+            );
+        }
+    }
+    assert!(functions > 20, "{functions}");
+}
+
+#[test]
 fn a_trespass_is_seen() {
     for (module, line, seen) in [
         ("locate", "use crate::gateway::Gateway;", true),

@@ -220,7 +220,9 @@ impl Federation {
             }
             Outcome::Doubtful(state) => {
                 let question = request.ask(Method::DELETE, member(collection, &uuid));
-                let undone = self.undo(request, first.id, question, Some(state)).await;
+                let undone = self
+                    .undo(request, first.id, vec![question], Some(state))
+                    .await;
                 return Err(self.state_of(collection, &uuid, vec![undone]).into());
             }
         };
@@ -261,7 +263,7 @@ impl Federation {
             self.undo(
                 request,
                 id,
-                request.ask(Method::DELETE, path.clone()),
+                vec![request.ask(Method::DELETE, path.clone())],
                 doubt,
             )
         }))
@@ -358,8 +360,8 @@ impl Federation {
             return Err(Fault::not_found().into());
         };
         let undo = |copy: &Copy, doubt| {
-            let question = inverse(request, collection, copy, patch.as_ref());
-            self.undo(request, copy.location, question, doubt)
+            let questions = inverse(request, collection, copy, patch.as_ref());
+            self.undo(request, copy.location, questions, doubt)
         };
         let made = match self.change(request, collection, first, &question).await {
             Outcome::Done(reply) if reply.status.is_success() => reply,
@@ -539,16 +541,19 @@ impl Federation {
         &self,
         request: &Request,
         location: LocationId,
-        question: Question,
+        questions: Vec<Question>,
         doubt: Option<String>,
     ) -> (LocationId, String) {
-        let answered = self
-            .locations
-            .location(location)
-            .exchange(&request.asker, &question)
-            .await;
-        let undone = answered
-            .is_ok_and(|reply| reply.status.is_success() || reply.status == StatusCode::NOT_FOUND);
+        let mut undone = true;
+        for question in &questions {
+            let there = self.locations.location(location);
+            undone &= there
+                .exchange(&request.asker, question)
+                .await
+                .is_ok_and(|reply| {
+                    reply.status.is_success() || reply.status == StatusCode::NOT_FOUND
+                });
+        }
         let state = match (doubt, undone) {
             (None, true) => "undone".to_owned(),
             (None, false) => "done, could not be undone".to_owned(),
@@ -618,38 +623,47 @@ fn said(reply: &Reply) -> String {
 /// What Ironic sets itself and does not take back.
 pub const SET_BY_IRONIC: &[&str] = &["links", "created_at", "updated_at", "nodes", "traits"];
 
-/// The request that puts a copy back as it was.
+/// The requests that put a copy back as it was.
 fn inverse(
     request: &Request,
     collection: Collection,
     copy: &Copy,
     patch: Option<&Patch>,
-) -> Question {
+) -> Vec<Question> {
     let path = member(collection, &copy.uuid);
-    let (method, path, body) = match (patch, &copy.traits) {
-        (Some(patch), _) => (
-            Method::PATCH,
-            path,
-            Json::Array(undo_patch(patch, &copy.document)),
-        ),
-        (None, Some(traits)) => (
+    let ask = |method, path, body: Json| {
+        let mut question = request.ask(method, path);
+        question.body = Some(body.to_string().into());
+        question
+    };
+    let set_traits = |traits: &Json| {
+        ask(
             Method::PUT,
             format!("{path}/traits"),
             json!({ "traits": traits }),
-        ),
+        )
+    };
+    match (patch, &copy.traits) {
+        (Some(patch), _) => {
+            let body = Json::Array(undo_patch(patch, &copy.document));
+            vec![ask(Method::PATCH, path, body)]
+        }
+        (None, Some(traits)) => vec![set_traits(traits)],
         (None, None) => {
             let mut document = copy.document.clone();
-            document.retain(|name, _| !SET_BY_IRONIC.contains(&name.as_str()));
-            (
-                Method::POST,
-                format!("/v1/{}", collection.facts().path),
-                Json::Object(document),
-            )
+            // What is null Ironic shows, but does not take.
+            document
+                .retain(|name, value| !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null());
+            let path = format!("/v1/{}", collection.facts().path);
+            let traits = copy
+                .document
+                .get("traits")
+                .filter(|traits| traits.as_array().is_some_and(|traits| !traits.is_empty()));
+            let mut questions = vec![ask(Method::POST, path, Json::Object(document))];
+            questions.extend(traits.map(set_traits));
+            questions
         }
-    };
-    let mut question = request.ask(method, path);
-    question.body = Some(body.to_string().into());
-    question
+    }
 }
 
 /// Gives every attribute that the patch touches its old value.

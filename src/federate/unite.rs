@@ -211,21 +211,52 @@ impl Federation {
                 .one_of(request, told.replies, told.silent)
                 .map(Plan::Answer);
         }
-        let (bodies, missing) = self.understand(request, Kind::Listing, scope.len(), told)?;
+        let (bodies, mut silent) = self.understand(request, Kind::Listing, told);
         let mut whole = Object::new();
-        for (_, body) in bodies {
-            for (name, value) in body {
-                match (whole.get_mut(&name), value) {
-                    (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
-                    // A location's own next page leads nowhere here.
-                    (None, value) if name != "next" => {
-                        whole.insert(name, value);
-                    }
-                    _ => {}
-                }
+        for (location, mut body) in bodies {
+            match self.complete(request, location, &mut body).await {
+                Ok(()) => unite_lists(&mut whole, body),
+                Err(Error::Silent(more)) => silent.extend(more),
+                Err(error) => return Err(error),
             }
         }
+        let missing = self.tolerate(request, scope.len(), silent)?;
         Ok(Plan::Answer(self.announce(united(whole), &missing)))
+    }
+
+    /// Appends the further pages of a location's list. Of a collection that we do not know we cannot make pages of our
+    /// own, since they need an order; and a location's `next` leads nowhere here.
+    async fn complete(
+        &self,
+        request: &Request,
+        location: LocationId,
+        body: &mut Object,
+    ) -> Result<(), Error> {
+        let there = self.locations.location(location);
+        let mut seen = BTreeSet::new();
+        while body.remove("next").is_some() {
+            let Some(marker) = last_ident(body).filter(|marker| seen.insert(marker.clone())) else {
+                return Err(there.misspoke().into());
+            };
+            let query = request
+                .query
+                .without(&["limit", "marker"])
+                .with("marker", marker);
+            let mut path = request.target.path();
+            query.append_to(&mut path);
+            let question = request.ask(http::Method::GET, path);
+            let reply = there.ask(&request.asker, &question).await?;
+            if reply.status != StatusCode::OK {
+                return Err(refusal(reply, location));
+            }
+            let mut page = self.body(request, location, Kind::Listing, &reply)?;
+            let next = page.remove("next");
+            unite_lists(body, page);
+            if let Some(next) = next {
+                body.insert("next".to_owned(), next);
+            }
+        }
+        Ok(())
     }
 
     fn one_of(
@@ -255,7 +286,8 @@ impl Federation {
     ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
         let scope = self.scope(request);
         let told: Told = ask_each(&scope, &request.asker, &request.question()).await;
-        self.understand(request, kind, scope.len(), told.found()?)
+        let (bodies, silent) = self.understand(request, kind, told.found()?);
+        Ok((bodies, self.tolerate(request, scope.len(), silent)?))
     }
 
     /// What cannot be read is as good as not said.
@@ -263,9 +295,8 @@ impl Federation {
         &self,
         request: &Request,
         kind: Kind,
-        asked: usize,
         told: Told,
-    ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
+    ) -> (Vec<(LocationId, Object)>, Vec<Silence>) {
         let mut silent = told.silent;
         let mut bodies = Vec::new();
         for (location, reply) in told.replies {
@@ -274,7 +305,7 @@ impl Federation {
                 Err(silence) => silent.push(silence),
             }
         }
-        Ok((bodies, self.tolerate(request, asked, silent)?))
+        (bodies, silent)
     }
 
     fn body(
@@ -326,6 +357,30 @@ fn unite_sets(known: &mut Value, other: Value) {
     *known = all.into_iter().map(Value::from).collect();
 }
 
+/// The items of both, and of the rest what came first.
+fn unite_lists(known: &mut Object, other: Object) {
+    for (name, value) in other {
+        match (known.get_mut(&name), value) {
+            (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
+            (Some(_), _) => {}
+            (None, value) => {
+                known.insert(name, value);
+            }
+        }
+    }
+}
+
+/// What a marker calls the last item of a list: by whatever Ironic identifies anything.
+fn last_ident(body: &Object) -> Option<String> {
+    let items = body.values().find_map(Value::as_array)?;
+    let last = items.last()?;
+    let ident = |name: &&str| last.get(*name).and_then(Value::as_str);
+    ["uuid", "name", "hostname"]
+        .iter()
+        .find_map(ident)
+        .map(str::to_owned)
+}
+
 fn united(body: Object) -> Answer {
     Answer::json(StatusCode::OK, Value::Object(body).to_string().into())
 }
@@ -354,5 +409,17 @@ mod tests {
         let mut known = json!(["noop", "fake"]);
         unite_sets(&mut known, json!(["fake", "agent"]));
         assert_eq!(known, json!(["agent", "fake", "noop"]));
+    }
+
+    #[test]
+    fn what_a_marker_calls_an_item() {
+        let ident = |body: Value| last_ident(body.as_object().unwrap());
+        assert_eq!(
+            ident(json!({"x": [{"uuid": "a"}, {"name": "n", "uuid": "b"}]})),
+            Some("b".to_owned())
+        );
+        assert_eq!(ident(json!({"x": [{"name": "n"}]})), Some("n".to_owned()));
+        assert_eq!(ident(json!({"x": [{"id": 5}]})), None);
+        assert_eq!(ident(json!({"x": []})), None);
     }
 }

@@ -1,13 +1,20 @@
 """The whole house: one Keystone at the hub, another at the edge, Ironics on Keystone, http_basic and none."""
 
+import os
+import re
+import shlex
+import subprocess
+
 import pytest
 import requests
 from client import LATEST, VERSION, Api, Refused, command, fault, raw, until, wipe
 from fleet import Client
 from gateway import Gateway, config
+from scripted import Answer
 from standin import Standin, node
 from test_keystone_tokens import application_credential
 
+from bed import venvs
 from bed.ironic import Ironic, start_all
 from bed.keystone import PASSWORD, PROJECT, SERVICE_PROJECT, Keystone
 
@@ -428,8 +435,6 @@ def test_what_a_location_sees_of_the_user(house):
 
 
 def _refusal(status):
-    from scripted import Answer
-
     text = "Access was denied to the following resource: baremetal:node:get"
     body = {"error": {"code": 401, "title": "Unauthorized", "message": "no"}}
     if status == 403:
@@ -462,3 +467,38 @@ def test_one_location_with_the_users_token_beside_one_with_ours(house):
             assert client.patch("/v1/nodes/two", [], headers=there).status == 403
             assert not ours.asked(path="/v1/.*")
             assert theirs.tokens() == {house.token("project member")}
+
+
+# --- the README's commands
+
+
+def openstack(keystone, *arguments):
+    """One command as its administrator types it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    environment.update(keystone.environment("admin", system=True))
+    words = [str(venvs.program(venvs.CLIENTS, "openstack")), *arguments]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_users_that_the_readme_tells_to_create(house, admin):
+    """The very commands, but for the prompts for passwords."""
+    commands = re.findall(r"(?m)^openstack (.*)$", (venvs.REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    assert any("--system all" in line for line in commands), commands
+    for line in commands:
+        words = shlex.split(line.replace("--password-prompt", f"--password {PASSWORD}-too"))
+        if "catalog" in words or "endpoint" in words or "service" in words[:1]:
+            continue
+        openstack(house.hub if "ironic-proxy" in words else house.edge, *(word.replace("ironic", "ironic-too") if word == "ironic" else word for word in words))
+    own = {"username": "ironic-too", "password": f"{PASSWORD}-too", "user_domain_id": None, "user_domain_name": "Default"}
+    with edge_only(house, {**house.edge.options(), **own}) as gateway:
+        api = only(house, gateway)
+        api.create(name="one")
+        assert api.get("/v1/conductors").status_code == 200
+        assert api("DELETE", "/v1/nodes/one").status_code == 204
+    if any("ironic-proxy" in line for line in commands):
+        inbound = {
+            **house.hub.middleware_options(), **own, "username": "ironic-proxy", "project_domain_id": None, "project_domain_name": "Default",
+        }  # fmt: skip
+        with Gateway(house.config(sections={"keystone_authtoken": inbound})) as gateway:
+            assert only(house, gateway).get("/v1/nodes").status_code == 200
