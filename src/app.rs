@@ -33,6 +33,7 @@ use tokio::signal::unix::signal;
 use crate::auth::AuthSetupError;
 use crate::auth::Authenticator;
 use crate::config::Config;
+use crate::cork::Corked;
 use crate::federate::Federation;
 use crate::gateway::Gateway;
 use crate::gateway::InFlight;
@@ -99,7 +100,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let gateway = Gateway::new(config, Arc::clone(&federation), Arc::clone(&authenticator));
     let in_flight = Arc::clone(&gateway.in_flight);
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
-    let api = http_proxy(&server.configuration, gateway);
+    let api = Corked::new(http_proxy(&server.configuration, gateway));
     let sweep = Sweep {
         federation: Arc::clone(&federation),
         interval: config.directory.sweep_interval,
@@ -247,6 +248,7 @@ fn leave_early(server: &Server, in_flight: Arc<InFlight>, grace: Duration, keepe
         if in_flight.count() == 0 {
             keeper.save();
             info!("Stopped");
+            telemetry::spool::finish();
             std::process::exit(0);
         }
     });

@@ -158,8 +158,8 @@ impl Gateway {
         if let Err(fault) = self.door.check_patch(self, &request, context, &body) {
             return Ok(Some(Plan::Answer(respond::fault(&fault))));
         }
-        let planned = if request.method.is_safe() {
-            session.drain_request_body().await?;
+        // A body that comes with a question may be meant for the location.
+        let planned = if request.method.is_safe() && session.is_body_empty() {
             tokio::select! {
                 planned = Box::pin(self.federation.dispatch(&request, &body)) => planned,
                 // The client left: its questions are dropped, and with them their connections.

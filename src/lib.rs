@@ -17,7 +17,7 @@
 //! | 4 | [`locations`] | all Ironics, and what they have in common |
 //! | 3 | [`auth`] | who is asking, and may they |
 //! |   | [`location`] | one Ironic: may it be asked, how, what did it say |
-//! | 2 | [`cli`], [`keystone`], [`telemetry`], [`tls`], [`transport`] | instruments |
+//! | 2 | [`cli`], [`cork`], [`keystone`], [`telemetry`], [`tls`], [`transport`] | instruments |
 //! | 1 | [`config`] | what the operator wrote, valid or not loaded |
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
 //! |   | [`systemd`] | readiness, and a socket handed over |
@@ -34,6 +34,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod cork;
 pub mod federate;
 pub mod gateway;
 pub mod health;

@@ -10,6 +10,7 @@ use ironic_proxy::config::Config;
 use ironic_proxy::config::Sources;
 use ironic_proxy::sync;
 use ironic_proxy::sync::Mode;
+use ironic_proxy::telemetry::spool;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -42,13 +43,17 @@ fn main() -> ExitCode {
         Some(Task::Sync { apply }) => {
             synchronise(&config, if apply { Mode::Apply } else { Mode::Show })
         }
-        None => match app::run(&config) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("ironic-proxy: {error}");
-                ExitCode::from(BAD_CONFIGURATION)
+        None => {
+            let served = app::run(&config);
+            spool::finish();
+            match served {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("ironic-proxy: {error}");
+                    ExitCode::from(BAD_CONFIGURATION)
+                }
             }
-        },
+        }
     }
 }
 

@@ -1,20 +1,30 @@
 //! The log: oslo's default line, or one JSON object a line.
 
+pub mod spool;
+
+use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
 use std::process;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use env_logger::Builder;
 use env_logger::Target;
-use jiff::Zoned;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use log::Level;
 use log::LevelFilter;
 use log::Record;
 use log::kv::Key;
+use once_cell::sync::Lazy;
 use serde_json::json;
 
 use crate::config::LogConfig;
+
+/// Asked once: it is a system call.
+static PROCESS: Lazy<u32> = Lazy::new(process::id);
 
 /// Starts logging. Fails if the log file cannot be opened.
 pub fn start(config: &LogConfig) -> io::Result<()> {
@@ -31,12 +41,11 @@ pub fn start(config: &LogConfig) -> io::Result<()> {
     builder.filter_module("pingora", LevelFilter::Error);
     // A pooled connection that its peer closed meanwhile is no error: another one is made.
     builder.filter_module("pingora_core::connectors", LevelFilter::Off);
-    if let Some(path) = &config.file {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        builder.target(Target::Pipe(Box::new(file)));
-    } else {
-        builder.target(Target::Stderr);
-    }
+    let sink: Box<dyn Write + Send> = match &config.file {
+        Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        None => Box::new(io::stderr()),
+    };
+    builder.target(Target::Pipe(Box::new(spool::start(sink))));
     if config.json {
         builder.format(|out, record| writeln!(out, "{}", json_line(record)));
     } else {
@@ -78,12 +87,33 @@ fn oslo_line(record: &Record<'_>) -> String {
     );
     format!(
         "{} {} {} {} [{context}] {}",
-        Zoned::now().strftime("%Y-%m-%d %H:%M:%S.%3f"),
-        process::id(),
+        now(),
+        *PROCESS,
         level(record.level()),
         record.target(),
         record.args(),
     )
+}
+
+/// Local time. Its text is the same all through a second, but for the milliseconds.
+fn now() -> String {
+    thread_local! {
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+    }
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since_epoch.as_secs() {
+            *second = since_epoch.as_secs();
+            let time = Timestamp::from_second(second.cast_signed()).unwrap_or_default();
+            *text = time
+                .to_zoned(TimeZone::system())
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string();
+        }
+        format!("{text}.{:03}", since_epoch.subsec_millis())
+    })
 }
 
 /// The keys of oslo.log's `JSONFormatter`.
@@ -101,8 +131,8 @@ fn json_line(record: &Record<'_>) -> serde_json::Value {
         }
     }
     json!({
-        "asctime": Zoned::now().strftime("%Y-%m-%d %H:%M:%S.%3f").to_string(),
-        "process": process::id(),
+        "asctime": now(),
+        "process": *PROCESS,
         "levelname": level(record.level()),
         "name": record.target(),
         "message": record.args().to_string(),

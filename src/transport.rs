@@ -19,7 +19,7 @@ use pingora::Error;
 use pingora::ErrorType;
 use pingora::RetryType;
 use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
+use pingora::connectors::http::v1::Connector;
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::upstreams::peer::Peer as _;
@@ -124,9 +124,7 @@ impl Transport {
                 other => other.map_err(|(failure, _)| failure),
             }
         };
-        // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every question, and
-        // of all that wait for them, and with them on the stack.
-        tokio::time::timeout(bounds.total, Box::pin(attempts))
+        tokio::time::timeout(bounds.total, attempts)
             .await
             .unwrap_or(Err(Failure::Timeout))
     }
@@ -139,32 +137,38 @@ impl Transport {
         bounds: Bounds,
         reuse: Reuse,
     ) -> Result<Reply, (Failure, Staleness)> {
-        let connected = self.connector.get_http_session(peer).await;
-        self.tell_trust(peer, connected.as_ref().err().map(|error| &**error));
-        let (mut session, reused) =
-            connected.map_err(|error| (not_connected(&error), Staleness::Fresh))?;
-        session.set_read_timeout(Some(bounds.response));
-        session.set_write_timeout(Some(bounds.total));
+        let (mut session, reused) = match self.connector.reused_http_session(peer).await {
+            Some(session) => (session, true),
+            None => {
+                // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every
+                // question, and of all that wait for them, and with them on the stack.
+                let connected = Box::pin(self.connector.get_http_session(peer)).await;
+                self.tell_trust(peer, connected.as_ref().err().map(|error| &**error));
+                connected.map_err(|error| (not_connected(&error), Staleness::Fresh))?
+            }
+        };
+        session.read_timeout = Some(bounds.response);
+        session.write_timeout = Some(bounds.total);
         let exchanged: Result<Reply, Box<Error>> = async {
             session.write_request_header(Box::new(head.clone())).await?;
             if let Some(body) = body {
-                session.write_request_body(body.clone(), false).await?;
+                session.write_body(body).await?;
             }
-            session.finish_request_body().await?;
+            session.finish_body().await?;
             let (status, headers) = loop {
-                session.read_response_header().await?;
-                match session.response_header() {
+                session.read_response().await?;
+                match session.resp_header() {
                     Some(head) if head.status.is_informational() => {}
                     Some(head) => break (head.status, head.headers.clone()),
                     None => return Err(Error::new(ErrorType::InvalidHTTPHeader)),
                 }
             };
             let mut whole = BytesMut::with_capacity(announced_length(&headers).min(bounds.size));
-            while let Some(part) = session.read_response_body().await.map_err(cut_off)? {
+            while let Some(part) = session.read_body_ref().await.map_err(cut_off)? {
                 if whole.len() + part.len() > bounds.size {
                     return Err(Error::new(TOO_LARGE));
                 }
-                whole.extend_from_slice(&part);
+                whole.extend_from_slice(part);
             }
             Ok(Reply {
                 status,

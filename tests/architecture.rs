@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     // What the operator wrote.
     &["config"],
     // Instruments.
-    &["cli", "keystone", "telemetry", "tls", "transport"],
+    &["cli", "cork", "keystone", "telemetry", "tls", "transport"],
     // The two doors: who may come in, and how we get in elsewhere.
     &["auth", "location"],
     // All locations.
@@ -202,6 +202,25 @@ fn the_readme_names_what_is_there() {
         }
     }
     assert!(functions > 20, "{functions}");
+}
+
+#[test]
+fn the_readme_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let (mut text, mut tests) = (String::new(), 0);
+    for quoted in readme.replace("```", "").split('`').skip(1).step_by(2) {
+        // `test_tls.py::test_a` names the file for every `::test_b` after it.
+        let Some((file, test)) = quoted.split_once("::test_") else {
+            continue;
+        };
+        if !file.is_empty() {
+            text = fs::read_to_string(root.join("tests/outside").join(file)).unwrap();
+        }
+        tests += 1;
+        assert!(text.contains(&format!("def test_{test}(")), "{quoted}");
+    }
+    assert!(tests > 40, "{tests}");
 }
 
 #[test]

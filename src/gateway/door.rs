@@ -241,8 +241,15 @@ impl Door {
         context: &Context,
         body: &[u8],
     ) -> Result<(), Fault> {
-        let (Some(identity), Route::Known { template, .. }) =
-            (&context.identity, &request.target.route)
+        // What is sent to a vendor's method is no patch, whatever the HTTP method.
+        let (
+            Some(identity),
+            Route::Known {
+                action: Action::Member(_),
+                template,
+                ..
+            },
+        ) = (&context.identity, &request.target.route)
         else {
             return Ok(());
         };

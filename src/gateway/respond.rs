@@ -138,7 +138,7 @@ pub async fn write(
     answer: Answer,
 ) -> Result<()> {
     drain(session).await;
-    let mut head = ResponseHeader::build(answer.status, Some(answer.headers.len() + 8))?;
+    let mut head = ResponseHeader::build_no_case(answer.status, Some(answer.headers.len() + 8))?;
     for (name, value) in &answer.headers {
         let framing = matches!(
             name.as_str(),

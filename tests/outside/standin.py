@@ -323,12 +323,12 @@ class Standin(Site):
             case ["events"] if method == "POST":
                 return Answer(204)
             case ["lookup"] if method == "GET":
-                return self._lookup(request, parameters)
+                return Answer.of_json(200, self._ramdisk_s(request, self._looked_up(parameters)))
             case ["heartbeat", ident] if method == "POST":
                 self._existing(ident, minor)
                 return Answer(202)
             case ["continue_inspection"] if method == "POST":
-                return Answer.of_json(202, {"uuid": self._inspected(request, parameters)})
+                return Answer.of_json(202, self._ramdisk_s(request, self._inspected(request, parameters)))
             case [kind] if kind in KINDS and method == "GET":
                 return self._list_objects(request, kind, parameters)
             case [kind] if kind in KINDS and method == "POST":
@@ -834,15 +834,18 @@ class Standin(Site):
 
     # --- what ramdisks ask
 
-    def _lookup(self, request, parameters):
+    def _ramdisk_s(self, request, ident):
+        node = {"uuid": ident, "links": self._links(request, f"nodes/{ident}")}
+        return {"node": node, "config": {"agent_token": "secret"}}
+
+    def _looked_up(self, parameters):
         ident = parameters.get("node_uuid", [None])[-1]
         addresses = ",".join(parameters.get("addresses", [])).lower().split(",")
-        found = [one for one in self.nodes if one["uuid"] == ident]
-        found += [self.find(port["node_uuid"]) for port in self.ports if port["address"] in addresses]
+        found = [one["uuid"] for one in self.nodes if one["uuid"] == ident]
+        found += [port["node_uuid"] for port in self.ports if port["address"] in addresses]
         if not found:
             raise Refused(404, "Resource could not be found.")
-        node = {"uuid": found[0]["uuid"], "links": self._links(request, f"nodes/{found[0]['uuid']}")}
-        return Answer.of_json(200, {"node": node, "config": {"agent_token": "secret"}})
+        return found[0]
 
     def _inspected(self, request, parameters):
         ident = parameters.get("node_uuid", [None])[-1]

@@ -122,8 +122,9 @@ def test_vendor_methods_take_any_bytes(api, direct, pairs, location):
         ("/vendor_passthru", {}),
     ]:
         idle(direct, location, pairs[location])
-        answer = same(api, direct, location, pairs[location], "POST", path, data=json.dumps(body, indent=3))
-        assert (answer.status_code < 300) == ("bar" in body and "none" not in path), answer.text
+        told = {"data": json.dumps(body, indent=3), "headers": {"Content-Type": "application/json"}}
+        answer = same(api, direct, location, pairs[location], "POST", path, **told)
+        assert (answer.status_code < 300) == (set(body) == {"bar"} and "none" not in path), answer.text
     for method in ("GET", "PUT", "DELETE", "PATCH"):
         idle(direct, location, pairs[location])
         same(api, direct, location, pairs[location], method, "/vendor_passthru/second_method")
@@ -182,7 +183,7 @@ def test_vendor_methods_of_a_driver_in_only_one_location(api, direct, sites):
                 ours = api(method, f"/v1/drivers/fake-hardware{path}", headers={LOCATION: "loc2"}, json={})
                 alone = only(method, f"/v1/drivers/fake-hardware{path}", json={})
                 theirs = direct["loc2"](method, f"/v1/drivers/fake-hardware{path}", json={})
-                assert theirs.status_code == 400
+                assert theirs.status_code in (400, 500)
                 for answer in (ours, alone):
                     assert (answer.status_code, answer.content) == (theirs.status_code, theirs.content), (method, path)
 
@@ -217,12 +218,12 @@ def test_a_ramdisk_finds_its_node_and_reports_what_it_found(ramdisk, direct, loc
     again = ramdisk.ok("GET", f"/v1/lookup?node_uuid={node['uuid']}")
     assert again["config"]["agent_token"] == "******"
 
-    beat = {"callback_url": "http://127.0.0.1:9", "agent_version": "11.0.0", "agent_token": token}
+    beat = {"callback_url": "https://127.0.0.1:9", "agent_version": "11.0.0", "agent_token": token}
     wrong = ramdisk("POST", f"/v1/heartbeat/{node['uuid']}", json={**beat, "agent_token": "wrong"})
     theirs = direct[location]("POST", f"/v1/heartbeat/{node['uuid']}", json={**beat, "agent_token": "wrong"})
     assert (wrong.status_code, wrong.content) == (400, theirs.content)
     taken = ramdisk("POST", f"/v1/heartbeat/{node['uuid']}", json=beat)
-    assert (taken.status_code, taken.content) == (202, b"")
+    assert (taken.status_code, taken.content) == (202, b""), taken.text
 
     data = {
         "inventory": {
@@ -236,7 +237,8 @@ def test_a_ramdisk_finds_its_node_and_reports_what_it_found(ramdisk, direct, loc
     told = until(
         lambda: answer if (answer := ramdisk("POST", "/v1/continue_inspection", json=data)).status_code != 409 else None
     )
-    assert (told.status_code, told.json()["uuid"]) == (202, node["uuid"]), told.text
+    assert (told.status_code, told.json()["node"]["uuid"]) == (202, node["uuid"]), told.text
+    assert all(link["href"].startswith(f"{ramdisk.url}/") for link in told.json()["node"]["links"])
     until(lambda: direct[location].ok("GET", path)["provision_state"] == "manageable")
     shown = ramdisk.get(f"/v1/nodes/{node['name']}/inventory")
     assert (shown.status_code, shown.content) == (200, direct[location].get(f"{path}/inventory").content)
