@@ -108,11 +108,11 @@ impl Federation {
         if listing.facts.spread == Spread::Replicated
             || listing.collection == Collection::Conductors
         {
-            merge.gather().await
+            Box::pin(merge.gather()).await
         } else if wish.sort_key.is_some() {
-            merge.scan().await
+            Box::pin(merge.scan()).await
         } else {
-            merge.concatenate().await
+            Box::pin(merge.concatenate()).await
         }
     }
 
