@@ -1,5 +1,11 @@
 //! How fast it is decided where a request goes: `cargo bench --bench route`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    reason = "what fails here is a failed run; bytes become megabytes"
+)]
+
 use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
@@ -87,7 +93,7 @@ fn requests(criterion: &mut Criterion) {
 fn directory(criterion: &mut Criterion) {
     let config = DirectoryConfig {
         max_entries: 2 * NODES as usize,
-        name_lifetime: Duration::from_secs(3600),
+        name_lifetime: Duration::from_hours(1),
         sweep_interval: None,
     };
     let now = Instant::now();

@@ -137,16 +137,16 @@ impl Transport {
         bounds: Bounds,
         reuse: Reuse,
     ) -> Result<Reply, (Failure, Staleness)> {
-        let (mut session, reused) = match self.connector.reused_http_session(peer).await {
-            Some(session) => (session, true),
-            None => {
+        let (mut session, reused) =
+            if let Some(session) = self.connector.reused_http_session(peer).await {
+                (session, true)
+            } else {
                 // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every
                 // question, and of all that wait for them, and with them on the stack.
                 let connected = Box::pin(self.connector.get_http_session(peer)).await;
                 self.tell_trust(peer, connected.as_ref().err().map(|error| &**error));
                 connected.map_err(|error| (not_connected(&error), Staleness::Fresh))?
-            }
-        };
+            };
         session.read_timeout = Some(bounds.response);
         session.write_timeout = Some(bounds.total);
         let exchanged: Result<Reply, Box<Error>> = async {

@@ -6,11 +6,17 @@
 //! Everything runs on this machine, the simulated locations and the client included. So latencies are those of a
 //! machine that is busy; the processor time of the measured process alone is what can be compared.
 
-// Counts become ratios here; what an f64 cannot hold does not occur.
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
+    clippy::cast_sign_loss,
+    reason = "counts become ratios here; what an f64 cannot hold does not occur"
+)]
+#![allow(
+    clippy::expect_used,
+    clippy::too_many_lines,
+    clippy::unchecked_time_subtraction,
+    reason = "what fails here is a failed run; a table of options is long"
 )]
 
 mod drive;

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from fleet import fleet, until
 from scripted import Answer
-from standin import Standin, new_uuid, node
+from standin import Standin, new_uuid
 
 from bed import venvs
 from bed.keystone import PROJECT, SERVICE_PROJECT, Keystone

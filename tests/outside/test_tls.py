@@ -10,7 +10,7 @@ import threading
 import pytest
 from cryptography.hazmat.primitives import serialization
 from fleet import assert_unavailable, fleet, fleet_config, until
-from gateway import DIRECTORY, Gateway, binary
+from gateway import DIRECTORY, binary
 from pki import PEM, Authority, SecuredKeystone, SecuredStandin, replace
 from standin import Standin, node
 
@@ -408,6 +408,18 @@ def test_insecure_is_said_at_every_start(stranger):
     with fleet(secured(stranger.issue("edge", hosts=["other.example"], ends=-1)), every={"insecure": True}) as hub:
         answers(hub)
         hub.logged(r"WARNING.*insecure: no certificate is verified")
+
+
+@pytest.mark.parametrize("authority", [False, True])
+def test_a_certificate_that_is_its_own_authority(ca, authority):
+    """It is believed if it is in `cafile`, unless it is marked as an authority: that is none to serve with (RFC 5280)."""
+    alone = ca.issue("edge", hosts=["localhost"], signed=False, authority=authority)
+    with fleet(secured(alone), wait=False, every={"cafile": alone.certfile}) as hub:
+        if authority:
+            hub.logged(r"ERROR.*No TLS with localhost.*CaUsedAsEndEntity")
+            assert not hub.loc1.requests
+        else:
+            answers(hub)
 
 
 def test_a_location_that_forgot_its_tls(ca):
