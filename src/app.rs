@@ -32,6 +32,7 @@ use tokio::signal::unix::signal;
 
 use crate::auth::AuthSetupError;
 use crate::auth::Authenticator;
+use crate::certificates::CertificateWatch;
 use crate::config::Config;
 use crate::cork::Corked;
 use crate::federate::Federation;
@@ -48,7 +49,6 @@ use crate::telemetry;
 use crate::tls::listener::Listener;
 use crate::tls::listener::Secured;
 use crate::tls::pem::TlsError;
-use crate::tls::watch::CertificateWatch;
 
 /// Attempts of one request, over peers, new tokens and moves.
 const MAX_ATTEMPTS: usize = 8;

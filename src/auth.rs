@@ -25,7 +25,7 @@ use crate::auth::token::TokenError;
 use crate::auth::token::Tokens;
 use crate::config::AuthStrategy;
 use crate::keystone::client::SetupError;
-use crate::tls::watch::Certified;
+use crate::tls::Certified;
 
 const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Baremetal API\"");
 /// How long nothing needs to be done where no token of ours ages.

@@ -227,7 +227,7 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Context {
         Context {
             started: Instant::now(),
-            request_id: RequestId::new(&http::HeaderMap::new()),
+            request_id: RequestId::default(),
             identity: None,
             versions: None,
             location: None,

@@ -9,7 +9,7 @@
 //! | 9 | `main`, this page | what was typed; exit codes |
 //! | 8 | [`app`] | builds everything once, runs it, drains it |
 //! | 7 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
-//! |   | [`health`], [`sweep`], [`tls::watch`] | in the background: probes, the directory, certificates |
+//! |   | [`certificates`], [`health`], [`sweep`] | in the background: probes, the directory, certificates |
 //! |   | [`sync`] | the subcommand |
 //! | 6 | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
 //! | 5 | [`locate`] | which location has it; the directory of what was seen where |
@@ -32,6 +32,7 @@
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod cork;

@@ -12,12 +12,14 @@ use http::Method;
 use http::StatusCode;
 use serde_json::Map;
 use serde_json::Value;
+use serde_json::json;
 use thiserror::Error;
 
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
+use crate::api::query::encode_segment;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::federate::replicate::SET_BY_IRONIC;
@@ -28,6 +30,9 @@ use crate::location::LocationError;
 use crate::location::Question;
 use crate::locations::Locations;
 use crate::transport::Transport;
+
+/// Of a runbook; Ironic takes them at a path of their own.
+const TRAITS: &str = "traits";
 
 /// Why drift cannot be told or mended. Nothing is copied unless every location was read.
 #[derive(Debug, Error)]
@@ -206,19 +211,34 @@ fn differences(held: &BTreeMap<LocationId, Object>) -> Vec<String> {
     let Some(first) = copies.next() else {
         return Vec::new();
     };
-    let own = |name: &&String| !SET_BY_IRONIC.contains(&name.as_str());
+    // Traits are set apart from the rest, but by clients too.
+    let own = |name: &&String| *name == TRAITS || !SET_BY_IRONIC.contains(&name.as_str());
     let mut names: Vec<String> = copies
         .flat_map(|other| {
             first
                 .keys()
                 .filter(own)
-                .filter(|name| other.get(*name) != first.get(*name))
+                .filter(|name| !is_same(name, other.get(*name), first.get(*name)))
         })
         .cloned()
         .collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// Traits have no order.
+fn is_same(name: &str, one: Option<&Value>, other: Option<&Value>) -> bool {
+    let sorted = |value: Option<&Value>| {
+        let mut traits: Vec<String> = value?.as_array()?.iter().map(Value::to_string).collect();
+        traits.sort_unstable();
+        Some(traits)
+    };
+    if name == TRAITS {
+        sorted(one) == sorted(other)
+    } else {
+        one == other
+    }
 }
 
 async fn copy(
@@ -230,13 +250,50 @@ async fn copy(
 ) -> Result<(), String> {
     let mut object = original.clone();
     object.retain(|name, value| !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null());
-    let mut question = Question::get(format!("/v1/{}", collection.facts().path), version);
-    question.method = Method::POST;
+    let path = format!("/v1/{}", collection.facts().path);
+    write(
+        asker,
+        location,
+        Method::POST,
+        path.clone(),
+        version,
+        Value::Object(object),
+    )
+    .await?;
+    let traits = original.get(TRAITS).and_then(Value::as_array);
+    let uuid = original.get("uuid").and_then(Value::as_str);
+    match (traits, uuid) {
+        (Some(traits), Some(uuid)) if !traits.is_empty() => {
+            let path = format!("{path}/{}/{TRAITS}", encode_segment(uuid));
+            write(
+                asker,
+                location,
+                Method::PUT,
+                path,
+                version,
+                json!({ TRAITS: traits }),
+            )
+            .await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn write(
+    asker: &Asker,
+    location: &Location,
+    method: Method,
+    path: String,
+    version: Microversion,
+    body: Value,
+) -> Result<(), String> {
+    let mut question = Question::get(path, version);
+    question.method = method;
     question.headers.insert(
         http::header::CONTENT_TYPE,
         http::HeaderValue::from_static("application/json"),
     );
-    question.body = Some(Value::Object(object).to_string().into());
+    question.body = Some(body.to_string().into());
     match location.exchange(asker, &question).await {
         Ok(reply) if reply.status.is_success() => Ok(()),
         Ok(reply) => {

@@ -3,4 +3,17 @@
 pub mod expiry;
 pub mod listener;
 pub mod pem;
-pub mod watch;
+
+use std::path::PathBuf;
+
+/// Somebody whose certificates are in files.
+pub trait Certified: Send + Sync {
+    /// For the log: `the listener`.
+    fn title(&self) -> String;
+
+    /// Certificates, keys, authorities.
+    fn files(&self) -> Vec<PathBuf>;
+
+    /// Reads them again. If one cannot be used everything stays as it was, and the text says why.
+    fn reload(&self) -> Result<(), String>;
+}

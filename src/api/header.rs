@@ -90,9 +90,9 @@ pub fn kept_back(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// The id under which a request stands in the logs of the gateway and, as the global id, of the locations.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestId {
-    /// `req-<uuid>`
+    /// `req-<uuid>`; empty as long as there is no request.
     ours: String,
     /// The client's own, if it sent a well-formed one.
     global: Option<HeaderValue>,

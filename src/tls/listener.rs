@@ -22,10 +22,10 @@ use pingora::tls::version::TLS13;
 
 use crate::config::ListenerTls;
 use crate::config::TlsVersion;
+use crate::tls::Certified;
 use crate::tls::pem;
 use crate::tls::pem::Identity;
 use crate::tls::pem::TlsError;
-use crate::tls::watch::Certified;
 
 /// A client that does not finish its handshake in this time is gone.
 const HANDSHAKE: Duration = Duration::from_secs(15);

@@ -824,6 +824,8 @@ class Standin(Site):
                 return Answer.of_json(200, self._shown_driver(request, name))
             case ["properties"]:
                 return Answer.of_json(200, self.drivers[name].get("told", {}))
+            case ["vendor_passthru", "methods"] | ["raid", "logical_disk_properties"]:
+                return Answer.of_json(200, {})
             case ["vendor_passthru", *_]:
                 return Answer(200, bytes(request.body) or b"nothing", content_type="application/octet-stream")
         raise Unrouted(404)
@@ -849,9 +851,10 @@ class Standin(Site):
 
     def _inspected(self, request, parameters):
         ident = parameters.get("node_uuid", [None])[-1]
-        macs = [one["mac_address"].lower() for one in self._body(request)["inventory"]["interfaces"]]
+        interfaces = self._body(request).get("inventory", {}).get("interfaces", [])
+        macs = [one["mac_address"].lower() for one in interfaces]
         found = [port["node_uuid"] for port in self.ports if port["address"] in macs] or [ident]
-        if self.find(found[0]) is None:
+        if found[0] is None or self.find(found[0]) is None:
             raise Refused(404, "Resource could not be found.")
         return found[0]
 

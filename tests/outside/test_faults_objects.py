@@ -7,6 +7,7 @@ import pytest
 import scripted
 from fleet import assert_unavailable, fleet, until
 from standin import new_uuid, node
+from test_zz_routes import table
 
 LOCATION = "X-Ironic-Proxy-Location"
 UNVERIFIED = "X-Ironic-Proxy-Unverified"
@@ -283,6 +284,28 @@ def test_a_chassis_with_a_node_anywhere_stays_everywhere(hub, at):
     text = f"Cannot complete the requested action because chassis {ident} contains nodes."
     assert (reply.status, reply.text()) == (400, text)
     assert writes(hub) == {}
+
+
+# --- the location header
+
+
+@pytest.mark.parametrize("row", table(), ids=" ".join)
+def test_every_route_can_be_sent_to_one_location(hub, row):
+    method, template = row
+    there = hub.loc2.add(node("there"))
+    for kind in hub.loc2.objects:
+        stock(hub, kind)
+    hub.loc2.drivers["there"] = {"hosts": []}
+    path = "/v1/" + template.replace("{}", there["uuid"] if template.startswith(("nodes", "heartbeat")) else "there")
+    content = {"POST": {"conductor_group": "grp1"}, "PUT": {}, "PATCH": change()}.get(method)
+    reply = hub.call("POST" if method == "*" else method, path, content, headers={LOCATION: "loc2"})
+    assert reply.status != 503, reply
+    assert set(writes(hub)) <= {"loc2"}
+    if method != "POST" or "{}" in template:
+        # Before something is made the others are asked whether it is unique.
+        assert set(hub.asked()) <= {"loc2"}
+    assert hub.asked(), "nobody was asked"
+    assert hub.call("POST" if method == "*" else method, path, content, headers={LOCATION: "loc9"}).status == 400
 
 
 # --- unique over all locations
@@ -673,7 +696,9 @@ def test_a_question_with_a_body(hub, framing, path):
     patched = hub.patch(path, b"no patch at all", headers={"Content-Type": "text/plain"})
     assert (patched.status, patched.body, patched.header(LOCATION)) == (200, b"no patch at all", "loc2"), patched
     # And where nobody reads it, it is in nobody's way.
-    assert hub.get("/v1/nodes/there", body=b'{"a": 1}').json()["name"] == "there"
+    request = b"GET /v1/nodes/there?fields=name HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n" + b'{"a": 1}'
+    replies = hub.raw_replies(request + request.replace(b"fields=name", b"fields=uuid"))
+    assert [status for status, _, _ in replies] == [200, 200], replies
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

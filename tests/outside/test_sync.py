@@ -64,3 +64,34 @@ def test_copies_that_differ_are_shown_and_left_alone(direct):
     assert "differs between locations: description" in applied.stdout
     for name in GROUPS:
         assert direct[name].get(f"/v1/chassis/{ident}").json()["description"] == f"at {name}"
+
+
+def test_every_kind_is_copied_whole(direct):
+    step = {name: value for name, value in STEP.items() if name != "priority"}
+    rule = {"actions": [{"op": "set-attribute", "args": {"path": "/extra/x", "value": "1"}}], "conditions": [], "priority": 5}
+    bodies = {
+        "chassis": {"extra": {"a": [1, None]}},
+        "deploy_templates": {"name": "CUSTOM_SYNC", "steps": [STEP], "extra": {"a": 1}},
+        "runbooks": {"name": "CUSTOM_SYNC", "steps": [{**step, "order": 1}], "public": True, "description": "text"},
+        "inspection_rules": rule,
+    }
+    first, *others = GROUPS
+    paths = []
+    for kind, body in bodies.items():
+        paths.append(f"/v1/{kind}/" + direct[first].ok("POST", f"/v1/{kind}", json=body)["uuid"])
+        if kind == "runbooks":
+            direct[first].ok("PUT", paths[-1] + "/traits", json={"traits": ["CUSTOM_B", "CUSTOM_A"]})
+    applied = sync(direct, "--apply")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    for path in paths:
+        original = direct[first].ok("GET", path)
+        for name in others:
+            copy = direct[name].ok("GET", path)
+            assert sorted(copy.get("traits", [])) == sorted(original.get("traits", []))
+            differing = {key for key in original if key != "traits" and original[key] != copy[key]}
+            assert differing <= {"created_at", "updated_at", "links", "nodes"}, (path, differing)
+    assert "0 copied, 0 not" in sync(direct, "--apply").stdout
+
+    runbook = next(path for path in paths if "runbooks" in path)
+    direct[others[0]].ok("PUT", runbook + "/traits", json={"traits": ["CUSTOM_A"]})
+    assert "differs between locations: traits" in sync(direct).stdout

@@ -15,6 +15,7 @@ use pingora::services::background::BackgroundService;
 
 use crate::auth::Authenticator;
 use crate::locations::Locations;
+use crate::tls::Certified;
 use crate::tls::expiry;
 use crate::tls::listener::Listener;
 
@@ -22,18 +23,6 @@ use crate::tls::listener::Listener;
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two times that ends are told.
 const TELL: Duration = Duration::from_hours(24);
-
-/// Somebody whose certificates are in files.
-pub trait Certified: Send + Sync {
-    /// For the log: `the listener`.
-    fn title(&self) -> String;
-
-    /// Certificates, keys, authorities.
-    fn files(&self) -> Vec<PathBuf>;
-
-    /// Reads them again. If one cannot be used everything stays as it was, and the text says why.
-    fn reload(&self) -> Result<(), String>;
-}
 
 /// Everybody who has certificates.
 #[derive(Debug)]
