@@ -274,6 +274,9 @@ pub enum PathError {
     /// `/v1/nodes/detail/`, the only path that Ironic does not take with a trailing slash.
     #[error("Resource could not be found.")]
     NoSuchResource,
+    /// Below `/v1/shards`, of which Ironic has a word of its own.
+    #[error("The resource could not be found.")]
+    NoSuchShard,
     /// A segment that holds `/`, control characters, or no UTF-8 once decoded.
     #[error("Expected UUID or name for node: {0}")]
     Unreadable(String),
@@ -385,6 +388,7 @@ impl Route {
             _ if other_methods.is_some() => Ok(Self::WrongMethod {
                 allowed: allowed(segments),
             }),
+            _ if segments[0] == "shards" => Err(PathError::NoSuchShard),
             _ => Err(PathError::NotFound),
         }
     }
@@ -564,7 +568,7 @@ mod tests {
             ),
             (Method::POST, "/v1", wrong("DELETE, GET, PATCH, POST")),
             (Method::POST, "/", Ok(Route::Root)),
-            (Method::GET, "/v1/shards/x", Err(PathError::NotFound)),
+            (Method::GET, "/v1/shards/x", Err(PathError::NoSuchShard)),
         ] {
             assert_eq!(parse(&method, path), expected, "{method} {path}");
         }

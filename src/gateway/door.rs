@@ -499,7 +499,9 @@ fn check_framing(head: &RequestHeader, raw: &[u8]) -> Result<(), Fault> {
 fn bad_path(error: &PathError) -> Fault {
     match error {
         PathError::NotFound => Fault::not_found(),
-        PathError::NoSuchResource => Fault::new(StatusCode::NOT_FOUND, error.to_string()),
+        PathError::NoSuchResource | PathError::NoSuchShard => {
+            Fault::new(StatusCode::NOT_FOUND, error.to_string())
+        }
         PathError::Unreadable(_) => Fault::routing(StatusCode::BAD_REQUEST, error.to_string()),
     }
 }

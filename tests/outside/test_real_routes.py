@@ -178,7 +178,7 @@ def test_vendor_methods_of_a_driver_in_only_one_location(api, direct, sites):
     with Gateway(config({"loc2": sites["loc2"].url})) as single:
         only = Api(single.url)
         until(lambda: only.get("/v1/nodes").status_code == 200)
-        for path in ("/vendor_passthru/none", "/vendor_passthru?method=none"):
+        for path in ("/vendor_passthru/none", "/vendor_passthru?method=none", "/vendor_passthru"):
             for method in ("GET", "POST"):
                 ours = api(method, f"/v1/drivers/fake-hardware{path}", headers={LOCATION: "loc2"}, json={})
                 alone = only(method, f"/v1/drivers/fake-hardware{path}", json={})
