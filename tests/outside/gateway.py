@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -157,6 +158,8 @@ class Gateway:
 
     def log(self):
         """All it has written so far, over restarts."""
+        # A line may be held back for 20 ms, so that many leave together (telemetry/spool.rs).
+        time.sleep(0.03)
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def answered(self):

@@ -207,9 +207,9 @@ def test_a_new_certificate_is_served_and_no_connection_is_dropped(ca, site):
         assert not failures and set(statuses) == {200}
         assert kept.sock is before, "the connection from before the change still serves"
         kept.close()
-        hub_log = hub.gateway.log()
-        assert len(re.findall("The certificates of the listener were read again", hub_log)) == 2
-        assert "ERROR" not in hub_log
+        again = "The certificates of the listener were read again"
+        until(lambda: len(re.findall(again, hub.gateway.log())) == 2, SOON, "both readings in the log")
+        assert "ERROR" not in hub.gateway.log()
 
 
 def test_a_bad_new_certificate_is_not_served(ca, site):
