@@ -32,23 +32,23 @@ use tokio::signal::unix::signal;
 
 use crate::auth::AuthSetupError;
 use crate::auth::Authenticator;
-use crate::certificates::CertificateWatch;
 use crate::config::Config;
-use crate::cork::Corked;
 use crate::federate::Federation;
 use crate::gateway::Gateway;
 use crate::gateway::InFlight;
-use crate::health::HealthCheck;
 use crate::keystone;
 use crate::locate::state;
-use crate::location::LocationError;
 use crate::locations::Locations;
-use crate::sweep::Sweep;
+use crate::locations::location::LocationError;
 use crate::systemd;
 use crate::telemetry;
 use crate::tls::listener::Listener;
 use crate::tls::listener::Secured;
 use crate::tls::pem::TlsError;
+use crate::upkeep::certificates::CertificateWatch;
+use crate::upkeep::health::HealthCheck;
+use crate::upkeep::sweep::Sweep;
+use crate::wire::cork::Corked;
 
 /// Attempts of one request, over peers, new tokens and moves.
 const MAX_ATTEMPTS: usize = 8;

@@ -1,16 +1,12 @@
 //! Many locations, one API: what is answered from more than one, and where everything else goes.
 
-pub mod allocate;
-pub mod create;
 pub mod dispatch;
 pub mod fan_out;
-pub mod list;
-pub mod order;
+pub mod located;
+pub mod merged;
 pub mod ramdisk;
-pub mod replicate;
-pub mod unique;
-pub mod unite;
-pub mod update;
+pub mod replicated;
+pub mod united;
 
 use std::mem;
 use std::sync::Arc;
@@ -32,12 +28,12 @@ use crate::config::GroupMap;
 use crate::config::LocationId;
 use crate::locate::LocateError;
 use crate::locate::Locator;
-use crate::location::Location;
-use crate::location::Silence;
 use crate::locations::Locations;
+use crate::locations::location::Location;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
-use crate::transport::Reply;
+use crate::wire::transport::Reply;
 
 /// Where a location's links begin if it never told.
 pub static UNKNOWN_BASE: std::sync::LazyLock<Base> = std::sync::LazyLock::new(|| {

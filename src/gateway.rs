@@ -48,7 +48,7 @@ use crate::gateway::door::Door;
 use crate::gateway::forward::Forwarding;
 use crate::request::Answer;
 use crate::request::Versions;
-use crate::transport::Transport;
+use crate::wire::transport::Transport;
 
 /// Seconds that an idle client connection is kept.
 const KEEPALIVE: u64 = 65;

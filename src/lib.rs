@@ -6,25 +6,24 @@
 //!
 //! | floor | rooms | what they are for |
 //! |---|---|---|
-//! | 9 | `main`, this page | what was typed; exit codes |
-//! | 8 | [`app`] | builds everything once, runs it, drains it |
-//! | 7 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
-//! |   | [`certificates`], [`health`], [`sweep`] | in the background: probes, the directory, certificates |
-//! |   | [`sync`] | the subcommand |
-//! | 6 | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
-//! | 5 | [`locate`] | which location has it; the directory of what was seen where |
+//! | 8 | `main`, this page | what was typed; exit codes |
+//! | 7 | [`app`] | builds everything once, runs it, drains it |
+//! | 6 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
+//! |   | [`upkeep`] | beside requests: probes, the sweep, certificates |
+//! |   | [`command`] | the command line and the subcommands |
+//! | 5 | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
+//! | 4 | [`locate`] | which location has it; the directory of what was seen where |
 //! |   | [`request`] | a client's request, understood; an answer before it is written |
-//! | 4 | [`locations`] | all Ironics, and what they have in common |
 //! | 3 | [`auth`] | who is asking, and may they |
-//! |   | [`location`] | one Ironic: may it be asked, how, what did it say |
-//! | 2 | [`cli`], [`cork`], [`keystone`], [`telemetry`], [`tls`], [`transport`] | instruments |
+//! |   | [`locations`] | the Ironics: may one be asked, how, what did it say; what they have in common |
+//! | 2 | [`keystone`], [`telemetry`], [`tls`], [`wire`] | instruments |
 //! | 1 | [`config`] | what the operator wrote, valid or not loaded |
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
 //! |   | [`systemd`] | readiness, and a socket handed over |
 //!
 //! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
-//! [`federate::dispatch::Plan`] once it is decided what becomes of it, a [`transport::Reply`] of one location, a
-//! [`request::Answer`] for the client. Only [`gateway`] and [`app`] name Pingora's proxy; only [`transport`] and that
+//! [`federate::dispatch::Plan`] once it is decided what becomes of it, a [`wire::transport::Reply`] of one location, a
+//! [`request::Answer`] for the client. Only [`gateway`] and [`app`] name Pingora's proxy; only [`wire::transport`] and that
 //! proxy open sockets to an Ironic. What is shared is built once in [`app`] and borrowed.
 //!
 //! Two requests are followed through the rooms in README.md.
@@ -32,21 +31,16 @@
 pub mod api;
 pub mod app;
 pub mod auth;
-pub mod certificates;
-pub mod cli;
+pub mod command;
 pub mod config;
-pub mod cork;
 pub mod federate;
 pub mod gateway;
-pub mod health;
 pub mod keystone;
 pub mod locate;
-pub mod location;
 pub mod locations;
 pub mod request;
-pub mod sweep;
-pub mod sync;
 pub mod systemd;
 pub mod telemetry;
 pub mod tls;
-pub mod transport;
+pub mod upkeep;
+pub mod wire;

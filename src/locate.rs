@@ -26,12 +26,12 @@ use crate::config::DirectoryConfig;
 use crate::config::LocationId;
 use crate::locate::directory::Directory;
 use crate::locate::directory::Key;
-use crate::location::Asker;
-use crate::location::Question;
-use crate::location::Silence;
-use crate::location::is_refusal;
 use crate::locations::Locations;
-use crate::transport::Reply;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::locations::silence::Silence;
+use crate::locations::speech::is_refusal;
+use crate::wire::transport::Reply;
 
 /// Who has a thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -383,7 +383,7 @@ fn path(key: &Key, version: Microversion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::location::Reason;
+    use crate::locations::silence::Reason;
 
     #[test]
     fn verdicts() {

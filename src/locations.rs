@@ -1,4 +1,12 @@
-//! All locations: who they are, and what they have in common.
+//! The locations: each one an Ironic of its own, and what they have in common.
+
+pub mod breaker;
+pub mod credentials;
+pub mod location;
+pub mod peer;
+pub mod question;
+pub mod silence;
+pub mod speech;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,9 +20,9 @@ use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::config::Config;
 use crate::config::LocationId;
-use crate::location::Location;
-use crate::location::LocationError;
-use crate::location::Standing;
+use crate::locations::location::Location;
+use crate::locations::location::LocationError;
+use crate::locations::speech::Standing;
 
 /// All locations, in the order of the configuration.
 #[derive(Debug)]

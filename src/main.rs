@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ironic_proxy::app;
-use ironic_proxy::cli::Cli;
-use ironic_proxy::cli::Task;
+use ironic_proxy::command::cli::Cli;
+use ironic_proxy::command::cli::Task;
+use ironic_proxy::command::sync;
+use ironic_proxy::command::sync::Mode;
 use ironic_proxy::config::Config;
 use ironic_proxy::config::Sources;
-use ironic_proxy::sync;
-use ironic_proxy::sync::Mode;
 use ironic_proxy::telemetry::spool;
 
 #[global_allocator]

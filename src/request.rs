@@ -15,9 +15,9 @@ use crate::api::query::Query;
 use crate::api::route::Target;
 use crate::config::LocationId;
 use crate::config::Partial;
-use crate::location::Asker;
-use crate::location::Question;
-use crate::transport::Reply;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::wire::transport::Reply;
 
 /// A request that passed the door.
 #[derive(Debug)]

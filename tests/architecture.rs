@@ -16,17 +16,15 @@ const FLOORS: &[&[&str]] = &[
     // What the operator wrote.
     &["config"],
     // Instruments.
-    &["cli", "cork", "keystone", "telemetry", "tls", "transport"],
+    &["keystone", "telemetry", "tls", "wire"],
     // The two doors: who may come in, and how we get in elsewhere.
-    &["auth", "location"],
-    // All locations.
-    &["locations"],
+    &["auth", "locations"],
     // A request understood; where things are.
     &["locate", "request"],
     // Many locations, one API.
     &["federate"],
-    // What runs: the front, and what keeps the rest true in the background.
-    &["certificates", "gateway", "health", "sweep", "sync"],
+    // What runs: the front, what keeps the rest true in the background, what is typed.
+    &["command", "gateway", "upkeep"],
     // Builds and runs all of it.
     &["app"],
     // What was typed; the crate's front page.
@@ -229,15 +227,11 @@ fn the_readme_names_tests_that_are_there() {
 fn a_trespass_is_seen() {
     for (module, line, seen) in [
         ("locate", "use crate::gateway::Gateway;", true),
-        ("auth", "use crate::location::Location;", true),
+        ("auth", "use crate::locations::location::Location;", true),
         ("auth::token", "    let door = crate::app::run;", true),
-        (
-            "location",
-            "use crate::certificates::CertificateWatch;",
-            true,
-        ),
-        ("location", "use crate::tls::Certified;", false),
-        ("sweep", "use crate::locate::state;", false),
+        ("locations", "use crate::upkeep::sweep::Sweep;", true),
+        ("locations", "use crate::tls::Certified;", false),
+        ("upkeep::sweep", "use crate::locate::state;", false),
         ("gateway::door", "use crate::gateway::Gateway;", false),
         ("gateway", "use crate::api::fault::Fault;", false),
         ("gateway", "use crate::nowhere::Thing;", true),

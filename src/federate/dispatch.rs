@@ -14,7 +14,7 @@ use crate::api::route::Route;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::list::Listing;
+use crate::federate::merged::Listing;
 use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;

@@ -10,14 +10,14 @@ use crate::config::LocationId;
 use crate::config::Partial;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::location::Asker;
-use crate::location::Location;
-use crate::location::Question;
-use crate::location::Reason;
-use crate::location::Silence;
+use crate::locations::location::Location;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::locations::silence::Reason;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
-use crate::transport::Reply;
+use crate::wire::transport::Reply;
 
 /// What locations said, in the order of the configuration.
 #[derive(Debug, Default)]

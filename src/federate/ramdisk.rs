@@ -16,8 +16,8 @@ use crate::federate::Federation;
 use crate::federate::fan_out::ask_each;
 use crate::locate::LocateError;
 use crate::locate::directory::Key;
-use crate::location::Asker;
-use crate::location::Standpoint;
+use crate::locations::question::Asker;
+use crate::locations::question::Standpoint;
 use crate::request::Answer;
 use crate::request::Request;
 

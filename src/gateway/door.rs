@@ -33,8 +33,8 @@ use crate::gateway::Context;
 use crate::gateway::Gateway;
 use crate::gateway::respond;
 use crate::gateway::respond::BodyLimits;
-use crate::location::Asker;
-use crate::location::Standpoint;
+use crate::locations::question::Asker;
+use crate::locations::question::Standpoint;
 use crate::request::Answer;
 use crate::request::Request;
 

@@ -30,15 +30,15 @@ use crate::gateway::respond;
 use crate::gateway::respond::BodyLimits;
 use crate::locate::LocateError;
 use crate::locate::Source;
-use crate::location::Location;
-use crate::location::Question;
-use crate::location::Reason;
-use crate::location::Silence;
-use crate::location::credentials::Proof;
-use crate::location::peer::Peer;
+use crate::locations::credentials::Proof;
+use crate::locations::location::Location;
+use crate::locations::peer::Peer;
+use crate::locations::question::Question;
+use crate::locations::silence::Reason;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
-use crate::transport::on_fresh_connection;
+use crate::wire::transport::on_fresh_connection;
 
 /// The same request again: with new credentials, or to where the thing is now. Nothing was executed.
 pub const REPLAY: ErrorType = ErrorType::Custom("Replay");

@@ -8,9 +8,9 @@ use crate::api::fault::Fault;
 use crate::federate::Error;
 use crate::gateway::respond;
 use crate::locate::LocateError;
-use crate::location::Reason;
-use crate::location::Silence;
 use crate::locations::Locations;
+use crate::locations::silence::Reason;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 
 /// What the client is told.

@@ -19,8 +19,8 @@ use thiserror::Error;
 use crate::api::collection::Collection;
 use crate::api::microversion::VersionRange;
 use crate::locate::Locator;
-use crate::location::Standing;
 use crate::locations::Locations;
+use crate::locations::speech::Standing;
 
 /// Bumped when lines change their meaning; a file of another format is no use.
 const FORMAT: u32 = 1;

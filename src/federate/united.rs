@@ -20,10 +20,10 @@ use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
 use crate::locate::LocateError;
 use crate::locate::Source;
-use crate::location::Silence;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
-use crate::transport::Reply;
+use crate::wire::transport::Reply;
 
 type Object = Map<String, Value>;
 

@@ -13,7 +13,7 @@ use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::location::Silence;
+use crate::locations::silence::Silence;
 use crate::request::Request;
 
 /// Something that a body wants to be the only one of its kind.

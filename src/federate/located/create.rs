@@ -16,12 +16,12 @@ use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::unique::claims_of;
+use crate::federate::located::unique::claims_of;
 use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
 use crate::locate::directory::Key;
-use crate::location::Silence;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -110,7 +110,7 @@ impl Federation {
     }
 
     /// Makes it where the node `key` is. That the node is not there any more Ironic says with a 400, as much else.
-    pub(super) async fn create_beside(
+    pub(crate) async fn create_beside(
         &self,
         request: &Request,
         collection: Collection,
@@ -133,7 +133,7 @@ impl Federation {
         }
     }
 
-    pub(super) async fn create_at(
+    pub(crate) async fn create_at(
         &self,
         request: &Request,
         collection: Collection,
@@ -216,7 +216,7 @@ impl Federation {
 }
 
 /// As Ironic's schema errors call it.
-pub(super) fn singular(collection: Collection) -> &'static str {
+pub(crate) fn singular(collection: Collection) -> &'static str {
     match collection {
         Collection::Nodes => "node",
         Collection::Ports => "port",

@@ -21,8 +21,8 @@ use crate::federate::Federation;
 use crate::federate::fan_out::refusal;
 use crate::locate::LocateError;
 use crate::locate::directory::Key;
-use crate::location::Location;
-use crate::location::Silence;
+use crate::locations::location::Location;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -317,7 +317,7 @@ impl Federation {
         request: &Request,
         location: &Location,
         allocation: &Value,
-        whole: crate::transport::Reply,
+        whole: crate::wire::transport::Reply,
     ) -> Result<String, Error> {
         let uuid = allocation["uuid"].as_str().unwrap_or_default();
         let reply = match request.query.value("fields") {

@@ -4,7 +4,7 @@ use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::fault::Fault;
 use crate::api::query::Query;
-use crate::federate::order::Direction;
+use crate::federate::merged::order::Direction;
 use crate::request::Request;
 
 /// The client's paging and selection, parsed.

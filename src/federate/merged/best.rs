@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::federate::order::Direction;
-use crate::federate::order::SortValue;
+use crate::federate::merged::order::Direction;
+use crate::federate::merged::order::SortValue;
 
 /// An item that may be on the page, written already.
 pub(super) struct Candidate {

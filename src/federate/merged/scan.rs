@@ -9,21 +9,21 @@ use crate::api::fault::Fault;
 use crate::api::query::Query;
 use crate::config::LocationId;
 use crate::federate::Error;
-use crate::federate::list::Merge;
-use crate::federate::list::More;
-use crate::federate::list::Output;
-use crate::federate::list::Told;
-use crate::federate::list::Walk;
-use crate::federate::list::best::Best;
-use crate::federate::list::best::Candidate;
-use crate::federate::list::notice;
-use crate::federate::order::Direction;
-use crate::federate::order::SortValue;
+use crate::federate::merged::Merge;
+use crate::federate::merged::More;
+use crate::federate::merged::Output;
+use crate::federate::merged::Told;
+use crate::federate::merged::Walk;
+use crate::federate::merged::best::Best;
+use crate::federate::merged::best::Candidate;
+use crate::federate::merged::notice;
+use crate::federate::merged::order::Direction;
+use crate::federate::merged::order::SortValue;
 use crate::locate::LocateError;
 use crate::locate::directory::Key;
-use crate::location::Location;
+use crate::locations::location::Location;
 use crate::request::Answer;
-use crate::transport::Reply;
+use crate::wire::transport::Reply;
 
 enum Scanned {
     Items(Best),

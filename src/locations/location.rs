@@ -1,10 +1,5 @@
-//! One Ironic, and all of them: may it be asked, how, and what did it say.
+//! One Ironic: may it be asked, and how.
 
-pub mod breaker;
-pub mod credentials;
-pub mod peer;
-
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -18,11 +13,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
-use http::HeaderMap;
 use http::HeaderName;
-use http::HeaderValue;
-use http::Method;
 use http::StatusCode;
 use log::error;
 use log::info;
@@ -33,135 +24,34 @@ use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
-use crate::api::fault;
 use crate::api::header;
-use crate::api::link::Base;
 use crate::api::microversion::Microversion;
-use crate::api::microversion::VersionRange;
 use crate::config::LocationAuth;
 use crate::config::LocationConfig;
 use crate::config::LocationId;
 use crate::keystone::client::SetupError;
-use crate::location::breaker::Breaker;
-use crate::location::breaker::Change;
-use crate::location::credentials::Credentials;
-use crate::location::credentials::Proof;
-use crate::location::peer::Peer;
-use crate::location::peer::Tls;
+use crate::locations::breaker::Breaker;
+use crate::locations::breaker::Change;
+use crate::locations::credentials::Credentials;
+use crate::locations::credentials::Proof;
+use crate::locations::peer;
+use crate::locations::peer::Peer;
+use crate::locations::peer::Tls;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::locations::question::Standpoint;
+use crate::locations::silence::Reason;
+use crate::locations::silence::Silence;
+use crate::locations::speech::Standing;
+use crate::locations::speech::is_ironics;
+use crate::locations::speech::is_refusal;
+use crate::locations::speech::range_of;
+use crate::locations::speech::standing;
 use crate::tls::Certified;
 use crate::tls::pem::TlsError;
-use crate::transport::Bounds;
-use crate::transport::Failure;
-use crate::transport::Reply;
-use crate::transport::Transport;
-
-/// Why a location could not be asked, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    Connect,
-    Timeout,
-    /// 5xx or 429.
-    Status,
-    /// The answer is not Ironic's, or cut off, or too large.
-    Body,
-    Breaker,
-    Quarantine,
-    /// Our credentials.
-    Refused,
-    /// Too many exchanges at the same time.
-    Busy,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::Status => "status",
-            Self::Body => "body",
-            Self::Breaker => "breaker",
-            Self::Quarantine => "quarantine",
-            Self::Refused => "refused",
-            Self::Busy => "busy",
-        })
-    }
-}
-
-/// A location could not be asked.
-#[derive(Clone, Debug)]
-pub struct Silence {
-    pub location: LocationId,
-    pub reason: Reason,
-    /// The request may have been executed.
-    pub sent: bool,
-    /// An error of Ironic's own, if that is what it said.
-    pub reply: Option<Box<Reply>>,
-}
-
-/// In whose name, and on whose connections, a location is asked.
-#[derive(Clone, Debug)]
-pub struct Asker {
-    pub transport: Arc<Transport>,
-    /// Stands in the location's log.
-    pub request_id: HeaderValue,
-    /// The client's own token, for locations that are to see it.
-    pub token: Option<HeaderValue>,
-    pub standing: Standpoint,
-}
-
-/// With which rights a location is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standpoint {
-    /// Ours, or the client's own where its token is forwarded.
-    Authorised,
-    /// None at all: what a ramdisk asks.
-    Anonymous,
-}
-
-impl Asker {
-    /// The gateway itself.
-    pub fn gateway(transport: &Arc<Transport>) -> Self {
-        let request_id = header::RequestId::new(&HeaderMap::new()).for_client();
-        Self {
-            transport: Arc::clone(transport),
-            request_id,
-            token: None,
-            standing: Standpoint::Authorised,
-        }
-    }
-}
-
-/// One question to one location.
-#[derive(Clone, Debug)]
-pub struct Question {
-    pub method: Method,
-    /// Path and query below the endpoint's prefix, encoded.
-    pub path: String,
-    pub version: Microversion,
-    /// What of the client's headers passes.
-    pub headers: HeaderMap,
-    pub body: Option<Bytes>,
-}
-
-impl Question {
-    pub fn get(path: String, version: Microversion) -> Self {
-        Self {
-            method: Method::GET,
-            path,
-            version,
-            headers: HeaderMap::new(),
-            body: None,
-        }
-    }
-}
-
-/// What a location said of itself.
-#[derive(Clone, Debug)]
-pub struct Standing {
-    pub range: VersionRange,
-    /// How it calls itself in links.
-    pub base: Option<Base>,
-}
+use crate::wire::transport::Bounds;
+use crate::wire::transport::Failure;
+use crate::wire::transport::Reply;
 
 /// The files of a location's section cannot be used.
 #[derive(Debug, Error)]
@@ -653,119 +543,5 @@ impl Certified for Location {
         // A look-up under way may still have the old ones in hand.
         self.look_again.notify_one();
         Ok(())
-    }
-}
-
-/// What the version headers say.
-fn range_of(headers: &HeaderMap) -> Option<VersionRange> {
-    let version = |name: &HeaderName| {
-        headers
-            .get(name)?
-            .to_str()
-            .ok()?
-            .parse::<Microversion>()
-            .ok()
-    };
-    VersionRange::new(
-        version(&header::API_MIN_VERSION)?,
-        version(&header::API_MAX_VERSION)?,
-    )
-}
-
-/// What the version document says.
-fn standing(reply: &Reply) -> Option<Standing> {
-    let document: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
-    let told = |member: &str| {
-        document["default_version"][member]
-            .as_str()?
-            .parse::<Microversion>()
-            .ok()
-    };
-    let told_range = || VersionRange::new(told("min_version")?, told("version")?);
-    let range = range_of(&reply.headers).or_else(told_range)?;
-    Some(Standing {
-        range,
-        base: Base::learn(&reply.body).ok().flatten(),
-    })
-}
-
-/// A 401, or a 403 of Ironic's policy; other 403s are Ironic's word about the request ("node is protected").
-pub fn is_refusal(reply: &Reply) -> bool {
-    match reply.status {
-        StatusCode::UNAUTHORIZED => true,
-        StatusCode::FORBIDDEN => {
-            fault::text_of(&reply.body).is_none_or(|text| is_policy_denial(&text))
-        }
-        _ => false,
-    }
-}
-
-fn is_policy_denial(text: &str) -> bool {
-    text.starts_with("Access was denied to the following resource")
-        || text.contains("requires a scope of")
-}
-
-/// Success of any kind, or an error in one of Ironic's shapes.
-fn is_ironics(reply: &Reply) -> bool {
-    if reply.status == StatusCode::NO_CONTENT
-        || (reply.status.is_success() && reply.body.is_empty())
-    {
-        return true;
-    }
-    let json = reply
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    if reply.status.is_success() {
-        return json;
-    }
-    json && (fault::text_of(&reply.body).is_some() || reply.status == StatusCode::UNAUTHORIZED)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whose_words_are_these() {
-        let reply = |status: u16, kind: &'static str, body: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            Reply {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers,
-                body: Bytes::from_static(body.as_bytes()),
-            }
-        };
-        let fault = |text: &'static str| text;
-        let protected = fault(
-            r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Node x is protected\", \"debuginfo\": null}"}"#,
-        );
-        let denied = fault(
-            r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Access was denied to the following resource: baremetal:node:get\", \"debuginfo\": null}"}"#,
-        );
-        for (reply, ironics, refusal) in [
-            (reply(200, "application/json", "{}"), true, false),
-            (reply(200, "text/html", "<html>"), false, false),
-            (reply(204, "text/html", ""), true, false),
-            (reply(502, "text/html", "<html>"), false, false),
-            (reply(500, "application/json", protected), true, false),
-            (reply(403, "application/json", protected), true, false),
-            (reply(403, "application/json", denied), true, true),
-            (reply(403, "text/html", "<html>"), false, true),
-            (
-                reply(401, "application/json", r#"{"error": {"code": 401}}"#),
-                true,
-                true,
-            ),
-            (reply(404, "application/json", "{}"), false, false),
-        ] {
-            assert_eq!(
-                (is_ironics(&reply), is_refusal(&reply)),
-                (ironics, refusal),
-                "{reply:?} {:?}",
-                reply.body
-            );
-        }
     }
 }

@@ -22,10 +22,10 @@ use crate::api::query::Query;
 use crate::federate::Federation;
 use crate::federate::UNKNOWN_BASE;
 use crate::locate::state;
-use crate::location::Asker;
-use crate::location::Location;
-use crate::location::Question;
-use crate::transport::Transport;
+use crate::locations::location::Location;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::wire::transport::Transport;
 
 /// When what is known is first written down; by then locations that answer have told their versions.
 const FIRST_SAVE: Duration = Duration::from_secs(3);

@@ -22,14 +22,14 @@ use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::config::Config;
 use crate::config::LocationId;
-use crate::federate::replicate::SET_BY_IRONIC;
+use crate::federate::replicated::SET_BY_IRONIC;
 use crate::keystone;
-use crate::location::Asker;
-use crate::location::Location;
-use crate::location::LocationError;
-use crate::location::Question;
 use crate::locations::Locations;
-use crate::transport::Transport;
+use crate::locations::location::Location;
+use crate::locations::location::LocationError;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::wire::transport::Transport;
 
 /// Of a runbook; Ironic takes them at a path of their own.
 const TRAITS: &str = "traits";

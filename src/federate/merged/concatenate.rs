@@ -4,15 +4,15 @@ use futures_util::future::join_all;
 
 use crate::api::page::Page;
 use crate::federate::Error;
-use crate::federate::list::Merge;
-use crate::federate::list::More;
-use crate::federate::list::Output;
-use crate::federate::list::Told;
-use crate::federate::list::Walk;
-use crate::federate::order::Direction;
+use crate::federate::merged::Merge;
+use crate::federate::merged::More;
+use crate::federate::merged::Output;
+use crate::federate::merged::Told;
+use crate::federate::merged::Walk;
+use crate::federate::merged::order::Direction;
 use crate::locate::directory::Key;
-use crate::location::Location;
-use crate::location::Silence;
+use crate::locations::location::Location;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 
 /// First pages, and who gave none.

@@ -11,11 +11,11 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::auth::Authenticator;
-use crate::location::Asker;
-use crate::location::Location;
 use crate::locations::Locations;
+use crate::locations::location::Location;
+use crate::locations::question::Asker;
 use crate::systemd;
-use crate::transport::Transport;
+use crate::wire::transport::Transport;
 
 /// Silence for longer than this does not keep the gateway from saying that it is ready.
 const FIRST_ROUND: Duration = Duration::from_millis(700);

@@ -11,14 +11,14 @@ use crate::api::page::Item;
 use crate::api::page::Page;
 use crate::config::LocationId;
 use crate::federate::Error;
-use crate::federate::list::Merge;
-use crate::federate::list::More;
-use crate::federate::list::Output;
-use crate::federate::list::Told;
-use crate::federate::list::Walk;
-use crate::federate::order::Direction;
-use crate::federate::order::SortValue;
-use crate::location::Location;
+use crate::federate::merged::Merge;
+use crate::federate::merged::More;
+use crate::federate::merged::Output;
+use crate::federate::merged::Told;
+use crate::federate::merged::Walk;
+use crate::federate::merged::order::Direction;
+use crate::federate::merged::order::SortValue;
+use crate::locations::location::Location;
 use crate::request::Answer;
 
 impl Merge<'_> {

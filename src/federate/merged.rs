@@ -9,6 +9,7 @@
 mod best;
 mod concatenate;
 mod gather;
+pub mod order;
 mod scan;
 mod wish;
 
@@ -33,16 +34,16 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::UNKNOWN_BASE;
-use crate::federate::list::wish::Wish;
-use crate::federate::list::wish::direction;
-use crate::federate::order::Direction;
+use crate::federate::merged::order::Direction;
+use crate::federate::merged::wish::Wish;
+use crate::federate::merged::wish::direction;
 use crate::locate::directory::Ident;
-use crate::location::Location;
-use crate::location::Silence;
-use crate::location::Standing;
+use crate::locations::location::Location;
+use crate::locations::silence::Silence;
+use crate::locations::speech::Standing;
 use crate::request::Answer;
 use crate::request::Request;
-use crate::transport::Reply;
+use crate::wire::transport::Reply;
 
 /// Parameters that the merge interprets itself; twice, they could be read two ways.
 const INTERPRETED: &[&str] = &["limit", "marker", "sort_key", "sort_dir", "detail"];

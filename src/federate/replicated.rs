@@ -27,19 +27,19 @@ use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::create::singular;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
-use crate::federate::unique::Claim;
-use crate::federate::unique::claims_of;
+use crate::federate::located::create::singular;
+use crate::federate::located::unique::Claim;
+use crate::federate::located::unique::claims_of;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
-use crate::location::Location;
-use crate::location::Question;
-use crate::location::Silence;
+use crate::locations::location::Location;
+use crate::locations::question::Question;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
-use crate::transport::Reply;
+use crate::wire::transport::Reply;
 
 /// What a location has of an object, before it is changed.
 struct Copy {

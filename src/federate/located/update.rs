@@ -12,8 +12,8 @@ use crate::api::header;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::create::conductor_group;
-use crate::federate::unique::claims_in;
+use crate::federate::located::create::conductor_group;
+use crate::federate::located::unique::claims_in;
 use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
@@ -83,7 +83,7 @@ impl Federation {
         request: &Request,
         location: LocationId,
         body: Bytes,
-    ) -> Result<crate::transport::Reply, Error> {
+    ) -> Result<crate::wire::transport::Reply, Error> {
         let mut question = request.question();
         question.body = Some(body);
         Ok(self
@@ -121,7 +121,7 @@ impl Federation {
     }
 
     /// A node that another one refers to is at the same location.
-    pub(super) async fn check_beside(
+    pub(crate) async fn check_beside(
         &self,
         request: &Request,
         home: LocationId,

@@ -1,0 +1,4 @@
+//! What is typed: the command line, and the subcommands.
+
+pub mod cli;
+pub mod sync;

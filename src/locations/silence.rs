@@ -1,0 +1,49 @@
+//! Why there is no answer.
+
+use std::fmt;
+
+use crate::config::LocationId;
+use crate::wire::transport::Reply;
+
+/// Why a location could not be asked, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Connect,
+    Timeout,
+    /// 5xx or 429.
+    Status,
+    /// The answer is not Ironic's, or cut off, or too large.
+    Body,
+    Breaker,
+    Quarantine,
+    /// Our credentials.
+    Refused,
+    /// Too many exchanges at the same time.
+    Busy,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Status => "status",
+            Self::Body => "body",
+            Self::Breaker => "breaker",
+            Self::Quarantine => "quarantine",
+            Self::Refused => "refused",
+            Self::Busy => "busy",
+        })
+    }
+}
+
+/// A location could not be asked.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    pub location: LocationId,
+    pub reason: Reason,
+    /// The request may have been executed.
+    pub sent: bool,
+    /// An error of Ironic's own, if that is what it said.
+    pub reply: Option<Box<Reply>>,
+}

@@ -1,0 +1,5 @@
+//! What runs beside requests: probes of locations, the sweep that fills the directory, certificates that change.
+
+pub mod certificates;
+pub mod health;
+pub mod sweep;

@@ -1,0 +1,5 @@
+//! The wire: one bounded exchange with a location, one answer to a client in few parts. Knows HTTP and Pingora, and
+//! nothing of Ironic.
+
+pub mod cork;
+pub mod transport;
