@@ -19,6 +19,7 @@
 //! | 2 | [`keystone`], [`telemetry`], [`tls`], [`wire`] | instruments |
 //! | 1 | [`config`] | what the operator wrote, valid or not loaded |
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
+//! |   | [`oslo`] | oslo.config's rules: files, lines, options, and what is to be said about them |
 //! |   | [`systemd`] | readiness, and a socket handed over |
 //!
 //! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
@@ -38,6 +39,7 @@ pub mod gateway;
 pub mod keystone;
 pub mod locate;
 pub mod locations;
+pub mod oslo;
 pub mod request;
 pub mod systemd;
 pub mod telemetry;

@@ -15,13 +15,15 @@ use ironic_proxy::telemetry::spool;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What the files of its configuration are called.
+const PROGRAM: &str = "ironic-proxy";
 /// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let sources = Sources::search(cli.sources().to_vec(), home.as_deref());
+    let sources = Sources::search(PROGRAM, cli.sources().to_vec(), home.as_deref());
     let config = match Config::load(&sources, std::env::vars_os()) {
         Ok(config) => config,
         Err(errors) => {

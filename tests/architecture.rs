@@ -11,8 +11,8 @@ use std::path::PathBuf;
 /// Rooms from the ground up. A room is a module with everything below it, unless a longer path stands on a floor of its
 /// own. Rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    // Ironic's words; the service manager.
-    &["api", "systemd"],
+    // Ironic's words; oslo.config's rules; the service manager.
+    &["api", "oslo", "systemd"],
     // What the operator wrote.
     &["config"],
     // Instruments.

@@ -1,12 +1,29 @@
 //! keystoneauth's adapter options: where a location's Ironic is.
 
-use crate::config::Endpoint;
-use crate::config::EndpointSource;
-use crate::config::Interface;
+use crate::config::credential::Interface;
+use crate::config::endpoint::Endpoint;
 use crate::config::keystoneauth::AuthType;
-use crate::config::reader::Faulted;
-use crate::config::reader::Reader;
-use crate::config::section::Section;
+use crate::oslo::reader::Reader;
+use crate::oslo::record::Faulted;
+use crate::oslo::section::Section;
+
+/// Where a location's Ironic is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointSource {
+    /// Told by the file; never empty, first is tried first.
+    Fixed(Vec<Endpoint>),
+    /// Told by the catalog of each new token.
+    Catalog {
+        /// `baremetal` unless told otherwise.
+        service_type: String,
+        /// Any name if `None`.
+        service_name: Option<String>,
+        /// Never empty, in order of preference.
+        interfaces: Vec<Interface>,
+        /// Any region if `None`.
+        region: Option<String>,
+    },
+}
 
 /// Adapter options. `auth` holds the plugin's `endpoint`, `section` the rest.
 pub(crate) fn endpoints(

@@ -5,6 +5,24 @@ use std::path::PathBuf;
 /// Never printed: `Debug` shows `[REDACTED]`.
 pub type Secret = secrecy::SecretString;
 
+/// How we prove ourselves at a location.
+#[derive(Debug, Clone)]
+pub enum LocationAuth {
+    /// Not at all.
+    None,
+    /// RFC 7617.
+    HttpBasic {
+        /// Without a colon.
+        username: String,
+        /// Any text.
+        password: Secret,
+    },
+    /// A fixed `X-Auth-Token`.
+    AdminToken(Secret),
+    /// A token of the location's Keystone.
+    Keystone(KeystoneAuth),
+}
+
 /// How a token is got from a Keystone.
 #[derive(Debug, Clone)]
 pub struct KeystoneAuth {

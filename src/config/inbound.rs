@@ -3,20 +3,75 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::AuthStrategy;
-use crate::config::Endpoint;
-use crate::config::KeystoneAuth;
-use crate::config::KeystoneInbound;
-use crate::config::ProjectScoped;
 use crate::config::adapter::INTERFACE_WORDS;
 use crate::config::adapter::interface;
+use crate::config::credential::Interface;
+use crate::config::credential::KeystoneAuth;
+use crate::config::credential::Session;
+use crate::config::endpoint::Endpoint;
 use crate::config::keystoneauth::AuthType;
 use crate::config::keystoneauth::auth_section;
 use crate::config::keystoneauth::auth_type;
 use crate::config::keystoneauth::keystone_auth;
 use crate::config::keystoneauth::session;
-use crate::config::reader::Faulted;
-use crate::config::reader::Reader;
+use crate::oslo::reader::Reader;
+use crate::oslo::record::Faulted;
+
+/// Who may come in.
+#[derive(Debug, Clone)]
+pub enum AuthStrategy {
+    /// Everybody, with every right.
+    Noauth,
+    /// Who is in the file, with every right; the file was readable at load.
+    HttpBasic {
+        /// Apache's format, bcrypt only.
+        user_file: PathBuf,
+    },
+    /// Whom Keystone vouches for, with the rights of the token's roles.
+    Keystone(Box<KeystoneInbound>),
+}
+
+/// `[keystone_authtoken]`, and the rules for what a token may do here.
+#[derive(Debug, Clone)]
+pub struct KeystoneInbound {
+    /// For `WWW-Authenticate`; `None` is the identity endpoint that validates.
+    pub www_authenticate_uri: Option<String>,
+    /// How the gateway proves itself to Keystone.
+    pub identity: KeystoneAuth,
+    /// TLS towards Keystone.
+    pub session: Session,
+    /// Which identity endpoint of the catalog validates.
+    pub interface: Interface,
+    /// Region of that endpoint.
+    pub region_name: Option<String>,
+    /// How long a validated token is believed; `None` asks each time.
+    pub token_cache_time: Option<Duration>,
+    /// Roles of which a service token must hold one.
+    pub service_token_roles: Vec<String>,
+    /// Whether a service token without such a role is refused.
+    pub service_token_roles_required: bool,
+    /// Ours in access rules of application credentials; `None` refuses restricted tokens.
+    pub service_type: Option<String>,
+    /// Bound on one connection and on one answer of Keystone.
+    pub connect_timeout: Duration,
+    /// Further attempts after a failed one.
+    pub max_retries: u32,
+    /// What a token that is scoped to a project may do.
+    pub project_scoped_access: ProjectScoped,
+    /// Ironic's `rbac_service_role_elevated_access`.
+    pub service_role_elevated: bool,
+    /// Ironic's `rbac_service_project_name`.
+    pub service_project: String,
+}
+
+/// What a token that is scoped to a project may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProjectScoped {
+    /// Nothing.
+    Deny,
+    /// With the role admin, everything: the rule before system scopes.
+    LegacyAdmin,
+}
 
 /// `auth_strategy` and what it needs.
 pub(crate) fn auth(reader: &mut Reader) -> Result<AuthStrategy, Faulted> {

@@ -1,18 +1,18 @@
 //! keystoneauth's options of a section: how we prove ourselves, and over which TLS.
 
-use crate::config::CredentialRef;
-use crate::config::DomainRef;
-use crate::config::Endpoint;
-use crate::config::KeystoneAuth;
-use crate::config::KeystoneMethod;
-use crate::config::LocationAuth;
-use crate::config::ProjectRef;
-use crate::config::Scope;
-use crate::config::Session;
-use crate::config::UserRef;
-use crate::config::reader::Faulted;
-use crate::config::reader::Reader;
-use crate::config::section::Section;
+use crate::config::credential::CredentialRef;
+use crate::config::credential::DomainRef;
+use crate::config::credential::KeystoneAuth;
+use crate::config::credential::KeystoneMethod;
+use crate::config::credential::LocationAuth;
+use crate::config::credential::ProjectRef;
+use crate::config::credential::Scope;
+use crate::config::credential::Session;
+use crate::config::credential::UserRef;
+use crate::config::endpoint::Endpoint;
+use crate::oslo::reader::Reader;
+use crate::oslo::record::Faulted;
+use crate::oslo::section::Section;
 
 /// The plugins a daemon can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

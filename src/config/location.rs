@@ -1,21 +1,56 @@
 //! The locations and the groups that they serve.
 
-use crate::config::AuthStrategy;
-use crate::config::EndpointSource;
-use crate::config::GroupMap;
-use crate::config::LocationAuth;
-use crate::config::LocationConfig;
-use crate::config::LocationId;
+use std::time::Duration;
+
+use crate::config::adapter::EndpointSource;
 use crate::config::adapter::endpoints;
+use crate::config::credential::LocationAuth;
+use crate::config::credential::Session;
+use crate::config::groups::GroupMap;
+use crate::config::groups::LocationId;
+use crate::config::inbound::AuthStrategy;
 use crate::config::keystoneauth::AuthType;
 use crate::config::keystoneauth::auth_section;
 use crate::config::keystoneauth::auth_type;
 use crate::config::keystoneauth::location_auth;
 use crate::config::keystoneauth::session;
 use crate::config::options::LOCATION_PREFIX;
-use crate::config::reader::Faulted;
-use crate::config::reader::Reader;
-use crate::config::section::Section;
+use crate::oslo::reader::Reader;
+use crate::oslo::record::Faulted;
+use crate::oslo::section::Section;
+
+/// One independent Ironic installation.
+#[derive(Debug, Clone)]
+pub struct LocationConfig {
+    /// In lower case, of `[a-z0-9_.-]+`.
+    pub name: String,
+    /// How we prove ourselves there.
+    pub auth: LocationAuth,
+    /// TLS towards it, and towards its Keystone.
+    pub session: Session,
+    /// Where it is.
+    pub endpoints: EndpointSource,
+    /// Whether a list without it may be refused.
+    pub required: bool,
+    /// Whether the user's own token goes there instead of our credential.
+    pub forward_user_token: bool,
+    /// Bound on making one connection.
+    pub connect_timeout: Duration,
+    /// Bound on waiting for the head of an answer.
+    pub response_timeout: Duration,
+    /// Bound on one exchange, body included.
+    pub timeout: Duration,
+    /// Exchanges at the same time, at least one.
+    pub max_concurrent: usize,
+    /// Failures in a row that open the breaker, at least one.
+    pub breaker_failures: u32,
+    /// How long the breaker stays open.
+    pub breaker_reset: Duration,
+    /// Pause between two probes.
+    pub probe_interval: Duration,
+    /// Largest answer taken, in bytes.
+    pub max_response_size: usize,
+}
 
 /// `[DEFAULT] groups`, and the locations that it names before those that it does not.
 pub(crate) fn groups(reader: &mut Reader) -> Result<(GroupMap, Vec<String>), Faulted> {
@@ -63,7 +98,7 @@ pub(crate) fn locations(
     named: &[String],
     inbound: Option<&AuthStrategy>,
 ) -> Result<Vec<LocationConfig>, Faulted> {
-    let written = reader.location_names();
+    let written = reader.prefixed();
     let rest = written.iter().filter(|name| !named.contains(name));
     let present = named.iter().filter(|name| written.contains(name));
     let all: Vec<_> = present.chain(rest).collect();

@@ -9,29 +9,22 @@ use crate::config::options::keystone::ENDPOINT;
 use crate::config::options::keystone::KEYSTONE_AUTHTOKEN;
 use crate::config::options::keystone::SESSION;
 use crate::config::options::keystone::TLS;
+use crate::oslo::option::Opt;
+use crate::oslo::option::Schema;
+use crate::oslo::option::Tables;
+use crate::oslo::option::opt;
+use crate::oslo::option::unset;
 
-/// One option, as oslo.config knows it.
-#[derive(Debug)]
-pub(crate) struct Opt {
-    pub(crate) name: &'static str,
-    /// As it would be written; `None` is unset.
-    pub(crate) default: Option<&'static str>,
-    /// One sentence for an operator.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by the test that holds the sample to it")
-    )]
-    pub(crate) help: &'static str,
-    /// Older spellings, read with a warning.
-    pub(crate) aliases: &'static [&'static str],
-    /// Its value is never shown.
-    pub(crate) secret: bool,
-    /// Read by others of a cloud's programs, without meaning here.
-    pub(crate) ignored: bool,
-}
+/// The whole of them. [`LOCATION_PREFIX`] stands for every `[group:NAME]`; a section of a name of its own can only be one
+/// that an `auth_section` names, and holds a credential.
+pub(crate) static SCHEMA: Schema = Schema {
+    program: "ironic-proxy",
+    sections: SECTIONS,
+    prefix: LOCATION_PREFIX,
+    anywhere: &[AUTH, ENDPOINT],
+};
 
-/// The sections there are. [`LOCATION_PREFIX`] stands for every `[group:NAME]`.
-pub(crate) const SECTIONS: &[(&str, &[&[Opt]])] = &[
+const SECTIONS: &[(&str, Tables)] = &[
     ("DEFAULT", &[DEFAULT]),
     ("api", &[API]),
     ("oslo_middleware", &[OSLO_MIDDLEWARE]),
@@ -44,84 +37,8 @@ pub(crate) const SECTIONS: &[(&str, &[&[Opt]])] = &[
     ),
 ];
 
-const CREDENTIAL: &[&[Opt]] = &[AUTH, ENDPOINT];
-
 /// What the name of a location's section starts with.
 pub(crate) const LOCATION_PREFIX: &str = "group:";
-
-/// Whether a section of this name has a meaning of its own.
-pub(crate) fn is_section(name: &str) -> bool {
-    name.starts_with(LOCATION_PREFIX) || SECTIONS.iter().any(|(known, _)| *known == name)
-}
-
-/// The options of a section; those of a credential for a section of another name, which can only
-/// be one that an `auth_section` names.
-pub(crate) fn of(section: &str) -> impl Iterator<Item = &'static Opt> {
-    let kind = if section.starts_with(LOCATION_PREFIX) {
-        LOCATION_PREFIX
-    } else {
-        section
-    };
-    let tables = SECTIONS.iter().find(|(name, _)| *name == kind);
-    tables
-        .map_or(CREDENTIAL, |(_, tables)| tables)
-        .iter()
-        .flat_map(|table| table.iter())
-}
-
-/// The option of that name, older spellings excluded.
-pub(crate) fn find(section: &str, name: &str) -> Option<&'static Opt> {
-    of(section).find(|option| option.name == name)
-}
-
-/// The option to read. An `auth_section` can name any section, so a credential can be in each.
-pub(crate) fn readable(section: &str, name: &str) -> Option<&'static Opt> {
-    let credential = CREDENTIAL.iter().flat_map(|table| table.iter());
-    find(section, name).or_else(|| credential.into_iter().find(|option| option.name == name))
-}
-
-/// The option of that name, older spellings included.
-pub(crate) fn find_spelling(section: &str, name: &str) -> Option<&'static Opt> {
-    find(section, name).or_else(|| of(section).find(|option| option.aliases.contains(&name)))
-}
-
-const fn opt(name: &'static str, default: &'static str, help: &'static str) -> Opt {
-    Opt {
-        default: Some(default),
-        ..unset(name, help)
-    }
-}
-
-const fn unset(name: &'static str, help: &'static str) -> Opt {
-    Opt {
-        name,
-        default: None,
-        help,
-        aliases: &[],
-        secret: false,
-        ignored: false,
-    }
-}
-
-const fn ignored(name: &'static str) -> Opt {
-    Opt {
-        ignored: true,
-        ..unset(name, "Accepted and ignored.")
-    }
-}
-
-impl Opt {
-    const fn hidden(self) -> Self {
-        Self {
-            secret: true,
-            ..self
-        }
-    }
-
-    const fn or(self, aliases: &'static [&'static str]) -> Self {
-        Self { aliases, ..self }
-    }
-}
 
 const DEFAULT: &[Opt] = &[
     unset(
@@ -337,7 +254,7 @@ mod tests {
     fn no_option_is_there_twice() {
         for (section, _) in SECTIONS {
             let mut names = BTreeSet::new();
-            for option in of(section) {
+            for option in SCHEMA.of(section) {
                 assert!(names.insert(option.name), "[{section}] {}", option.name);
                 for alias in option.aliases {
                     assert!(names.insert(alias), "[{section}] {alias}");
@@ -374,7 +291,7 @@ mod tests {
     fn the_sample_names_every_option_with_its_default() {
         let mut known = BTreeMap::new();
         for (section, _) in SECTIONS {
-            for option in of(section) {
+            for option in SCHEMA.of(section) {
                 let section = section.replace(LOCATION_PREFIX, "group:loc1");
                 let default = option.default.unwrap_or("<None>").to_owned();
                 known.insert((section, option.name.to_owned()), default);
@@ -390,7 +307,7 @@ mod tests {
     #[test]
     fn the_sample_says_what_each_option_is_for() {
         for ((section, name), (_, comment)) in documented() {
-            let option = find(&section, &name).unwrap();
+            let option = SCHEMA.find(&section, &name).unwrap();
             // The credential is explained once, at the first location.
             let shared = section == "keystone_authtoken" && {
                 let mut explained = AUTH.iter().chain(TLS);

@@ -1,28 +1,100 @@
 //! The sections of the gateway itself, and the whole.
 
-use std::net::IpAddr;
-use std::num::NonZero;
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::thread::available_parallelism;
+use std::time::Duration;
 
-use crate::config::ApiConfig;
-use crate::config::AuthStrategy;
-use crate::config::Config;
-use crate::config::DirectoryConfig;
-use crate::config::Endpoint;
-use crate::config::ListenerTls;
-use crate::config::LogConfig;
-use crate::config::Partial;
-use crate::config::TlsVersion;
+use crate::config::api::ApiConfig;
+use crate::config::api::api;
+use crate::config::groups::GroupMap;
+use crate::config::groups::LocationId;
+use crate::config::inbound::AuthStrategy;
 use crate::config::inbound::auth;
+use crate::config::location::LocationConfig;
 use crate::config::location::groups;
 use crate::config::location::locations;
-use crate::config::reader::Faulted;
-use crate::config::reader::Reader;
-use crate::config::section::Section;
+use crate::config::options::SCHEMA;
+use crate::oslo::notes::Errors;
+use crate::oslo::reader::Reader;
+use crate::oslo::record::Faulted;
+use crate::oslo::section::Section;
+use crate::oslo::sources::Sources;
+
+/// Everything the program was told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the log goes and how much of it.
+    pub log: LogConfig,
+    /// Directory for what survives a restart.
+    pub state_path: PathBuf,
+    /// How long requests in flight may take after SIGTERM (`graceful_shutdown_timeout`).
+    pub drain_timeout: Duration,
+    /// The listener and the limits of the API.
+    pub api: ApiConfig,
+    /// Who may come in.
+    pub auth: AuthStrategy,
+    /// Whether `Forwarded` and `X-Forwarded-*` are believed.
+    pub proxy_headers: bool,
+    /// Whether `/healthcheck` is served.
+    pub healthcheck: bool,
+    /// The node cache.
+    pub directory: DirectoryConfig,
+    /// Which location serves which conductor group.
+    pub groups: GroupMap,
+    /// By first mention in `groups`, then the other `[group:*]` sections in the order of the files.
+    /// The index is the [`LocationId`]. Never empty.
+    pub locations: Vec<LocationConfig>,
+    /// What is odd but no fault; one line each, to be logged at start.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads `sources` in their order, then the environment (`OS_<GROUP>__<OPTION>`) over them.
+    /// Fails with every fault found, not with the first.
+    pub fn load<K, V>(
+        sources: &Sources,
+        environment: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, Errors>
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let mut reader = Reader::open(&SCHEMA, sources, environment)?;
+        let config = config(&mut reader);
+        let (config, warnings) = reader.finish(config)?;
+        Ok(Self { warnings, ..config })
+    }
+
+    /// The location behind an index that this configuration gave out.
+    pub fn location(&self, id: LocationId) -> &LocationConfig {
+        &self.locations[usize::from(id.0)]
+    }
+}
+
+/// Where the log goes and how much of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `None` is standard error.
+    pub file: Option<PathBuf>,
+    /// DEBUG for the gateway's own words, else INFO.
+    pub debug: bool,
+    /// One JSON object a line instead of oslo's text.
+    pub json: bool,
+}
+
+/// The node cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryConfig {
+    /// Entries kept at most.
+    pub max_entries: usize,
+    /// How long a name is believed.
+    pub name_lifetime: Duration,
+    /// Pause between two sweeps; `None` is no sweep.
+    pub sweep_interval: Option<Duration>,
+}
 
 /// Everything, each part read whatever became of the others.
-pub(crate) fn config(reader: &mut Reader) -> Result<Config, Faulted> {
+fn config(reader: &mut Reader) -> Result<Config, Faulted> {
     let log = log(&mut reader.section("DEFAULT"));
     let state_path = reader
         .section("DEFAULT")
@@ -70,85 +142,6 @@ fn log(section: &mut Section<'_>) -> Result<LogConfig, Faulted> {
         debug: debug?,
         json: json?,
     })
-}
-
-fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
-    let host_ip = section.always::<IpAddr>("host_ip", "an IP address");
-    let port = section.number("port", 0..=u16::MAX);
-    let workers = section.optional_number("api_workers", 1..=4096);
-    let public_endpoint = public_endpoint(section);
-    let max_limit = section.number("max_limit", 1..=1_000_000);
-    let ramdisk = section.flag("enable_ramdisk_endpoints");
-    let require_unique = section.flag("require_unique");
-    let partial_lists = section.choice(
-        "partial_lists",
-        &[("deny", Partial::Deny), ("allow", Partial::Allow)],
-    );
-    let min_max_version = section.parsed("min_max_version", "a version such as 1.90");
-    let max_body = kib(section, "max_json_body_size");
-    let max_body_provision = kib(section, "max_json_body_size_provision");
-    let max_body_inspection = kib(section, "max_json_body_size_inspection");
-    let max_depth = section.number("max_json_body_depth", 1..=1000);
-    let max_in_flight = section.number("max_requests_in_flight", 1..=1_000_000);
-    let tls = tls(section);
-    Ok(ApiConfig {
-        host_ip: host_ip?,
-        port: port?,
-        workers: workers?.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)),
-        public_endpoint: public_endpoint?,
-        max_limit: max_limit?,
-        ramdisk: ramdisk?,
-        require_unique: require_unique?,
-        partial_lists: partial_lists?,
-        min_max_version: min_max_version?,
-        max_body: max_body?,
-        max_body_provision: max_body_provision?,
-        max_body_inspection: max_body_inspection?,
-        max_depth: max_depth?,
-        max_in_flight: max_in_flight?,
-        tls: tls?,
-    })
-}
-
-fn public_endpoint(section: &mut Section<'_>) -> Result<Option<String>, Faulted> {
-    let Some(text) = section.text("public_endpoint")? else {
-        return Ok(None);
-    };
-    match text.parse::<Endpoint>() {
-        Ok(endpoint) => Ok(Some(endpoint.to_string())),
-        Err(error) => Err(section.fault("public_endpoint", error)),
-    }
-}
-
-fn kib(section: &mut Section<'_>, option: &str) -> Result<usize, Faulted> {
-    Ok(section.number(option, 1..=1_048_576_usize)? * 1024)
-}
-
-fn tls(section: &mut Section<'_>) -> Result<Option<ListenerTls>, Faulted> {
-    if !section.flag("enable_ssl_api")? {
-        return Ok(None);
-    }
-    let why = "enable_ssl_api = true needs it";
-    let cert_file = needed_file(section, "cert_file", why);
-    let key_file = needed_file(section, "key_file", why);
-    let client_ca_file = section.file("client_ca_file");
-    let minimum = section.choice(
-        "tls_minimum_version",
-        &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)],
-    );
-    Ok(Some(ListenerTls {
-        cert_file: cert_file?,
-        key_file: key_file?,
-        client_ca_file: client_ca_file?,
-        minimum: minimum?,
-    }))
-}
-
-fn needed_file(section: &mut Section<'_>, option: &str, why: &str) -> Result<PathBuf, Faulted> {
-    match section.file(option)? {
-        Some(path) => Ok(path),
-        None => Err(section.missing(option, why)),
-    }
 }
 
 fn directory(section: &mut Section<'_>) -> Result<DirectoryConfig, Faulted> {

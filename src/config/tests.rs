@@ -5,9 +5,11 @@ mod faults;
 
 use std::fmt::Write;
 use std::fs;
+use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::ExposeSecret;

@@ -1,9 +1,9 @@
 //! What keystoneauth and keystonemiddleware call their options.
 
-use crate::config::options::Opt;
-use crate::config::options::ignored;
-use crate::config::options::opt;
-use crate::config::options::unset;
+use crate::oslo::option::Opt;
+use crate::oslo::option::ignored;
+use crate::oslo::option::opt;
+use crate::oslo::option::unset;
 
 pub(crate) const KEYSTONE_AUTHTOKEN: &[Opt] = &[
     unset(

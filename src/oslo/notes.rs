@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::config::ini::Origin;
+use crate::oslo::ini::Origin;
 
 /// Faults or warnings, each once, in the order of the files.
 #[derive(Debug, Default)]
@@ -38,3 +38,21 @@ impl Notes {
             .collect()
     }
 }
+
+/// Why there is no configuration: every fault, and what was odd beside them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors {
+    /// `FILE:LINE: [section] option: text`, in the order of the files. Never empty.
+    pub faults: Vec<String>,
+    /// What is odd but no fault, written likewise.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Display for Errors {
+    /// One fault a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.faults.join("\n"))
+    }
+}
+
+impl std::error::Error for Errors {}

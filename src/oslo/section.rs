@@ -8,32 +8,32 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::Secret;
-use crate::config::ini::Origin;
-use crate::config::ini::dict;
-use crate::config::ini::list;
-use crate::config::options;
-use crate::config::reader::Faulted;
-use crate::config::reader::Reader;
-use crate::config::resolve::value;
-use crate::config::resolve::written;
+use secrecy::SecretString;
+
+use crate::oslo::ini::Origin;
+use crate::oslo::ini::dict;
+use crate::oslo::ini::list;
+use crate::oslo::record::Faulted;
+use crate::oslo::record::Record;
+use crate::oslo::resolve::value;
+use crate::oslo::resolve::written;
 
 /// The options of one section.
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
-    reader: &'a mut Reader,
+    record: &'a mut Record,
     name: String,
 }
 
 impl<'a> Section<'a> {
-    pub(crate) fn new(reader: &'a mut Reader, name: String) -> Self {
-        Self { reader, name }
+    pub(crate) fn new(record: &'a mut Record, name: String) -> Self {
+        Self { record, name }
     }
 
     /// Notes a fault of an option.
     pub(crate) fn fault(&mut self, option: &str, text: impl fmt::Display) -> Faulted {
         let origin = self.origin(option);
-        self.reader.fault(&origin, &self.name, option, text)
+        self.record.fault(&origin, &self.name, option, text)
     }
 
     /// Notes that an option is needed.
@@ -44,7 +44,7 @@ impl<'a> Section<'a> {
     /// Notes what is odd about an option.
     pub(crate) fn warn(&mut self, option: &str, text: impl fmt::Display) {
         let origin = self.origin(option);
-        self.reader.warn(&origin, &self.name, option, text);
+        self.record.warn(&origin, &self.name, option, text);
     }
 
     /// Whether the option is there and not empty.
@@ -56,7 +56,7 @@ impl<'a> Section<'a> {
     /// A text; empty is unset, which means the default if there is one.
     pub(crate) fn text(&mut self, option: &str) -> Result<Option<String>, Faulted> {
         let text = self.raw(option)?.filter(|text| !text.is_empty());
-        let default = || options::readable(&self.name, option)?.default;
+        let default = || self.record.schema.readable(&self.name, option)?.default;
         Ok(text.or_else(|| default().map(str::to_owned)))
     }
 
@@ -69,8 +69,8 @@ impl<'a> Section<'a> {
     }
 
     /// A secret that must be there; `why` says what for.
-    pub(crate) fn secret(&mut self, option: &str, why: &str) -> Result<Secret, Faulted> {
-        self.required(option, why).map(Secret::from)
+    pub(crate) fn secret(&mut self, option: &str, why: &str) -> Result<SecretString, Faulted> {
+        self.required(option, why).map(SecretString::from)
     }
 
     /// What `T` can read; `what` names it for the fault. Unset is `None`.
@@ -196,16 +196,16 @@ impl<'a> Section<'a> {
     }
 
     fn raw(&mut self, option: &str) -> Result<Option<String>, Faulted> {
-        let known = options::readable(&self.name, option);
+        let known = self.record.schema.readable(&self.name, option);
         debug_assert!(known.is_some(), "[{}] {option} is in no table", self.name);
         let Some(known) = known else {
             return Ok(None);
         };
-        match value(self.reader.sections(), &self.name, known) {
+        match value(self.record.schema, &self.record.sections, &self.name, known) {
             Ok(None) => Ok(None),
             Ok(Some(value)) => {
                 let spelling = value.spelling.unwrap_or(known.name);
-                self.reader.note_read(&self.name, spelling);
+                self.record.note_read(&self.name, spelling);
                 if spelling != known.name {
                     self.warn(spelling, format_args!("is an old name of {}", known.name));
                 }
@@ -216,14 +216,14 @@ impl<'a> Section<'a> {
     }
 
     fn written(&self, option: &str) -> Option<(&'static str, &str)> {
-        let known = options::readable(&self.name, option)?;
-        written(self.reader.sections(), &self.name, known)
+        let known = self.record.schema.readable(&self.name, option)?;
+        written(&self.record.sections, &self.name, known)
     }
 
     /// Where the option is, else where its section begins, else the first file.
     fn origin(&self, option: &str) -> Origin {
         let spelling = self.written(option).map_or(option, |(name, _)| name);
-        self.reader.origin(&self.name, spelling)
+        self.record.origin(&self.name, spelling)
     }
 }
 

@@ -26,30 +26,29 @@ impl Sources {
         Self { list }
     }
 
-    /// As oslo.config: `given` in its order; if it names no file, the first `ironic-proxy.conf`
-    /// of `~/.ironic-proxy`, `~`, `/etc/ironic-proxy` and `/etc` goes before it, and likewise, if
-    /// it names no directory, the first `ironic-proxy.conf.d`.
-    pub fn search(given: Vec<Source>, home: Option<&Path>) -> Self {
+    /// As oslo.config: `given` in its order; if it names no file, the first `PROGRAM.conf` of `~/.PROGRAM`, `~`,
+    /// `/etc/PROGRAM` and `/etc` goes before it, and likewise, if it names no directory, the first `PROGRAM.conf.d`.
+    pub fn search(program: &str, given: Vec<Source>, home: Option<&Path>) -> Self {
         let own = home
             .iter()
-            .flat_map(|home| [home.join(".ironic-proxy"), home.to_path_buf()]);
-        let system = ["/etc/ironic-proxy", "/etc"].map(PathBuf::from);
-        Self::search_in(given, &own.chain(system).collect::<Vec<_>>())
+            .flat_map(|home| [home.join(format!(".{program}")), home.to_path_buf()]);
+        let system = [format!("/etc/{program}"), "/etc".to_owned()].map(PathBuf::from);
+        Self::search_in(program, given, &own.chain(system).collect::<Vec<_>>())
     }
 
-    fn search_in(given: Vec<Source>, places: &[PathBuf]) -> Self {
-        let first = |name: &str| {
+    fn search_in(program: &str, given: Vec<Source>, places: &[PathBuf]) -> Self {
+        let first = |ending: &str| {
             places
                 .iter()
-                .map(|place| place.join(name))
+                .map(|place| place.join(format!("{program}.{ending}")))
                 .find(|p| p.exists())
         };
         let mut list = Vec::new();
         if !given.iter().any(|s| matches!(s, Source::File(_))) {
-            list.extend(first("ironic-proxy.conf").map(Source::File));
+            list.extend(first("conf").map(Source::File));
         }
         if !given.iter().any(|s| matches!(s, Source::Directory(_))) {
-            list.extend(first("ironic-proxy.conf.d").map(Source::Directory));
+            list.extend(first("conf.d").map(Source::Directory));
         }
         list.extend(given);
         Self { list }
@@ -110,9 +109,15 @@ mod tests {
         ] {
             let given = given.into_iter().cloned().collect();
             let expected: Vec<_> = expected.into_iter().cloned().collect();
-            assert_eq!(Sources::search_in(given, &places), Sources::new(expected));
+            assert_eq!(
+                Sources::search_in("ironic-proxy", given, &places),
+                Sources::new(expected)
+            );
         }
-        assert_eq!(Sources::search_in(vec![], &places[..1]), Sources::default());
+        assert_eq!(
+            Sources::search_in("ironic-proxy", vec![], &places[..1]),
+            Sources::default()
+        );
     }
 
     #[test]

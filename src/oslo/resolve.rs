@@ -1,9 +1,9 @@
 //! The value of an option: as written or its default, with all names in it replaced.
 
-use crate::config::ini::Sections;
-use crate::config::interpolate::expand;
-use crate::config::options;
-use crate::config::options::Opt;
+use crate::oslo::ini::Sections;
+use crate::oslo::interpolate::expand;
+use crate::oslo::option::Opt;
+use crate::oslo::option::Schema;
 
 /// A text, and the name it was written by; a default has none.
 #[derive(Debug)]
@@ -39,12 +39,13 @@ impl Unresolved {
 
 /// `None` if the option is neither written nor has a default.
 pub(crate) fn value(
+    schema: &Schema,
     sections: &Sections,
     section: &str,
     option: &Opt,
 ) -> Result<Option<Value>, Unresolved> {
     let start = (section.to_owned(), option.name);
-    resolve(sections, section, option, &mut vec![start])
+    resolve(schema, sections, section, option, &mut vec![start])
 }
 
 /// The text as written, and by which name: the present spelling goes before older ones.
@@ -59,6 +60,7 @@ pub(crate) fn written<'a>(
 }
 
 fn resolve(
+    schema: &Schema,
     sections: &Sections,
     section: &str,
     option: &Opt,
@@ -71,7 +73,7 @@ fn resolve(
         }));
     };
     let text = expand(text, |reference| {
-        let (section, target) = referenced(sections, section, reference)
+        let (section, target) = referenced(schema, sections, section, reference)
             .ok_or_else(|| Unresolved::Unknown(reference.to_owned()))?;
         if target.secret && !option.secret {
             return Err(Unresolved::Secret(reference.to_owned()));
@@ -81,7 +83,7 @@ fn resolve(
             return Err(Unresolved::Circle(reference.to_owned()));
         }
         path.push(step);
-        let value = resolve(sections, section, target, path)?;
+        let value = resolve(schema, sections, section, target, path)?;
         path.pop();
         Ok(value.map(|value| value.text).unwrap_or_default())
     })?;
@@ -93,17 +95,19 @@ fn resolve(
 
 /// `$name` is an option of the same section, else of `[DEFAULT]`; `$a.b` is option b of `[a]`.
 fn referenced<'a>(
+    schema: &Schema,
     sections: &Sections,
     section: &'a str,
     name: &'a str,
 ) -> Option<(&'a str, &'static Opt)> {
     match name.split_once('.') {
         Some((section, name)) => {
-            let known = options::is_section(section) || sections.header(section).is_some();
-            known.then_some((section, options::find(section, name)?))
+            let known = schema.is_section(section) || sections.header(section).is_some();
+            known.then_some((section, schema.find(section, name)?))
         }
-        None => options::find(section, name)
+        None => schema
+            .find(section, name)
             .map(|option| (section, option))
-            .or_else(|| Some(("DEFAULT", options::find("DEFAULT", name)?))),
+            .or_else(|| Some(("DEFAULT", schema.find("DEFAULT", name)?))),
     }
 }

@@ -1,0 +1,157 @@
+//! `[api]`: the listener and the limits.
+
+use std::net::IpAddr;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use crate::api::microversion::Microversion;
+use crate::config::endpoint::Endpoint;
+use crate::oslo::record::Faulted;
+use crate::oslo::section::Section;
+
+/// The listener and the limits of the API.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Address to listen on.
+    pub host_ip: IpAddr,
+    /// Port to listen on; 0 lets the kernel choose.
+    pub port: u16,
+    /// Worker threads, at least one.
+    pub workers: usize,
+    /// What clients call us, `scheme://host[:port][/prefix]`, no trailing slash.
+    pub public_endpoint: Option<String>,
+    /// Items on one page, at least one.
+    pub max_limit: usize,
+    /// Whether the routes of the ramdisks are served.
+    pub ramdisk: bool,
+    /// Whether a create needs every location's word that the name is free.
+    pub require_unique: bool,
+    /// What becomes of a list that a location is missing from.
+    pub partial_lists: Partial,
+    /// The lowest maximum that a location may force on all; below it is quarantined.
+    pub min_max_version: Option<Microversion>,
+    /// Largest JSON body of a client, in bytes.
+    pub max_body: usize,
+    /// The same for provision state changes (config drives), in bytes.
+    pub max_body_provision: usize,
+    /// The same for inspection data, in bytes.
+    pub max_body_inspection: usize,
+    /// Deepest nesting of a JSON body.
+    pub max_depth: usize,
+    /// Requests served at the same time.
+    pub max_in_flight: usize,
+    /// `None` is plain HTTP.
+    pub tls: Option<ListenerTls>,
+}
+
+/// What becomes of a list that a location is missing from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partial {
+    /// 503 naming the location.
+    Deny,
+    /// The rest, announced by a header.
+    Allow,
+}
+
+/// Certificates of the listener; the files were readable at load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// PEM chain, leaf first.
+    pub cert_file: PathBuf,
+    /// PEM private key.
+    pub key_file: PathBuf,
+    /// PEM authorities a client certificate must come from; `None` asks for none.
+    pub client_ca_file: Option<PathBuf>,
+    /// Oldest protocol accepted.
+    pub minimum: TlsVersion,
+}
+
+/// What rustls speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2
+    V1_2,
+    /// TLS 1.3
+    V1_3,
+}
+
+/// Reads the section.
+pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
+    let host_ip = section.always::<IpAddr>("host_ip", "an IP address");
+    let port = section.number("port", 0..=u16::MAX);
+    let workers = section.optional_number("api_workers", 1..=4096);
+    let public_endpoint = public_endpoint(section);
+    let max_limit = section.number("max_limit", 1..=1_000_000);
+    let ramdisk = section.flag("enable_ramdisk_endpoints");
+    let require_unique = section.flag("require_unique");
+    let partial_lists = section.choice(
+        "partial_lists",
+        &[("deny", Partial::Deny), ("allow", Partial::Allow)],
+    );
+    let min_max_version = section.parsed("min_max_version", "a version such as 1.90");
+    let max_body = kib(section, "max_json_body_size");
+    let max_body_provision = kib(section, "max_json_body_size_provision");
+    let max_body_inspection = kib(section, "max_json_body_size_inspection");
+    let max_depth = section.number("max_json_body_depth", 1..=1000);
+    let max_in_flight = section.number("max_requests_in_flight", 1..=1_000_000);
+    let tls = tls(section);
+    Ok(ApiConfig {
+        host_ip: host_ip?,
+        port: port?,
+        workers: workers?.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)),
+        public_endpoint: public_endpoint?,
+        max_limit: max_limit?,
+        ramdisk: ramdisk?,
+        require_unique: require_unique?,
+        partial_lists: partial_lists?,
+        min_max_version: min_max_version?,
+        max_body: max_body?,
+        max_body_provision: max_body_provision?,
+        max_body_inspection: max_body_inspection?,
+        max_depth: max_depth?,
+        max_in_flight: max_in_flight?,
+        tls: tls?,
+    })
+}
+
+fn public_endpoint(section: &mut Section<'_>) -> Result<Option<String>, Faulted> {
+    let Some(text) = section.text("public_endpoint")? else {
+        return Ok(None);
+    };
+    match text.parse::<Endpoint>() {
+        Ok(endpoint) => Ok(Some(endpoint.to_string())),
+        Err(error) => Err(section.fault("public_endpoint", error)),
+    }
+}
+
+fn kib(section: &mut Section<'_>, option: &str) -> Result<usize, Faulted> {
+    Ok(section.number(option, 1..=1_048_576_usize)? * 1024)
+}
+
+fn tls(section: &mut Section<'_>) -> Result<Option<ListenerTls>, Faulted> {
+    if !section.flag("enable_ssl_api")? {
+        return Ok(None);
+    }
+    let why = "enable_ssl_api = true needs it";
+    let cert_file = needed_file(section, "cert_file", why);
+    let key_file = needed_file(section, "key_file", why);
+    let client_ca_file = section.file("client_ca_file");
+    let minimum = section.choice(
+        "tls_minimum_version",
+        &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)],
+    );
+    Ok(Some(ListenerTls {
+        cert_file: cert_file?,
+        key_file: key_file?,
+        client_ca_file: client_ca_file?,
+        minimum: minimum?,
+    }))
+}
+
+fn needed_file(section: &mut Section<'_>, option: &str, why: &str) -> Result<PathBuf, Faulted> {
+    match section.file(option)? {
+        Some(path) => Ok(path),
+        None => Err(section.missing(option, why)),
+    }
+}
