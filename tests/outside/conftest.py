@@ -1,29 +1,51 @@
 """Real Ironics for the whole run, and the gateway in front of them."""
 
-import sys
 from pathlib import Path
 
 import hypothesis
 import pytest
+import routes
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from bed import venvs  # noqa: E402
-from bed.ironic import Ironic, start_all  # noqa: E402
-from client import GROUPS, LATEST, OLD, Api, command, until, wipe  # noqa: E402
-from gateway import Gateway, config  # noqa: E402
+from bed import venvs
+from bed.ironic import Ironic, start_all
+from client import GROUPS, LATEST, OLD, Api, command, until, wipe
+from gateway import Gateway, config
 
 # Examples against real Ironics take as long as they take.
 hypothesis.settings.register_profile("outside", deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("outside")
 
 
+# The addresses of the real Ironics of this run.
+REAL = pytest.StashKey[list]()
+
+
+def pytest_configure(config):
+    config.stash[REAL] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_route_is_used(request):
+    """Fails a whole run that did not use each row of the table of routes with real Ironics.
+
+    What is set up first is torn down last: by then every gateway has ended, in whatever order the tests ran.
+    """
+    yield
+    collected = {item.path for item in request.session.items}
+    whole = collected.issuperset(Path(__file__).parent.glob("test_real_*.py"))
+    options = request.config.option
+    selected = options.keyword or options.markexpr or any("::" in word for word in request.config.args)
+    if whole and not selected and (faults := routes.unused(request.config.stash[REAL])):
+        pytest.fail("\n".join(faults), pytrace=False)
+
+
 @pytest.fixture(scope="session")
-def sites():
+def sites(pytestconfig):
     """Three Ironics and an older one: name to bed.ironic.Ironic."""
     every = [Ironic(name, group=group) for name, group in GROUPS.items()]
     every.append(Ironic("old", group="grp2", release=venvs.IRONIC_OLD))
     start_all(every)
+    pytestconfig.stash[REAL] += [site.url for site in every]
     yield {site.name: site for site in every}
     for site in every:
         site.close()

@@ -11,6 +11,7 @@ import time
 
 import pytest
 import scripted
+from exchange import Gone
 from fleet import LATEST, assert_unavailable, fleet, together, until
 from standin import Standin, new_uuid, node
 
@@ -413,7 +414,7 @@ def test_reads_of_a_client_that_left_are_cancelled(path):
         def watch(exchange):
             try:
                 exchange.wait(20)
-            except scripted.Gone:
+            except Gone:
                 left.set()
                 raise
 
@@ -434,7 +435,7 @@ def test_a_write_of_a_client_that_left_is_finished(hub, method, path, body):
         try:
             exchange.wait(0.5)
             outcome.append("waited for")
-        except scripted.Gone:
+        except Gone:
             outcome.append("abandoned")
             raise
         return exchange.true_answer()

@@ -8,7 +8,7 @@ import pytest
 import scripted
 from fleet import assert_unavailable, fleet, until
 from standin import new_uuid, node
-from test_zz_routes import table
+from routes import table
 
 LOCATION = "X-Ironic-Proxy-Location"
 UNVERIFIED = "X-Ironic-Proxy-Unverified"

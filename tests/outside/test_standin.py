@@ -8,6 +8,7 @@ import time
 import pytest
 import scripted
 from fleet import Client, together, until, walk
+from routes import row_of, table
 from standin import Standin, StandinKeystone, new_uuid, node
 
 
@@ -324,3 +325,21 @@ def test_keystone():
         assert keystone.issued() == 3
         assert client.get("/v3", version=None).json()["version"]["id"] == "v3.14"
         assert new_uuid() != new_uuid()
+
+
+# --- the table of routes
+
+
+def test_the_rows_are_read_as_the_gateway_reads_them():
+    rows = table()
+    for method, target, expected in [
+        ("GET", "/v1/nodes?limit=1", ("GET", "nodes")),
+        ("GET", "/nodes/detail", ("GET", "nodes/detail")),
+        ("DELETE", "/v1/nodes/n%6fde/", ("DELETE", "nodes/{}")),
+        ("GET", "/v1/nodes/validate?node=x", ("GET", "nodes/validate")),
+        ("GET", "/v1/nodes/x/vendor_passthru/methods", ("GET", "nodes/{}/vendor_passthru/methods")),
+        ("PUT", "/v1/nodes/x/vendor_passthru/methods", ("*", "nodes/{}/vendor_passthru/{}")),
+        ("GET", "/v1/nodes/x/future", None),
+        ("GET", "/", None),
+    ]:
+        assert row_of(rows, method, target) == expected, target

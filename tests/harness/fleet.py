@@ -1,162 +1,16 @@
-"""A gateway in front of stand-ins, and a client that hides nothing of what it is answered."""
+"""A gateway in front of stand-ins."""
 
 import contextlib
-import http.client
-import json
 import re
-import socket
 import threading
 import time
 
+from client import LATEST, Client
 from gateway import Gateway, config
 from standin import Standin
 
-LATEST = "1.115"
 # Short enough that a hanging site does not make a slow test, and nothing in the background unless a test wants it.
 QUIET = {"timeout": 2, "connect_timeout": 1, "breaker_failures": 1000000, "probe_interval": 3600}
-
-
-class Reply:
-    """An answer of the gateway."""
-
-    def __init__(self, status, headers, body, seconds):
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.seconds = seconds
-
-    def header(self, name):
-        """The value of a header that must not be repeated; None if absent."""
-        values = self.header_values(name)
-        assert len(values) < 2, f"{name} came {len(values)} times: {values}"
-        return values[0] if values else None
-
-    def header_values(self, name):
-        return [value for key, value in self.headers if key.lower() == name.lower()]
-
-    def json(self):
-        return json.loads(self.body)
-
-    def fault(self):
-        """The inner document of Ironic's error body, whichever of its forms it has."""
-        document = self.json()
-        if "error_message" in document:
-            return json.loads(document["error_message"])
-        return document
-
-    def text(self):
-        """What the error says to a human."""
-        fault = self.fault()
-        return fault["faultstring"] if "faultstring" in fault else fault["description"]
-
-    def names(self):
-        """The node names of a list, in order."""
-        return [item["name"] for item in self.json()["nodes"]]
-
-    def uuids(self):
-        return [item["uuid"] for item in self.json()["nodes"]]
-
-    def __repr__(self):
-        return f"{self.status} in {self.seconds:.2f} s {dict(self.headers)} {self.body[:600]!r}"
-
-
-class Client:
-    """Requests to one base URL, each on a connection of its own."""
-
-    def __init__(self, url):
-        self.url = url
-        self.host, self.port = url.removeprefix("http://").split(":")
-        self.port = int(self.port)
-
-    def call(self, method, path, body=None, *, version=LATEST, headers=(), timeout=30):
-        """`body`: bytes as they are, an iterable of bytes in chunks, anything else as JSON. `headers` may repeat names."""
-        started = time.monotonic()
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
-        try:
-            connection.putrequest(method, path, skip_accept_encoding=True)
-            pairs = list(headers.items() if isinstance(headers, dict) else headers)
-            given = {name.lower() for name, _ in pairs}
-            if version is not None and not given & {"x-openstack-ironic-api-version", "openstack-api-version"}:
-                pairs.append(("X-OpenStack-Ironic-API-Version", version))
-            chunks = None
-            if body is not None:
-                if hasattr(body, "__next__"):
-                    chunks, body = body, None
-                    pairs.append(("Transfer-Encoding", "chunked"))
-                else:
-                    if not isinstance(body, bytes):
-                        body = json.dumps(body).encode()
-                    pairs.append(("Content-Length", str(len(body))))
-                if "content-type" not in given:
-                    pairs.append(("Content-Type", "application/json"))
-            for name, value in pairs:
-                connection.putheader(name, value)
-            connection.endheaders()
-            if body:
-                connection.send(body)
-            for chunk in chunks or ():
-                connection.send(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-            if chunks is not None:
-                connection.send(b"0\r\n\r\n")
-            answer = connection.getresponse()
-            content = answer.read()
-            return Reply(answer.status, answer.getheaders(), content, time.monotonic() - started)
-        finally:
-            connection.close()
-
-    def get(self, path, **options):
-        return self.call("GET", path, **options)
-
-    def post(self, path, body, **options):
-        return self.call("POST", path, body, **options)
-
-    def patch(self, path, body, **options):
-        return self.call("PATCH", path, body, **options)
-
-    def put(self, path, body=None, **options):
-        return self.call("PUT", path, body, **options)
-
-    def delete(self, path, **options):
-        return self.call("DELETE", path, **options)
-
-    def raw(self, data, timeout=10):
-        """Sends bytes and returns all that comes back until the other side closes or has nothing more to say."""
-        with socket.create_connection((self.host, self.port), timeout=timeout) as connection:
-            with contextlib.suppress(ConnectionError):
-                connection.sendall(data)
-            received = b""
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                while piece := connection.recv(65536):
-                    received += piece
-                    connection.settimeout(0.12)
-            return received
-
-    def raw_replies(self, data):
-        """The answers to raw bytes, parsed: (status, head, body) in order."""
-        received = self.raw(data)
-        replies = []
-        while received:
-            head, _, rest = received.partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1."), f"not an answer: {received[:200]!r}"
-            if b"transfer-encoding: chunked" in head.lower():
-                body, received = dechunked(rest)
-            else:
-                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-                size = int(length[1]) if length else len(rest)
-                body, received = rest[:size], rest[size:]
-            replies.append((int(head.split(b" ")[1]), head.decode("latin-1"), body))
-        return replies
-
-
-def dechunked(data):
-    """The content of a chunked body at the start of `data`, and what follows it."""
-    content = b""
-    while True:
-        size, _, data = data.partition(b"\r\n")
-        size = int(size, 16)
-        content, data = content + data[:size], data[size + 2 :]
-        if size == 0:
-            return content, data
 
 
 class Fleet(Client):

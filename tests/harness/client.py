@@ -1,19 +1,20 @@
-"""Plain HTTP towards an Ironic or the gateway, and what the tests ask often."""
+"""HTTP towards an Ironic or the gateway, and what the tests ask often.
 
+`Api` is the comfortable way and follows the API, `Client` hides nothing of what is sent and what comes back.
+"""
+
+import contextlib
 import http.client
 import json
 import os
+import re
+import socket
 import subprocess
-import sys
 import time
-import urllib.parse
-from pathlib import Path
 
 import requests
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from bed import venvs  # noqa: E402
+from bed import venvs
 
 # Location, its conductor group; in configuration order.
 GROUPS = {"loc1": "", "loc2": "grp1", "loc3": "grp2"}
@@ -99,23 +100,156 @@ def collection(path):
     return name
 
 
+class Reply:
+    """An answer of the gateway."""
+
+    def __init__(self, status, headers, body, seconds):
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.seconds = seconds
+
+    def header(self, name):
+        """The value of a header that must not be repeated; None if absent."""
+        values = self.header_values(name)
+        assert len(values) < 2, f"{name} came {len(values)} times: {values}"
+        return values[0] if values else None
+
+    def header_values(self, name):
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def json(self):
+        return json.loads(self.body)
+
+    def fault(self):
+        """The inner document of Ironic's error body, whichever of its forms it has."""
+        document = self.json()
+        if "error_message" in document:
+            return json.loads(document["error_message"])
+        return document
+
+    def text(self):
+        """What the error says to a human."""
+        fault = self.fault()
+        return fault["faultstring"] if "faultstring" in fault else fault["description"]
+
+    def names(self):
+        """The node names of a list, in order."""
+        return [item["name"] for item in self.json()["nodes"]]
+
+    def uuids(self):
+        return [item["uuid"] for item in self.json()["nodes"]]
+
+    def __repr__(self):
+        return f"{self.status} in {self.seconds:.2f} s {dict(self.headers)} {self.body[:600]!r}"
+
+
+class Client:
+    """Requests to one base URL, each on a connection of its own."""
+
+    def __init__(self, url):
+        self.url = url
+        self.host, self.port = url.removeprefix("http://").split(":")
+        self.port = int(self.port)
+
+    def call(self, method, path, body=None, *, version=LATEST, headers=(), timeout=30):
+        """`body`: bytes as they are, an iterable of bytes in chunks, anything else as JSON. `headers` may repeat names."""
+        started = time.monotonic()
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            pairs = list(headers.items() if isinstance(headers, dict) else headers)
+            given = {name.lower() for name, _ in pairs}
+            if version is not None and not given & {"x-openstack-ironic-api-version", "openstack-api-version"}:
+                pairs.append(("X-OpenStack-Ironic-API-Version", version))
+            chunks = None
+            if body is not None:
+                if hasattr(body, "__next__"):
+                    chunks, body = body, None
+                    pairs.append(("Transfer-Encoding", "chunked"))
+                else:
+                    if not isinstance(body, bytes):
+                        body = json.dumps(body).encode()
+                    pairs.append(("Content-Length", str(len(body))))
+                if "content-type" not in given:
+                    pairs.append(("Content-Type", "application/json"))
+            for name, value in pairs:
+                connection.putheader(name, value)
+            connection.endheaders()
+            if body:
+                connection.send(body)
+            for chunk in chunks or ():
+                connection.send(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+            if chunks is not None:
+                connection.send(b"0\r\n\r\n")
+            answer = connection.getresponse()
+            content = answer.read()
+            return Reply(answer.status, answer.getheaders(), content, time.monotonic() - started)
+        finally:
+            connection.close()
+
+    def get(self, path, **options):
+        return self.call("GET", path, **options)
+
+    def post(self, path, body, **options):
+        return self.call("POST", path, body, **options)
+
+    def patch(self, path, body, **options):
+        return self.call("PATCH", path, body, **options)
+
+    def put(self, path, body=None, **options):
+        return self.call("PUT", path, body, **options)
+
+    def delete(self, path, **options):
+        return self.call("DELETE", path, **options)
+
+    def raw(self, data, timeout=10):
+        """Sends bytes and returns all that comes back until the other side closes or has nothing more to say."""
+        with socket.create_connection((self.host, self.port), timeout=timeout) as connection:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(data)
+            received = b""
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while piece := connection.recv(65536):
+                    received += piece
+                    connection.settimeout(0.12)
+            return received
+
+    def raw_replies(self, data):
+        """The answers to raw bytes, parsed: (status, head, body) in order."""
+        received = self.raw(data)
+        replies = []
+        while received:
+            head, _, rest = received.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1."), f"not an answer: {received[:200]!r}"
+            if b"transfer-encoding: chunked" in head.lower():
+                body, received = dechunked(rest)
+            else:
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+                size = int(length[1]) if length else len(rest)
+                body, received = rest[:size], rest[size:]
+            replies.append((int(head.split(b" ")[1]), head.decode("latin-1"), body))
+        return replies
+
+
+def dechunked(data):
+    """The content of a chunked body at the start of `data`, and what follows it."""
+    content = b""
+    while True:
+        size, _, data = data.partition(b"\r\n")
+        size = int(size, 16)
+        content, data = content + data[:size], data[size + 2 :]
+        if size == 0:
+            return content, data
+
+
 def raw(url, method, target, headers=None, body=None):
     """One request whose target and body are sent as they are: (status, headers, body)."""
-    parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
-    try:
-        connection.putrequest(method, target, skip_accept_encoding=True)
-        for name, value in (headers or {}).items():
-            connection.putheader(name, value)
-        if body is not None:
-            if "Content-Type" not in (headers or {}):
-                connection.putheader("Content-Type", "application/json")
-            connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-    finally:
-        connection.close()
+    reply = Client(url).call(method, target, body, version=None, headers=headers or {}, timeout=60)
+    message = http.client.HTTPMessage()
+    for name, value in reply.headers:
+        message.add_header(name, value)
+    return reply.status, message, reply.body
 
 
 def fault(answer):

@@ -10,9 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from bed.process import Process, wait_until  # noqa: E402
+from bed.process import Process, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

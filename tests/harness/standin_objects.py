@@ -1,0 +1,144 @@
+"""Everything of Ironic that is not a node: ports, records that are the same everywhere, drivers, what ramdisks ask."""
+
+from exchange import Answer
+from records import KINDS, limit_of, new_uuid
+from refusals import Refused, Unrouted
+
+
+class Objects:
+    """What a `Standin` answers about anything but nodes."""
+
+    # --- ports
+
+    def _list_ports(self, request, parameters):
+        ports = self.ports
+        for name in ("address", "node_uuid"):
+            if name in parameters:
+                ports = [port for port in ports if port[name] == parameters[name][-1]]
+        return Answer.of_json(200, {"ports": [self._with_links(request, port, "ports") for port in ports]})
+
+    def _create_port(self, request):
+        body = self._body(request)
+        if self.find(body.get("node_uuid")) is None:
+            raise Refused(400, f"Node {body.get('node_uuid')} could not be found.")
+        if any(port["address"] == body["address"].lower() for port in self.ports):
+            raise Refused(409, f"A port with MAC address {body['address']} already exists.")
+        port = {**body, "uuid": body.get("uuid") or new_uuid(), "address": body["address"].lower()}
+        self.ports.append(port)
+        location = f"{self._base(request)}/v1/ports/{port['uuid']}"
+        return Answer.of_json(201, self._with_links(request, port, "ports"), [("Location", location)])
+
+    # --- everything that is a simple record
+
+    def _list_objects(self, request, kind, parameters):
+        records = self.objects[kind]
+        marker = parameters.get("marker", [None])[-1]
+        if marker is not None:
+            at = next((index for index, record in enumerate(records) if record["uuid"] == marker), None)
+            if at is None:
+                raise Refused(404, f"{KINDS[kind]} {marker} could not be found.")
+            records = records[at + 1 :]
+        size = min(limit_of(parameters) or self.max_limit, self.max_limit)
+        shown = records[:size]
+        document = {kind: [self._with_links(request, record, kind) for record in shown]}
+        if len(shown) == size:
+            document["next"] = f"{self._base(request)}/v1/{kind}?limit={size}&marker={shown[-1]['uuid']}"
+        return Answer.of_json(200, document)
+
+    def _create_object(self, request, kind):
+        body = self._body(request)
+        ident, noun = body.get("uuid") or new_uuid(), KINDS[kind].lower()
+        article = "An" if noun.startswith("a") else "A"
+        for record in self.objects[kind]:
+            if record["uuid"] == ident:
+                raise Refused(409, f"{article} {noun} with UUID {ident} already exists.")
+            if body.get("name") and record.get("name") == body["name"]:
+                raise Refused(409, f"{article} {noun} with name {body['name']} already exists.")
+        record = {"created_at": "2026-11-22T10:00:00+00:00", "updated_at": None, **body, "uuid": ident}
+        if kind == "allocations":
+            if body.get("node") and self.find(body["node"]) is None:
+                raise Refused(400, f"Node {body['node']} could not be found.")
+            record = {"state": "allocating", "node_uuid": None, "last_error": None, **record}
+        self.objects[kind].append(record)
+        location = f"{self._base(request)}/v1/{kind}/{ident}"
+        return Answer.of_json(201, self._with_links(request, record, kind), [("Location", location)])
+
+    def _object(self, request, kind, ident, rest):
+        record = next((one for one in self.objects[kind] if ident in (one["uuid"], one.get("name"))), None)
+        if record is None:
+            raise Refused(404, f"{KINDS[kind]} {ident} could not be found.")
+        match (request.method, rest):
+            case ("GET", []):
+                return Answer.of_json(200, self._with_links(request, record, kind))
+            case ("DELETE", []):
+                self.objects[kind].remove(record)
+                return Answer(204)
+            case ("PATCH", []):
+                for step in self._body(request):
+                    name = step["path"].strip("/")
+                    if "/" not in name and name not in record and name not in ("description", "extra", "name"):
+                        raise Refused(400, f"Adding a new attribute ({step['path']}) to the root of the resource is not allowed")
+                    if step["op"] == "remove":
+                        record[name] = None
+                    else:
+                        record[name] = step["value"]
+                return Answer.of_json(200, self._with_links(request, record, kind))
+            case ("GET", ["nodes"]) if kind == "chassis":
+                found = [self._shown(request, one, 115) for one in self.nodes if one["chassis_uuid"] == record["uuid"]]
+                return Answer.of_json(200, {"nodes": found})
+            case ("GET", ["traits"]) if kind == "runbooks":
+                return Answer.of_json(200, {"traits": record.get("traits", [])})
+            case ("PUT", ["traits"]) if kind == "runbooks":
+                record["traits"] = self._body(request)["traits"]
+                return Answer(204)
+            case ("DELETE", ["traits"]) if kind == "runbooks":
+                record["traits"] = []
+                return Answer(204)
+            case ("GET", ["novelty"]):
+                return Answer.of_json(200, {"novelty": record["uuid"]})
+        raise Unrouted(404)
+
+    def _driver(self, request, rest):
+        if not rest:
+            return Answer.of_json(200, {"drivers": [self._shown_driver(request, name) for name in self.drivers]})
+        name, *below = rest
+        if name not in self.drivers:
+            raise Refused(404, f"Could not find the following driver(s) or hardware type(s): {name}.")
+        match below:
+            case []:
+                return Answer.of_json(200, self._shown_driver(request, name))
+            case ["properties"]:
+                return Answer.of_json(200, self.drivers[name].get("told", {}))
+            case ["vendor_passthru", "methods"] | ["raid", "logical_disk_properties"]:
+                return Answer.of_json(200, {})
+            case ["vendor_passthru", *_]:
+                return Answer(200, bytes(request.body) or b"nothing", content_type="application/octet-stream")
+        raise Unrouted(404)
+
+    def _shown_driver(self, request, name):
+        shown = {key: value for key, value in self.drivers[name].items() if key != "told"}
+        return {"name": name, "type": "dynamic", **shown, "links": self._links(request, f"drivers/{name}")}
+
+    # --- what ramdisks ask
+
+    def _ramdisk_s(self, request, ident):
+        node = {"uuid": ident, "links": self._links(request, f"nodes/{ident}")}
+        return {"node": node, "config": {"agent_token": "secret"}}
+
+    def _looked_up(self, parameters):
+        ident = parameters.get("node_uuid", [None])[-1]
+        addresses = ",".join(parameters.get("addresses", [])).lower().split(",")
+        found = [one["uuid"] for one in self.nodes if one["uuid"] == ident]
+        found += [port["node_uuid"] for port in self.ports if port["address"] in addresses]
+        if not found:
+            raise Refused(404, "Resource could not be found.")
+        return found[0]
+
+    def _inspected(self, request, parameters):
+        ident = parameters.get("node_uuid", [None])[-1]
+        interfaces = self._body(request).get("inventory", {}).get("interfaces", [])
+        macs = [one["mac_address"].lower() for one in interfaces]
+        found = [port["node_uuid"] for port in self.ports if port["address"] in macs] or [ident]
+        if found[0] is None or self.find(found[0]) is None:
+            raise Refused(404, "Resource could not be found.")
+        return found[0]
