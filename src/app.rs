@@ -35,7 +35,7 @@ use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::federate::Federation;
 use crate::gateway::Gateway;
-use crate::gateway::InFlight;
+use crate::gateway::context::InFlight;
 use crate::keystone;
 use crate::locate::state;
 use crate::locations::Locations;
@@ -98,7 +98,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let (socket, listening) = listen(config)?;
 
     let gateway = Gateway::new(config, Arc::clone(&federation), Arc::clone(&authenticator));
-    let in_flight = Arc::clone(&gateway.in_flight);
+    let in_flight = gateway.in_flight();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
     let api = Corked::new(http_proxy(&server.configuration, gateway));
     let sweep = Sweep {

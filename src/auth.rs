@@ -9,14 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
-use http::StatusCode;
-use serde_json::json;
 use thiserror::Error;
 
-use crate::api::fault::Fault;
 use crate::auth::http_basic::BasicError;
 use crate::auth::http_basic::HttpBasic;
 use crate::auth::http_basic::UserFileError;
@@ -27,7 +23,7 @@ use crate::config::AuthStrategy;
 use crate::keystone::client::SetupError;
 use crate::tls::Certified;
 
-const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Baremetal API\"");
+pub const BASIC_CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"Baremetal API\"");
 /// How long nothing needs to be done where no token of ours ages.
 const NEVER: Duration = Duration::from_hours(1);
 
@@ -47,17 +43,6 @@ pub enum AuthError {
     Basic(#[from] BasicError),
     #[error(transparent)]
     Token(#[from] TokenError),
-}
-
-/// What to say to who does not get in. The body is JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub status: StatusCode,
-    /// `WWW-Authenticate`
-    pub challenge: Option<HeaderValue>,
-    /// `Retry-After`, in seconds.
-    pub retry_after: Option<u32>,
-    pub body: Bytes,
 }
 
 /// Finds out who is asking, by the one strategy that is configured.
@@ -144,105 +129,9 @@ impl Certified for Authenticator {
     }
 }
 
-impl AuthError {
-    /// The answer Ironic gives, byte for byte; the 503, which is HTML there, in the shape of its other errors.
-    pub fn answer(&self) -> Answer {
-        match self {
-            Self::Basic(error) => match error {
-                BasicError::Missing | BasicError::Incorrect => Answer {
-                    challenge: Some(BASIC_CHALLENGE),
-                    ..basic(StatusCode::UNAUTHORIZED, error)
-                },
-                BasicError::Unparsable | BasicError::Unsupported(_) | BasicError::Undecodable => {
-                    basic(StatusCode::BAD_REQUEST, error)
-                }
-                BasicError::Busy => fault(StatusCode::SERVICE_UNAVAILABLE, error),
-            },
-            Self::Token(error) => match error {
-                TokenError::Unauthorized { challenge } => Answer {
-                    status: StatusCode::UNAUTHORIZED,
-                    challenge: Some(challenge.clone()),
-                    retry_after: None,
-                    body: Bytes::from_static(KEYSTONE_UNAUTHORIZED.as_bytes()),
-                },
-                TokenError::Repeated(_) => fault(StatusCode::BAD_REQUEST, error),
-                TokenError::Unavailable => fault(StatusCode::SERVICE_UNAVAILABLE, error),
-            },
-        }
-    }
-}
-
-const KEYSTONE_UNAUTHORIZED: &str = r#"{"error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}}"#;
-
-fn basic(status: StatusCode, error: &BasicError) -> Answer {
-    let message = json!(error.to_string());
-    let body = format!(
-        "{{\"error\":{{\"message\":{message},\"code\":{}}}}}",
-        status.as_u16()
-    );
-    Answer {
-        status,
-        challenge: None,
-        retry_after: None,
-        body: body.into(),
-    }
-}
-
-fn fault(status: StatusCode, error: &impl ToString) -> Answer {
-    let fault = Fault::new(status, error.to_string());
-    Answer {
-        status,
-        challenge: None,
-        retry_after: fault.retry_after,
-        body: fault.body(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn answers_are_those_of_ironic() {
-        let challenge = HeaderValue::from_static("Keystone uri=\"http://k/v3\"");
-        let keystone = "Keystone uri=\"http://k/v3\"";
-        let basic = "Basic realm=\"Baremetal API\"";
-        #[rustfmt::skip]
-        let cases: [(AuthError, u16, Option<&str>, &str); 9] = [
-            (TokenError::Unauthorized { challenge }.into(), 401, Some(keystone),
-                r#"{"error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}}"#),
-            (TokenError::Unavailable.into(), 503, None,
-                r#"{"error_message": "{\"faultcode\": \"Server\", \"faultstring\": \"The Keystone service is temporarily unavailable.\", \"debuginfo\": null}"}"#),
-            (TokenError::Repeated(http::header::HOST).into(), 400, None,
-                r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"More than one host header.\", \"debuginfo\": null}"}"#),
-            (BasicError::Missing.into(), 401, Some(basic),
-                r#"{"error":{"message":"Authorization required","code":401}}"#),
-            (BasicError::Incorrect.into(), 401, Some(basic),
-                r#"{"error":{"message":"Incorrect username or password","code":401}}"#),
-            (BasicError::Unparsable.into(), 400, None,
-                r#"{"error":{"message":"Could not parse Authorization header","code":400}}"#),
-            (BasicError::Undecodable.into(), 400, None,
-                r#"{"error":{"message":"Could not decode authorization token","code":400}}"#),
-            (BasicError::Unsupported(r"Be\arer".into()).into(), 400, None,
-                r#"{"error":{"message":"Unsupported authorization type \"Be\\arer\"","code":400}}"#),
-            (BasicError::Busy.into(), 503, None,
-                r#"{"error_message": "{\"faultcode\": \"Server\", \"faultstring\": \"Too many passwords are being checked, please retry.\", \"debuginfo\": null}"}"#),
-        ];
-        for (error, status, challenge, body) in cases {
-            let answer = error.answer();
-            assert_eq!(answer.status.as_u16(), status, "{error}");
-            assert_eq!(
-                answer
-                    .challenge
-                    .as_ref()
-                    .map(|value| value.to_str().unwrap()),
-                challenge,
-                "{error}"
-            );
-            assert_eq!(answer.retry_after.is_some(), status == 503, "{error}");
-            assert_eq!(answer.body, body);
-        }
-    }
 
     #[tokio::test]
     async fn without_a_strategy_everybody_comes_in() {

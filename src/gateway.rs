@@ -1,16 +1,18 @@
 //! The front: Pingora's phases, each handed on to the room that knows.
 
 pub mod access_log;
+pub mod body;
+pub mod context;
 pub mod door;
+pub mod endpoint;
 pub mod forward;
+pub mod framing;
+pub mod health;
 pub mod rescue;
 pub mod respond;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -30,59 +32,29 @@ use pingora_proxy::Session;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
-use crate::api::fault::Fault;
 use crate::api::header::RequestId;
-use crate::api::microversion::Microversion;
-use crate::api::microversion::VersionRange;
 use crate::auth::Authenticator;
 use crate::auth::access::Gate;
-use crate::auth::identity::Identity;
 use crate::config::Config;
-use crate::config::LocationId;
 use crate::federate::Federation;
 use crate::federate::dispatch::BodyUse;
 use crate::federate::dispatch::Plan;
 use crate::federate::dispatch::body_use;
+use crate::gateway::context::Context;
+use crate::gateway::context::InFlight;
 use crate::gateway::door::Admitted;
 use crate::gateway::door::Door;
+use crate::gateway::door::Entry;
+use crate::gateway::door::Guard;
 use crate::gateway::forward::Forwarding;
+use crate::gateway::rescue::Trouble;
 use crate::request::Answer;
 use crate::request::Versions;
-use crate::wire::transport::Transport;
 
 /// Seconds that an idle client connection is kept.
 const KEEPALIVE: u64 = 65;
 /// A client that takes longer for a part of an answer is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of an unwanted body that are read so that the connection can be used again.
-const DRAINED: u64 = 64 << 10;
-
-/// Requests that are being served.
-#[derive(Debug, Default)]
-pub struct InFlight(AtomicUsize);
-
-impl InFlight {
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// One of them; counted until it is dropped, however the request ends.
-#[derive(Debug)]
-struct Served(Arc<InFlight>);
-
-impl Served {
-    fn new(all: &Arc<InFlight>) -> Self {
-        all.0.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(all))
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// Where a request is.
 #[derive(Debug)]
@@ -94,31 +66,56 @@ enum Stage {
     Answered,
 }
 
-/// One request.
+/// What Pingora carries from phase to phase.
 #[derive(Debug)]
-pub struct Context {
-    started: Instant,
-    request_id: RequestId,
-    identity: Option<Identity>,
-    /// What the version headers of the answer say.
-    versions: Option<(VersionRange, Option<Microversion>)>,
-    /// The one location that answers.
-    location: Option<LocationId>,
+pub struct Exchange {
+    context: Context,
     stage: Stage,
     permit: Option<OwnedSemaphorePermit>,
-    _served: Served,
+}
+
+impl Exchange {
+    fn forwarding(&mut self) -> Result<&mut Forwarding> {
+        match &mut self.stage {
+            Stage::Forwarding(forwarding) => Ok(forwarding),
+            Stage::Received | Stage::Answered => {
+                Err(PingoraError::new_in(ErrorType::InternalError))
+            }
+        }
+    }
+}
+
+/// What becomes of a request next.
+enum Next {
+    Answer(Answer),
+    Forward(Box<Forwarding>),
+}
+
+/// Why nothing becomes of it: the client is to be told, or is gone.
+enum Stop {
+    Trouble(Trouble),
+    Broken(Box<PingoraError>),
+}
+
+impl<T: Into<Trouble>> From<T> for Stop {
+    fn from(trouble: T) -> Self {
+        Self::Trouble(trouble.into())
+    }
+}
+
+impl From<Box<PingoraError>> for Stop {
+    fn from(error: Box<PingoraError>) -> Self {
+        Self::Broken(error)
+    }
 }
 
 /// The gateway: built once, borrowed by every request.
 #[derive(Debug)]
 pub struct Gateway {
-    pub federation: Arc<Federation>,
+    federation: Arc<Federation>,
     door: Door,
-    authenticator: Arc<Authenticator>,
-    gate: Gate,
-    transport: Arc<Transport>,
     permits: Arc<Semaphore>,
-    pub in_flight: Arc<InFlight>,
+    in_flight: Arc<InFlight>,
 }
 
 impl Gateway {
@@ -127,113 +124,125 @@ impl Gateway {
         federation: Arc<Federation>,
         authenticator: Arc<Authenticator>,
     ) -> Self {
-        Self {
-            door: Door::new(config),
-            gate: Gate::new(&config.auth),
+        let guard = Guard {
             authenticator,
+            gate: Gate::new(&config.auth),
+        };
+        Self {
+            door: Door::new(config, guard, Arc::clone(&federation.locations)),
             federation,
-            transport: Arc::new(Transport::new(128)),
             permits: Arc::new(Semaphore::new(config.api.max_in_flight)),
             in_flight: Arc::default(),
         }
     }
 
-    /// From the head of a request to a plan; what is answered right away, refusals included, is an answer.
-    async fn receive(&self, session: &mut Session, context: &mut Context) -> Result<Option<Plan>> {
+    pub fn in_flight(&self) -> Arc<InFlight> {
+        Arc::clone(&self.in_flight)
+    }
+
+    /// From the head of a request to what becomes of it.
+    async fn receive(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> std::result::Result<Next, Stop> {
         match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => context.permit = Some(permit),
-            Err(_) => return Ok(Some(Plan::Answer(respond::busy()))),
+            Ok(permit) => exchange.permit = Some(permit),
+            Err(_) => return Err(Trouble::Busy.into()),
         }
-        let Admitted { request, limits } = match self.door.enter(self, session, context).await {
-            Ok(admitted) => admitted,
-            Err(answer) => return Ok(Some(Plan::Answer(*answer))),
-        };
+        let Admitted { request, limits } =
+            match self.door.enter(session, &mut exchange.context).await? {
+                Entry::Admitted(admitted) => *admitted,
+                Entry::Answered(answer) => return Ok(Next::Answer(answer)),
+            };
         let body = match body_use(&request.method, &request.target.route) {
             BodyUse::Streamed => Bytes::new(),
-            BodyUse::Read => match respond::read_body(session, limits).await? {
-                Ok(body) => body,
-                Err(fault) => return Ok(Some(Plan::Answer(respond::fault(&fault)))),
-            },
+            BodyUse::Read => body::read(session, limits).await??,
         };
-        if let Err(fault) = self.door.check_patch(self, &request, context, &body) {
-            return Ok(Some(Plan::Answer(respond::fault(&fault))));
-        }
+        let identity = exchange.context.identity.as_ref();
+        self.door.check_patch(&request, identity, &body)?;
         // A body that comes with a question may be meant for the location.
-        let planned = if request.method.is_safe() && session.is_body_empty() {
+        let plan = if request.method.is_safe() && session.is_body_empty() {
             tokio::select! {
-                planned = Box::pin(self.federation.dispatch(&request, &body)) => planned,
+                planned = Box::pin(self.federation.dispatch(&request, &body)) => planned?,
                 // The client left: its questions are dropped, and with them their connections.
                 left = session.downstream_session.read_body_or_idle(true) => {
-                    return match left {
-                        Err(error) => Err(error),
-                        Ok(_) => Err(PingoraError::new_down(ErrorType::ConnectionClosed)),
-                    };
+                    left?;
+                    return Err(PingoraError::new_down(ErrorType::ConnectionClosed).into());
                 }
             }
         } else {
-            Box::pin(self.federation.dispatch(&request, &body)).await
+            Box::pin(self.federation.dispatch(&request, &body)).await?
         };
-        match planned {
-            Ok(Plan::Forward(forward)) => {
-                match Forwarding::prepare(&self.federation, request, forward, limits).await {
-                    Ok(forwarding) => {
-                        context.stage = Stage::Forwarding(Box::new(forwarding));
-                        Ok(None)
-                    }
-                    Err(error) => Ok(Some(Plan::Answer(rescue::rescue(
-                        &self.federation.locations,
-                        error,
-                    )))),
-                }
+        match plan {
+            Plan::Answer(answer) => Ok(Next::Answer(answer)),
+            Plan::Forward(forward) => {
+                let prepared = Forwarding::prepare(&self.federation, request, forward, limits);
+                Ok(Next::Forward(Box::new(prepared.await?)))
             }
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) => Ok(Some(Plan::Answer(rescue::rescue(
-                &self.federation.locations,
-                error,
-            )))),
         }
     }
 
     async fn answer(
         &self,
         session: &mut Session,
-        context: &mut Context,
+        exchange: &mut Exchange,
         mut answer: Answer,
     ) -> Result<()> {
-        if let Some(challenge) = self.challenge(answer.status) {
+        if let Some(challenge) = self.door.challenge(answer.status) {
             answer
                 .headers
                 .insert(http::header::WWW_AUTHENTICATE, challenge);
         }
+        exchange.stage = Stage::Answered;
+        let context = &mut exchange.context;
         context.location = answer.location;
-        context.stage = Stage::Answered;
+        if answer.status == http::StatusCode::NOT_ACCEPTABLE {
+            // A location may have told of another range just now.
+            let common = self.federation.locations.common();
+            context.versions = context
+                .versions
+                .and_then(|(_, spoken)| Some((common?, spoken)));
+        }
         respond::write(session, context, &self.federation.locations, answer).await
     }
-}
 
-impl Gateway {
-    /// Whatever 401 a client gets, it is we who tell where tokens come from: a location knows only its own side.
-    fn challenge(&self, status: http::StatusCode) -> Option<http::HeaderValue> {
-        (status == http::StatusCode::UNAUTHORIZED)
-            .then(|| self.authenticator.challenge())
-            .flatten()
+    fn rescue(&self, trouble: Trouble) -> Answer {
+        rescue::rescue(&self.federation.locations, trouble)
+    }
+
+    /// What the client is told when proxying failed; nothing if it is gone.
+    async fn explain(
+        &self,
+        session: &Session,
+        error: &PingoraError,
+        exchange: &mut Exchange,
+    ) -> Option<Answer> {
+        if *error.esource() == ErrorSource::Downstream {
+            return rescue::of_client(error).map(|trouble| self.rescue(trouble));
+        }
+        if let Stage::Forwarding(forwarding) = &mut exchange.stage {
+            let body = session.as_downstream().get_retry_buffer();
+            let truncated = session.as_downstream().retry_buffer_truncated();
+            let explained = forwarding
+                .explain(&self.federation, error, body.filter(|_| !truncated))
+                .await;
+            return Some(explained.unwrap_or_else(|trouble| self.rescue(trouble)));
+        }
+        error!("A request failed within the gateway: {error}");
+        Some(self.rescue(Trouble::Internal))
     }
 }
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Context;
+    type CTX = Exchange;
 
-    fn new_ctx(&self) -> Context {
-        Context {
-            started: Instant::now(),
-            request_id: RequestId::default(),
-            identity: None,
-            versions: None,
-            location: None,
+    fn new_ctx(&self) -> Exchange {
+        Exchange {
+            context: Context::new(&self.in_flight),
             stage: Stage::Received,
             permit: None,
-            _served: Served::new(&self.in_flight),
         }
     }
 
@@ -243,54 +252,48 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(
         &self,
         session: &mut Session,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> Result<()> {
         // Pingora's default is to wait for ever.
         session.set_keepalive(Some(KEEPALIVE));
         session.set_write_timeout(Some(WRITE_TIMEOUT));
-        context.request_id = RequestId::new(&session.req_header().headers);
+        exchange.context.request_id = RequestId::new(&session.req_header().headers);
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        match self.receive(session, context).await? {
-            Some(Plan::Answer(answer)) => {
-                if answer.status == http::StatusCode::NOT_ACCEPTABLE {
-                    // A location may have told of another range just now.
-                    let common = self.federation.locations.common();
-                    context.versions = context
-                        .versions
-                        .and_then(|(_, spoken)| Some((common?, spoken)));
-                }
-                self.answer(session, context, answer).await?;
-                Ok(true)
-            }
-            Some(Plan::Forward(_)) => Err(PingoraError::new_in(ErrorType::InternalError)),
-            None => {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let answer = match self.receive(session, exchange).await {
+            Ok(Next::Forward(forwarding)) => {
+                exchange.stage = Stage::Forwarding(forwarding);
                 // A write that was sent is finished, also if nobody waits for it any longer.
                 let safe = session.req_header().method.is_safe();
                 session.as_downstream_mut().set_abort_on_close(safe);
-                Ok(false)
+                return Ok(false);
             }
-        }
+            Ok(Next::Answer(answer)) => answer,
+            Err(Stop::Trouble(trouble)) => self.rescue(trouble),
+            Err(Stop::Broken(error)) => return Err(error),
+        };
+        self.answer(session, exchange, answer).await?;
+        Ok(true)
     }
 
     async fn upstream_peer(
         &self,
         _session: &mut Session,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        context.forwarding()?.dial(&self.federation)
+        exchange.forwarding()?.dial(&self.federation)
     }
 
     fn fail_to_connect(
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        context: &mut Context,
+        exchange: &mut Exchange,
         error: Box<PingoraError>,
     ) -> Box<PingoraError> {
-        match context.forwarding() {
+        match exchange.forwarding() {
             Ok(forwarding) => forwarding.not_connected(&self.federation, error),
             Err(_) => error,
         }
@@ -300,9 +303,9 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         head: &mut RequestHeader,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> Result<()> {
-        context.forwarding()?.dress(&self.federation, head)
+        exchange.forwarding()?.dress(&self.federation, head)
     }
 
     async fn request_body_filter(
@@ -310,26 +313,26 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> Result<()> {
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             // Pingora issue 935: an empty last part would be written as a second end.
             *body = None;
         }
-        context.forwarding()?.measure(body.as_ref(), end)
+        exchange.forwarding()?.measure(body.as_ref(), end)
     }
 
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
         head: &mut ResponseHeader,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> Result<()> {
         if head.status.is_informational() {
             return Ok(());
         }
         let replayable = !session.as_downstream().retry_buffer_truncated();
-        context
+        exchange
             .forwarding()?
             .judge(&self.federation, head, replayable)
             .await
@@ -339,17 +342,23 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         head: &mut ResponseHeader,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> Result<()> {
         if head.status.is_informational() {
             return Ok(());
         }
         let versions = Versions::of(&head.headers);
-        context.location = context.forwarding()?.relay_head(&self.federation, head)?;
-        if let Some(challenge) = self.challenge(head.status) {
+        let location = exchange.forwarding()?.relay_head(&self.federation, head)?;
+        exchange.context.location = location;
+        if let Some(challenge) = self.door.challenge(head.status) {
             head.insert_header(http::header::WWW_AUTHENTICATE, challenge)?;
         }
-        respond::sign(head, context, &self.federation.locations, versions)
+        respond::sign(
+            head,
+            &exchange.context,
+            &self.federation.locations,
+            versions,
+        )
     }
 
     fn response_body_filter(
@@ -357,9 +366,9 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         _body: &mut Option<Bytes>,
         _end: bool,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        context.forwarding()?.relay_body()?;
+        exchange.forwarding()?.relay_body()?;
         Ok(None)
     }
 
@@ -368,7 +377,7 @@ impl ProxyHttp for Gateway {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<PingoraError>,
-        context: &mut Context,
+        exchange: &mut Exchange,
         reused: bool,
     ) -> Box<PingoraError> {
         let mut error = error.more_context(format!("peer {peer}"));
@@ -385,7 +394,7 @@ impl ProxyHttp for Gateway {
         }
         if *error.esource() == ErrorSource::Upstream
             && !error.retry()
-            && let Ok(forwarding) = context.forwarding()
+            && let Ok(forwarding) = exchange.forwarding()
         {
             forwarding.broken(&self.federation, &error);
         }
@@ -396,14 +405,14 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &PingoraError,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) -> FailToProxy {
-        let answer = self.explain(session, error, context).await;
+        let answer = self.explain(session, error, exchange).await;
         let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
         if let Some(answer) = answer.filter(|_| session.response_written().is_none()) {
             // Pingora closes the connection after an attempt upstream: the client is told so.
             session.set_keepalive(None);
-            if let Err(error) = self.answer(session, context, answer).await {
+            if let Err(error) = self.answer(session, exchange, answer).await {
                 log::debug!("The client did not take the answer: {error}");
             }
         }
@@ -416,7 +425,7 @@ impl ProxyHttp for Gateway {
     fn suppress_error_log(
         &self,
         _session: &Session,
-        _context: &Context,
+        _exchange: &Exchange,
         _error: &PingoraError,
     ) -> bool {
         // Said once, in the access log.
@@ -427,61 +436,14 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: Option<&PingoraError>,
-        context: &mut Context,
+        exchange: &mut Exchange,
     ) {
-        access_log::record(session, error, context, &self.federation.locations);
-        context.permit = None;
-    }
-}
-
-impl Gateway {
-    /// What the client is told when proxying failed; nothing if it is gone.
-    async fn explain(
-        &self,
-        session: &Session,
-        error: &PingoraError,
-        context: &mut Context,
-    ) -> Option<Answer> {
-        if *error.esource() == ErrorSource::Downstream {
-            return match error.etype() {
-                ErrorType::ConnectionClosed
-                | ErrorType::ReadError
-                | ErrorType::WriteError
-                | ErrorType::WriteTimedout => None,
-                ErrorType::ReadTimedout => Some(respond::fault(&Fault::new(
-                    http::StatusCode::REQUEST_TIMEOUT,
-                    "The request did not arrive in time.",
-                ))),
-                _ => Some(respond::fault(&Fault::bad_request(
-                    "The request is not valid HTTP.",
-                ))),
-            };
-        }
-        if let Stage::Forwarding(forwarding) = &mut context.stage {
-            let body = session.as_downstream().get_retry_buffer();
-            let truncated = session.as_downstream().retry_buffer_truncated();
-            return Some(
-                forwarding
-                    .explain(&self.federation, error, body.filter(|_| !truncated))
-                    .await,
-            );
-        }
-        error!("A request failed within the gateway: {error}");
-        let fault = Fault::new(
-            http::StatusCode::INTERNAL_SERVER_ERROR,
-            "The gateway failed to serve the request.",
+        access_log::record(
+            session,
+            error,
+            &exchange.context,
+            &self.federation.locations,
         );
-        Some(respond::fault(&fault))
-    }
-}
-
-impl Context {
-    fn forwarding(&mut self) -> Result<&mut Forwarding> {
-        match &mut self.stage {
-            Stage::Forwarding(forwarding) => Ok(forwarding),
-            Stage::Received | Stage::Answered => {
-                Err(PingoraError::new_in(ErrorType::InternalError))
-            }
-        }
+        exchange.permit = None;
     }
 }

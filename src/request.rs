@@ -7,6 +7,7 @@ use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 
+use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::link::Base;
 use crate::api::microversion::Microversion;
@@ -74,7 +75,27 @@ pub struct Answer {
     pub body: Bytes,
     /// The one location it came from.
     pub location: Option<LocationId>,
+    /// Seconds after which the same may be asked again, for those who want to be told.
+    pub retry_after: Option<u32>,
     pub versions: Versions,
+}
+
+/// Seconds until what could not be answered now is worth asking again.
+const RETRY_AFTER: u32 = 5;
+
+impl From<&Fault> for Answer {
+    fn from(fault: &Fault) -> Self {
+        let unavailable = fault.status == StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            versions: if fault.is_unversioned() {
+                Versions::Hidden
+            } else {
+                Versions::Shown
+            },
+            retry_after: unavailable.then_some(RETRY_AFTER),
+            ..Self::json(fault.status, fault.body())
+        }
+    }
 }
 
 /// Whether an answer carries the version headers. Ironic's routing layer and what stands before it send none.
@@ -123,6 +144,7 @@ impl Answer {
             headers,
             body: reply.body,
             location: Some(location),
+            retry_after: None,
             versions,
         }
     }

@@ -7,9 +7,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 
-/// Seconds a client should wait before it asks again what could not be answered now.
-const RETRY_AFTER: u32 = 5;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// A controller's: `faultcode`, `faultstring`, `debuginfo`.
@@ -26,19 +23,15 @@ pub struct Fault {
     pub status: StatusCode,
     form: Form,
     text: String,
-    /// Seconds; on every 503.
-    pub retry_after: Option<u32>,
 }
 
 impl Fault {
     /// As a controller of Ironic words it.
     pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
         Self {
             status,
             form: Form::Controller,
             text: text.into(),
-            retry_after,
         }
     }
 
@@ -161,15 +154,5 @@ mod tests {
         }
         assert_eq!(text_of(b"<html>502 Bad Gateway</html>"), None);
         assert_eq!(text_of(b"[]"), None);
-    }
-
-    #[test]
-    fn only_unavailable_says_when_to_come_again() {
-        assert!(
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "")
-                .retry_after
-                .is_some()
-        );
-        assert!(Fault::new(StatusCode::CONFLICT, "").retry_after.is_none());
     }
 }

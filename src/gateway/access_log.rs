@@ -7,7 +7,7 @@ use pingora::Error;
 use pingora_proxy::Session;
 
 use crate::auth::identity::Identity;
-use crate::gateway::Context;
+use crate::gateway::context::Context;
 use crate::locations::Locations;
 
 /// The target of access lines, to be told apart in the log.

@@ -16,7 +16,6 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::body::DepthGauge;
-use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::link::Kind;
 use crate::config::LocationId;
@@ -25,9 +24,9 @@ use crate::federate::Federation;
 use crate::federate::UNKNOWN_BASE;
 use crate::federate::dispatch::Forward;
 use crate::federate::relink;
-use crate::gateway::rescue::rescue;
-use crate::gateway::respond;
-use crate::gateway::respond::BodyLimits;
+use crate::gateway::body::BodyLimits;
+use crate::gateway::body::Oversized;
+use crate::gateway::rescue::Trouble;
 use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locations::credentials::Proof;
@@ -67,7 +66,7 @@ pub struct Forwarding {
     gauge: DepthGauge,
     status: StatusCode,
     /// Why it was given up, once it was.
-    reason: Option<Error>,
+    reason: Option<Trouble>,
 }
 
 impl Forwarding {
@@ -103,7 +102,7 @@ impl Forwarding {
         federation.locations.location(self.forward.location)
     }
 
-    fn give_up(&mut self, reason: impl Into<Error>) -> Box<PingoraError> {
+    fn give_up(&mut self, reason: impl Into<Trouble>) -> Box<PingoraError> {
         self.reason = Some(reason.into());
         PingoraError::new_up(GIVEN_UP)
     }
@@ -186,12 +185,10 @@ impl Forwarding {
         let Some(part) = part else { return Ok(()) };
         self.sent += part.len();
         if self.sent > self.limits.size {
-            return Err(self.give_up(respond::too_large()));
+            return Err(self.give_up(Oversized::TooLarge));
         }
         match self.limits.depth {
-            Some(depth) if !self.gauge.within(part, depth) => {
-                Err(self.give_up(respond::too_deep()))
-            }
+            Some(depth) if !self.gauge.within(part, depth) => Err(self.give_up(Oversized::TooDeep)),
             _ => Ok(()),
         }
     }
@@ -283,8 +280,7 @@ impl Forwarding {
             Err(LocateError::Nobody { .. }) => Ok(()),
             Ok(owner) => {
                 if !replayable {
-                    let text = "It is at another location now, please retry.";
-                    return Err(self.give_up(Fault::new(StatusCode::SERVICE_UNAVAILABLE, text)));
+                    return Err(self.give_up(Trouble::Moved));
                 }
                 self.forward.location = owner.location;
                 let location = self.location(federation);
@@ -352,8 +348,7 @@ impl Forwarding {
         );
         if timeout && !self.received {
             // The location waits for what the client does not send.
-            let text = "The request body did not arrive in time.";
-            self.reason = Some(Fault::new(StatusCode::REQUEST_TIMEOUT, text).into());
+            self.reason = Some(Trouble::Late);
             return;
         }
         let reason = if timeout {
@@ -371,23 +366,24 @@ impl Forwarding {
         federation: &Federation,
         error: &PingoraError,
         body: Option<Bytes>,
-    ) -> Answer {
+    ) -> std::result::Result<Answer, Trouble> {
         if let Some(reason) = self.reason.take() {
-            return rescue(&federation.locations, reason);
+            return Err(reason);
         }
         if *error.etype() == INSPECT {
-            return self.inspect(federation, body).await;
+            return Ok(self.inspect(federation, body).await?);
         }
-        rescue(
-            &federation.locations,
-            self.silence(Reason::Connect, !self.request.method.is_safe())
-                .into(),
-        )
+        let sent = !self.request.method.is_safe();
+        Err(self.silence(Reason::Connect, sent).into())
     }
 
     /// A 403: nothing was executed, so the same may be asked again where its words can be read before the status is
     /// passed on.
-    async fn inspect(&self, federation: &Federation, body: Option<Bytes>) -> Answer {
+    async fn inspect(
+        &self,
+        federation: &Federation,
+        body: Option<Bytes>,
+    ) -> std::result::Result<Answer, Silence> {
         let question = Question {
             method: self.request.method.clone(),
             path: self.forward.path.clone(),
@@ -396,10 +392,8 @@ impl Forwarding {
             body,
         };
         let location = self.location(federation);
-        match location.exchange(&self.request.asker, &question).await {
-            Ok(reply) => federation.relay(&self.request, location.id, Kind::Plain, None, reply),
-            Err(silence) => rescue(&federation.locations, silence.into()),
-        }
+        let reply = location.exchange(&self.request.asker, &question).await?;
+        Ok(federation.relay(&self.request, location.id, Kind::Plain, None, reply))
     }
 }
 

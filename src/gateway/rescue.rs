@@ -1,47 +1,214 @@
 //! The only table from errors to statuses.
+//!
+//! A status is chosen by what clients do with it. openstacksdk and ironicclient repeat a write on 503 and do not on 504,
+//! so 503 says that nothing was sent, 504 that a write may have been executed.
 
 use std::fmt::Write;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use http::StatusCode;
+use http::header;
+use pingora::Error as PingoraError;
+use pingora::ErrorType;
+use serde_json::json;
+use thiserror::Error;
 
 use crate::api::fault::Fault;
-use crate::federate::Error;
-use crate::gateway::respond;
+use crate::api::route::PathError;
+use crate::auth::AuthError;
+use crate::auth::http_basic::BasicError;
+use crate::auth::token::TokenError;
+use crate::federate;
+use crate::gateway::body::Oversized;
+use crate::gateway::door::Refusal;
+use crate::gateway::framing::FramingError;
 use crate::locate::LocateError;
 use crate::locations::Locations;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 
+/// Why a request is not answered by what it asked for.
+#[derive(Debug, Error)]
+pub enum Trouble {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Oversized(#[from] Oversized),
+    #[error(transparent)]
+    Federation(federate::Error),
+    #[error("The gateway serves too many requests, please retry.")]
+    Busy,
+    #[error("It is at another location now, please retry.")]
+    Moved,
+    #[error("The request did not arrive in time.")]
+    Late,
+    #[error("The request is not valid HTTP.")]
+    NotHttp,
+    #[error("The gateway failed to serve the request.")]
+    Internal,
+}
+
+impl<E: Into<federate::Error>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Federation(error.into())
+    }
+}
+
+/// What a client made us fail at; `None`: it is gone, and nobody is left to tell.
+pub fn of_client(error: &PingoraError) -> Option<Trouble> {
+    match error.etype() {
+        ErrorType::ConnectionClosed
+        | ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::WriteTimedout => None,
+        ErrorType::ReadTimedout => Some(Trouble::Late),
+        _ => Some(Trouble::NotHttp),
+    }
+}
+
 /// What the client is told.
-pub fn rescue(locations: &Locations, error: Error) -> Answer {
-    let fault = match error {
-        Error::Reply(answer) => return *answer,
-        Error::Fault(fault) => fault,
-        Error::Body(error) => Fault::bad_request(error.to_string()),
-        Error::Silent(silent) | Error::Locate(LocateError::Unasked { silent }) => {
-            unavailable(locations, &silent)
+pub fn rescue(locations: &Locations, trouble: Trouble) -> Answer {
+    let text = trouble.to_string();
+    let fault = match trouble {
+        Trouble::Refused(refusal) => return refused(refusal),
+        Trouble::Oversized(oversized) => return Answer::from(&too_much(oversized)),
+        Trouble::Federation(error) => return federation(locations, error),
+        Trouble::Busy | Trouble::Moved => Fault::new(StatusCode::SERVICE_UNAVAILABLE, text),
+        Trouble::Late => Fault::new(StatusCode::REQUEST_TIMEOUT, text),
+        Trouble::NotHttp => Fault::bad_request(text),
+        Trouble::Internal => Fault::new(StatusCode::INTERNAL_SERVER_ERROR, text),
+    };
+    Answer::from(&fault)
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    let text = refusal.to_string();
+    let fault = match refusal {
+        Refusal::Auth(error) => return unauthenticated(&error),
+        Refusal::WrongMethod { allowed, at_root } => {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let fault = if at_root {
+                Fault::new(status, MALFORMED)
+            } else {
+                Fault::routing(status, "")
+            };
+            return Answer::from(&fault).with(header::ALLOW, &allowed);
         }
-        Error::Locate(LocateError::Nobody { reply, first }) => {
+        Refusal::Oversized(oversized) => too_much(oversized),
+        Refusal::Framing(FramingError::Encoding) => {
+            Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
+        }
+        Refusal::Denied(_) | Refusal::RamdiskOff => Fault::new(StatusCode::FORBIDDEN, text),
+        Refusal::Unready => Fault::new(StatusCode::SERVICE_UNAVAILABLE, text),
+        Refusal::NotAcceptable { at_root: true, .. } => {
+            Fault::new(StatusCode::NOT_ACCEPTABLE, text)
+        }
+        Refusal::NotAcceptable { at_root: false, .. } => {
+            Fault::routing(StatusCode::NOT_ACCEPTABLE, text)
+        }
+        Refusal::Path(PathError::NotFound) => Fault::not_found(),
+        Refusal::Path(PathError::NoSuchResource | PathError::NoSuchShard) => {
+            Fault::new(StatusCode::NOT_FOUND, text)
+        }
+        Refusal::Path(PathError::Unreadable(_)) => Fault::routing(StatusCode::BAD_REQUEST, text),
+        Refusal::Framing(_)
+        | Refusal::Query(_)
+        | Refusal::RepeatedArgument(_)
+        | Refusal::Body(_)
+        | Refusal::Host(_)
+        | Refusal::NoLocation(_)
+        | Refusal::Partial => Fault::bad_request(text),
+    };
+    Answer::from(&fault)
+}
+
+/// What Ironic says to other methods on `/v1`.
+const MALFORMED: &str = "The server could not comply with the request since it is either malformed or otherwise incorrect.";
+
+fn too_much(oversized: Oversized) -> Fault {
+    let status = match oversized {
+        Oversized::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Oversized::TooDeep => StatusCode::BAD_REQUEST,
+    };
+    Fault::flat(status, oversized.to_string())
+}
+
+/// The answer Ironic gives, byte for byte; the 503, which is HTML there, in the shape of its other errors.
+fn unauthenticated(error: &AuthError) -> Answer {
+    let challenged = |status, body, challenge: &HeaderValue| {
+        let mut answer = Answer::json(status, body);
+        answer
+            .headers
+            .insert(header::WWW_AUTHENTICATE, challenge.clone());
+        answer
+    };
+    match error {
+        AuthError::Basic(BasicError::Missing | BasicError::Incorrect) => challenged(
+            StatusCode::UNAUTHORIZED,
+            basic_fault(StatusCode::UNAUTHORIZED, error),
+            &crate::auth::BASIC_CHALLENGE,
+        ),
+        AuthError::Basic(
+            BasicError::Unparsable | BasicError::Unsupported(_) | BasicError::Undecodable,
+        ) => Answer::json(
+            StatusCode::BAD_REQUEST,
+            basic_fault(StatusCode::BAD_REQUEST, error),
+        ),
+        AuthError::Token(TokenError::Unauthorized { challenge }) => challenged(
+            StatusCode::UNAUTHORIZED,
+            Bytes::from_static(KEYSTONE_UNAUTHORIZED.as_bytes()),
+            challenge,
+        ),
+        AuthError::Token(TokenError::Repeated(_)) => {
+            Answer::from(&Fault::bad_request(error.to_string()))
+        }
+        AuthError::Basic(BasicError::Busy) | AuthError::Token(TokenError::Unavailable) => {
+            let fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+            Answer::from(&fault)
+        }
+    }
+}
+
+const KEYSTONE_UNAUTHORIZED: &str = r#"{"error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}}"#;
+
+/// The shape of `ironic_lib`'s basic authentication.
+fn basic_fault(status: StatusCode, error: &AuthError) -> Bytes {
+    let message = json!(error.to_string());
+    let code = status.as_u16();
+    format!("{{\"error\":{{\"message\":{message},\"code\":{code}}}}}").into()
+}
+
+fn federation(locations: &Locations, error: federate::Error) -> Answer {
+    let fault = match error {
+        federate::Error::Reply(answer) => return *answer,
+        federate::Error::Fault(fault) => fault,
+        federate::Error::Body(error) => Fault::bad_request(error.to_string()),
+        federate::Error::Silent(silent)
+        | federate::Error::Locate(LocateError::Unasked { silent }) => {
+            return unavailable(locations, &silent);
+        }
+        federate::Error::Locate(LocateError::Nobody { reply, first }) => {
             return Answer {
                 location: None,
                 ..Answer::relay(*reply, first)
             };
         }
-        Error::Locate(LocateError::Ambiguous { owners }) => Fault::bad_request(format!(
+        federate::Error::Locate(LocateError::Ambiguous { owners }) => Fault::bad_request(format!(
             "More than one location has it: {}. Use its UUID, or name the location in X-Ironic-Proxy-Location.",
             locations.names(&owners)
         )),
-        Error::Locate(LocateError::Unready) => Fault::new(
+        federate::Error::Locate(LocateError::Unready) => Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "No location has told its API versions yet, please retry.",
+            Refusal::Unready.to_string(),
         ),
     };
-    respond::fault(&fault)
+    Answer::from(&fault)
 }
 
 /// Names locations and reasons, never addresses or what they said.
-fn unavailable(locations: &Locations, silent: &[Silence]) -> Fault {
+fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
     let mut names = String::new();
     for silence in silent {
         let separator = if names.is_empty() { "" } else { ", " };
@@ -53,7 +220,7 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Fault {
             silence.reason
         );
     }
-    let mut fault = match silent {
+    let fault = match silent {
         [one] if one.sent && one.reason != Reason::Refused => Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!(
@@ -69,25 +236,62 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Fault {
             format!("Locations {names} could not be asked, please retry."),
         ),
     };
-    if silent
+    let reset = silent
         .iter()
-        .any(|silence| silence.reason == Reason::Breaker)
-    {
-        let reset = silent
-            .iter()
-            .filter(|silence| silence.reason == Reason::Breaker)
-            .map(|silence| {
-                locations
-                    .location(silence.location)
-                    .config
-                    .breaker_reset
-                    .as_secs()
-                    .max(1)
-            })
-            .min();
-        fault.retry_after = reset
-            .and_then(|seconds| u32::try_from(seconds).ok())
-            .or(fault.retry_after);
+        .filter(|silence| silence.reason == Reason::Breaker)
+        .map(|silence| locations.location(silence.location).config.breaker_reset)
+        .min()
+        .and_then(|reset| u32::try_from(reset.as_secs().max(1)).ok());
+    let answer = Answer::from(&fault);
+    Answer {
+        retry_after: reset.or(answer.retry_after),
+        ..answer
     }
-    fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_get_in_is_told_as_ironic_tells() {
+        let challenge = HeaderValue::from_static("Keystone uri=\"http://k/v3\"");
+        let keystone = "Keystone uri=\"http://k/v3\"";
+        let basic = "Basic realm=\"Baremetal API\"";
+        #[rustfmt::skip]
+        let cases: [(AuthError, u16, Option<&str>, &str); 9] = [
+            (TokenError::Unauthorized { challenge }.into(), 401, Some(keystone),
+                r#"{"error": {"code": 401, "title": "Unauthorized", "message": "The request you have made requires authentication."}}"#),
+            (TokenError::Unavailable.into(), 503, None,
+                r#"{"error_message": "{\"faultcode\": \"Server\", \"faultstring\": \"The Keystone service is temporarily unavailable.\", \"debuginfo\": null}"}"#),
+            (TokenError::Repeated(header::HOST).into(), 400, None,
+                r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"More than one host header.\", \"debuginfo\": null}"}"#),
+            (BasicError::Missing.into(), 401, Some(basic),
+                r#"{"error":{"message":"Authorization required","code":401}}"#),
+            (BasicError::Incorrect.into(), 401, Some(basic),
+                r#"{"error":{"message":"Incorrect username or password","code":401}}"#),
+            (BasicError::Unparsable.into(), 400, None,
+                r#"{"error":{"message":"Could not parse Authorization header","code":400}}"#),
+            (BasicError::Undecodable.into(), 400, None,
+                r#"{"error":{"message":"Could not decode authorization token","code":400}}"#),
+            (BasicError::Unsupported(r"Be\arer".into()).into(), 400, None,
+                r#"{"error":{"message":"Unsupported authorization type \"Be\\arer\"","code":400}}"#),
+            (BasicError::Busy.into(), 503, None,
+                r#"{"error_message": "{\"faultcode\": \"Server\", \"faultstring\": \"Too many passwords are being checked, please retry.\", \"debuginfo\": null}"}"#),
+        ];
+        for (error, status, challenge, body) in cases {
+            let answer = unauthenticated(&error);
+            assert_eq!(answer.status.as_u16(), status, "{error}");
+            assert_eq!(
+                answer
+                    .headers
+                    .get(header::WWW_AUTHENTICATE)
+                    .map(|value| value.to_str().unwrap()),
+                challenge,
+                "{error}"
+            );
+            assert_eq!(answer.retry_after.is_some(), status == 503, "{error}");
+            assert_eq!(answer.body, body);
+        }
+    }
 }

@@ -1,0 +1,111 @@
+//! A client's body: read as far as it may be, or drained because nobody wants it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use http::header;
+use pingora::Result;
+use pingora_proxy::Session;
+use thiserror::Error;
+
+use crate::api::body::DepthGauge;
+
+/// Bytes of an unwanted body that are read so that the connection can be used again.
+const DRAINED: u64 = 64 << 10;
+/// For how long a body that nobody wants is read.
+const SMALL_BODY_TIME: Duration = Duration::from_secs(5);
+const LARGE_BODY_TIME: Duration = Duration::from_secs(1);
+
+/// How large and how deeply nested a client's body may be (Ironic's `[api] max_json_body_*`).
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Bytes.
+    pub size: usize,
+    /// `None`: it need not be JSON.
+    pub depth: Option<usize>,
+}
+
+/// A body that is beyond its limits, in Ironic's words (`ironic/api/middleware/json_ext.py`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Oversized {
+    #[error("Request body is too large. Please contact the service administrator.")]
+    TooLarge,
+    #[error("Request body JSON is nested too deeply. Please contact the service administrator.")]
+    TooDeep,
+}
+
+impl BodyLimits {
+    /// Whether a body of the announced length is worth reading at all.
+    pub fn allow(&self, headers: &http::HeaderMap) -> std::result::Result<(), Oversized> {
+        match announced(headers) {
+            Some(length) if length > self.size as u64 => Err(Oversized::TooLarge),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn announced(headers: &http::HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+}
+
+/// The whole body of a request, within its limits.
+pub async fn read(
+    session: &mut Session,
+    limits: BodyLimits,
+) -> Result<std::result::Result<Bytes, Oversized>> {
+    if session
+        .get_header_bytes("expect")
+        .eq_ignore_ascii_case(b"100-continue")
+    {
+        session.write_continue_response().await?;
+    }
+    let mut body = BytesMut::new();
+    let mut gauge = DepthGauge::default();
+    while let Some(part) = session.read_request_body().await? {
+        if body.len() + part.len() > limits.size {
+            // Nothing more is read, so the connection cannot be used again.
+            session.set_keepalive(None);
+            return Ok(Err(Oversized::TooLarge));
+        }
+        if limits
+            .depth
+            .is_some_and(|depth| !gauge.within(&part, depth))
+        {
+            session.set_keepalive(None);
+            return Ok(Err(Oversized::TooDeep));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Ok(body.freeze()))
+}
+
+/// Reads what the client still sends, so that it sees the answer and not a reset: all of a small body, of a large one as
+/// much as comes in a moment.
+pub async fn drain(session: &mut Session) {
+    let headers = &session.req_header().headers;
+    if headers.contains_key(header::EXPECT) {
+        // The client sends its body only once it is told to, and that it will not be.
+        session.set_keepalive(None);
+        return;
+    }
+    let announced = announced(headers);
+    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+    if announced.unwrap_or_default() == 0 && !chunked {
+        return;
+    }
+    let small = announced.is_some_and(|length| length <= DRAINED);
+    let patience = if small {
+        SMALL_BODY_TIME
+    } else {
+        LARGE_BODY_TIME
+    };
+    session
+        .as_downstream_mut()
+        .set_total_drain_timeout(Some(patience));
+    if session.drain_request_body().await.is_err() || !small {
+        session.set_keepalive(None);
+    }
+}

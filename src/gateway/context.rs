@@ -1,0 +1,65 @@
+//! What is known of one request from its first byte to its line in the log.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::api::header::RequestId;
+use crate::api::microversion::Microversion;
+use crate::api::microversion::VersionRange;
+use crate::auth::identity::Identity;
+use crate::config::LocationId;
+
+/// Requests that are being served.
+#[derive(Debug, Default)]
+pub struct InFlight(AtomicUsize);
+
+impl InFlight {
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// One of them; counted until it is dropped, however the request ends.
+#[derive(Debug)]
+struct Served(Arc<InFlight>);
+
+impl Served {
+    fn new(all: &Arc<InFlight>) -> Self {
+        all.0.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Context {
+    pub started: Instant,
+    pub request_id: RequestId,
+    pub identity: Option<Identity>,
+    /// What the version headers of the answer say.
+    pub versions: Option<(VersionRange, Option<Microversion>)>,
+    /// The one location that answers.
+    pub location: Option<LocationId>,
+    _served: Served,
+}
+
+impl Context {
+    pub fn new(in_flight: &Arc<InFlight>) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id: RequestId::default(),
+            identity: None,
+            versions: None,
+            location: None,
+            _served: Served::new(in_flight),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Heads that two HTTP parsers could understand differently are refused, before anything is read out of them.
+
+use http::header;
+use pingora::http::RequestHeader;
+use thiserror::Error;
+
+/// What is wrong with a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum FramingError {
+    #[error("Exactly one path is expected as the request target")]
+    Target,
+    #[error("Exactly one of Content-Length and Transfer-Encoding is expected")]
+    LengthAndChunks,
+    #[error("Exactly one Host header is expected")]
+    Host,
+    #[error("More than one {0} header")]
+    Repeated(&'static str),
+    #[error("Upgrade is not supported")]
+    Upgrade,
+    #[error("The path is not valid percent-encoded UTF-8")]
+    Path,
+    #[error("Content-Encoding is not supported")]
+    Encoding,
+}
+
+/// Headers that decide something: sent twice, each reader could believe another one.
+const DECIDING: &[&str] = &[
+    "x-auth-token",
+    "authorization",
+    "x-ironic-proxy-location",
+    "x-ironic-proxy-partial",
+];
+
+/// `raw`: the head as it came. Pingora takes more than it shows afterwards: blanks and fragments in a target, a length
+/// beside chunks.
+pub fn check(head: &RequestHeader, raw: &[u8]) -> Result<(), FramingError> {
+    let mut lines = raw.split(|&byte| byte == b'\n');
+    let request_line: Vec<&[u8]> = lines
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end()
+        .split(|&byte| byte == b' ')
+        .collect();
+    let target_is_path = matches!(request_line[..], [_, target, _] if target.starts_with(b"/") && !target.contains(&b'#'));
+    if !target_is_path {
+        return Err(FramingError::Target);
+    }
+    let length_line = |line: &[u8]| {
+        line.get(..15)
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
+    };
+    if head.headers.contains_key(header::TRANSFER_ENCODING) && lines.any(length_line) {
+        return Err(FramingError::LengthAndChunks);
+    }
+    let count = |name: &str| head.headers.get_all(name).iter().count();
+    if count("host") != 1 {
+        return Err(FramingError::Host);
+    }
+    if count("content-length") > 1 {
+        return Err(FramingError::Repeated("Content-Length"));
+    }
+    if count("upgrade") > 0 {
+        return Err(FramingError::Upgrade);
+    }
+    if let Some(name) = DECIDING.iter().find(|name| count(name) > 1) {
+        return Err(FramingError::Repeated(name));
+    }
+    // What is not ASCII is lost when the path is read as an URI.
+    if !head.raw_path().is_ascii() {
+        return Err(FramingError::Path);
+    }
+    if head
+        .headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| value != "identity")
+    {
+        return Err(FramingError::Encoding);
+    }
+    Ok(())
+}

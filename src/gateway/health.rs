@@ -1,0 +1,30 @@
+//! `oslo.middleware`'s health check: well as long as some location can be asked.
+
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+
+use crate::locations::Locations;
+use crate::request::Answer;
+
+pub fn answer(locations: &Locations, method: &Method) -> Answer {
+    let well = locations
+        .iter()
+        .any(|location| location.standing().is_some() && location.is_reachable());
+    let (status, text) = match (well, method == Method::HEAD) {
+        (true, true) => (StatusCode::NO_CONTENT, ""),
+        (true, false) => (StatusCode::OK, "OK"),
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no location can be asked"),
+    };
+    let mut answer = Answer {
+        status,
+        body: text.into(),
+        retry_after: (!well).then_some(5),
+        ..Answer::default()
+    };
+    answer.headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=UTF-8"),
+    );
+    answer
+}
