@@ -2,8 +2,9 @@
 //! Knows no option of its own and nothing of Ironic: what there is to configure is a [`option::Schema`].
 
 mod advice;
-pub(crate) mod ini;
+mod ini;
 mod interpolate;
+mod layers;
 pub(crate) mod notes;
 pub(crate) mod option;
 pub(crate) mod reader;
@@ -11,3 +12,4 @@ pub(crate) mod record;
 mod resolve;
 pub(crate) mod section;
 pub mod sources;
+mod value;

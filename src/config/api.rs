@@ -1,6 +1,7 @@
 //! `[api]`: the listener and the limits.
 
 use std::net::IpAddr;
+use std::net::ToSocketAddrs;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -78,7 +79,7 @@ pub enum TlsVersion {
 
 /// Reads the section.
 pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
-    let host_ip = section.always::<IpAddr>("host_ip", "an IP address");
+    let host_ip = host_ip(section);
     let port = section.number("port", 0..=u16::MAX);
     let workers = section.optional_number("api_workers", 1..=4096);
     let public_endpoint = public_endpoint(section);
@@ -89,7 +90,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         "partial_lists",
         &[("deny", Partial::Deny), ("allow", Partial::Allow)],
     );
-    let min_max_version = section.parsed("min_max_version", "a version such as 1.90");
+    let min_max_version = min_max_version(section);
     let max_body = kib(section, "max_json_body_size");
     let max_body_provision = kib(section, "max_json_body_size_provision");
     let max_body_inspection = kib(section, "max_json_body_size_inspection");
@@ -115,6 +116,43 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     })
 }
 
+/// An address, in brackets or not, or a name that has one; IPv4 goes first, as Ironic binds it.
+fn host_ip(section: &mut Section<'_>) -> Result<IpAddr, Faulted> {
+    let text = section.always::<String>("host_ip", "an IP address")?;
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    if let Ok(address) = bare.parse() {
+        return Ok(address);
+    }
+    let mut found: Vec<IpAddr> = (text, 0)
+        .to_socket_addrs()
+        .map(|addresses| addresses.map(|address| address.ip()).collect())
+        .unwrap_or_default();
+    found.sort_by_key(IpAddr::is_ipv6);
+    found
+        .first()
+        .copied()
+        .ok_or_else(|| section.fault("host_ip", "is neither an IP address nor a name of one"))
+}
+
+/// Ironic 39's.
+const NEWEST: Microversion = Microversion::new(1, 115);
+
+fn min_max_version(section: &mut Section<'_>) -> Result<Option<Microversion>, Faulted> {
+    let option = "min_max_version";
+    let version = section.parsed(option, "a version such as 1.90")?;
+    if version > Some(NEWEST) {
+        let text = format!(
+            "is newer than {NEWEST}, the newest that is known: every location below it is left out"
+        );
+        section.warn(option, text);
+    }
+    Ok(version)
+}
+
 fn public_endpoint(section: &mut Section<'_>) -> Result<Option<String>, Faulted> {
     let Some(text) = section.text("public_endpoint")? else {
         return Ok(None);
@@ -138,7 +176,7 @@ fn tls(section: &mut Section<'_>) -> Result<Option<ListenerTls>, Faulted> {
     let key_file = needed_file(section, "key_file", why);
     let client_ca_file = section.file("client_ca_file");
     let minimum = section.choice(
-        "tls_minimum_version",
+        "server_tls_minimum_version",
         &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)],
     );
     Ok(Some(ListenerTls {

@@ -1,11 +1,13 @@
 //! The locations and the groups that they serve.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::adapter::EndpointSource;
 use crate::config::adapter::endpoints;
 use crate::config::credential::LocationAuth;
 use crate::config::credential::Session;
+use crate::config::endpoint::Endpoint;
 use crate::config::groups::GroupMap;
 use crate::config::groups::LocationId;
 use crate::config::inbound::AuthStrategy;
@@ -110,7 +112,33 @@ pub(crate) fn locations(
     if let Some(last) = all.len().checked_sub(1) {
         location_id(last, reader)?;
     }
-    locations.into_iter().collect()
+    let locations: Vec<_> = locations.into_iter().collect::<Result<_, _>>()?;
+    shared_endpoints(reader, &locations);
+    Ok(locations)
+}
+
+/// One Ironic behind two locations would have each of its nodes twice.
+fn shared_endpoints(reader: &mut Reader, locations: &[LocationConfig]) {
+    let mut seen: HashMap<&Endpoint, &str> = HashMap::new();
+    for location in locations {
+        let EndpointSource::Fixed(endpoints) = &location.endpoints else {
+            continue;
+        };
+        for endpoint in endpoints {
+            let Some(first) = seen.insert(endpoint, &location.name) else {
+                continue;
+            };
+            let text = if first == location.name {
+                format!("{endpoint} is there twice")
+            } else {
+                format!(
+                    "{endpoint} is also an endpoint of location {first}: each node would be there twice"
+                )
+            };
+            let mut section = reader.section(&format!("{LOCATION_PREFIX}{}", location.name));
+            section.warn("endpoint_override", text);
+        }
+    }
 }
 
 fn location(

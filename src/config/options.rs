@@ -1,8 +1,10 @@
 //! Every option there is: its name, its default and what it is for. `conf/ironic-proxy.conf` is
 //! held against this table by a test.
 
+mod ironic;
 mod keystone;
 
+use crate::config::options::ironic::FOREIGN;
 use crate::config::options::keystone::ADAPTER;
 use crate::config::options::keystone::AUTH;
 use crate::config::options::keystone::ENDPOINT;
@@ -21,14 +23,20 @@ pub(crate) static SCHEMA: Schema = Schema {
     program: "ironic-proxy",
     sections: SECTIONS,
     prefix: LOCATION_PREFIX,
+    foreign: FOREIGN,
     anywhere: &[AUTH, ENDPOINT],
 };
 
 const SECTIONS: &[(&str, Tables)] = &[
-    ("DEFAULT", &[DEFAULT]),
-    ("api", &[API]),
-    ("oslo_middleware", &[OSLO_MIDDLEWARE]),
-    ("healthcheck", &[HEALTHCHECK]),
+    ("DEFAULT", &[DEFAULT, ironic::DEFAULT, ironic::LOG]),
+    ("api", &[API, ironic::API]),
+    (
+        "oslo_middleware",
+        &[OSLO_MIDDLEWARE, ironic::OSLO_MIDDLEWARE],
+    ),
+    ("healthcheck", &[HEALTHCHECK, ironic::HEALTHCHECK]),
+    ("audit", &[ironic::AUDIT]),
+    ("cors", &[ironic::CORS]),
     ("node_cache", &[NODE_CACHE]),
     ("keystone_authtoken", &[KEYSTONE_AUTHTOKEN, TLS, AUTH]),
     (
@@ -50,7 +58,17 @@ const DEFAULT: &[Opt] = &[
         "/var/lib/ironic-proxy",
         "Directory for what survives a restart.",
     ),
-    unset("log_file", "File to log to; unset is standard error."),
+    unset("log_file", "File to log to; unset is standard error.").or(&["logfile"]),
+    unset(
+        "log_dir",
+        "Directory of log_file; unset log_file is then ironic-proxy.log in it.",
+    )
+    .or(&["logdir"]),
+    opt(
+        "use_stderr",
+        "false",
+        "Log to standard error, as without log_file; there is one log only.",
+    ),
     opt("debug", "false", "Log at DEBUG instead of INFO."),
     opt(
         "use_json",
@@ -84,7 +102,11 @@ const DEFAULT: &[Opt] = &[
 ];
 
 const API: &[Opt] = &[
-    opt("host_ip", "0.0.0.0", "Address to listen on."),
+    opt(
+        "host_ip",
+        "0.0.0.0",
+        "Address to listen on, or a name such as localhost.",
+    ),
     opt("port", "6385", "Port to listen on; 0 is any free one."),
     unset(
         "api_workers",
@@ -163,10 +185,11 @@ const API: &[Opt] = &[
         "PEM authorities that a client certificate must come from; unset asks for none.",
     ),
     opt(
-        "tls_minimum_version",
+        "server_tls_minimum_version",
         "1.2",
         "Oldest TLS accepted: 1.2 or 1.3.",
-    ),
+    )
+    .or(&["tls_minimum_version"]),
 ];
 
 const OSLO_MIDDLEWARE: &[Opt] = &[opt(
@@ -291,7 +314,7 @@ mod tests {
     fn the_sample_names_every_option_with_its_default() {
         let mut known = BTreeMap::new();
         for (section, _) in SECTIONS {
-            for option in SCHEMA.of(section) {
+            for option in SCHEMA.of(section).filter(|option| !option.help.is_empty()) {
                 let section = section.replace(LOCATION_PREFIX, "group:loc1");
                 let default = option.default.unwrap_or("<None>").to_owned();
                 known.insert((section, option.name.to_owned()), default);
@@ -313,7 +336,7 @@ mod tests {
                 let mut explained = AUTH.iter().chain(TLS);
                 explained.any(|option| option.name == name)
             };
-            if !option.ignored && !shared {
+            if option.is_honoured() && !shared {
                 assert!(
                     comment.contains(option.help),
                     "[{section}] {name}: {comment}"

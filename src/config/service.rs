@@ -134,7 +134,7 @@ fn config(reader: &mut Reader) -> Result<Config, Faulted> {
 }
 
 fn log(section: &mut Section<'_>) -> Result<LogConfig, Faulted> {
-    let file = section.path("log_file");
+    let file = log_file(section);
     let debug = section.flag("debug");
     let json = section.flag("use_json");
     Ok(LogConfig {
@@ -142,6 +142,23 @@ fn log(section: &mut Section<'_>) -> Result<LogConfig, Faulted> {
         debug: debug?,
         json: json?,
     })
+}
+
+/// oslo.log's: `log_file` below `log_dir`, which alone means a file named after the program.
+fn log_file(section: &mut Section<'_>) -> Result<Option<PathBuf>, Faulted> {
+    let file = section.path("log_file");
+    let directory = section.path("log_dir");
+    let stderr = section.flag("use_stderr");
+    let file = match (directory?, file?) {
+        (Some(directory), Some(file)) => Some(directory.join(file)),
+        (Some(directory), None) => Some(directory.join(format!("{}.log", SCHEMA.program))),
+        (None, file) => file,
+    };
+    if stderr? && file.is_some() {
+        let text = "there is one log, and log_file or log_dir say that it is a file";
+        return Err(section.fault("use_stderr", text));
+    }
+    Ok(file)
 }
 
 fn directory(section: &mut Section<'_>) -> Result<DirectoryConfig, Faulted> {

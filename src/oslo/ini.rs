@@ -4,53 +4,30 @@
 //! sections) and know no line numbers, so its deserializer is fed with items made here.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::rc::Rc;
+use std::collections::btree_map::Entry;
 
-use serde::Deserialize;
-use serde_ini::{Deserializer, Item};
-
-/// Where a value was written. Ordered as it was read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Origin {
-    rank: usize,
-    line: usize,
-    place: Rc<str>,
-}
-
-impl Origin {
-    /// `rank` is the file's place in the order of reading, `line` counts from 1; 0 is no line.
-    pub(crate) fn new(rank: usize, place: &Rc<str>, line: usize) -> Self {
-        Self {
-            rank,
-            line,
-            place: Rc::clone(place),
-        }
-    }
-
-    /// File or environment variable.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
-    }
-}
-
-impl fmt::Display for Origin {
-    /// `FILE:LINE`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => f.write_str(&self.place),
-            line => write!(f, "{}:{line}", self.place),
-        }
-    }
-}
+use serde_ini::Item;
 
 /// One file, understood as far as possible. Lines count from 1.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
     pub(crate) items: Vec<(usize, Item)>,
     pub(crate) faults: Vec<(usize, SyntaxFault)>,
-    /// Lines that look like comments but, being indented, belong to the value above them.
-    pub(crate) swallowed: Vec<usize>,
+    /// What is no fault and hardly meant.
+    pub(crate) oddities: Vec<(usize, Oddity)>,
+}
+
+/// What oslo.config takes and an operator hardly means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Oddity {
+    #[error("an indented comment is part of the value above it")]
+    Comment,
+    #[error("an indented line is part of the value above it; an option begins at the margin")]
+    Option,
+    #[error("this section begins in line {0} already; both count as one")]
+    SectionAgain(usize),
+    #[error("this option is in line {0} already; only the last one counts")]
+    OptionAgain(usize),
 }
 
 /// Why a line cannot be read. Never repeats the line: it may hold half of a secret.
@@ -84,7 +61,9 @@ pub(crate) fn parse(text: &str) -> Document {
 #[derive(Debug, Default)]
 struct Parser {
     document: Document,
-    in_section: bool,
+    /// The section we are in, and each one that there was with its line and those of its options.
+    section: Option<String>,
+    known: BTreeMap<String, (usize, BTreeMap<String, usize>)>,
     open: Option<(usize, String, Vec<String>)>,
 }
 
@@ -119,7 +98,9 @@ impl Parser {
         };
         lines.push(text.to_owned());
         if text.starts_with(['#', ';']) {
-            self.document.swallowed.push(number);
+            self.document.oddities.push((number, Oddity::Comment));
+        } else if is_assignment(text) {
+            self.document.oddities.push((number, Oddity::Option));
         }
     }
 
@@ -128,8 +109,17 @@ impl Parser {
             None => self.fault(number, SyntaxFault::SectionEnd),
             Some("") => self.fault(number, SyntaxFault::SectionName),
             Some(name) => {
-                self.in_section = true;
                 let name = section_name(name);
+                self.section = Some(name.clone());
+                match self.known.entry(name.clone()) {
+                    Entry::Vacant(new) => {
+                        new.insert((number, BTreeMap::new()));
+                    }
+                    Entry::Occupied(known) => {
+                        let again = Oddity::SectionAgain(known.get().0);
+                        self.document.oddities.push((number, again));
+                    }
+                }
                 self.document.items.push((number, Item::Section { name }));
             }
         }
@@ -143,8 +133,14 @@ impl Parser {
         if key.is_empty() {
             return self.fault(number, SyntaxFault::EmptyKey);
         }
-        if !self.in_section {
+        let Some(section) = &self.section else {
             return self.fault(number, SyntaxFault::NoSection);
+        };
+        if let Some((_, options)) = self.known.get_mut(section)
+            && let Some(first) = options.insert(key.to_owned(), number)
+        {
+            let again = Oddity::OptionAgain(first);
+            self.document.oddities.push((number, again));
         }
         self.open = Some((number, key.to_owned(), vec![unquote(value)]));
     }
@@ -174,173 +170,31 @@ fn unquote(value: &str) -> String {
     inner.unwrap_or(value).to_owned()
 }
 
+/// `name = value`, as an option looks; not `name:value`, which is a piece of a dictionary.
+fn is_assignment(text: &str) -> bool {
+    let name = text.split_once('=').map(|(name, _)| name.trim_end());
+    name.is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+    })
+}
+
 /// Python's `str.isspace`, which counts four control characters more than Rust.
-fn is_space(c: char) -> bool {
+pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
-
-/// All files, laid over each other: the last value of an option wins.
-#[derive(Debug, Default)]
-pub(crate) struct Layers {
-    sections: BTreeMap<String, Layer>,
-}
-
-#[derive(Debug)]
-struct Layer {
-    origin: Origin,
-    options: BTreeMap<String, (String, Origin)>,
-}
-
-impl Layers {
-    /// Lays a value over what is there.
-    pub(crate) fn put(&mut self, section: &str, option: &str, value: String, origin: Origin) {
-        self.open(section, &origin)
-            .options
-            .insert(option.to_owned(), (value, origin));
-    }
-
-    /// Lays a whole file over what is there. `origin` makes the origin of a line.
-    pub(crate) fn put_all(&mut self, items: Vec<(usize, Item)>, origin: impl Fn(usize) -> Origin) {
-        let mut section = String::new();
-        for (line, item) in items {
-            match item {
-                Item::Section { name } => {
-                    self.open(&name, &origin(line));
-                    section = name;
-                }
-                Item::Value { key, value } => self.put(&section, &key, value, origin(line)),
-                Item::Empty | Item::Comment { .. } => {}
-            }
-        }
-    }
-
-    fn open(&mut self, section: &str, origin: &Origin) -> &mut Layer {
-        self.sections
-            .entry(section.to_owned())
-            .or_insert_with(|| Layer {
-                origin: origin.clone(),
-                options: BTreeMap::new(),
-            })
-    }
-
-    /// The texts through `serde_ini`, and beside them where each was written.
-    pub(crate) fn deserialize(self) -> Result<Sections, serde_ini::de::Error> {
-        let mut items = Vec::new();
-        let mut origins = BTreeMap::new();
-        for (name, layer) in self.sections {
-            items.push(Ok::<_, serde_ini::de::Error>(Item::Section {
-                name: name.clone(),
-            }));
-            let mut options = BTreeMap::new();
-            for (key, (value, origin)) in layer.options {
-                options.insert(key.clone(), origin);
-                items.push(Ok(Item::Value { key, value }));
-            }
-            origins.insert(name, (layer.origin, options));
-        }
-        let texts = BTreeMap::deserialize(&mut Deserializer::new(items.into_iter()))?;
-        Ok(Sections { texts, origins })
-    }
-}
-
-/// What the files and the environment say, before anybody asked what it means.
-#[derive(Debug, Default)]
-pub(crate) struct Sections {
-    texts: BTreeMap<String, BTreeMap<String, String>>,
-    origins: BTreeMap<String, (Origin, BTreeMap<String, Origin>)>,
-}
-
-impl Sections {
-    /// As written, but without quotes.
-    pub(crate) fn text(&self, section: &str, option: &str) -> Option<&str> {
-        self.texts.get(section)?.get(option).map(String::as_str)
-    }
-
-    /// Where an option was written.
-    pub(crate) fn origin(&self, section: &str, option: &str) -> Option<&Origin> {
-        self.origins.get(section)?.1.get(option)
-    }
-
-    /// Where a section was first opened.
-    pub(crate) fn header(&self, section: &str) -> Option<&Origin> {
-        self.origins.get(section).map(|(origin, _)| origin)
-    }
-
-    /// Names of all sections, in the order of the files.
-    pub(crate) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.origins.iter().collect();
-        names.sort_by_key(|(_, (origin, _))| origin);
-        names.into_iter().map(|(name, _)| name.as_str()).collect()
-    }
-
-    /// Options of a section, in alphabetical order.
-    pub(crate) fn options(&self, section: &str) -> impl Iterator<Item = (&str, &Origin)> {
-        self.origins
-            .get(section)
-            .into_iter()
-            .flat_map(|(_, options)| options.iter().map(|(name, origin)| (name.as_str(), origin)))
-    }
-}
-
-/// oslo's `List` of texts.
-pub(crate) fn list(text: &str) -> Vec<String> {
-    let text = text.trim_matches(is_space).trim_end_matches(',');
-    if text.is_empty() {
-        return Vec::new();
-    }
-    text.split(',')
-        .map(|item| item.trim_matches(is_space).to_owned())
-        .collect()
-}
-
-/// Why a text is no dictionary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DictFault {
-    #[error("must be NAME:VALUE, NAME:VALUE and so on")]
-    NoPair,
-    #[error("holds an empty name")]
-    EmptyName,
-    #[error("holds the same name twice")]
-    Duplicate,
-}
-
-/// oslo's `Dict` of texts, in the order of the text. A piece without `:` belongs to the next one.
-pub(crate) fn dict(text: &str) -> Result<Vec<(String, String)>, DictFault> {
-    let text = text.trim_matches(is_space);
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    if text.is_empty() {
-        return Ok(pairs);
-    }
-    let mut pending = String::new();
-    for piece in text.split(',') {
-        pending.push_str(piece);
-        let Some((name, value)) = pending.split_once(':') else {
-            pending.push(',');
-            continue;
-        };
-        let (name, value) = (name.trim_matches(is_space), value.trim_matches(is_space));
-        if name.is_empty() {
-            return Err(DictFault::EmptyName);
-        }
-        if pairs.iter().any(|(known, _)| known == name) {
-            return Err(DictFault::Duplicate);
-        }
-        pairs.push((name.to_owned(), value.to_owned()));
-        pending.clear();
-    }
-    // Else a piece still waits for its `:`, be it the empty one after a last comma.
-    if pending.is_empty() {
-        Ok(pairs)
-    } else {
-        Err(DictFault::NoPair)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::oslo::layers::Layers;
+    use crate::oslo::layers::Origin;
 
     type Texts = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -353,7 +207,7 @@ mod tests {
         let place: Rc<str> = "f".into();
         let mut layers = Layers::default();
         layers.put_all(document.items, |line| Origin::new(0, &place, line));
-        Ok(layers.deserialize().unwrap().texts)
+        Ok(layers.deserialize().unwrap().into_texts())
     }
 
     #[test]
@@ -436,53 +290,24 @@ mod tests {
     }
 
     #[test]
-    fn an_indented_comment_is_noticed() {
-        assert_eq!(parse("[g]\nk = v\n # a\n b\n\t; c").swallowed, [3, 5]);
-    }
-
-    #[test]
-    fn lists_are_cut_at_commas() {
+    fn what_is_hardly_meant_is_noticed() {
         for (text, expected) in [
-            ("", &[] as &[&str]),
-            (" , ,", &["", ""]),
-            (",,", &[]),
-            ("a", &["a"]),
-            (" a , b,", &["a", "b"]),
-            ("a,,b", &["a", "", "b"]),
-            ("\"a,b\"", &["\"a", "b\""]),
-            ("a,\nb", &["a", "b"]),
-        ] {
-            assert_eq!(list(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn dictionaries_are_cut_at_commas_and_colons() {
-        for (text, expected) in [
-            ("", Ok(vec![])),
             (
-                "_:loc1, grp1:loc2",
-                Ok(vec![("_", "loc1"), ("grp1", "loc2")]),
+                "[g]\nk = v\n # a\n b\n\t; c",
+                vec![(3, Oddity::Comment), (5, Oddity::Comment)],
             ),
-            ("a:b:c", Ok(vec![("a", "b:c")])),
-            ("b: 1 ,\na:2", Ok(vec![("b", "1"), ("a", "2")])),
-            ("_:loc1\ngrp1:loc2", Ok(vec![("_", "loc1\ngrp1:loc2")])),
-            ("x,y,b:z", Ok(vec![("x,y,b", "z")])),
-            ("a:x,y,b:z", Ok(vec![("a", "x"), ("y,b", "z")])),
-            ("a:", Ok(vec![("a", "")])),
-            ("a:b,", Err(DictFault::NoPair)),
-            ("a", Err(DictFault::NoPair)),
-            (",", Err(DictFault::NoPair)),
-            (":b", Err(DictFault::EmptyName)),
-            ("a:b,a:c", Err(DictFault::Duplicate)),
+            ("[g]\nk = v\n  port = 1", vec![(3, Oddity::Option)]),
+            ("[g]\nk = a:b,\n  c:d=e\n  http://h?a=b\n  UPPER=1", vec![]),
+            (
+                "[g]\nk = 1\n[h]\nk = 1\n[G]",
+                vec![(5, Oddity::SectionAgain(1))],
+            ),
+            (
+                "[g]\nk = 1\nk = 2\nk: 3",
+                vec![(3, Oddity::OptionAgain(2)), (4, Oddity::OptionAgain(3))],
+            ),
         ] {
-            let expected = expected.map(|pairs| {
-                let owned = pairs
-                    .iter()
-                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-                owned.collect::<Vec<_>>()
-            });
-            assert_eq!(dict(text), expected, "{text:?}");
+            assert_eq!(parse(text).oddities, expected, "{text:?}");
         }
     }
 
@@ -498,9 +323,6 @@ mod tests {
             let mut layers = Layers::default();
             layers.put_all(document.items, |line| Origin::new(0, &place, line));
             prop_assert!(layers.deserialize().is_ok());
-            let pieces = text.split(',').count();
-            prop_assert!(list(&text).len() <= pieces);
-            prop_assert!(dict(&text).is_ok_and(|pairs| pairs.len() <= pieces) || !text.is_empty());
         }
     }
 }

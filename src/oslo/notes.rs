@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::oslo::ini::Origin;
+use crate::oslo::layers::Origin;
 
 /// Faults or warnings, each once, in the order of the files.
 #[derive(Debug, Default)]

@@ -16,8 +16,19 @@ pub(crate) struct Opt {
     pub(crate) aliases: &'static [&'static str],
     /// Its value is never shown.
     pub(crate) secret: bool,
+    pub(crate) stance: Stance,
+}
+
+/// What becomes of an option that is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stance {
+    Honoured,
     /// Read by others of a cloud's programs, without meaning here.
-    pub(crate) ignored: bool,
+    Ignored,
+    /// The same for a whole group of options, which is said once: the text says whose they are.
+    Elsewhere(&'static str),
+    /// Other values than these promise something that nobody here does; the text says what there is instead.
+    Refused(&'static [&'static str], &'static str),
 }
 
 pub(crate) const fn opt(name: &'static str, default: &'static str, help: &'static str) -> Opt {
@@ -34,18 +45,42 @@ pub(crate) const fn unset(name: &'static str, help: &'static str) -> Opt {
         help,
         aliases: &[],
         secret: false,
-        ignored: false,
+        stance: Stance::Honoured,
     }
 }
 
 pub(crate) const fn ignored(name: &'static str) -> Opt {
     Opt {
-        ignored: true,
+        stance: Stance::Ignored,
         ..unset(name, "Accepted and ignored.")
     }
 }
 
+pub(crate) const fn elsewhere(name: &'static str, whose: &'static str) -> Opt {
+    Opt {
+        stance: Stance::Elsewhere(whose),
+        ..unset(name, "")
+    }
+}
+
+/// `harmless` are the values, in lower case, that promise nothing; so does none at all.
+pub(crate) const fn refused(
+    name: &'static str,
+    harmless: &'static [&'static str],
+    instead: &'static str,
+) -> Opt {
+    Opt {
+        stance: Stance::Refused(harmless, instead),
+        ..unset(name, "")
+    }
+}
+
 impl Opt {
+    /// Whether it has a meaning here.
+    pub(crate) fn is_honoured(&self) -> bool {
+        matches!(self.stance, Stance::Honoured)
+    }
+
     pub(crate) const fn hidden(self) -> Self {
         Self {
             secret: true,
@@ -70,6 +105,8 @@ pub(crate) struct Schema {
     pub(crate) sections: &'static [(&'static str, Tables)],
     /// The one of `sections` that stands for every section whose name begins like this.
     pub(crate) prefix: &'static str,
+    /// Sections of the programs that share a file with us, without meaning here.
+    pub(crate) foreign: &'static [&'static str],
     /// What a section of any other name may hold, because keystoneauth's `auth_section` can name it.
     pub(crate) anywhere: Tables,
 }

@@ -1,5 +1,6 @@
 //! Reads the sources, and gathers what is wrong with them and with what is asked of them.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -9,11 +10,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::oslo::advice;
-use crate::oslo::ini::Layers;
-use crate::oslo::ini::Origin;
-use crate::oslo::ini::Sections;
 use crate::oslo::ini::parse;
 use crate::oslo::ini::section_name;
+use crate::oslo::layers::Layers;
+use crate::oslo::layers::Origin;
+use crate::oslo::layers::Sections;
 use crate::oslo::notes::Errors;
 use crate::oslo::notes::Notes;
 use crate::oslo::option::Schema;
@@ -62,8 +63,16 @@ impl Reader {
         };
         let mut layers = Layers::default();
         let behind = files.len();
+        let mut whole = true;
         for (rank, file) in files.into_iter().enumerate() {
-            reader.read_file(&mut layers, rank, file);
+            whole &= reader.read_file(&mut layers, rank, file);
+        }
+        if !whole {
+            // What would be missing now may well be there, in the file that cannot be read.
+            return Err(Errors {
+                faults: reader.record.faults.into_lines(),
+                warnings: reader.record.warnings.into_lines(),
+            });
         }
         reader.read_environment(&mut layers, behind, environment);
         match layers.deserialize() {
@@ -73,12 +82,13 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Whether the file could be read at all.
     fn read_file(
         &mut self,
         layers: &mut Layers,
         rank: usize,
         file: Result<PathBuf, (PathBuf, io::Error)>,
-    ) {
+    ) -> bool {
         let (path, content) = match file {
             Ok(path) => {
                 let content = fs::read(&path);
@@ -91,20 +101,29 @@ impl Reader {
         if rank == 0 {
             self.record.nowhere = at(1);
         }
-        let text = match content.map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(error)) => {
-                let readable = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let line = readable.split(|b| *b == b'\n').count();
-                self.record.faults.add(&at(line), "is not UTF-8");
-                return;
+        let bytes = match content {
+            Ok(bytes) if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") => {
+                self.record
+                    .faults
+                    .add(&at(0), "is UTF-16; save it as UTF-8");
+                return false;
             }
+            Ok(bytes) => bytes,
             Err(error) => {
                 let text = format_args!("cannot be read: {error}");
                 self.record.faults.add(&at(0), text);
-                return;
+                return false;
             }
         };
+        // The rest of the file is judged all the same: its options are not missing.
+        for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
+            if std::str::from_utf8(line).is_err() {
+                self.record
+                    .faults
+                    .add(&at(number), "is not UTF-8; save the file as UTF-8");
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
         if fs::metadata(&path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0) {
             self.exposed.insert(place.to_string());
         }
@@ -113,11 +132,11 @@ impl Reader {
         for (line, fault) in document.faults {
             self.record.faults.add(&at(line), fault);
         }
-        for line in document.swallowed {
-            let text = "an indented comment is part of the value above it";
-            self.record.warnings.add(&at(line), text);
+        for (line, oddity) in document.oddities {
+            self.record.warnings.add(&at(line), oddity);
         }
         layers.put_all(document.items, at);
+        true
     }
 
     fn read_environment<K, V>(
@@ -129,22 +148,31 @@ impl Reader {
         K: Into<OsString>,
         V: Into<OsString>,
     {
+        let spelling = Spelling::new(self.record.schema, layers.names());
         for (variable, value) in environment {
             let variable: OsString = variable.into();
-            let Some((section, option)) = variable
-                .to_str()
-                .and_then(|name| variable_names(self.record.schema, name))
-            else {
+            let Some((group, option)) = variable.to_str().and_then(variable_names) else {
                 continue;
             };
             let place: Rc<str> = variable.to_string_lossy().into();
             let origin = Origin::new(rank, &place, 0);
+            let section = match spelling.section(group) {
+                Ok(section) => section,
+                Err(Ambiguous(sections)) => {
+                    let text = format_args!(
+                        "is one variable for {sections}: write the option into a file"
+                    );
+                    self.record.faults.add(&origin, text);
+                    continue;
+                }
+            };
             match value.into().into_string() {
                 Ok(value) => layers.put(&section, &option, value, origin),
-                Err(_) => self
-                    .record
-                    .faults
-                    .add_option(&origin, &section, &option, "is not UTF-8"),
+                Err(_) => {
+                    self.record
+                        .faults
+                        .add_option(&origin, &section, &option, "is not UTF-8");
+                }
             }
         }
     }
@@ -156,12 +184,24 @@ impl Reader {
         Section::new(&mut self.record, name)
     }
 
-    /// Whether a file or the environment has such a section.
-    pub(crate) fn has(&self, section: &str) -> bool {
-        self.record
-            .sections
-            .header(&section_name(section))
-            .is_some()
+    /// Whether a file or the environment has such a section. The environment cannot spell every name: a section that it
+    /// alone wrote is the one that somebody asks for.
+    pub(crate) fn has(&mut self, section: &str) -> bool {
+        let name = section_name(section);
+        let sections = &mut self.record.sections;
+        if sections.header(&name).is_some() {
+            return true;
+        }
+        let spelt = shell_spelling(&name);
+        let alone = sections
+            .names()
+            .into_iter()
+            .find(|known| sections.is_environment_s(known) && shell_spelling(known) == spelt);
+        let Some(alone) = alone.map(str::to_owned) else {
+            return false;
+        };
+        sections.rename(&alone, &name);
+        true
     }
 
     /// What follows the schema's prefix in the names of sections, in the order of the files.
@@ -178,13 +218,14 @@ impl Reader {
         let Record {
             schema,
             sections,
-            faults,
+            mut faults,
             mut warnings,
             asked,
             read,
             nowhere,
         } = self.record;
         advice::unknown(schema, &sections, &asked, &nowhere, &mut warnings);
+        advice::refused(schema, &sections, &mut faults);
         advice::exposed(schema, &sections, self.exposed, &mut warnings);
         match made {
             Ok(made) if faults.is_empty() => {
@@ -205,10 +246,67 @@ fn no_file(program: &str) -> String {
     )
 }
 
-/// `OS_<GROUP>__<OPTION>`, if it can be one of ours.
-fn variable_names(schema: &Schema, variable: &str) -> Option<(String, String)> {
-    let (section, option) = variable.strip_prefix("OS_")?.split_once("__")?;
-    let name = section_name(section);
-    let upper = variable == variable.to_uppercase();
-    (upper && schema.is_section(&name)).then(|| (name, option.to_lowercase()))
+/// The group of `OS_<GROUP>__<OPTION>` as it stands there, and the option.
+fn variable_names(variable: &str) -> Option<(&str, String)> {
+    let (group, option) = variable.strip_prefix("OS_")?.split_once("__")?;
+    let upper = variable == variable.to_uppercase() && !group.is_empty() && !option.is_empty();
+    upper.then(|| (group, option.to_lowercase()))
+}
+
+/// The name of a section as a shell can export it: `group:loc-1` is `GROUP_LOC_1`.
+fn shell_spelling(section: &str) -> String {
+    section
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// Sections that one variable cannot tell apart.
+struct Ambiguous(String);
+
+/// What the environment can mean by a group.
+struct Spelling {
+    schema: &'static Schema,
+    /// By their names and by [`shell_spelling`].
+    sections: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Spelling {
+    fn new<'a>(schema: &'static Schema, written: impl Iterator<Item = &'a str>) -> Self {
+        let mut sections: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for name in written {
+            for spelt in [name.to_uppercase(), shell_spelling(name)] {
+                sections.entry(spelt).or_default().insert(name.to_owned());
+            }
+        }
+        Self { schema, sections }
+    }
+
+    fn section(&self, group: &str) -> Result<String, Ambiguous> {
+        let name = section_name(group);
+        if self.schema.is_section(&name) {
+            return Ok(name);
+        }
+        match self.sections.get(group) {
+            Some(known) if known.len() > 1 => {
+                let names: Vec<_> = known.iter().map(|name| format!("[{name}]")).collect();
+                Err(Ambiguous(names.join(" and ")))
+            }
+            Some(known) => Ok(known.first().cloned().unwrap_or(name)),
+            None => Ok(
+                match group.strip_prefix(&shell_spelling(self.schema.prefix)) {
+                    Some(rest) if !rest.is_empty() => {
+                        section_name(&format!("{}{rest}", self.schema.prefix))
+                    }
+                    Some(_) | None => name,
+                },
+            ),
+        }
+    }
 }

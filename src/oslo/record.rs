@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::oslo::ini::Origin;
-use crate::oslo::ini::Sections;
+use crate::oslo::layers::Origin;
+use crate::oslo::layers::Sections;
 use crate::oslo::notes::Notes;
 use crate::oslo::option::Schema;
 

@@ -1,7 +1,7 @@
 //! The value of an option: as written or its default, with all names in it replaced.
 
-use crate::oslo::ini::Sections;
 use crate::oslo::interpolate::expand;
+use crate::oslo::layers::Sections;
 use crate::oslo::option::Opt;
 use crate::oslo::option::Schema;
 

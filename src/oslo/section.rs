@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::oslo::ini::Origin;
-use crate::oslo::ini::dict;
-use crate::oslo::ini::list;
+use crate::oslo::layers::Origin;
 use crate::oslo::record::Faulted;
 use crate::oslo::record::Record;
 use crate::oslo::resolve::value;
 use crate::oslo::resolve::written;
+use crate::oslo::value::dict;
+use crate::oslo::value::list;
 
 /// The options of one section.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ impl<'a> Section<'a> {
     /// Notes a fault of an option.
     pub(crate) fn fault(&mut self, option: &str, text: impl fmt::Display) -> Faulted {
         let origin = self.origin(option);
-        self.record.fault(&origin, &self.name, option, text)
+        let spelling = self.spelling(option);
+        self.record.fault(&origin, &self.name, &spelling, text)
     }
 
     /// Notes that an option is needed.
@@ -44,7 +45,8 @@ impl<'a> Section<'a> {
     /// Notes what is odd about an option.
     pub(crate) fn warn(&mut self, option: &str, text: impl fmt::Display) {
         let origin = self.origin(option);
-        self.record.warn(&origin, &self.name, option, text);
+        let spelling = self.spelling(option);
+        self.record.warn(&origin, &self.name, &spelling, text);
     }
 
     /// Whether the option is there and not empty.
@@ -222,8 +224,14 @@ impl<'a> Section<'a> {
 
     /// Where the option is, else where its section begins, else the first file.
     fn origin(&self, option: &str) -> Origin {
-        let spelling = self.written(option).map_or(option, |(name, _)| name);
-        self.record.origin(&self.name, spelling)
+        self.record.origin(&self.name, &self.spelling(option))
+    }
+
+    /// What the file calls the option.
+    fn spelling(&self, option: &str) -> String {
+        self.written(option)
+            .map_or(option, |(name, _)| name)
+            .to_owned()
     }
 }
 

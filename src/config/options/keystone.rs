@@ -1,15 +1,18 @@
 //! What keystoneauth and keystonemiddleware call their options.
 
 use crate::oslo::option::Opt;
+use crate::oslo::option::elsewhere;
 use crate::oslo::option::ignored;
 use crate::oslo::option::opt;
+use crate::oslo::option::refused;
 use crate::oslo::option::unset;
 
 pub(crate) const KEYSTONE_AUTHTOKEN: &[Opt] = &[
     unset(
         "www_authenticate_uri",
         "The Keystone that a 401 sends clients to; unset is auth_url.",
-    ),
+    )
+    .or(&["auth_uri"]),
     opt(
         "interface",
         "internal",
@@ -70,7 +73,25 @@ pub(crate) const KEYSTONE_AUTHTOKEN: &[Opt] = &[
     ignored("memcache_username"),
     ignored("split_loggers"),
     ignored("timeout"),
+    elsewhere("check_revocations_for_cached", GONE),
+    elsewhere("hash_algorithms", GONE),
+    elsewhere("revocation_cache_time", GONE),
+    elsewhere("signing_dir", GONE),
+    refused("admin_password", &[], RENAMED).hidden(),
+    refused("admin_tenant_name", &[], RENAMED),
+    refused("admin_token", &[], RENAMED).hidden(),
+    refused("admin_user", &[], RENAMED),
+    refused("auth_admin_prefix", &[], RENAMED),
+    refused("auth_host", &[], RENAMED),
+    refused("auth_port", &[], RENAMED),
+    refused("auth_protocol", &[], RENAMED),
+    refused("identity_uri", &[], RENAMED),
 ];
+
+/// What keystonemiddleware itself has given up, without and with a successor.
+const GONE: &str = "gone from keystonemiddleware";
+const RENAMED: &str =
+    "write auth_type, auth_url, username, password, project_name and the domains instead";
 
 pub(crate) const AUTH: &[Opt] = &[
     unset(
@@ -190,5 +211,5 @@ pub(crate) const SESSION: &[Opt] = &[
     ),
     ignored("collect_timing"),
     ignored("split_loggers"),
-    ignored("tls_ciphers"),
+    refused("tls_ciphers", &[], "rustls has only safe ones"),
 ];
