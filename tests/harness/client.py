@@ -243,6 +243,14 @@ def dechunked(data):
             return content, data
 
 
+def request_bytes(method, path, body=b"", headers=()):
+    """A request as bytes, for `Client.raw`."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: hub.example", f"X-OpenStack-Ironic-API-Version: {LATEST}", *headers]
+    if body or method in ("POST", "PUT", "PATCH"):
+        lines.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+
+
 def raw(url, method, target, headers=None, body=None):
     """One request whose target and body are sent as they are: (status, headers, body)."""
     reply = Client(url).call(method, target, body, version=None, headers=headers or {}, timeout=60)
@@ -285,6 +293,23 @@ def provision(api, node, target, state, **body):
 
     until(arrived, 60, f"provision state {state}")
     return answer
+
+
+def owned(kind, node, location, number=0):
+    """A body that creates one of `kind` at a node."""
+    mac = f"52:54:00:{list(GROUPS).index(location)}0:00:0{number}"
+    return {
+        "ports": {"node_uuid": node, "address": mac, "name": f"port-{location}-{number}"},
+        "portgroups": {"node_uuid": node, "address": mac, "name": f"group-{location}-{number}"},
+        "volume/connectors": {"node_uuid": node, "type": "iqn", "connector_id": f"iqn.2017-01.{location}:{number}"},
+        "volume/targets": {
+            "node_uuid": node,
+            "volume_type": "iscsi",
+            "boot_index": number,
+            "volume_id": f"vol-{location}-{number}",
+            "properties": {"links": [{"href": "http://127.0.0.1/v1/x"}]},
+        },
+    }[kind]
 
 
 def wipe(api):

@@ -7,7 +7,7 @@ import pytest
 from fleet import Client, fleet, until
 from scripted import Answer
 from standin import Standin, StandinKeystone, new_uuid, node
-from test_faults_headers import HOP_BY_HOP, IDENTITY, REFUSED, SENTINEL, TARGETS, head
+from hostile import HOP_BY_HOP, IDENTITY, REFUSED, SENTINEL, TARGETS, head
 
 PASSWORD = "correct-horse-7"
 IDENT = new_uuid()

@@ -9,80 +9,13 @@ import pytest
 import requests
 from client import LATEST, VERSION, Api, Refused, command, fault, raw, until, wipe
 from fleet import Client
-from gateway import Gateway, config
+from house import EDGE_USER, SYSTEM, House, application_credential
+from gateway import Gateway
 from scripted import Answer
 from standin import Standin, node
-from test_keystone_tokens import application_credential
 
 from bed import venvs
-from bed.ironic import Ironic, start_all
-from bed.keystone import PASSWORD, PROJECT, SERVICE_PROJECT, Keystone
-
-SYSTEM = ("reader", "member", "manager", "admin", "service")
-EDGE_USER = {"admin": "pass:w0rd"}
-
-
-class House:
-    """What runs for all tests of this file, and the gateway in front of it."""
-
-    def __init__(self):
-        self.hub = Keystone("hub", region="Hub")
-        self.edge = Keystone("edge", region="Edge")
-        self.keyed = Ironic("keyed", auth="keystone", keystone=self.edge)
-        self.basic = Ironic("basic", group="grp1", auth="http_basic", users=EDGE_USER)
-        self.open = Ironic("open", group="grp2")
-        # At the hub's own Keystone: the tokens of its users are good there.
-        self.shared = Ironic("shared", group="grp3", auth="keystone", keystone=self.hub)
-        self.ironics = [self.keyed, self.basic, self.open, self.shared]
-        # Its address stands in the hub's catalog, so it is known before anything is started.
-        self.gateway = Gateway("")
-        self.hub.baremetal_url = self.gateway.url
-        self.edge.baremetal_url = self.keyed.url
-        self._tokens = {}
-
-    def start(self):
-        for keystone in (self.hub, self.edge):
-            keystone.start()
-        start_all(self.ironics)
-        self.gateway.write_config(self.config())
-        self.gateway.start()
-        admin = self.api("system admin")
-        until(lambda: admin.get("/v1/nodes").status_code == 200, what="all locations")
-
-    def config(self, locations=None, **options):
-        """Keystone in, Keystone out, as in the seed: the location's endpoint is in the catalog of its own Keystone."""
-        every = {
-            "loc1": (self.keyed.url, {**self.edge.options(), "endpoint_override": None, "region_name": "Edge"}),
-            "loc2": (self.basic.url, {"auth_type": "http_basic", "username": "admin", "password": EDGE_USER["admin"]}),
-            "loc3": (self.open.url, {}),
-        }
-        every = locations or every
-        return config(
-            {name: url for name, (url, _) in every.items()},
-            api={"auth_strategy": "keystone", **options.pop("api", {})},
-            location_options={name: options for name, (_, options) in every.items()},
-            sections={"keystone_authtoken": self.hub.middleware_options(), **options.pop("sections", {})},
-            **options,
-        )
-
-    def token(self, who):
-        """`system admin`, `project member`, …: of the hub's Keystone, the same one each time."""
-        if who not in self._tokens:
-            scope, role = who.split(" ")
-            where = {"system": True} if scope == "system" else {"project": PROJECT}
-            self._tokens[who] = self.hub.token(f"{scope}-{role}", **where)
-        return self._tokens[who]
-
-    def api(self, who, url=None):
-        return Api(url or self.gateway.url, headers={"X-Auth-Token": self.token(who)})
-
-    def close(self):
-        if self.gateway.process is not None:
-            assert self.gateway.stop() == 0
-        self.gateway._close()
-        for thing in (*self.ironics, self.hub, self.edge):
-            thing.close()
-
+from bed.keystone import PASSWORD, PROJECT, SERVICE_PROJECT
 
 @pytest.fixture(scope="module")
 def house():

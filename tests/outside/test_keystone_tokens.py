@@ -6,6 +6,7 @@ import re
 import pytest
 import requests
 from fleet import fleet, until
+from house import application_credential
 from standin import Standin, node
 
 from bed.keystone import PASSWORD, PROJECT, SERVICE_PROJECT, Keystone
@@ -258,22 +259,6 @@ def login(keystone, identity, scope=None):
     auth = {"identity": identity, **({"scope": scope} if scope else {})}
     answer = requests.post(f"{keystone.auth_url}/auth/tokens", json={"auth": auth}, timeout=30)
     return answer.headers.get("X-Subject-Token")
-
-
-@contextlib.contextmanager
-def application_credential(keystone, user, project, **options):
-    """A credential of this user in this project: its id, name, secret and user_id."""
-    token = keystone.token(user, project=project)
-    users = keystone.call("GET", f"/users?name={user}")["users"]
-    url = f"{keystone.auth_url}/users/{users[0]['id']}/application_credentials"
-    body = {"application_credential": {"name": f"of {user}", **options}}
-    answer = requests.post(url, json=body, headers={"X-Auth-Token": token}, timeout=30)
-    assert answer.status_code == 201, answer.text
-    credential = answer.json()["application_credential"]
-    try:
-        yield {**credential, "user_id": users[0]["id"]}
-    finally:
-        requests.delete(f"{url}/{credential['id']}", headers={"X-Auth-Token": token}, timeout=30)
 
 
 def by_credential(credential):

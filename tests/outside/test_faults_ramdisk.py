@@ -1,0 +1,114 @@
+"""What ramdisks ask: without credentials, and only where it is opened."""
+
+import re
+
+import pytest
+from fleet import assert_unavailable, fleet
+from standin import new_uuid, node
+
+LOCATION = "X-Ironic-Proxy-Location"
+GROUPS = "_:loc1,grp1:loc2,grp2:loc3"
+@pytest.fixture(scope="module")
+def module_hub():
+    with fleet(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True}) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(module_hub):
+    mend(module_hub)
+    yield module_hub
+    mend(module_hub)
+
+
+def mend(hub):
+    for site in hub.all():
+        if not site.listening():
+            site.up()
+        site.nodes.clear()
+        site.ports.clear()
+        site.drivers.clear()
+        for records in site.objects.values():
+            records.clear()
+    hub.heal()
+
+
+def writes(hub):
+    """Everything but questions that any location got."""
+    told = {name: [str(request) for request in site.requests if request.method != "GET"] for name, site in hub.sites.items()}
+    return {name: requests for name, requests in told.items() if requests}
+
+
+def port(hub, at, address):
+    """A port of a new node."""
+    owner = hub.sites[at].add(node(f"node-{new_uuid()[:8]}"))
+    hub.sites[at].ports.append({"uuid": new_uuid(), "address": address, "node_uuid": owner["uuid"], "name": None, "extra": {}})
+    return owner
+
+
+TRUSTED = ["X-Auth-Token", "Authorization", "OpenStack-System-Scope", "X-Roles", "X-User-Id"]
+INVENTORY = {"inventory": {"interfaces": [{"mac_address": "52:54:00:AA:BB:03"}]}}
+
+
+@pytest.mark.parametrize("with_token", [False, True])
+def test_no_credentials_accompany_a_ramdisk(with_token):
+    from standin import Standin, StandinKeystone
+
+    with StandinKeystone({"gw": "secret"}) as keystone:
+        sites = [Standin(credentials=("token", keystone.valid)) for _ in range(2)]
+        options = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "gw", "password": "secret",
+                   "user_domain_id": "default", "system_scope": "all"}  # fmt: skip
+        with fleet(*sites, groups="_:loc1,grp1:loc2", api={"enable_ramdisk_endpoints": True}, every=options) as hub:
+            owner = port(hub, "loc2", "52:54:00:aa:bb:03")
+            headers = {"X-Auth-Token": "stolen", "X-Roles": "admin", "OpenStack-System-Scope": "all"} if with_token else {}
+            hub.forget_requests()
+            found = hub.get("/v1/lookup?addresses=52:54:00:aa:bb:03", headers=headers)
+            assert (found.status, found.json()["node"]["uuid"], found.header(LOCATION)) == (200, owner["uuid"], None)
+            assert found.json()["node"]["links"][0]["href"].startswith(f"{hub.url}/")
+            assert hub.post(f"/v1/heartbeat/{owner['uuid']}", {"callback_url": "http://x"}, headers=headers).status == 202
+            told = hub.post("/v1/continue_inspection", INVENTORY, headers=headers)
+            assert (told.status, told.json()["node"]["uuid"], told.header(LOCATION)) == (202, owner["uuid"], None)
+            asked = [request for site in hub.all() for request in site.requests]
+            passed = [one for one in asked if re.search("lookup|heartbeat|continue_inspection", one.path)]
+            assert len(passed) == 3
+            for request in passed:
+                assert not [name for name in TRUSTED if request.header_values(name)], request.headers
+            # Where to send it is the gateway's own question.
+            assert all(request.header("X-Auth-Token") != "stolen" for request in asked)
+
+
+def test_a_lookup_that_would_tell_the_token_again(hub):
+    port(hub, "loc2", "52:54:00:aa:bb:04")
+    path = "/v1/lookup?addresses=52:54:00:aa:bb:04"
+    assert hub.get(path, version="1.62").status == 200
+    hub.forget_requests()
+    for version in ("1.61", "1.22", None):
+        reply = hub.get(path, version=version)
+        assert (reply.status, reply.text()) == (404, "Resource could not be found.")
+    assert hub.asked() == {}
+
+
+def test_a_machine_of_nobody_or_of_two_is_nobody_s_business(hub):
+    for location in ("loc1", "loc2"):
+        port(hub, location, "52:54:00:aa:bb:05")
+    for addresses in ("52:54:00:aa:bb:05", "52:54:00:aa:bb:06", ""):
+        reply = hub.get(f"/v1/lookup?addresses={addresses}")
+        assert (reply.status, reply.text()) == (404, "Resource could not be found.")
+        data = {"inventory": {"interfaces": [{"mac_address": addresses}]}}
+        reply = hub.post("/v1/continue_inspection", data)
+        assert (reply.status, reply.text()) == (404, "Resource could not be found.")
+    reply = hub.post(f"/v1/heartbeat/{new_uuid()}", {})
+    assert (reply.status, reply.text()) == (404, "Resource could not be found.")
+    assert writes(hub) == {}
+    hub.loc3.down()
+    assert_unavailable(hub.get("/v1/lookup?addresses=52:54:00:aa:bb:06"), "loc3")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/lookup?addresses=52:54:00:aa:bb:07"), ("POST", "/v1/heartbeat/x"), ("POST", "/v1/continue_inspection")]
+)
+def test_ramdisk_routes_are_closed_unless_they_are_opened(method, path):
+    with fleet(1) as hub:
+        reply = hub.call(method, path, {} if method == "POST" else None)
+        assert reply.status == 403 and reply.fault()["faultcode"] == "Client", reply
+        assert hub.asked() == {}
