@@ -13,6 +13,7 @@ pub mod respond;
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,6 +49,7 @@ use crate::gateway::door::Entry;
 use crate::gateway::door::Guard;
 use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue::Trouble;
+use crate::gateway::respond::Respond;
 use crate::request::Answer;
 use crate::request::Versions;
 
@@ -115,6 +117,8 @@ pub struct Gateway {
     federation: Arc<Federation>,
     door: Door,
     permits: Arc<Semaphore>,
+    respond: Respond,
+    request_deadline: Duration,
     in_flight: Arc<InFlight>,
 }
 
@@ -130,7 +134,12 @@ impl Gateway {
         };
         Self {
             door: Door::new(config, guard, Arc::clone(&federation.locations)),
+            respond: Respond {
+                locations: Arc::clone(&federation.locations),
+                retry_after: config.api.retry_after,
+            },
             federation,
+            request_deadline: config.api.request_deadline,
             permits: Arc::new(Semaphore::new(config.api.max_in_flight)),
             in_flight: Arc::default(),
         }
@@ -150,21 +159,27 @@ impl Gateway {
             Ok(permit) => exchange.permit = Some(permit),
             Err(_) => return Err(Trouble::Busy.into()),
         }
-        let Admitted { request, limits } =
-            match self.door.enter(session, &mut exchange.context).await? {
-                Entry::Admitted(admitted) => *admitted,
-                Entry::Answered(answer) => return Ok(Next::Answer(answer)),
-            };
+        let Admitted {
+            mut request,
+            limits,
+        } = match self.door.enter(session, &mut exchange.context).await? {
+            Entry::Admitted(admitted) => *admitted,
+            Entry::Answered(answer) => return Ok(Next::Answer(answer)),
+        };
         let body = match body_use(&request.method, &request.target.route) {
             BodyUse::Streamed => Bytes::new(),
             BodyUse::Read => body::read(session, limits).await??,
         };
         let identity = exchange.context.identity.as_ref();
         self.door.check_patch(&request, identity, &body)?;
+        // An upload takes as long as it takes: the clock runs from here on.
+        let deadline = Instant::now() + self.request_deadline;
+        request.asker.deadline = Some(deadline);
         // A body that comes with a question may be meant for the location.
         let plan = if request.method.is_safe() && session.is_body_empty() {
             tokio::select! {
                 planned = Box::pin(self.federation.dispatch(&request, &body)) => planned?,
+                () = tokio::time::sleep_until(deadline.into()) => return Err(Trouble::Deadline.into()),
                 // The client left: its questions are dropped, and with them their connections.
                 left = session.downstream_session.read_body_or_idle(true) => {
                     left?;
@@ -204,7 +219,7 @@ impl Gateway {
                 .versions
                 .and_then(|(_, spoken)| Some((common?, spoken)));
         }
-        respond::write(session, context, &self.federation.locations, answer).await
+        self.respond.write(session, context, answer).await
     }
 
     fn rescue(&self, trouble: Trouble) -> Answer {
@@ -353,12 +368,7 @@ impl ProxyHttp for Gateway {
         if let Some(challenge) = self.door.challenge(head.status) {
             head.insert_header(http::header::WWW_AUTHENTICATE, challenge)?;
         }
-        respond::sign(
-            head,
-            &exchange.context,
-            &self.federation.locations,
-            versions,
-        )
+        self.respond.sign(head, &exchange.context, versions)
     }
 
     fn response_body_filter(

@@ -5,6 +5,7 @@ use std::net::ToSocketAddrs;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use crate::api::microversion::Microversion;
 use crate::config::endpoint::Endpoint;
@@ -42,6 +43,10 @@ pub struct ApiConfig {
     pub max_depth: usize,
     /// Requests served at the same time.
     pub max_in_flight: usize,
+    /// How long one request may take once it has come in whole, whatever it is made of.
+    pub request_deadline: Duration,
+    /// Whether a 503 says when to come again.
+    pub retry_after: bool,
     /// `None` is plain HTTP.
     pub tls: Option<ListenerTls>,
 }
@@ -96,6 +101,8 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let max_body_inspection = kib(section, "max_json_body_size_inspection");
     let max_depth = section.number("max_json_body_depth", 1..=1000);
     let max_in_flight = section.number("max_requests_in_flight", 1..=1_000_000);
+    let request_deadline = section.seconds("request_deadline");
+    let retry_after = section.flag("retry_after");
     let tls = tls(section);
     Ok(ApiConfig {
         host_ip: host_ip?,
@@ -112,6 +119,8 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         max_body_inspection: max_body_inspection?,
         max_depth: max_depth?,
         max_in_flight: max_in_flight?,
+        request_deadline: request_deadline?,
+        retry_after: retry_after?,
         tls: tls?,
     })
 }

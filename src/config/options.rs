@@ -171,6 +171,16 @@ const API: &[Opt] = &[
         "1024",
         "Requests served at the same time; more are told to come back.",
     ),
+    opt(
+        "request_deadline",
+        "60",
+        "Seconds that one request may take once it has come in whole, whatever it is made of: pages, locations, retries.",
+    ),
+    opt(
+        "retry_after",
+        "false",
+        "Whether a 503 carries Retry-After; python-ironicclient up to 6.3 hides the text of one that does.",
+    ),
     opt("enable_ssl_api", "false", "Serve HTTPS instead of HTTP."),
     unset(
         "cert_file",

@@ -272,6 +272,7 @@ impl Door {
             request_id: context.request_id.for_locations(),
             token: self.guard.authenticator.user_token(headers),
             standing,
+            deadline: None,
         }
     }
 

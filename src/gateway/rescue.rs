@@ -42,6 +42,9 @@ pub enum Trouble {
     Busy,
     #[error("It is at another location now, please retry.")]
     Moved,
+    /// A read, so nothing was changed.
+    #[error("The request could not be answered in time ([api] request_deadline).")]
+    Deadline,
     #[error("The request did not arrive in time.")]
     Late,
     #[error("The request is not valid HTTP.")]
@@ -76,6 +79,7 @@ pub fn rescue(locations: &Locations, trouble: Trouble) -> Answer {
         Trouble::Oversized(oversized) => return Answer::from(&too_much(oversized)),
         Trouble::Federation(error) => return federation(locations, error),
         Trouble::Busy | Trouble::Moved => Fault::new(StatusCode::SERVICE_UNAVAILABLE, text),
+        Trouble::Deadline => Fault::new(StatusCode::GATEWAY_TIMEOUT, text),
         Trouble::Late => Fault::new(StatusCode::REQUEST_TIMEOUT, text),
         Trouble::NotHttp => Fault::bad_request(text),
         Trouble::Internal => Fault::new(StatusCode::INTERNAL_SERVER_ERROR, text),
@@ -220,21 +224,24 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
             silence.reason
         );
     }
-    let fault = match silent {
-        [one] if one.sent && one.reason != Reason::Refused => Fault::new(
+    let noun = if silent.len() == 1 {
+        "Location"
+    } else {
+        "Locations"
+    };
+    let fate_unknown = silent
+        .iter()
+        .any(|silence| silence.sent && silence.reason != Reason::Refused);
+    let fault = if fate_unknown {
+        Fault::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("{noun} {names} did not answer; the request may have been executed."),
+        )
+    } else {
+        Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            format!(
-                "Location {names} did not answer; the request may have been executed. Please retry."
-            ),
-        ),
-        [_] => Fault::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("Location {names} could not be asked, please retry."),
-        ),
-        _ => Fault::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("Locations {names} could not be asked, please retry."),
-        ),
+            format!("{noun} {names} could not be asked, please retry."),
+        )
     };
     let reset = silent
         .iter()

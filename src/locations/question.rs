@@ -1,6 +1,7 @@
 //! One question to one location, and in whose name it is asked.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -20,6 +21,8 @@ pub struct Asker {
     /// The client's own token, for locations that are to see it.
     pub token: Option<HeaderValue>,
     pub standing: Standpoint,
+    /// When nobody waits any longer; `None`: our own business, which ends by its own bounds.
+    pub deadline: Option<Instant>,
 }
 
 /// With which rights a location is asked.
@@ -40,6 +43,7 @@ impl Asker {
             request_id,
             token: None,
             standing: Standpoint::Authorised,
+            deadline: None,
         }
     }
 }

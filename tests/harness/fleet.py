@@ -140,17 +140,25 @@ def together(*calls):
     return results
 
 
-def assert_unavailable(reply, *names):
-    """A 503 as the gateway says it: Ironic's shape, Retry-After, exactly these locations, nothing about them but the name."""
-    assert reply.status == 503, reply
+def assert_unavailable(reply, *names, status=503):
+    """A 503 as the gateway says it: Ironic's shape, exactly these locations, nothing about them but the name."""
+    assert reply.status == status, reply
     assert reply.header("Content-Type").startswith("application/json"), reply
-    assert re.fullmatch(r"[1-9]\d*", reply.header("Retry-After") or ""), reply
+    # python-ironicclient up to 6.3 hides the text of a 503 that has one.
+    assert reply.header("Retry-After") is None, reply
     assert reply.header("WWW-Authenticate") is None
     fault = reply.fault()
     assert fault["faultcode"] == "Server", reply
     said = set(re.findall(r"\bloc\d+\b", fault["faultstring"]))
     assert said == set(names), f"named {sorted(said)} instead of {sorted(names)}: {reply}"
     assert not re.search(r"127\.0\.0\.1|localhost|:\d{4,5}|https?:", fault["faultstring"]), reply
+
+
+def assert_fate_unknown(reply, *names):
+    """A write was sent and its answer lost: a 504, which no client repeats by itself."""
+    assert_unavailable(reply, *names, status=504)
+    assert "may have been executed" in reply.fault()["faultstring"], reply
+    assert "retry" not in reply.fault()["faultstring"].lower(), reply
 
 
 def assert_not_found(reply, ident):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import scripted
-from fleet import Client, assert_unavailable, fleet
+from fleet import Client, assert_fate_unknown, assert_unavailable, fleet
 from standin import UUID_LIKE, new_uuid
 
 GROUPS = "_:loc1,mine:loc1,grp1:loc2,a.b-c_d:loc2,_x:loc3"
@@ -234,7 +234,7 @@ def test_made_but_not_told(hub, after):
 def test_not_made_and_not_told(hub, after):
     hub.loc2.fault(AFTER[after], method="POST")
     reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"})
-    assert_unavailable(reply, "loc2")
+    assert_fate_unknown(reply, "loc2")
     assert len(hub.loc2.asked("POST")) == 1
     assert not hub.loc2.nodes
 
@@ -244,7 +244,7 @@ def test_not_told_and_dead_ever_since(hub):
     asked_before = len(hub.loc2.asked("POST"))
     hub.loc2.fault(scripted.hang(), method="GET", path="/v1/nodes/.+")
     reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"})
-    assert_unavailable(reply, "loc2")
+    assert_fate_unknown(reply, "loc2")
     assert len(hub.loc2.asked("POST")) == asked_before + 1
 
 

@@ -43,7 +43,7 @@ def broken(sites, locations, direct, clean):
 def refused(answer):
     """A 503 of the gateway's that names loc3 and no other location, and gives nothing away."""
     assert answer.status_code == 503, answer.text
-    assert int(answer.headers["Retry-After"]) > 0
+    assert "Retry-After" not in answer.headers
     text = fault(answer)
     assert "loc3" in text and "loc1" not in text and "loc2" not in text
     assert "127.0.0.1" not in text
@@ -142,7 +142,7 @@ def test_the_gateway_starts_before_its_locations(direct):
             api = Api(gateway.url)
             answer = api.get("/v1/nodes")
             assert answer.status_code == 503, answer.text
-            assert "Retry-After" in answer.headers
+            assert "Retry-After" not in answer.headers
             late.start()
             until(lambda: api.get("/v1/nodes").status_code == 200, 60, "the location that came late")
             assert api.create(uuid=identity)["uuid"] == identity

@@ -1,0 +1,29 @@
+"""A status is chosen by what clients do with it: 503 is repeated by all of them, 504 by none."""
+
+import scripted
+from fleet import fleet, until
+from standin import node
+
+
+def test_retry_after_is_sent_to_those_who_want_it():
+    with fleet(2, api={"retry_after": True}) as hub:
+        record = hub.loc2.add(node("there"))
+        assert hub.get("/v1/nodes/there").status == 200
+        hub.loc2.down()
+        reply = hub.get(f"/v1/nodes/{record['uuid']}")
+        assert reply.status == 503 and int(reply.header("Retry-After")) > 0
+        hub.loc2.up()
+        hub.loc2.fault(scripted.close(), method="PUT")
+        until(lambda: hub.get(f"/v1/nodes/{record['uuid']}").status == 200, what="the location")
+        reply = hub.put(f"/v1/nodes/{record['uuid']}/states/power", {"target": "power on"})
+        assert reply.status == 504 and reply.header("Retry-After") is None
+
+
+def test_a_read_ends_at_the_deadline_of_the_request():
+    """Whatever it is made of: here a name that is asked for at both locations, of which one never answers."""
+    with fleet(2, api={"request_deadline": 0.5}, every={"timeout": 20}) as hub:
+        hub.loc2.fault(scripted.hang(), path="/v1/.*")
+        for path in ("/v1/nodes/nobody", "/v1/nodes"):
+            reply = hub.get(path)
+            assert reply.status == 504, reply
+            assert reply.seconds < 3
