@@ -1,7 +1,7 @@
 //! `auth_strategy = http_basic`: users of a file, as `ironic/common/auth_basic.py` has it.
 //!
 //! Not as there: checking happens beside the workers and only so often at a time, an unknown user takes as long as a
-//! known one, and a file that turned bad is not used instead of stopping everybody.
+//! known one, and a file that turned bad, or is empty or being written, is not used instead of stopping everybody.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,6 +15,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -27,6 +29,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use log::error;
 use log::info;
+use log::warn;
 use quick_cache::sync::Cache;
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -42,6 +45,8 @@ const BELIEVED_AT_MOST: usize = 4096;
 const LONGEST_PASSWORD: usize = 72;
 /// How long a check may wait for its turn.
 const LONGEST_QUEUE: Duration = Duration::from_secs(10);
+/// A file that is written in place is whole once nobody wrote into it for this long.
+const AT_REST: Duration = Duration::from_secs(1);
 /// Of the dummy hash while the file has no user. bcrypt's customary one.
 const USUAL_COST: u32 = 10;
 
@@ -80,8 +85,10 @@ pub enum UserFileError {
     Read { path: PathBuf, source: io::Error },
     #[error("Problem reading auth user file: {}: it is not UTF-8", .path.display())]
     Encoding { path: PathBuf },
-    #[error("Only bcrypt digested passwords are supported for {user}")]
-    Digest { user: String },
+    #[error("{}: Only bcrypt digested passwords are supported for {user}", .path.display())]
+    Digest { path: PathBuf, user: String },
+    #[error("{} holds no user", .path.display())]
+    Empty { path: PathBuf },
     #[error("no random numbers")]
     Random,
 }
@@ -104,6 +111,10 @@ impl HttpBasic {
     pub fn new(path: &Path) -> Result<Self, UserFileError> {
         let stamp = Stamp::of(path);
         let users = Users::read(path)?;
+        if users.hashes.is_empty() {
+            warn!("Nobody can come in: {} holds no user", path.display());
+        }
+        users.tell(path);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             path: path.to_owned(),
@@ -122,8 +133,8 @@ impl HttpBasic {
         let pair = Pair::parse(headers)?;
         self.reread_if_changed();
         let users = self.users.load_full();
-        let known = users.hashes.get_key_value(pair.user.as_str());
-        let hash = known.map_or(users.dummy.as_str(), |(_, hash)| hash.as_str());
+        let known = users.usable(&pair.user);
+        let hash = known.map_or(users.dummy.as_str(), |(_, hash)| hash);
         let key = self.key(&pair, hash);
         if !self.believes(&key, Instant::now()) {
             self.check(&pair, hash, key).await?;
@@ -184,18 +195,31 @@ impl HttpBasic {
         if *seen == stamp {
             return;
         }
-        *seen = stamp;
+        let in_place = seen.is_same_file(&stamp);
+        let old = self.users.load();
         match Users::read(&self.path) {
-            Ok(users) => {
+            // Editors and htpasswd empty the file first and then write it. A file that was renamed is whole.
+            Ok(new) if in_place && stamp.is_fresh() && old.loses(&new) => return,
+            Ok(new) if new.hashes.is_empty() => {
+                let path = self.path.clone();
+                error!(
+                    "The users stay as they were: {}",
+                    UserFileError::Empty { path }
+                );
+            }
+            Ok(new) => {
                 info!(
                     "Read {} users from {}",
-                    users.hashes.len(),
+                    new.hashes.len(),
                     self.path.display()
                 );
-                self.users.store(Arc::new(users));
+                new.tell(&self.path);
+                self.users.store(Arc::new(new));
             }
+            Err(_) if in_place && stamp.is_fresh() => return,
             Err(error) => error!("The users stay as they were: {error}"),
         }
+        *seen = stamp;
     }
 }
 
@@ -204,6 +228,24 @@ impl HttpBasic {
 struct Stamp(Option<(u64, u64, u64, i64, i64, i64, i64)>);
 
 impl Stamp {
+    fn is_same_file(&self, other: &Self) -> bool {
+        let file = |stamp: &Self| stamp.0.map(|(device, inode, ..)| (device, inode));
+        file(self) == file(other)
+    }
+
+    /// Whether somebody may still be writing.
+    fn is_fresh(&self) -> bool {
+        self.0.is_some_and(|(_, _, _, seconds, ..)| {
+            let written = u64::try_from(seconds).map_or(UNIX_EPOCH, |seconds| {
+                UNIX_EPOCH + Duration::from_secs(seconds)
+            });
+            // A time in the future is no reason to wait for ever. The seconds alone are up to one too early.
+            SystemTime::now()
+                .duration_since(written)
+                .is_ok_and(|age| age < AT_REST * 2)
+        })
+    }
+
     fn of(path: &Path) -> Self {
         Self(fs::metadata(path).ok().map(|file| {
             (
@@ -221,7 +263,8 @@ impl Stamp {
 
 #[derive(Debug)]
 struct Users {
-    hashes: HashMap<Arc<str>, String>,
+    /// `None`: a hash that no password has. The user is known and stays outside, as at Ironic.
+    hashes: HashMap<Arc<str>, Option<String>>,
     /// Matches no password and takes as long as the slowest of the file.
     dummy: String,
 }
@@ -235,27 +278,58 @@ impl Users {
         let text = String::from_utf8(bytes).map_err(|_| UserFileError::Encoding {
             path: path.to_owned(),
         })?;
-        Self::parse(&text)
+        Self::parse(&text).map_err(|user| UserFileError::Digest {
+            path: path.to_owned(),
+            user,
+        })
     }
 
-    fn parse(text: &str) -> Result<Self, UserFileError> {
+    /// Fails with the user whose digest is another one than bcrypt's.
+    fn parse(text: &str) -> Result<Self, String> {
         let mut hashes = HashMap::new();
         let mut cost = None;
         for (user, hash) in text.lines().filter_map(|line| line.trim().split_once(':')) {
-            let parts = ["$2y$", "$2a$", "$2b$"]
+            if !["$2y$", "$2a$", "$2b$"]
                 .iter()
                 .any(|prefix| hash.starts_with(prefix))
-                .then(|| HashParts::from_str(hash).ok())
-                .flatten()
-                .ok_or_else(|| UserFileError::Digest {
-                    user: user.to_owned(),
-                })?;
-            cost = cost.max(Some(parts.get_cost()));
+            {
+                return Err(user.to_owned());
+            }
+            let parts = HashParts::from_str(hash).ok();
+            cost = cost.max(parts.as_ref().map(HashParts::get_cost));
             // The first line of a user decides.
-            hashes.entry(user.into()).or_insert_with(|| hash.to_owned());
+            hashes
+                .entry(user.into())
+                .or_insert_with(|| parts.map(|_| hash.to_owned()));
         }
         let dummy = format!("$2b${:02}${}", cost.unwrap_or(USUAL_COST), ".".repeat(53));
         Ok(Self { hashes, dummy })
+    }
+
+    /// A user who can come in, and by which hash.
+    fn usable(&self, user: &str) -> Option<(&Arc<str>, &str)> {
+        let (user, hash) = self.hashes.get_key_value(user)?;
+        Some((user, hash.as_deref()?))
+    }
+
+    /// Whether somebody who can come in could no longer.
+    fn loses(&self, new: &Self) -> bool {
+        self.hashes
+            .iter()
+            .any(|(user, hash)| hash.is_some() && new.usable(user).is_none())
+    }
+
+    /// Whom the file names in vain.
+    fn tell(&self, path: &Path) {
+        for (user, hash) in &self.hashes {
+            if hash.is_none() {
+                warn!(
+                    "{} cannot come in: the hash in {} is no bcrypt hash",
+                    user.escape_debug(),
+                    path.display()
+                );
+            }
+        }
     }
 }
 
@@ -405,7 +479,8 @@ mod tests {
             (format!("ann:{}", hash.replace("$2y", "$2x")), None),
             (format!("ann:{hash}\nbob:$apr1$abc$def"), None),
             ("ann:plain".into(), None),
-            ("ann:$2y$04$short".into(), None),
+            ("ann:$2y$04$short".into(), Some(1)),
+            (format!("ann:{hash}:extra\nbob:{hash}"), Some(2)),
             ("ann:".into(), None),
         ] {
             assert_eq!(
@@ -414,9 +489,11 @@ mod tests {
                 "{text}"
             );
         }
+        let extra = Users::parse(&format!("ann:{hash}:extra\nann:{hash}\nbob:{hash}")).unwrap();
+        assert!(extra.usable("ann").is_none() && extra.usable("bob").is_some());
         let first_wins =
             Users::parse(&format!("ann:{hash}\nann:{}", hash.replace("$04", "$05"))).unwrap();
-        assert_eq!(first_wins.hashes["ann"], hash);
+        assert_eq!(first_wins.usable("ann").unwrap().1, hash);
         assert!(HashParts::from_str(&first_wins.dummy).is_ok_and(|parts| parts.get_cost() == 5));
     }
 
@@ -468,6 +545,42 @@ mod tests {
         assert!(bed.enter("bob", "other").await.is_ok());
     }
 
+    #[tokio::test]
+    async fn a_file_that_is_being_written_locks_nobody_out() {
+        let bed = Bed::new(&[line("ann", "a"), line("bob", "b")].concat());
+        let path = bed.directory.path().join("htpasswd");
+        // In place, as an editor: emptied, half a line, all but one, with a changed password and a new user.
+        let whole = [line("ann", "a2"), line("carl", "c"), line("bob", "b")].concat();
+        let half = whole.len() / 2;
+        for part in ["", &whole[..half], &whole[..whole.len() - 20]] {
+            fs::write(&path, part).unwrap();
+            assert!(bed.enter("ann", "a").await.is_ok(), "{part:?}");
+            assert!(bed.enter("bob", "b").await.is_ok(), "{part:?}");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert!(
+            bed.enter("carl", "c").await.is_ok(),
+            "at once when nobody is lost"
+        );
+        assert_eq!(bed.enter("ann", "a").await, Err(BasicError::Incorrect));
+        assert!(bed.enter("ann", "a2").await.is_ok());
+        // Who is really taken out stays outside once the file has come to rest.
+        fs::write(&path, line("ann", "a2")).unwrap();
+        let written = SystemTime::now() - AT_REST * 3;
+        fs::File::options()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(written)
+            .unwrap();
+        assert_eq!(bed.enter("bob", "b").await, Err(BasicError::Incorrect));
+        // An empty file is no way to take everybody out.
+        for empty in ["", "# nobody\n"] {
+            bed.replace(empty);
+            assert!(bed.enter("ann", "a2").await.is_ok(), "{empty:?}");
+        }
+    }
+
     #[test]
     fn a_bad_file_stops_the_start() {
         let directory = TempDir::new().unwrap();
@@ -483,7 +596,13 @@ mod tests {
         ));
         fs::write(&path, "bob:plain-secret").unwrap();
         let text = HttpBasic::new(&path).unwrap_err().to_string();
-        assert_eq!(text, "Only bcrypt digested passwords are supported for bob");
+        assert_eq!(
+            text,
+            format!(
+                "{}: Only bcrypt digested passwords are supported for bob",
+                path.display()
+            )
+        );
     }
 
     /// One thread: were passwords checked on it, the one who is known would wait for all the others.
