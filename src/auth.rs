@@ -118,6 +118,16 @@ impl Certified for Authenticator {
         }
     }
 
+    fn proofs(&self) -> Vec<PathBuf> {
+        match &self.door {
+            Door::Open | Door::Basic(_) => Vec::new(),
+            Door::Keystone(tokens) => {
+                let session = tokens.keystone().session();
+                session.certfile.iter().cloned().collect()
+            }
+        }
+    }
+
     fn reload(&self) -> Result<(), String> {
         match &self.door {
             Door::Open | Door::Basic(_) => Ok(()),

@@ -14,6 +14,9 @@ pub trait Certified: Send + Sync {
     /// Certificates, keys, authorities.
     fn files(&self) -> Vec<PathBuf>;
 
+    /// Those of them that prove us, leaf first: no use once they are over.
+    fn proofs(&self) -> Vec<PathBuf>;
+
     /// Reads them again. If one cannot be used everything stays as it was, and the text says why.
     fn reload(&self) -> Result<(), String>;
 }

@@ -523,6 +523,10 @@ impl Certified for Location {
         self.config.session.files()
     }
 
+    fn proofs(&self) -> Vec<PathBuf> {
+        self.config.session.certfile.iter().cloned().collect()
+    }
+
     fn reload(&self) -> Result<(), String> {
         let tls = self
             .tls

@@ -18,26 +18,65 @@ const SOON: i64 = 30;
 
 /// Logs when the certificates in a file end. A file of nothing but a key has none, and a file that cannot be used was
 /// told of by whoever needs it.
-pub fn tell(owner: &str, path: &Path) {
+pub fn tell(owners: &str, path: &Path) {
+    for (level, text) in lines(path) {
+        log!(level, "{text} ({owners}, {})", path.display());
+    }
+}
+
+/// What is to be said of the certificates in a file, now.
+pub fn lines(path: &Path) -> Vec<(Level, String)> {
+    pem::certificates(path).map_or_else(|_| Vec::new(), |found| words(&found, now()))
+}
+
+/// Whether a file can be used now: its first certificate for a proof, any of them for authorities. A file without any
+/// is a key.
+pub fn is_current(path: &Path, proof: bool) -> Result<(), String> {
     let Ok(found) = pem::certificates(path) else {
-        return;
+        return Ok(());
     };
-    let now = SystemTime::now()
+    let lives: Vec<Life> = found.iter().filter_map(|der| Life::of(der)).collect();
+    let judged = if proof {
+        &lives[..lives.len().min(1)]
+    } else {
+        &lives
+    };
+    let now = now();
+    match judged.first() {
+        Some(first) if !judged.iter().any(|life| life.holds(now)) => {
+            Err(format!("{}: {}", path.display(), first.trouble(now)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    for (level, text) in words(&found, i64::try_from(now).unwrap_or(i64::MAX)) {
-        log!(level, "{text} ({owner}, {})", path.display());
-    }
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 /// What is to be said of these at `now` (seconds since 1970): a line for those that are over, one for those that soon
 /// will be, and one for the next of the others if there are none of these. A bundle of authorities may hold hundreds.
 fn words(certificates: &[CertificateDer<'_>], now: i64) -> Vec<(Level, String)> {
-    let mut ends: Vec<_> = certificates.iter().filter_map(|der| end(der)).collect();
+    let lives: Vec<Life> = certificates
+        .iter()
+        .filter_map(|der| Life::of(der))
+        .collect();
+    let early = lives.iter().filter(|life| now < life.begin);
+    let early: Vec<_> = early
+        .map(|life| (Level::Error, life.trouble(now)))
+        .collect();
+    let mut ends: Vec<_> = lives
+        .into_iter()
+        .map(|life| (life.end, life.subject))
+        .collect();
     ends.sort();
     let over = ends.partition_point(|(end, _)| *end <= now);
     let soon = ends.partition_point(|(end, _)| *end <= now + SOON * DAY);
-    let mut lines = Vec::new();
+    let mut lines = early;
     let mut say = |level, some: &[(i64, String)], verb: &dyn Fn(i64) -> String| {
         let Some((end, subject)) = some.first() else {
             return;
@@ -46,10 +85,7 @@ fn words(certificates: &[CertificateDer<'_>], now: i64) -> Vec<(Level, String)> 
             1 => String::new(),
             more => format!(" (and {} more)", more - 1),
         };
-        let on = Timestamp::from_second(*end).map_or_else(
-            |_| "a day".to_owned(),
-            |at| at.strftime("%Y-%m-%d").to_string(),
-        );
+        let on = day(*end);
         lines.push((
             level,
             format!("Certificate `{subject}`{others} {} on {on}", verb(*end)),
@@ -67,16 +103,52 @@ fn words(certificates: &[CertificateDer<'_>], now: i64) -> Vec<(Level, String)> 
     lines
 }
 
-/// The last second of a certificate, and whose it is.
-fn end(der: &[u8]) -> Option<(i64, String)> {
-    let (_, certificate) = parse_x509_certificate(der).ok()?;
-    let subject = certificate.subject().to_string();
-    // Chosen by whoever made it; it must not break the line.
-    let printable = subject
-        .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect();
-    Some((certificate.validity().not_after.timestamp(), printable))
+fn day(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(
+        |_| "a day".to_owned(),
+        |at| at.strftime("%Y-%m-%d").to_string(),
+    )
+}
+
+/// From when to when a certificate counts, and whose it is.
+struct Life {
+    begin: i64,
+    end: i64,
+    subject: String,
+}
+
+impl Life {
+    fn of(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = parse_x509_certificate(der).ok()?;
+        let subject = certificate.subject().to_string();
+        let validity = certificate.validity();
+        Some(Self {
+            begin: validity.not_before.timestamp(),
+            end: validity.not_after.timestamp(),
+            // Chosen by whoever made it; it must not break the line.
+            subject: subject
+                .chars()
+                .map(|c| if c.is_control() { '?' } else { c })
+                .collect(),
+        })
+    }
+
+    fn holds(&self, now: i64) -> bool {
+        (self.begin..self.end).contains(&now)
+    }
+
+    /// Why it does not hold.
+    fn trouble(&self, now: i64) -> String {
+        let subject = &self.subject;
+        if now < self.begin {
+            format!(
+                "Certificate `{subject}` is not valid before {}",
+                day(self.begin)
+            )
+        } else {
+            format!("Certificate `{subject}` has expired on {}", day(self.end))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -67,6 +67,10 @@ impl Certified for Listener {
             .collect()
     }
 
+    fn proofs(&self) -> Vec<PathBuf> {
+        vec![self.config.cert_file.clone()]
+    }
+
     fn reload(&self) -> Result<(), String> {
         let acceptor = acceptor(&self.config).map_err(|error| error.to_string())?;
         // Connections that are open keep what they were made with.

@@ -1,5 +1,6 @@
 //! In the background: files of certificates and keys are read again when they change, and their ends are told.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ use crate::tls::listener::Listener;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two attempts with files that could not be used: a certificate may only be too young.
+const RETRY: Duration = Duration::from_mins(1);
 /// Between two times that ends are told.
 const TELL: Duration = Duration::from_hours(24);
 
@@ -38,15 +41,15 @@ impl BackgroundService for CertificateWatch {
         let listener = self
             .listener
             .iter()
-            .map(|listener| &**listener as &dyn Certified);
+            .map(|listener| Watched::new(Kind::Listener, &**listener));
         let locations = self
             .locations
             .iter()
-            .map(|location| location as &dyn Certified);
+            .map(|location| Watched::new(Kind::Location, location));
+        let door = Watched::new(Kind::Door, &*self.authenticator);
         let mut watched: Vec<_> = listener
             .chain(locations)
-            .chain([&*self.authenticator as &dyn Certified])
-            .map(Watched::new)
+            .chain([door])
             .filter(|watched| !watched.files.is_empty())
             .collect();
         if watched.is_empty() {
@@ -55,14 +58,14 @@ impl BackgroundService for CertificateWatch {
         let mut told = None;
         loop {
             if told.is_none_or(|told: Instant| told.elapsed() >= TELL) {
-                watched.iter().for_each(Watched::tell);
+                tell(&watched.iter().collect::<Vec<_>>());
                 told = Some(Instant::now());
             }
             tokio::select! {
                 _ = shutdown.changed() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            watched.iter_mut().for_each(Watched::look);
+            look(&mut watched);
         }
     }
 }
@@ -79,59 +82,126 @@ fn states(files: &[PathBuf]) -> Vec<State> {
     files.iter().map(state).collect()
 }
 
+/// Owners of one kind that share a file are told of together.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Listener,
+    Location,
+    Door,
+}
+
 struct Watched<'a> {
+    kind: Kind,
     owner: &'a dyn Certified,
     files: Vec<PathBuf>,
     /// As they were when they were read last, well or not.
     read: Vec<State>,
     /// As they were at the last look.
     seen: Vec<State>,
+    /// When they could not be used, and why.
+    failed: Option<(Instant, String)>,
 }
 
 impl<'a> Watched<'a> {
-    fn new(owner: &'a dyn Certified) -> Self {
+    fn new(kind: Kind, owner: &'a dyn Certified) -> Self {
         let files = owner.files();
         let read = states(&files);
         Self {
+            kind,
             owner,
             seen: read.clone(),
             read,
             files,
+            failed: None,
         }
     }
 
-    fn look(&mut self) {
+    /// What is new: that the files were read again, or why not.
+    fn look(&mut self) -> Option<Result<(), String>> {
         let now = states(&self.files);
         // A certificate and its key are two files: they are read once both have come to rest.
         let at_rest = now == self.seen;
         self.seen.clone_from(&now);
-        if !at_rest || now == self.read {
-            return;
+        let again = self
+            .failed
+            .as_ref()
+            .is_some_and(|(when, _)| when.elapsed() >= RETRY);
+        if !at_rest || (now == self.read && !again) {
+            return None;
         }
         self.read = now;
-        match self.owner.reload() {
+        let outcome = self.reload();
+        let before = self.failed.take().map(|(_, why)| why);
+        if let Err(why) = &outcome {
+            self.failed = Some((Instant::now(), why.clone()));
+            if before.as_ref() == Some(why) && again {
+                return None;
+            }
+        }
+        Some(outcome)
+    }
+
+    /// A pair that works is not given up for one that is over or not valid yet.
+    fn reload(&self) -> Result<(), String> {
+        let proofs = self.owner.proofs();
+        for path in &self.files {
+            expiry::is_current(path, proofs.contains(path))?;
+        }
+        self.owner.reload()
+    }
+}
+
+/// What became of which files.
+type News = (Kind, Vec<PathBuf>, Result<(), String>);
+
+/// Reads what has changed. Many locations may share a file: what is the same for all of them is said once.
+fn look(watched: &mut [Watched<'_>]) {
+    let mut news: BTreeMap<News, Vec<&Watched<'_>>> = BTreeMap::new();
+    for watched in watched.iter_mut() {
+        if let Some(outcome) = watched.look() {
+            let files = watched.files.clone();
+            news.entry((watched.kind, files, outcome))
+                .or_default()
+                .push(watched);
+        }
+    }
+    for ((_, _, outcome), owners) in &news {
+        let titles = titles(owners);
+        match outcome {
             Ok(()) => {
-                info!("The certificates of {} were read again", self.owner.title());
-                self.tell();
+                info!("The certificates of {titles} were read again");
+                tell(owners);
             }
             Err(error) => {
-                error!(
-                    "The new certificates of {} are not used, the old ones stay: {error}",
-                    self.owner.title()
-                );
+                error!("The new certificates of {titles} are not used, the old ones stay: {error}");
             }
         }
     }
+}
 
-    fn tell(&self) {
-        let title = self.owner.title();
-        let mut told: Vec<&PathBuf> = Vec::new();
-        for path in &self.files {
+/// When certificates end, once for each file and kind of owner.
+fn tell(watched: &[&Watched<'_>]) {
+    let mut owners: BTreeMap<(Kind, &PathBuf), Vec<&Watched<'_>>> = BTreeMap::new();
+    for watched in watched {
+        for path in &watched.files {
+            let known = owners.entry((watched.kind, path)).or_default();
             // Certificate and key may be one file.
-            if !told.contains(&path) {
-                told.push(path);
-                expiry::tell(&title, path);
+            if !known.iter().any(|other| std::ptr::eq(*other, *watched)) {
+                known.push(watched);
             }
         }
+    }
+    for ((_, path), owners) in owners {
+        expiry::tell(&titles(&owners), path);
+    }
+}
+
+fn titles(owners: &[&Watched<'_>]) -> String {
+    let first = owners
+        .first()
+        .map_or_else(String::new, |first| first.owner.title());
+    match owners.len() {
+        0 | 1 => first,
+        more => format!("{first} and {} more", more - 1),
     }
 }

@@ -233,6 +233,23 @@ def test_a_bad_new_certificate_is_not_served(ca, site):
         until(lambda: hub.serial() == other.serial, SOON, "the good certificate")
 
 
+def test_a_good_certificate_is_not_given_up_for_one_that_is_over(ca, site):
+    identity, over, early, good = (
+        ca.issue(name, hosts=["127.0.0.1"], **life)
+        for name, life in (("one", {}), ("over", {"ends": -1}), ("early", {"begins": 1}), ("two", {}))
+    )
+    with Running(ca, site, listener_config(identity)) as hub:
+        until(lambda: hub.status() == 200)
+        for other, why in ((over, "`CN=over` has expired on"), (early, "`CN=early` is not valid before")):
+            identity.install(other)
+            complaint = rf"ERROR.*the listener are not used, the old ones stay: .*{why}"
+            until(lambda: re.search(complaint, hub.gateway.log()), SOON, "a complaint")
+            assert hub.status() == 200, "the old one is served"
+            assert hub.serial() == identity.serial
+        identity.install(good)
+        until(lambda: hub.serial() == good.serial, SOON, "the good certificate")
+
+
 def test_new_authorities_of_clients(ca, stranger, site):
     identity = ca.issue("hub", hosts=["127.0.0.1"])
     clients = Authority(ca.directory / "clients", "clients")

@@ -203,6 +203,22 @@ def test_a_new_authority_counts_at_once(ca, stranger):
         answers(hub, SOON)
 
 
+def test_a_shared_file_of_authorities_is_told_of_once(ca):
+    old = Authority(ca.directory / "old", "old", begins=-9, ends=10)
+    sites = [SecuredStandin(old.issue("edge", hosts=["localhost"])) for _ in range(3)]
+    with fleet(*sites, every={"cafile": old.certfile}) as hub:
+        line = r"WARNING.*Certificate `CN=old` expires in .*\(location `loc1` and 2 more, "
+        until(lambda: re.search(line, hub.gateway.log()), SOON, "the end of the authority")
+        assert len(re.findall("Certificate `CN=old`", hub.gateway.log())) == 1
+        replace(old.certfile, old.pem + ca.pem)
+        again = "The certificates of location `loc1` and 2 more were read again"
+        until(lambda: again in hub.gateway.log(), SOON, "the reading")
+        assert hub.gateway.log().count("were read again") == 1
+        # A bundle in which every authority is over is no use to anybody; one of them may be.
+        replace(old.certfile, Authority(ca.directory / "over", "over", begins=-9, ends=-1).pem)
+        until(lambda: re.search(r"ERROR.*`loc1` and 2 more are not used.*`CN=over` has expired", hub.gateway.log()), SOON, "a complaint")
+
+
 def test_a_new_client_certificate_counts_at_once(ca):
     client, renewed = ca.issue("old"), ca.issue("new")
     tls = {"cafile": ca.certfile, "certfile": client.certfile, "keyfile": client.keyfile, "probe_interval": 0.2}
@@ -216,6 +232,11 @@ def test_a_new_client_certificate_counts_at_once(ca):
             return hub.loc1.seen[-1][1] == "new"
 
         until(asked_as_new, SOON, "the new certificate at the location")
+        client.install(ca.issue("over", ends=-1))
+        hub.logged(r"ERROR.*location `loc1` are not used, the old ones stay: .*`CN=over` has expired")
+        hub.loc1.drop_connections()
+        answers(hub)
+        assert hub.loc1.seen[-1][1] == "new"
 
 
 @pytest.mark.parametrize("option", ["cafile", "certfile", "keyfile"])
