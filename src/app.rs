@@ -40,6 +40,8 @@ use crate::keystone;
 use crate::locate::state;
 use crate::locations::Locations;
 use crate::locations::location::LocationError;
+use crate::policy::in_force::Policy;
+use crate::policy::in_force::PolicyError;
 use crate::systemd;
 use crate::telemetry;
 use crate::tls::listener::Listener;
@@ -47,6 +49,7 @@ use crate::tls::listener::Secured;
 use crate::tls::pem::TlsError;
 use crate::upkeep::certificates::CertificateWatch;
 use crate::upkeep::health::HealthCheck;
+use crate::upkeep::policy::PolicyWatch;
 use crate::upkeep::sweep::Sweep;
 use crate::wire::cork::Corked;
 
@@ -71,6 +74,8 @@ pub enum AppError {
     Location(#[from] LocationError),
     #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
     Auth(#[from] AuthSetupError),
+    #[error("[oslo_policy] {0}")]
+    Policy(#[from] PolicyError),
     #[error("[api] cert_file, key_file, client_ca_file: {0}")]
     Tls(#[from] TlsError),
 }
@@ -84,6 +89,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     }
     let locations = Arc::new(Locations::new(config)?);
     let authenticator = Arc::new(Authenticator::new(&config.auth)?);
+    let policy = Arc::new(Policy::load(&config.policy)?);
     let federation = Arc::new(Federation::new(config, Arc::clone(&locations)));
     if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
         warn!("Nothing is known of nodes from before: {error}");
@@ -97,7 +103,12 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         .map(Arc::new);
     let (socket, listening) = listen(config)?;
 
-    let gateway = Gateway::new(config, Arc::clone(&federation), Arc::clone(&authenticator));
+    let gateway = Gateway::new(
+        config,
+        Arc::clone(&federation),
+        Arc::clone(&authenticator),
+        Arc::clone(&policy),
+    );
     let in_flight = gateway.in_flight();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
     let api = Corked::new(http_proxy(&server.configuration, gateway));
@@ -120,6 +131,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         authenticator: Arc::clone(&authenticator),
     };
     server.add_service(background_service("certificates", certificates));
+    server.add_service(background_service("policy", PolicyWatch { policy }));
     server.add_service(background_service(
         "health",
         HealthCheck {

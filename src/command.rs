@@ -1,4 +1,5 @@
 //! What is typed: the command line, and the subcommands.
 
 pub mod cli;
+pub mod policy;
 pub mod sync;

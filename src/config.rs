@@ -11,6 +11,7 @@ mod inbound;
 mod keystoneauth;
 mod location;
 mod options;
+mod policy;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,9 @@ pub use crate::config::credential::{
 };
 pub use crate::config::endpoint::{Endpoint, EndpointError};
 pub use crate::config::groups::{GroupMap, LocationId};
-pub use crate::config::inbound::{AuthStrategy, KeystoneInbound, ProjectScoped};
+pub use crate::config::inbound::{AuthStrategy, KeystoneInbound};
 pub use crate::config::location::LocationConfig;
+pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
 pub use crate::oslo::notes::Errors;
 pub use crate::oslo::sources::{Source, Sources};

@@ -50,6 +50,7 @@ use crate::gateway::door::Guard;
 use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
+use crate::policy::in_force::Policy;
 use crate::request::Answer;
 use crate::request::Versions;
 
@@ -127,10 +128,11 @@ impl Gateway {
         config: &Config,
         federation: Arc<Federation>,
         authenticator: Arc<Authenticator>,
+        policy: Arc<Policy>,
     ) -> Self {
         let guard = Guard {
             authenticator,
-            gate: Gate::new(&config.auth),
+            gate: Gate::new(&config.policy, policy),
         };
         Self {
             door: Door::new(config, guard, Arc::clone(&federation.locations)),

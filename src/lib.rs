@@ -16,7 +16,8 @@
 //! |   | [`request`] | a client's request, understood; an answer before it is written |
 //! | 3 | [`auth`] | who is asking, and may they |
 //! |   | [`locations`] | the Ironics: may one be asked, how, what did it say; what they have in common |
-//! | 2 | [`keystone`], [`telemetry`], [`tls`], [`wire`] | instruments |
+//! | 2 | [`policy`] | rules and their language: who may do what |
+//! |   | [`keystone`], [`telemetry`], [`tls`], [`wire`] | instruments |
 //! | 1 | [`config`] | what the operator wrote, valid or not loaded |
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
 //! |   | [`oslo`] | oslo.config's rules: files, lines, options, and what is to be said about them |
@@ -40,6 +41,7 @@ pub mod keystone;
 pub mod locate;
 pub mod locations;
 pub mod oslo;
+pub mod policy;
 pub mod request;
 pub mod systemd;
 pub mod telemetry;

@@ -1,11 +1,14 @@
 //! `ironic-proxy`: what was typed, and the exit code.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ironic_proxy::app;
 use ironic_proxy::command::cli::Cli;
+use ironic_proxy::command::cli::PolicyTask;
 use ironic_proxy::command::cli::Task;
+use ironic_proxy::command::policy;
 use ironic_proxy::command::sync;
 use ironic_proxy::command::sync::Mode;
 use ironic_proxy::config::Config;
@@ -38,6 +41,10 @@ fn main() -> ExitCode {
         for warning in &config.warnings {
             eprintln!("warning: {warning}");
         }
+        if let Err(error) = policy::show(&config) {
+            eprintln!("{error}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
         println!("ok");
         return ExitCode::SUCCESS;
     }
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
         Some(Task::Sync { apply }) => {
             synchronise(&config, if apply { Mode::Apply } else { Mode::Show })
         }
+        Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         None => {
             let served = app::run(&config);
             spool::finish();
@@ -55,6 +63,27 @@ fn main() -> ExitCode {
                     ExitCode::from(BAD_CONFIGURATION)
                 }
             }
+        }
+    }
+}
+
+fn policy(config: &Config, task: Option<&PolicyTask>) -> ExitCode {
+    let told = match task {
+        None => policy::show(config).map(|text| (text, true)),
+        Some(PolicyTask::Check(inquiry)) => policy::check(config, inquiry),
+    };
+    match told {
+        Ok((text, allowed)) => {
+            let written = std::io::stdout().write_all(text.as_bytes());
+            if allowed && written.is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            eprintln!("ironic-proxy: {error}");
+            ExitCode::from(BAD_CONFIGURATION)
         }
     }
 }

@@ -2,4 +2,5 @@
 
 pub mod certificates;
 pub mod health;
+pub mod policy;
 pub mod sweep;

@@ -15,8 +15,8 @@ const FLOORS: &[&[&str]] = &[
     &["api", "oslo", "systemd"],
     // What the operator wrote.
     &["config"],
-    // Instruments.
-    &["keystone", "telemetry", "tls", "wire"],
+    // Instruments; the rules of who may do what.
+    &["keystone", "policy", "telemetry", "tls", "wire"],
     // The two doors: who may come in, and how we get in elsewhere.
     &["auth", "locations"],
     // A request understood; where things are.

@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::keystone::message::Validated;
+use crate::policy::caller::Caller;
+use crate::policy::caller::Project;
+use crate::policy::caller::Scope;
 
 /// Who is asking, as far as the strategy of the gateway finds out. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,30 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// As policies see him. `None`: this strategy knows of no rights.
+    pub fn caller(&self) -> Option<Caller<'_>> {
+        let Self::Keystone(token) = self else {
+            return None;
+        };
+        let scope = match (&token.project, &token.domain_id) {
+            _ if token.system => Scope::System,
+            (Some(project), _) => Scope::Project(Project {
+                id: &project.id,
+                name: &project.name,
+                domain_id: project.domain_id.as_deref(),
+            }),
+            (None, Some(domain)) => Scope::Domain(domain),
+            (None, None) => Scope::Nothing,
+        };
+        Some(Caller {
+            roles: &token.roles,
+            user_id: &token.user_id,
+            user_domain_id: token.user_domain_id.as_deref(),
+            scope,
+            is_public_api: false,
+        })
+    }
+
     /// As oslo.context's `user_identity` in Ironic's own log: user, project, domain, the user's domain and the
     /// project's, ids all of them.
     pub fn user_identity(&self) -> impl fmt::Display + '_ {

@@ -429,7 +429,6 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::config::ProjectScoped;
     use crate::config::Session;
     use crate::keystone::client::install_crypto_provider;
     use crate::keystone::fake::FakeKeystone;
@@ -475,9 +474,6 @@ mod tests {
             service_type: None,
             connect_timeout: Duration::from_secs(20),
             max_retries: 0,
-            project_scoped_access: ProjectScoped::Deny,
-            service_role_elevated: false,
-            service_project: "service".into(),
         }
     }
 

@@ -13,6 +13,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::value_parser;
 
+use crate::command::policy::Inquiry;
 use crate::config::Source;
 
 /// One Bare Metal API in front of many independent Ironics.
@@ -39,6 +40,18 @@ pub enum Task {
         #[arg(long)]
         apply: bool,
     },
+    /// Show the rules in force: name, scopes, where it is from, check.
+    Policy {
+        #[command(subcommand)]
+        task: Option<PolicyTask>,
+    },
+}
+
+/// What to ask the rules.
+#[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
+pub enum PolicyTask {
+    /// Tell what rules say of a token; fails if one denies.
+    Check(Box<Inquiry>),
 }
 
 impl Cli {

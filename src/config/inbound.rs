@@ -56,21 +56,6 @@ pub struct KeystoneInbound {
     pub connect_timeout: Duration,
     /// Further attempts after a failed one.
     pub max_retries: u32,
-    /// What a token that is scoped to a project may do.
-    pub project_scoped_access: ProjectScoped,
-    /// Ironic's `rbac_service_role_elevated_access`.
-    pub service_role_elevated: bool,
-    /// Ironic's `rbac_service_project_name`.
-    pub service_project: String,
-}
-
-/// What a token that is scoped to a project may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProjectScoped {
-    /// Nothing.
-    Deny,
-    /// With the role admin, everything: the rule before system scopes.
-    LegacyAdmin,
 }
 
 /// `auth_strategy` and what it needs.
@@ -127,16 +112,6 @@ fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
         ));
     }
     let identity = identity(reader, NAME);
-    let project_scoped_access = reader.section("api").choice(
-        "project_scoped_access",
-        &[
-            ("deny", ProjectScoped::Deny),
-            ("legacy_admin", ProjectScoped::LegacyAdmin),
-        ],
-    );
-    let mut default = reader.section("DEFAULT");
-    let service_role_elevated = default.flag("rbac_service_role_elevated_access");
-    let service_project = default.always("rbac_service_project_name", "a project");
     let mut section = reader.section(NAME);
     let session = session(&mut section);
     let www_authenticate_uri = match section.text("www_authenticate_uri") {
@@ -171,9 +146,6 @@ fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
         service_type: service_type?,
         connect_timeout: connect_timeout?,
         max_retries: max_retries?,
-        project_scoped_access: project_scoped_access?,
-        service_role_elevated: service_role_elevated?,
-        service_project: service_project?,
     })
 }
 

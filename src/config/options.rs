@@ -11,9 +11,12 @@ use crate::config::options::keystone::ENDPOINT;
 use crate::config::options::keystone::KEYSTONE_AUTHTOKEN;
 use crate::config::options::keystone::SESSION;
 use crate::config::options::keystone::TLS;
+use crate::config::policy::DIRECTORY;
+use crate::config::policy::FILE;
 use crate::oslo::option::Opt;
 use crate::oslo::option::Schema;
 use crate::oslo::option::Tables;
+use crate::oslo::option::ignored;
 use crate::oslo::option::opt;
 use crate::oslo::option::unset;
 
@@ -38,6 +41,7 @@ const SECTIONS: &[(&str, Tables)] = &[
     ("audit", &[ironic::AUDIT]),
     ("cors", &[ironic::CORS]),
     ("node_cache", &[NODE_CACHE]),
+    ("oslo_policy", &[OSLO_POLICY]),
     ("keystone_authtoken", &[KEYSTONE_AUTHTOKEN, TLS, AUTH]),
     (
         LOCATION_PREFIX,
@@ -128,6 +132,11 @@ const API: &[Opt] = &[
         "What a project-scoped token may do: deny (nothing), or legacy_admin (with the role admin everything, the rule before system scopes).",
     ),
     opt(
+        "project_admin_can_manage_own_nodes",
+        "true",
+        "Whether the role admin or service of a project may enroll nodes, and its admin delete them.",
+    ),
+    opt(
         "enable_ramdisk_endpoints",
         "false",
         "Whether lookup, heartbeat and continue_inspection are served; they need no authentication.",
@@ -213,6 +222,32 @@ const HEALTHCHECK: &[Opt] = &[opt(
     "true",
     "Serve /healthcheck, without authentication.",
 )];
+
+const OSLO_POLICY: &[Opt] = &[
+    opt(
+        "policy_file",
+        FILE,
+        "Rules of your own in place of Ironic's, by name; below the directory of the configuration, and read again when it changes.",
+    ),
+    opt(
+        "policy_dirs",
+        DIRECTORY,
+        "Directories with more such files, with commas between them; a later rule wins.",
+    ),
+    opt(
+        "enforce_new_defaults",
+        "true",
+        "Ironic's rules since system scopes; the older ones are not served.",
+    ),
+    ignored("enforce_scope"),
+    ignored("policy_default_rule"),
+    ignored("remote_content_type"),
+    ignored("remote_ssl_verify_server_crt"),
+    ignored("remote_ssl_ca_crt_file"),
+    ignored("remote_ssl_client_crt_file"),
+    ignored("remote_ssl_client_key_file"),
+    ignored("remote_timeout"),
+];
 
 const NODE_CACHE: &[Opt] = &[
     opt(

@@ -14,6 +14,8 @@ use crate::config::location::LocationConfig;
 use crate::config::location::groups;
 use crate::config::location::locations;
 use crate::config::options::SCHEMA;
+use crate::config::policy::PolicyConfig;
+use crate::config::policy::policy;
 use crate::oslo::notes::Errors;
 use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
@@ -33,6 +35,8 @@ pub struct Config {
     pub api: ApiConfig,
     /// Who may come in.
     pub auth: AuthStrategy,
+    /// Who may do what.
+    pub policy: PolicyConfig,
     /// Whether `Forwarded` and `X-Forwarded-*` are believed.
     pub proxy_headers: bool,
     /// Whether `/healthcheck` is served.
@@ -60,7 +64,7 @@ impl Config {
         V: Into<OsString>,
     {
         let mut reader = Reader::open(&SCHEMA, sources, environment)?;
-        let config = config(&mut reader);
+        let config = config(&mut reader, sources.directories());
         let (config, warnings) = reader.finish(config)?;
         Ok(Self { warnings, ..config })
     }
@@ -94,7 +98,7 @@ pub struct DirectoryConfig {
 }
 
 /// Everything, each part read whatever became of the others.
-fn config(reader: &mut Reader) -> Result<Config, Faulted> {
+fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faulted> {
     let log = log(&mut reader.section("DEFAULT"));
     let state_path = reader
         .section("DEFAULT")
@@ -104,6 +108,7 @@ fn config(reader: &mut Reader) -> Result<Config, Faulted> {
         .seconds("graceful_shutdown_timeout");
     let api = api(&mut reader.section("api"));
     let auth = auth(reader);
+    let policy = policy(reader, directories);
     let proxy_headers = reader
         .section("oslo_middleware")
         .flag("enable_proxy_headers_parsing");
@@ -124,6 +129,7 @@ fn config(reader: &mut Reader) -> Result<Config, Faulted> {
         drain_timeout: drain_timeout?,
         api: api?,
         auth: auth?,
+        policy: policy?,
         proxy_headers: proxy_headers?,
         healthcheck: healthcheck?,
         directory: directory?,

@@ -54,6 +54,19 @@ impl Sources {
         Self { list }
     }
 
+    /// Where oslo.config's `find_file` looks for a file with a name: beside the files and in the directories, the last
+    /// first.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        let directories = self.list.iter().rev().map(|source| match source {
+            Source::File(path) => match path.parent() {
+                Some(parent) => parent.to_path_buf(),
+                None => PathBuf::new(),
+            },
+            Source::Directory(path) => path.clone(),
+        });
+        directories.collect()
+    }
+
     /// The files, each or what stands in its place: a directory and why it cannot be listed.
     pub(crate) fn files(&self) -> Vec<Result<PathBuf, (PathBuf, io::Error)>> {
         let mut files = Vec::new();

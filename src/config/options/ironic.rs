@@ -205,11 +205,6 @@ pub(crate) const API: &[Opt] = &[
         &["$pybasedir/api/controllers/v1/network-data-schema.json"],
         "each location decides that; write it there",
     ),
-    refused(
-        "project_admin_can_manage_own_nodes",
-        ON,
-        "each location decides that; write it there",
-    ),
     elsewhere("ramdisk_heartbeat_timeout", LOCATIONS),
     refused(
         "restrict_lookup",

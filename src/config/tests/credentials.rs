@@ -266,11 +266,50 @@ fn a_cloud_s_own_section_validates_tokens() {
     assert_eq!(inbound.identity.auth_url, "http://k:5000/v3/");
     assert_eq!(inbound.token_cache_time, None);
     assert_eq!(inbound.service_token_roles, ["service", "admin"]);
-    assert!(inbound.service_token_roles_required && !inbound.service_role_elevated);
+    assert!(inbound.service_token_roles_required);
     assert_eq!(inbound.interface, Interface::Public);
-    assert_eq!(inbound.project_scoped_access, ProjectScoped::LegacyAdmin);
-    assert_eq!(
-        (inbound.max_retries, inbound.service_project.as_str()),
-        (3, "service")
-    );
+    assert_eq!(inbound.max_retries, 3);
+    let policy = &config.policy;
+    assert_eq!(policy.project_scoped_access, ProjectScoped::LegacyAdmin);
+    assert_eq!(policy.elevated_project, None);
+    assert!(policy.own_nodes);
+}
+
+#[test]
+fn rules_of_one_s_own_are_beside_the_configuration_or_refused() {
+    let keystone = "[keystone_authtoken]\nauth_url = http://k:5000\nauth_type = password\n\
+         system_scope = all\nuser_domain_name = Default\nusername = ironic\npassword = p\n";
+    let with = |lines: &str| {
+        load(&format!(
+            "{BASE}[api]\nauth_strategy = keystone\n{keystone}{lines}"
+        ))
+    };
+    let policy = with("[oslo_policy]\npolicy_file = policy.yaml\npolicy_dirs = policy.d\n")
+        .unwrap()
+        .policy;
+    assert_eq!(policy.files.found(), (None, vec![]));
+    assert_eq!(policy.files.directories, [Path::new("policy.d")]);
+    let elevated = with("[DEFAULT]\nrbac_service_role_elevated_access = yes\n").unwrap();
+    assert_eq!(elevated.policy.elevated_project.as_deref(), Some("service"));
+    for (lines, text) in [
+        ("policy_file = mine.yaml", "policy_file: is not there"),
+        (
+            "policy_dirs = mine.d",
+            "policy_dirs: not all of these directories are there",
+        ),
+        (
+            "enforce_new_defaults = false",
+            "enforce_new_defaults: must be true: the rules before system scopes are not served; \
+             [api] project_scoped_access = legacy_admin comes nearest",
+        ),
+    ] {
+        let faults = with(&format!("[oslo_policy]\n{lines}\n"))
+            .unwrap_err()
+            .faults;
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(
+            faults[0].ends_with(&format!("[oslo_policy] {text}")),
+            "{faults:?}"
+        );
+    }
 }
