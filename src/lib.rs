@@ -28,7 +28,7 @@
 //! [`request::Answer`] for the client. Only [`gateway`] and [`app`] name Pingora's proxy; only [`wire::transport`] and that
 //! proxy open sockets to an Ironic. What is shared is built once in [`app`] and borrowed.
 //!
-//! Two requests are followed through the rooms in README.md.
+//! Two requests are followed through the rooms in ARCHITECTURE.md.
 
 pub mod api;
 pub mod app;

@@ -174,15 +174,21 @@ fn every_file_is_named_after_something() {
     }
 }
 
+/// What a page of the repository quotes in backticks, outside of fences.
+fn quoted(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(path).unwrap();
+    let prose: String = text.split("```").step_by(2).collect();
+    let every_second = prose.split('`').skip(1).step_by(2);
+    every_second.map(str::to_owned).collect()
+}
+
 #[test]
-fn the_readme_names_what_is_there() {
+fn architecture_names_what_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let house = &readme[readme.find("\n## The house\n").unwrap()..];
     let texts: Vec<String> = files().into_iter().map(|file| file.text).collect();
     let mut functions = 0;
-    // Outside of fences every second piece stands in backticks.
-    for quoted in house.replace("```", "").split('`').skip(1).step_by(2) {
+    for quoted in quoted("ARCHITECTURE.md") {
         if let Some((_, function)) = quoted.split_once("::") {
             let declared = format!("fn {function}");
             let variant = function.starts_with(|first: char| first.is_ascii_uppercase());
@@ -191,12 +197,12 @@ fn the_readme_names_what_is_there() {
                 variant || texts.iter().any(|text| text.contains(&declared)),
                 "{quoted}"
             );
-        } else if Path::new(quoted)
+        } else if Path::new(&quoted)
             .extension()
             .is_some_and(|extension| extension == "rs")
         {
             assert!(
-                root.join(quoted).exists() || root.join("src").join(quoted).exists(),
+                root.join(&quoted).exists() || root.join("src").join(&quoted).exists(),
                 "{quoted}"
             );
         }
@@ -205,11 +211,10 @@ fn the_readme_names_what_is_there() {
 }
 
 #[test]
-fn the_readme_names_tests_that_are_there() {
+fn security_names_tests_that_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let (mut text, mut tests) = (String::new(), 0);
-    for quoted in readme.replace("```", "").split('`').skip(1).step_by(2) {
+    for quoted in quoted("docs/security.md") {
         // `test_tls.py::test_a` names the file for every `::test_b` after it.
         let Some((file, test)) = quoted.split_once("::test_") else {
             continue;
@@ -221,6 +226,13 @@ fn the_readme_names_tests_that_are_there() {
         assert!(text.contains(&format!("def test_{test}(")), "{quoted}");
     }
     assert!(tests > 40, "{tests}");
+}
+
+#[test]
+fn the_readme_is_read_in_five_minutes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let lines = fs::read_to_string(path).unwrap().lines().count();
+    assert!(lines <= 200, "{lines} lines");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 mod ironic;
 mod keystone;
+#[cfg(test)]
+mod page;
 
 use crate::config::options::ironic::FOREIGN;
 use crate::config::options::keystone::ADAPTER;

@@ -8,8 +8,10 @@ import routes
 
 from bed import venvs
 from bed.ironic import Ironic, start_all
+from bed.keystone import Keystone
 from client import GROUPS, LATEST, OLD, Api, command, until, wipe
 from gateway import Gateway, config
+from house import House
 
 # Examples against real Ironics take as long as they take.
 hypothesis.settings.register_profile("outside", deadline=None, database=None, print_blob=True)
@@ -20,8 +22,27 @@ hypothesis.settings.load_profile("outside")
 REAL = pytest.StashKey[list]()
 
 
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="only tests that need no real Ironic or Keystone and take seconds at most")
+
+
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes long without a real service; left out by --quick")
     config.stash[REAL] = []
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.option.quick:
+        return
+    left_out = [item for item in items if needs_real_services(item) or item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def needs_real_services(item):
+    """Whether the test uses our fixture of Ironics, or its file starts services of its own."""
+    starts = any(value in (Ironic, Keystone, House) for value in vars(item.module).values() if isinstance(value, type))
+    return starts or "sites" in item.fixturenames
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bed.process import wait_until
 from gateway import binary
+
+pytestmark = pytest.mark.slow
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 # The release build is the reader's to wait for; the binary under test is here.

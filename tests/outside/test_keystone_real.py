@@ -207,7 +207,7 @@ def test_an_application_credential_at_the_edge(house, admin, how):
 
 
 def test_the_seeds_user_sees_nothing_and_the_systems_sees_all(house, admin):
-    """Why the README tells to give the role on the system: `project_name = service` shows only nodes that the project owns."""
+    """Why docs/security.md tells to give the role on the system: `project_name = service` shows only nodes that the project owns."""
     admin.create(name="one")
     with edge_only(house, house.edge.options("ironic", system=False, project=SERVICE_PROJECT)) as gateway:
         api = only(house, gateway)
@@ -402,7 +402,7 @@ def test_one_location_with_the_users_token_beside_one_with_ours(house):
             assert theirs.tokens() == {house.token("project member")}
 
 
-# --- the README's commands
+# --- the accounts of docs/security.md
 
 
 def openstack(keystone, *arguments):
@@ -414,9 +414,9 @@ def openstack(keystone, *arguments):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_users_that_the_readme_tells_to_create(house, admin):
+def test_the_accounts_that_the_page_tells_to_create(house, admin):
     """The very commands, but for the prompts for passwords."""
-    commands = re.findall(r"(?m)^openstack (.*)$", (venvs.REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    commands = re.findall(r"(?m)^openstack (.*)$", (venvs.REPOSITORY / "docs/security.md").read_text(encoding="utf-8"))
     assert any("--system all" in line for line in commands), commands
     for line in commands:
         words = shlex.split(line.replace("--password-prompt", f"--password {PASSWORD}-too"))
