@@ -30,7 +30,7 @@ const NEVER: Duration = Duration::from_hours(1);
 /// Why the door cannot be made.
 #[derive(Debug, Error)]
 pub enum AuthSetupError {
-    #[error("http_basic_auth_user_file")]
+    #[error("[DEFAULT] http_basic_auth_user_file")]
     UserFile(#[from] UserFileError),
     #[error("[keystone_authtoken]")]
     Keystone(#[from] SetupError),

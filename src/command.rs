@@ -1,5 +1,6 @@
 //! What is typed: the command line, and the subcommands.
 
+pub mod check;
 pub mod cli;
 pub mod policy;
 pub mod sync;

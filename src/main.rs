@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ironic_proxy::app;
+use ironic_proxy::command::check;
 use ironic_proxy::command::cli::Cli;
 use ironic_proxy::command::cli::PolicyTask;
 use ironic_proxy::command::cli::Task;
@@ -38,15 +39,7 @@ fn main() -> ExitCode {
         }
     };
     if cli.check_config {
-        for warning in &config.warnings {
-            eprintln!("warning: {warning}");
-        }
-        if let Err(error) = policy::show(&config) {
-            eprintln!("{error}");
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
-        println!("ok");
-        return ExitCode::SUCCESS;
+        return checked(&config);
     }
     match cli.task {
         Some(Task::Sync { apply }) => {
@@ -86,6 +79,21 @@ fn policy(config: &Config, task: Option<&PolicyTask>) -> ExitCode {
             ExitCode::from(BAD_CONFIGURATION)
         }
     }
+}
+
+fn checked(config: &Config) -> ExitCode {
+    let findings = check::files(config);
+    for warning in config.warnings.iter().chain(&findings.warnings) {
+        eprintln!("warning: {warning}");
+    }
+    if findings.faults.is_empty() {
+        println!("ok");
+        return ExitCode::SUCCESS;
+    }
+    for fault in &findings.faults {
+        eprintln!("{fault}");
+    }
+    ExitCode::from(BAD_CONFIGURATION)
 }
 
 fn synchronise(config: &Config, mode: Mode) -> ExitCode {

@@ -93,6 +93,11 @@ pub enum UserFileError {
     Random,
 }
 
+/// What is odd about a user file that can be used; nothing about one that cannot.
+pub fn oddities(path: &Path) -> Vec<String> {
+    Users::read(path).map_or_else(|_| Vec::new(), |users| users.oddities(path))
+}
+
 /// The users of a file.
 #[derive(Debug)]
 pub struct HttpBasic {
@@ -111,9 +116,6 @@ impl HttpBasic {
     pub fn new(path: &Path) -> Result<Self, UserFileError> {
         let stamp = Stamp::of(path);
         let users = Users::read(path)?;
-        if users.hashes.is_empty() {
-            warn!("Nobody can come in: {} holds no user", path.display());
-        }
         users.tell(path);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -319,17 +321,27 @@ impl Users {
             .any(|(user, hash)| hash.is_some() && new.usable(user).is_none())
     }
 
-    /// Whom the file names in vain.
     fn tell(&self, path: &Path) {
-        for (user, hash) in &self.hashes {
-            if hash.is_none() {
-                warn!(
-                    "{} cannot come in: the hash in {} is no bcrypt hash",
-                    user.escape_debug(),
-                    path.display()
-                );
-            }
+        for line in self.oddities(path) {
+            warn!("{line}");
         }
+    }
+
+    /// Whom the file names in vain.
+    fn oddities(&self, path: &Path) -> Vec<String> {
+        let path = path.display();
+        if self.hashes.is_empty() {
+            return vec![format!("{path} holds no user: nobody can come in")];
+        }
+        let unusable = self.hashes.iter().filter(|(_, hash)| hash.is_none());
+        let mut lines: Vec<_> = unusable
+            .map(|(user, _)| {
+                let user = user.escape_debug();
+                format!("User {user} cannot come in: the hash in {path} is no bcrypt hash")
+            })
+            .collect();
+        lines.sort_unstable();
+        lines
     }
 }
 

@@ -50,6 +50,20 @@ pub fn is_current(path: &Path, proof: bool) -> Result<(), String> {
     }
 }
 
+/// Whether the first certificate of a file says what it is for; a file that cannot be used is told of elsewhere.
+pub fn has_names(path: &Path) -> bool {
+    let Ok(found) = pem::certificates(path) else {
+        return true;
+    };
+    found.first().is_none_or(|der| {
+        parse_x509_certificate(der).is_ok_and(|(_, certificate)| {
+            certificate
+                .subject_alternative_name()
+                .is_ok_and(|names| names.is_some_and(|names| !names.value.general_names.is_empty()))
+        })
+    })
+}
+
 /// Seconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::now()

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from fleet import Client, fleet_config
 from gateway import DIRECTORY, binary
+from pki import Authority
 from standin import Standin
 
 SECRET = "pa$w0rd-7f3a"
@@ -140,3 +141,110 @@ def test_version_and_help():
     assert result.returncode == 0
     for option in ("--config-file", "--config-dir", "--check-config", "--version"):
         assert option in result.stdout
+
+
+# --- the files beside the configuration
+
+
+HASH = "$2b$04$abcdefghijklmnopqrstuuPjS5yPr1ANtC3oQQHzeyZS2rVeKqlgi"
+BASIC = GOOD.replace("auth_strategy = noauth", "auth_strategy = http_basic").replace(
+    "[api]", f"http_basic_auth_user_file = {DIRECTORY}/users\n[api]", 1
+)
+
+
+def tls(tmp_path, **options):
+    """The configuration of a listener with a certificate, of which a case spoils something."""
+    ca = Authority(tmp_path / "pki", "ca")
+    hub = ca.issue("hub", **{"hosts": ["127.0.0.1"], **options})
+    return hub, fleet_config(
+        ["http://127.0.0.1:1"], api={"enable_ssl_api": True, "cert_file": hub.certfile, "key_file": hub.keyfile}
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ends": -1}, r"warning: \[api\] cert_file: .*Certificate `CN=hub` has expired on \d{4}-"),
+        ({"begins": 2}, r"warning: \[api\] cert_file: .*Certificate `CN=hub` is not valid before \d{4}-"),
+        ({"ends": 9}, r"warning: \[api\] cert_file: .*Certificate `CN=hub` expires in [89] days"),
+        ({"hosts": []}, r"warning: \[api\] cert_file: .* carries no name"),
+    ],
+)
+def test_the_check_tells_of_a_certificate_that_no_client_accepts(tmp_path, options, said):
+    _, text = tls(tmp_path, **options)
+    result = run(tmp_path, text, "--check-config")
+    assert (result.returncode, result.stdout.strip()) == (0, "ok"), result
+    assert re.search(said, result.stderr), result
+
+
+def test_the_check_is_content_with_a_good_certificate(tmp_path):
+    _, text = tls(tmp_path)
+    result = run(tmp_path, text, "--check-config")
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "ok", ""), result
+
+
+def test_the_check_tells_of_certificates_towards_locations(tmp_path):
+    old = Authority(tmp_path / "pki", "old", begins=-9, ends=-1)
+    client = Authority(tmp_path / "clients", "ca").issue("gateway", ends=-1)
+    each = {"loc1": {"cafile": old.certfile}, "loc2": {"certfile": client.certfile, "keyfile": client.keyfile}}
+    result = run(tmp_path, fleet_config(["https://127.0.0.1:1", "https://127.0.0.1:2"], each=each), "--check-config")
+    assert result.returncode == 0, result
+    assert re.search(r"warning: \[group:loc1\] cafile: .*`CN=old` has expired", result.stderr), result
+    assert re.search(r"warning: \[group:loc2\] certfile: .*`CN=gateway` has expired", result.stderr), result
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check-config",)], ids=["start", "check"])
+@pytest.mark.parametrize("case", ["another's key", "plain password", "digest", "no such directory of the log"])
+def test_files_that_stop_the_start_stop_the_check(tmp_path, case, arguments):
+    match case:
+        case "another's key":
+            hub, text = tls(tmp_path)
+            hub.keyfile.write_bytes(Authority(tmp_path / "other", "other").key_pem)
+            said = r"\[api\] .*key_file.*: .*not that of the certificate"
+        case "no such directory of the log":
+            text = GOOD.replace("[api]", f"log_file = {DIRECTORY}/none/log\n[api]", 1)
+            said = r"\[DEFAULT\] log_file: .*No such file"
+        case _:
+            digest = {"plain password": "secret-garbage", "digest": "{SHA}secret-garbage"}[case]
+            (tmp_path / "users").write_text(f"ann:{HASH}\nbob:{digest}\n")
+            text = BASIC
+            said = r"\[DEFAULT\] http_basic_auth_user_file: .*Only bcrypt digested passwords are supported for bob"
+    result = run(tmp_path, text, *arguments)
+    assert result.returncode == 78, result
+    assert re.search(said, result.stderr), result
+    assert "secret-garbage" not in result.stderr + result.stdout
+
+
+def test_users_who_cannot_come_in_are_named(tmp_path):
+    (tmp_path / "users").write_text(f"ann:{HASH}\nbob:{HASH}:extra\n")
+    result = run(tmp_path, BASIC, "--check-config")
+    assert (result.returncode, result.stdout.strip()) == (0, "ok"), result
+    assert "warning: [DEFAULT] http_basic_auth_user_file: User bob cannot come in" in result.stderr
+    assert "User ann" not in result.stderr
+    (tmp_path / "users").write_text("")
+    assert "holds no user" in run(tmp_path, BASIC, "--check-config").stderr
+
+
+def test_a_directory_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    result = run(tmp_path, GOOD, "--check-config")
+    assert result.returncode == 0
+    assert "warning: [DEFAULT] state_path:" in result.stderr, result
+    (tmp_path / "state").unlink()
+    assert run(tmp_path, GOOD, "--check-config").stderr == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ironic-proxy.conf"], "a check leaves nothing behind"
+
+
+def test_the_environment_sets_a_location(tmp_path):
+    text = GOOD.replace("auth_type = none", "auth_type = http_basic\nusername = gw", 1)
+    assert run(tmp_path, text, "--check-config").returncode == 78
+    result = run(tmp_path, text, "--check-config", env={"OS_GROUP_LOC1__PASSWORD": SECRET.replace("$", "$$")})
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "ok", ""), result
+
+
+def test_a_file_in_another_encoding_has_no_other_faults(tmp_path):
+    path = tmp_path / "ironic-proxy.conf"
+    path.write_bytes(("# Stra\xdfe\n" + GOOD.replace(DIRECTORY, str(tmp_path))).encode("latin-1"))
+    result = subprocess.run([binary(), "--config-file", path, "--check-config"], capture_output=True, text=True, timeout=20, check=False)
+    assert result.returncode == 78
+    assert result.stderr == f"{path}:1: is not UTF-8; save the file as UTF-8\n"

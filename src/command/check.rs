@@ -1,0 +1,154 @@
+//! `--check-config`: what only the files beside the configuration show. They are read by the code that serves with
+//! them, so what is a fault here is what would stop the start.
+
+use std::error::Error;
+use std::fs;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::process;
+use std::sync::Arc;
+
+use log::Level;
+
+use crate::auth::Authenticator;
+use crate::auth::http_basic;
+use crate::command::policy;
+use crate::config::AuthStrategy;
+use crate::config::Config;
+use crate::config::LocationId;
+use crate::config::Session;
+use crate::keystone;
+use crate::locations::location::Location;
+use crate::tls::expiry;
+use crate::tls::listener::Listener;
+
+/// What is wrong and what is odd, a line each.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub faults: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+/// Looks at every file that the configuration names.
+pub fn files(config: &Config) -> Findings {
+    keystone::client::install_crypto_provider();
+    let mut findings = Findings::default();
+    findings.writable(config);
+    findings.listener(config);
+    let told = Arc::default();
+    for (location, id) in config.locations.iter().zip(0..) {
+        if let Err(error) = Location::new(LocationId(id), location, &told) {
+            findings.faults.push(chain(&error));
+        }
+        findings.session(&format!("[group:{}]", location.name), &location.session);
+    }
+    if let Err(error) = policy::show(config) {
+        findings.faults.push(error.to_string());
+    }
+    if let Err(error) = Authenticator::new(&config.auth) {
+        findings.faults.push(chain(&error));
+    }
+    match &config.auth {
+        AuthStrategy::Noauth => {}
+        AuthStrategy::HttpBasic { user_file } => {
+            let lines = http_basic::oddities(user_file);
+            let lines = lines
+                .iter()
+                .map(|line| format!("[DEFAULT] http_basic_auth_user_file: {line}"));
+            findings.warnings.extend(lines);
+        }
+        AuthStrategy::Keystone(inbound) => {
+            findings.session("[keystone_authtoken]", &inbound.session);
+        }
+    }
+    findings
+}
+
+impl Findings {
+    fn writable(&mut self, config: &Config) {
+        if let Some(path) = &config.log.file
+            && let Err(error) = can_append(path)
+        {
+            let text = format!("[DEFAULT] log_file: {}: {error}", path.display());
+            self.faults.push(text);
+        }
+        if let Err(error) = can_create_in(&config.state_path) {
+            self.warnings.push(format!(
+                "[DEFAULT] state_path: {} cannot be written, so nothing survives a restart: {error}",
+                config.state_path.display()
+            ));
+        }
+    }
+
+    fn listener(&mut self, config: &Config) {
+        let Some(tls) = &config.api.tls else {
+            return;
+        };
+        if let Err(error) = Listener::load(tls) {
+            let text = format!("[api] cert_file, key_file, client_ca_file: {error}");
+            self.faults.push(text);
+        }
+        self.certificates("[api] cert_file", &tls.cert_file);
+        if !expiry::has_names(&tls.cert_file) {
+            self.warnings.push(format!(
+                "[api] cert_file: {}: the certificate carries no name (subjectAltName), so no client accepts it",
+                tls.cert_file.display()
+            ));
+        }
+        if let Some(path) = &tls.client_ca_file {
+            self.certificates("[api] client_ca_file", path);
+        }
+    }
+
+    fn session(&mut self, section: &str, session: &Session) {
+        for (option, path) in [("cafile", &session.cafile), ("certfile", &session.certfile)] {
+            if let Some(path) = path {
+                self.certificates(&format!("{section} {option}"), path);
+            }
+        }
+    }
+
+    /// Those that are over, not valid yet, or soon over.
+    fn certificates(&mut self, option: &str, path: &Path) {
+        for (level, text) in expiry::lines(path) {
+            if level <= Level::Warn {
+                let text = format!("{option}: {}: {text}", path.display());
+                self.warnings.push(text);
+            }
+        }
+    }
+}
+
+/// The error and what it came from.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        // Some errors show their source themselves.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// Leaves no file behind that was not there.
+fn can_append(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().append(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            OpenOptions::new().write(true).create_new(true).open(path)?;
+            fs::remove_file(path)
+        }
+        opened => opened.map(drop),
+    }
+}
+
+/// A directory that is not there is made when it is needed.
+fn can_create_in(directory: &Path) -> io::Result<()> {
+    let present = directory.ancestors().find(|path| path.exists());
+    let present = present.unwrap_or(Path::new("."));
+    can_append(&present.join(format!(".ironic-proxy-{}", process::id())))
+}
