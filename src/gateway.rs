@@ -157,10 +157,6 @@ impl Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> std::result::Result<Next, Stop> {
-        match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => exchange.permit = Some(permit),
-            Err(_) => return Err(Trouble::Busy.into()),
-        }
         let Admitted {
             mut request,
             limits,
@@ -174,6 +170,11 @@ impl Gateway {
         };
         let identity = exchange.context.identity.as_ref();
         self.door.check_patch(&request, identity, &body)?;
+        // Work begins: nothing was held while the client was waited for, or while it was found out who it is.
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => exchange.permit = Some(permit),
+            Err(_) => return Err(Trouble::Busy.into()),
+        }
         // An upload takes as long as it takes: the clock runs from here on.
         let deadline = Instant::now() + self.request_deadline;
         request.asker.deadline = Some(deadline);
@@ -212,6 +213,8 @@ impl Gateway {
                 .insert(http::header::WWW_AUTHENTICATE, challenge);
         }
         exchange.stage = Stage::Answered;
+        // The work is done; the client may take its time.
+        exchange.permit = None;
         let context = &mut exchange.context;
         context.location = answer.location;
         if answer.status == http::StatusCode::NOT_ACCEPTABLE {
@@ -271,8 +274,16 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        // Pingora's default is to wait for ever.
-        session.set_keepalive(Some(KEEPALIVE));
+        if session.get_keepalive().is_some() {
+            // Pingora's default is to wait for ever. One that asks to be closed, as HTTP/1.0 does by saying nothing, is.
+            session.set_keepalive(Some(KEEPALIVE));
+        }
+        // An upgrade is an offer, which may be ignored (RFC 9110, 7.8); Pingora would watch out for a 101.
+        session
+            .req_header_mut()
+            .remove_header(&http::header::UPGRADE);
+        // A location's 1xx are for us.
+        session.as_downstream_mut().set_ignore_info_resp(true);
         session.set_write_timeout(Some(WRITE_TIMEOUT));
         exchange.context.request_id = RequestId::new(&session.req_header().headers);
         Ok(())
@@ -289,9 +300,11 @@ impl ProxyHttp for Gateway {
             }
             Ok(Next::Answer(answer)) => answer,
             Err(Stop::Trouble(trouble)) => self.rescue(trouble),
-            Err(Stop::Broken(error)) => return Err(error),
+            Err(Stop::Broken(error)) => return Err(error.into_down()),
         };
-        self.answer(session, exchange, answer).await?;
+        // Whatever goes wrong with writing is the client's doing.
+        let written = self.answer(session, exchange, answer).await;
+        written.map_err(PingoraError::into_down)?;
         Ok(true)
     }
 

@@ -45,46 +45,32 @@ pub fn passes_upstream(name: &HeaderName) -> bool {
     )
 }
 
-/// What of a location's answer may reach the client: everything but hop-by-hop fields, what describes the location's
-/// own web server, and what we say ourselves.
+/// What of a location's answer may reach the client. An allow-list: a location, or what stands before it, could else set
+/// our cookies, our HSTS, our CORS, hand out tokens, or send browsers elsewhere. What Ironic says of itself (versions,
+/// request ids) is passed on or said anew by us.
 fn passes_downstream(name: &HeaderName) -> bool {
-    !matches!(
+    matches!(
         name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "upgrade"
-            | "server"
-            | "set-cookie"
-            | "www-authenticate"
-            | "x-subject-token"
-            | "x-ironic-proxy-location"
-            | "x-ironic-proxy-incomplete"
-            | "x-ironic-proxy-unverified"
+        "allow"
+            | "content-encoding"
+            | "content-language"
+            | "content-length"
+            | "content-type"
+            | "location"
+            | "openstack-request-id"
+            | "transfer-encoding"
+            | "x-openstack-ironic-api-maximum-version"
+            | "x-openstack-ironic-api-minimum-version"
+            | "x-openstack-ironic-api-version"
+            | "x-openstack-request-id"
     )
 }
 
-/// The fields of an answer that stay here: hop-by-hop, also those that `Connection` names, and the location's own.
+/// The fields of an answer that stay here.
 pub fn kept_back(headers: &HeaderMap) -> Vec<HeaderName> {
-    let named: Vec<&str> = headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .collect();
-    let is_named = |name: &HeaderName| {
-        named
-            .iter()
-            .any(|known| name.as_str().eq_ignore_ascii_case(known))
-    };
     headers
         .keys()
-        .filter(|name| !passes_downstream(name) || is_named(name))
+        .filter(|name| !passes_downstream(name))
         .cloned()
         .collect()
 }
@@ -180,7 +166,24 @@ mod tests {
         ] {
             assert!(!passes_upstream(&HeaderName::from_static(name)), "{name}");
         }
-        for name in ["server", "set-cookie", "www-authenticate", "keep-alive"] {
+        for name in [
+            "access-control-allow-origin",
+            "alt-svc",
+            "clear-site-data",
+            "date",
+            "keep-alive",
+            "link",
+            "refresh",
+            "retry-after",
+            "server",
+            "set-cookie",
+            "set-cookie2",
+            "strict-transport-security",
+            "www-authenticate",
+            "x-auth-token",
+            "x-ironic-proxy-location",
+            "x-subject-token",
+        ] {
             assert!(!passes_downstream(&HeaderName::from_static(name)), "{name}");
         }
         assert!(passes_downstream(&HeaderName::from_static("location")));

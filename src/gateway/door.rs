@@ -1,5 +1,6 @@
 //! The door: what the head of a request says is understood here, once, or refused.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -180,7 +181,7 @@ impl Door {
             let allowed = allowed.clone();
             return Err(Refusal::WrongMethod { allowed, at_root });
         }
-        let base = self.endpoint.of(&head.headers)?;
+        let base = self.endpoint.of(&head.headers, reached_at(session))?;
         let document = match target.route {
             Route::Root => Some(version_document::root(base.as_str(), range)),
             Route::V1 => Some(version_document::v1(base.as_str(), range, version)),
@@ -395,4 +396,9 @@ fn passing(headers: &HeaderMap) -> HeaderMap {
         .filter(|(name, _)| header::passes_upstream(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+/// The address of ours that the client connected to.
+fn reached_at(session: &Session) -> Option<SocketAddr> {
+    session.server_addr()?.as_inet().copied()
 }

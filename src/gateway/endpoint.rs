@@ -1,6 +1,8 @@
 //! Where the client finds us, for the links of an answer: as configured, else as a proxy in front says, else as the client
 //! says.
 
+use std::net::SocketAddr;
+
 use http::HeaderMap;
 use thiserror::Error;
 
@@ -38,15 +40,15 @@ impl Endpoint {
         }
     }
 
-    pub fn of(&self, headers: &HeaderMap) -> Result<Base, BadHost> {
+    /// `socket`: where the client reached us, for one that does not say by which name (HTTP/1.0).
+    pub fn of(&self, headers: &HeaderMap, socket: Option<SocketAddr>) -> Result<Base, BadHost> {
         if let Some(base) = &self.public {
             return Ok(base.clone());
         }
-        let host = headers
-            .get(http::header::HOST)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-            .unwrap_or_default();
+        let host = match headers.get(http::header::HOST) {
+            Some(value) => value.to_str().map_err(|_| BadHost)?.trim().to_owned(),
+            None => socket.ok_or(BadHost)?.to_string(),
+        };
         let forwarded = if self.proxy_headers {
             Forwarded::read(headers)
         } else {
@@ -55,14 +57,14 @@ impl Endpoint {
         let base = format!(
             "{}://{}{}",
             forwarded.proto.as_deref().unwrap_or(self.scheme),
-            forwarded.host.as_deref().unwrap_or(host),
+            forwarded.host.as_deref().unwrap_or(&host),
             forwarded
                 .prefix
                 .as_deref()
                 .unwrap_or_default()
                 .trim_end_matches('/'),
         );
-        let authority = forwarded.host.as_deref().unwrap_or(host);
+        let authority = forwarded.host.as_deref().unwrap_or(&host);
         let plain = authority
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
@@ -85,6 +87,8 @@ impl Forwarded {
             let value = headers.get(name)?.to_str().ok()?.split(',').next()?.trim();
             (!value.is_empty()).then(|| value.to_owned())
         };
+        // A scheme is the same in capitals (RFC 3986, 3.1).
+        let lower = |proto: String| proto.to_ascii_lowercase();
         let prefix = first("x-forwarded-prefix");
         if let Some(entry) = first("forwarded") {
             let parameter = |wanted: &str| {
@@ -96,13 +100,13 @@ impl Forwarded {
                 })
             };
             return Self {
-                proto: parameter("proto"),
+                proto: parameter("proto").map(lower),
                 host: parameter("host"),
                 prefix,
             };
         }
         Self {
-            proto: first("x-forwarded-proto"),
+            proto: first("x-forwarded-proto").map(lower),
             host: first("x-forwarded-host"),
             prefix,
         }

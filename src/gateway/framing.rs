@@ -1,5 +1,6 @@
 //! Heads that two HTTP parsers could understand differently are refused, before anything is read out of them.
 
+use http::Version;
 use http::header;
 use pingora::http::RequestHeader;
 use thiserror::Error;
@@ -15,8 +16,8 @@ pub enum FramingError {
     Host,
     #[error("More than one {0} header")]
     Repeated(&'static str),
-    #[error("Upgrade is not supported")]
-    Upgrade,
+    #[error("Content-Length must be one number")]
+    Length,
     #[error("The path is not valid percent-encoded UTF-8")]
     Path,
     #[error("Content-Encoding is not supported")]
@@ -53,20 +54,27 @@ pub fn check(head: &RequestHeader, raw: &[u8]) -> Result<(), FramingError> {
         return Err(FramingError::LengthAndChunks);
     }
     let count = |name: &str| head.headers.get_all(name).iter().count();
-    if count("host") != 1 {
+    // HTTP/1.0 knows no Host, and health checks of load balancers speak it (HAProxy's `option httpchk`).
+    let hosts = count("host");
+    if hosts > 1 || (hosts == 0 && head.version != Version::HTTP_10) {
         return Err(FramingError::Host);
     }
     if count("content-length") > 1 {
         return Err(FramingError::Repeated("Content-Length"));
     }
-    if count("upgrade") > 0 {
-        return Err(FramingError::Upgrade);
+    // RFC 9110, 8.6 allows to take `21, 21` for 21; not everybody behind us would.
+    if head
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .is_some_and(|value| value.is_empty() || !value.as_bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(FramingError::Length);
     }
     if let Some(name) = DECIDING.iter().find(|name| count(name) > 1) {
         return Err(FramingError::Repeated(name));
     }
-    // What is not ASCII is lost when the path is read as an URI.
-    if !head.raw_path().is_ascii() {
+    // What is not ASCII is lost when the path is read as an URI; a backslash is a slash to some.
+    if !head.raw_path().is_ascii() || head.raw_path().contains(&b'\\') {
         return Err(FramingError::Path);
     }
     if head
