@@ -81,8 +81,8 @@ def _install_one(venv):
 
 
 def _system_packages():
-    # The build wants cmake, the tests of the units systemd-analyze.
-    wanted = {"cmake": "cmake", "systemd-analyze": "systemd"}
+    # The build wants cmake, the tests of the units systemd-analyze, those of the documentation curl.
+    wanted = {"cmake": "cmake", "curl": "curl", "systemd-analyze": "systemd"}
     missing = [package for program, package in wanted.items() if shutil.which(program) is None]
     if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")

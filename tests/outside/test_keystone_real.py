@@ -414,6 +414,21 @@ def openstack(keystone, *arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_service_that_the_readme_tells_to_register(house):
+    commands = re.findall(r"(?m)^openstack (.*)$", (venvs.REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    services = {entry["id"] for entry in house.edge.call("GET", "/services")["services"]}
+    try:
+        for line in commands:
+            # There is one of this name and type already.
+            openstack(house.edge, *re.sub(r"\b(ironic|baremetal)\b", r"\1-too", line).split())
+        endpoints = house.edge.call("GET", "/endpoints")["endpoints"]
+        assert [one["interface"] for one in endpoints if one["url"] == "http://hub.example.com:6385"] == ["public"]
+    finally:
+        for entry in house.edge.call("GET", "/services")["services"]:
+            if entry["id"] not in services:
+                house.edge.call("DELETE", f"/services/{entry['id']}")
+
+
 def test_the_accounts_that_the_page_tells_to_create(house, admin):
     """The very commands, but for the prompts for passwords."""
     commands = re.findall(r"(?m)^openstack (.*)$", (venvs.REPOSITORY / "docs/security.md").read_text(encoding="utf-8"))
