@@ -51,7 +51,9 @@ use crate::upkeep::certificates::CertificateWatch;
 use crate::upkeep::health::HealthCheck;
 use crate::upkeep::policy::PolicyWatch;
 use crate::upkeep::sweep::Sweep;
+use crate::wire::budget::Budget;
 use crate::wire::cork::Corked;
+use crate::wire::transport::Transport;
 
 /// Attempts of one request, over peers, new tokens and moves.
 const MAX_ATTEMPTS: usize = 8;
@@ -90,6 +92,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let locations = Arc::new(Locations::new(config)?);
     let authenticator = Arc::new(Authenticator::new(&config.auth)?);
     let policy = Arc::new(Policy::load(&config.policy)?);
+    let budget = Budget::new(config.api.max_buffered);
     let federation = Arc::new(Federation::new(config, Arc::clone(&locations)));
     if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
         warn!("Nothing is known of nodes from before: {error}");
@@ -108,6 +111,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         Arc::clone(&federation),
         Arc::clone(&authenticator),
         Arc::clone(&policy),
+        Arc::new(Transport::new(POOL_SIZE, budget.clone())),
     );
     let in_flight = gateway.in_flight();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
@@ -116,6 +120,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         federation: Arc::clone(&federation),
         interval: config.directory.sweep_interval,
         state_path: config.state_path.clone(),
+        budget: budget.clone(),
     };
     server.bootstrap();
     match &listener {
@@ -137,6 +142,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         HealthCheck {
             locations,
             authenticator,
+            budget: budget.clone(),
             listening,
         },
     ));

@@ -30,6 +30,7 @@ use crate::locate::LocateError;
 use crate::locate::Locator;
 use crate::locations::Locations;
 use crate::locations::location::Location;
+use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
@@ -54,8 +55,23 @@ pub enum Error {
     /// A location's own error, which is the answer.
     #[error("a location refuses")]
     Reply(Box<Answer>),
+    /// It is elsewhere than it was, and the body that was sent there is not held.
+    #[error("It is at another location now, please retry.")]
+    Moved,
     #[error("bad request body")]
     Body(#[from] BodyError),
+}
+
+impl Error {
+    /// A location has other API versions than the request was understood with.
+    pub fn is_outdated(&self) -> bool {
+        match self {
+            Self::Silent(silent) | Self::Locate(LocateError::Unasked { silent }) => silent
+                .iter()
+                .any(|silence| silence.reason == Reason::Versions),
+            _ => false,
+        }
+    }
 }
 
 impl From<Fault> for Error {

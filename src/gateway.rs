@@ -41,6 +41,7 @@ use crate::federate::Federation;
 use crate::federate::dispatch::BodyUse;
 use crate::federate::dispatch::Plan;
 use crate::federate::dispatch::body_use;
+use crate::gateway::body::BodyLimits;
 use crate::gateway::context::Context;
 use crate::gateway::context::InFlight;
 use crate::gateway::door::Admitted;
@@ -50,10 +51,16 @@ use crate::gateway::door::Guard;
 use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
+use crate::locations::question::Body;
 use crate::policy::in_force::Policy;
 use crate::request::Answer;
+use crate::request::Request;
 use crate::request::Versions;
+use crate::wire::transport::Transport;
+use crate::wire::upload;
 
+/// What is left to put an answer together when the last location was given up.
+const SPARE: Duration = Duration::from_millis(500);
 /// Seconds that an idle client connection is kept.
 const KEEPALIVE: u64 = 65;
 /// A client that takes longer for a part of an answer is gone.
@@ -119,7 +126,6 @@ pub struct Gateway {
     door: Door,
     permits: Arc<Semaphore>,
     respond: Respond,
-    request_deadline: Duration,
     in_flight: Arc<InFlight>,
 }
 
@@ -129,19 +135,19 @@ impl Gateway {
         federation: Arc<Federation>,
         authenticator: Arc<Authenticator>,
         policy: Arc<Policy>,
+        transport: Arc<Transport>,
     ) -> Self {
         let guard = Guard {
             authenticator,
             gate: Gate::new(&config.policy, policy),
         };
         Self {
-            door: Door::new(config, guard, Arc::clone(&federation.locations)),
+            door: Door::new(config, guard, Arc::clone(&federation.locations), transport),
             respond: Respond {
                 locations: Arc::clone(&federation.locations),
                 retry_after: config.api.retry_after,
             },
             federation,
-            request_deadline: config.api.request_deadline,
             permits: Arc::new(Semaphore::new(config.api.max_in_flight)),
             in_flight: Arc::default(),
         }
@@ -164,39 +170,92 @@ impl Gateway {
             Entry::Admitted(admitted) => *admitted,
             Entry::Answered(answer) => return Ok(Next::Answer(answer)),
         };
+        let mut feed = None;
+        let started = Instant::now();
         let body = match body_use(&request.method, &request.target.route) {
-            BodyUse::Streamed => Bytes::new(),
-            BodyUse::Read => body::read(session, limits).await??,
+            BodyUse::None | BodyUse::Proxied => Bytes::new(),
+            BodyUse::Streamed if !body::is_small(session) => {
+                let (sender, upload) = upload::channel(body::length(session));
+                request.body = Body::Streamed(Arc::new(upload));
+                feed = Some(sender);
+                Bytes::new()
+            }
+            BodyUse::Streamed | BodyUse::Read => {
+                let body = body::read(session, limits).await??;
+                if !body.is_empty() {
+                    request.body = Body::Whole(body.clone());
+                }
+                body
+            }
         };
+        // How long a client takes to send is its own affair.
+        request.asker.deadline += started.elapsed();
         let identity = exchange.context.identity.as_ref();
         self.door.check_patch(&request, identity, &body)?;
-        // Work begins: nothing was held while the client was waited for, or while it was found out who it is.
-        match Arc::clone(&self.permits).try_acquire_owned() {
-            Ok(permit) => exchange.permit = Some(permit),
-            Err(_) => return Err(Trouble::Busy.into()),
-        }
-        // An upload takes as long as it takes: the clock runs from here on.
-        let deadline = Instant::now() + self.request_deadline;
-        request.asker.deadline = Some(deadline);
-        // A body that comes with a question may be meant for the location.
-        let plan = if request.method.is_safe() && session.is_body_empty() {
-            tokio::select! {
-                planned = Box::pin(self.federation.dispatch(&request, &body)) => planned?,
-                () = tokio::time::sleep_until(deadline.into()) => return Err(Trouble::Deadline.into()),
-                // The client left: its questions are dropped, and with them their connections.
-                left = session.downstream_session.read_body_or_idle(true) => {
-                    left?;
-                    return Err(PingoraError::new_down(ErrorType::ConnectionClosed).into());
-                }
+        // Work begins: nothing was held while the client was waited for, or while it was found out who it is. A body that
+        // is handed on while it comes in is bounded at its location.
+        if feed.is_none() {
+            match Arc::clone(&self.permits).try_acquire_owned() {
+                Ok(permit) => exchange.permit = Some(permit),
+                Err(_) => return Err(Trouble::Busy.into()),
             }
-        } else {
-            Box::pin(self.federation.dispatch(&request, &body)).await?
+        }
+        let mut negotiated = false;
+        let plan = loop {
+            let planned = self.plan(session, (&request, limits), &body, feed.take());
+            match planned.await {
+                // Nothing was executed: the client's wish is read anew against the range that there is now.
+                Err(Stop::Trouble(Trouble::Federation(error)))
+                    if error.is_outdated() && !negotiated && request.body.is_at_hand().await =>
+                {
+                    negotiated = true;
+                    let headers = &session.req_header().headers;
+                    self.door
+                        .negotiate_again(headers, &mut request, &mut exchange.context)?;
+                }
+                planned => break planned?,
+            }
         };
         match plan {
             Plan::Answer(answer) => Ok(Next::Answer(answer)),
             Plan::Forward(forward) => {
                 let prepared = Forwarding::prepare(&self.federation, request, forward, limits);
                 Ok(Next::Forward(Box::new(prepared.await?)))
+            }
+        }
+    }
+
+    /// Dispatches a request while its client is listened to: for the rest of its body, or for its leaving.
+    async fn plan(
+        &self,
+        session: &mut Session,
+        (request, limits): (&Request, BodyLimits),
+        body: &[u8],
+        feed: Option<upload::Feed>,
+    ) -> std::result::Result<Plan, Stop> {
+        let mut dispatched = Box::pin(self.federation.dispatch(request, body));
+        if let Some(feed) = feed {
+            return tokio::select! {
+                biased;
+                fed = body::feed(session, limits, feed) => {
+                    fed??;
+                    Ok(dispatched.await?)
+                }
+                planned = &mut dispatched => Ok(planned?),
+            };
+        }
+        // A body that comes with a question may be meant for the location.
+        if !request.method.is_safe() || !session.is_body_empty() {
+            return Ok(dispatched.await?);
+        }
+        let deadline = request.asker.deadline + SPARE;
+        tokio::select! {
+            planned = &mut dispatched => Ok(planned?),
+            () = tokio::time::sleep_until(deadline.into()) => Err(Trouble::Deadline.into()),
+            // The client left: its questions are dropped, and with them their connections.
+            left = session.downstream_session.read_body_or_idle(true) => {
+                left?;
+                Err(PingoraError::new_down(ErrorType::ConnectionClosed).into())
             }
         }
     }
@@ -421,7 +480,7 @@ impl ProxyHttp for Gateway {
             && !error.retry()
             && let Ok(forwarding) = exchange.forwarding()
         {
-            forwarding.broken(&self.federation, &error);
+            forwarding.broken(&error);
         }
         error
     }

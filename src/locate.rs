@@ -29,8 +29,9 @@ use crate::locate::directory::Key;
 use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
+use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
-use crate::locations::speech::is_refusal;
+use crate::locations::speech::Said;
 use crate::wire::transport::Reply;
 
 /// Who has a thing.
@@ -137,7 +138,7 @@ impl Locator {
         let Some(common) = self.locations.common() else {
             return Err(LocateError::Unready);
         };
-        let question = Question::get(path(key, common.max()), common.max());
+        let question = question(key, common.max());
         self.poll_with(asker, key, &question)
             .await
             .map(|(owner, _)| owner)
@@ -217,7 +218,7 @@ impl Locator {
         let mut poll = Tally::default();
         while let Some((location, answer)) = answers.next().await {
             match answer {
-                Ok(reply) if reply.status == StatusCode::OK => {
+                Ok(Said::Has(reply)) => {
                     let Some(owner) = owner(key.collection, location, &reply) else {
                         poll.silent
                             .push(self.locations.location(location).misspoke());
@@ -230,8 +231,24 @@ impl Locator {
                     }
                     poll.owners.push((owner, reply));
                 }
+                Ok(Said::No(reply)) => poll.refusals.push((location, reply)),
                 // A 400 is Ironic's way to say that nothing can have such a name.
-                Ok(reply) => poll.refusals.push((location, reply)),
+                Ok(Said::Refuses(reply)) if reply.status == StatusCode::BAD_REQUEST => {
+                    poll.refusals.push((location, reply));
+                }
+                // Where the user's token is shown, Ironic may refuse the user.
+                Ok(Said::Refuses(reply))
+                    if matches!(
+                        reply.status,
+                        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+                    ) =>
+                {
+                    poll.refusals.push((location, reply));
+                }
+                Ok(Said::Refuses(_) | Said::Fails(_)) => {
+                    let location = self.locations.location(location);
+                    poll.silent.push(location.silent(Reason::Status));
+                }
                 Err(silence) => poll.silent.push(silence),
             }
         }
@@ -264,7 +281,7 @@ impl Locator {
         let Some(common) = self.locations.common() else {
             return Err(LocateError::Unready);
         };
-        let question = Question::get(path(key, common.max()), common.max());
+        let question = question(key, common.max());
         let unknown = Owner {
             location,
             uuid: None,
@@ -273,7 +290,7 @@ impl Locator {
         match self
             .locations
             .location(location)
-            .ask(asker, &question)
+            .reply(asker, &question)
             .await
         {
             Ok(reply) if reply.status == StatusCode::OK => {
@@ -331,10 +348,13 @@ impl Tally {
             1 => Ok(self.owners.remove(0)),
             0 => {
                 // Who refuses the user's token did not say no.
-                let first = self
-                    .refusals
-                    .into_iter()
-                    .min_by_key(|(location, reply)| (!is_refusal(reply), *location));
+                let first = self.refusals.into_iter().min_by_key(|(location, reply)| {
+                    let said_no = matches!(
+                        reply.status,
+                        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST
+                    );
+                    (said_no, *location)
+                });
                 if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
                     return Err(LocateError::Nobody {
                         first,
@@ -357,6 +377,11 @@ impl Tally {
             }
         }
     }
+}
+
+/// What the answer has to hold is the thing that was asked for, whoever answers.
+fn question(key: &Key, version: Microversion) -> Question {
+    Question::get(path(key, version), version).for_member(key.collection, &key.ident.to_string())
 }
 
 /// The question for one thing: as little of it as the version can select.
@@ -383,7 +408,6 @@ fn path(key: &Key, version: Microversion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::locations::silence::Reason;
 
     #[test]
     fn verdicts() {

@@ -7,16 +7,22 @@ use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 
+use crate::api::collection::Collection;
 use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::link::Base;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::api::query::Query;
+use crate::api::route::Action;
+use crate::api::route::Route;
 use crate::api::route::Target;
 use crate::config::LocationId;
 use crate::config::Partial;
 use crate::locations::question::Asker;
+use crate::locations::question::Body;
+use crate::locations::question::Expect;
+use crate::locations::question::Purpose;
 use crate::locations::question::Question;
 use crate::wire::transport::Reply;
 
@@ -37,33 +43,126 @@ pub struct Request {
     pub partial: Partial,
     /// Where the client finds us.
     pub base: Base,
-    /// What of the client's headers passes.
-    pub headers: HeaderMap,
     pub asker: Asker,
+    /// As it is sent on; a vendor's method is streamed by Pingora's proxy, and has none here.
+    pub body: Body,
 }
 
 impl Request {
-    /// The client's own question, for one location to answer.
+    /// The client's own question, for the one location that it is about.
     pub fn question(&self) -> Question {
         let mut path = self.target.path();
         self.query.append_to(&mut path);
-        self.ask(self.method.clone(), path)
+        let (purpose, expect) = expected(&self.method, &self.target.route);
+        Question {
+            method: self.method.clone(),
+            path,
+            version: self.version,
+            body: self.body.clone(),
+            purpose,
+            expect,
+        }
     }
 
-    /// A question in the client's name and version.
+    /// The same, of which several locations answer a part.
+    pub fn shared(&self) -> Question {
+        self.question().with_purpose(Purpose::Shared)
+    }
+
+    /// A question in the client's version, of which several locations answer a part.
     pub fn ask(&self, method: Method, path: String) -> Question {
         Question {
             method,
-            path,
-            version: self.version,
-            headers: self.headers.clone(),
-            body: None,
+            ..Question::get(path, self.version).with_purpose(Purpose::Shared)
         }
     }
 
     /// A question of ours, in the newest version that all locations have.
     pub fn probe(&self, path: String) -> Question {
         Question::get(path, self.range.max())
+    }
+}
+
+const HISTORY_SINCE: Microversion = Microversion::new(1, 78);
+
+/// What an answer to a client's request holds.
+fn expected(method: &Method, route: &Route) -> (Purpose, Expect) {
+    let Route::Known {
+        action,
+        template,
+        parameters,
+    } = route
+    else {
+        return (Purpose::RoutedBelow, Expect::Unknown);
+    };
+    let member = |collection, ident| Expect::Member { collection, ident };
+    match *action {
+        Action::Member(_) if method == Method::DELETE => (Purpose::Routed, Expect::Effect),
+        // A patch may change the name that it was asked by.
+        Action::Member(collection) if method == Method::PATCH => {
+            (Purpose::Routed, member(collection, None))
+        }
+        Action::Member(collection) => (
+            Purpose::Routed,
+            member(collection, parameters.first().cloned()),
+        ),
+        Action::Create(collection) => (Purpose::Routed, member(collection, None)),
+        Action::Driver => (
+            Purpose::Routed,
+            member(Collection::Drivers, parameters.first().cloned()),
+        ),
+        Action::List(collection) => (Purpose::Routed, Expect::list(collection)),
+        Action::ListBelow { items, .. } => (Purpose::Routed, Expect::list(items)),
+        Action::ChassisNodes => (Purpose::Routed, Expect::list(Collection::Nodes)),
+        Action::Shards => (Purpose::Routed, Expect::list(Collection::Shards)),
+        Action::History => (
+            Purpose::Routed,
+            Expect::List {
+                key: "history",
+                since: HISTORY_SINCE,
+            },
+        ),
+        Action::Below(_) if method == Method::GET => {
+            (Purpose::RoutedBelow, document_below(template))
+        }
+        Action::ValidateNode => (Purpose::RoutedBelow, document_below("nodes/{}/validate")),
+        Action::DriverBelow => (Purpose::RoutedBelow, Expect::Unknown),
+        Action::VolumeRoot => (Purpose::Routed, document_below("nodes/{}/volume")),
+        Action::Lookup => (
+            Purpose::Routed,
+            Expect::Document {
+                member: Some("node"),
+            },
+        ),
+        Action::Below(_) | Action::Events | Action::Heartbeat => {
+            (Purpose::RoutedBelow, Expect::Effect)
+        }
+        Action::ContinueInspection | Action::DriverPassthru => {
+            (Purpose::RoutedBelow, Expect::Unknown)
+        }
+    }
+}
+
+/// The member by which a document below another one is known to be it (Ironic's `api/controllers/v1/node.py`).
+fn document_below(template: &str) -> Expect {
+    let member = match template {
+        "nodes/{}/validate" => "power",
+        "nodes/{}/states" => "power_state",
+        "nodes/{}/states/console" => "console_enabled",
+        "nodes/{}/management/boot_device" => "boot_device",
+        "nodes/{}/management/boot_device/supported" => "supported_boot_devices",
+        "nodes/{}/traits" | "runbooks/{}/traits" => "traits",
+        "nodes/{}/vifs" => "vifs",
+        "nodes/{}/bios" => "bios",
+        "nodes/{}/firmware" => "firmware",
+        "nodes/{}/volume" => "links",
+        "nodes/{}/inventory" => "inventory",
+        "nodes/{}/children" => "children",
+        // Named by the client (a setting, an indicator), selected with `fields`, or a list.
+        _ => return Expect::Unknown,
+    };
+    Expect::Document {
+        member: Some(member),
     }
 }
 

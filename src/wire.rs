@@ -1,5 +1,7 @@
 //! The wire: one bounded exchange with a location, one answer to a client in few parts. Knows HTTP and Pingora, and
 //! nothing of Ironic.
 
+pub mod budget;
 pub mod cork;
 pub mod transport;
+pub mod upload;

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 
+/// Which part of Ironic speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     /// A controller's: `faultcode`, `faultstring`, `debuginfo`.
     Controller,
     /// The routing layer's: `code`, `title`, `description`.
@@ -102,22 +103,31 @@ impl Fault {
     }
 }
 
-/// The text of a location's fault, whichever form it has; `None` if the body is none of Ironic's.
-pub fn text_of(body: &[u8]) -> Option<String> {
+/// A location's fault, whichever form it has: which part of Ironic speaks, and its text. `None` if the body is none of
+/// Ironic's.
+pub fn read(body: &[u8]) -> Option<(Form, String)> {
     let outer: Value = serde_json::from_slice(body).ok()?;
-    let message = outer.get("error_message").unwrap_or(&outer);
+    let message = outer.get("error_message");
     let parsed;
-    let inner = match message {
+    let inner = match message.unwrap_or(&outer) {
         Value::String(text) => {
             parsed = serde_json::from_str::<Value>(text).ok()?;
             &parsed
         }
         other => other,
     };
-    let text = inner
-        .get("faultstring")
-        .or_else(|| inner.get("description"))?;
-    Some(text.as_str()?.to_owned())
+    let (form, text) = match (inner.get("faultstring"), inner.get("description")) {
+        (Some(text), _) if message.is_some() => (Form::Controller, text),
+        (Some(text), _) => (Form::Flat, text),
+        (None, Some(text)) => (Form::Routing, text),
+        (None, None) => return None,
+    };
+    Some((form, text.as_str()?.to_owned()))
+}
+
+/// The text alone.
+pub fn text_of(body: &[u8]) -> Option<String> {
+    read(body).map(|(_, text)| text)
 }
 
 #[cfg(test)]

@@ -353,17 +353,31 @@ pub fn strings<'a, const N: usize>(
     body: &'a [u8],
     names: [&str; N],
 ) -> Result<[Option<Cow<'a, str>>; N], Malformed> {
+    raw_members(body, names).map(|found| found.map(|raw| raw.and_then(decode)))
+}
+
+/// The same undecoded, whatever kind of value a member is.
+pub fn raw_members<'a, const N: usize>(
+    body: &'a [u8],
+    names: [&str; N],
+) -> Result<[Option<&'a [u8]>; N], Malformed> {
     let mut reader = Reader::new(body)?;
-    let mut found = [const { None }; N];
+    let mut found = [None; N];
     reader.members(|reader, key| {
         let value = reader.value()?.of(body);
         if let Some(index) = names.iter().position(|name| key.is(name)) {
-            found[index] = decode(value);
+            found[index] = Some(value);
         }
         Ok(())
     })?;
     reader.end()?;
     Ok(found)
+}
+
+/// Whether `body` is an object, whole, whose member `key` is a list.
+pub fn is_list_under(body: &[u8], key: &str) -> bool {
+    raw_members(body, [key])
+        .is_ok_and(|[found]| found.is_some_and(|raw| raw.first() == Some(&b'[')))
 }
 
 /// [`strings`] for a single member.

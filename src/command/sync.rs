@@ -28,7 +28,9 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::location::LocationError;
 use crate::locations::question::Asker;
+use crate::locations::question::Body;
 use crate::locations::question::Question;
+use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
 /// Of a runbook; Ironic takes them at a path of their own.
@@ -54,6 +56,9 @@ pub enum Mode {
     Apply,
 }
 
+/// What a whole run may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_hours(1);
+
 type Object = Map<String, Value>;
 /// UUID to what each location has under it.
 type Copies = BTreeMap<String, BTreeMap<LocationId, Object>>;
@@ -62,7 +67,8 @@ type Copies = BTreeMap<String, BTreeMap<LocationId, Object>>;
 pub async fn run(config: &Config, mode: Mode) -> Result<(), SyncError> {
     keystone::client::install_crypto_provider();
     let locations = Locations::new(config)?;
-    let asker = Asker::gateway(&Arc::new(Transport::new(config.locations.len())));
+    let transport = Transport::new(config.locations.len(), Budget::new(config.api.max_buffered));
+    let asker = Asker::gateway(&Arc::new(transport), PATIENCE);
     for location in locations.iter() {
         location.resolve().await;
         let standing = location
@@ -179,7 +185,7 @@ async fn read_one(
         }
         query.append_to(&mut path);
         let reply = location
-            .ask(asker, &Question::get(path, version))
+            .reply(asker, &Question::get(path, version))
             .await
             .ok()?;
         if reply.status != StatusCode::OK {
@@ -289,12 +295,8 @@ async fn write(
 ) -> Result<(), String> {
     let mut question = Question::get(path, version);
     question.method = method;
-    question.headers.insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
-    question.body = Some(body.to_string().into());
-    match location.exchange(asker, &question).await {
+    question.body = Body::Whole(body.to_string().into());
+    match location.reply(asker, &question).await {
         Ok(reply) if reply.status.is_success() => Ok(()),
         Ok(reply) => {
             Err(crate::api::fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string()))

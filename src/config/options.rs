@@ -178,6 +178,11 @@ const API: &[Opt] = &[
         "Deepest nesting of a JSON body.",
     ),
     opt(
+        "max_buffered",
+        "536870912",
+        "Bytes of request and answer bodies held in memory at once; more wait, then are refused.",
+    ),
+    opt(
         "max_requests_in_flight",
         "1024",
         "Requests served at the same time; more are told to come back.",

@@ -20,6 +20,7 @@ use crate::locate::Owner;
 use crate::locate::Source;
 use crate::locate::directory::Ident;
 use crate::locate::directory::Key;
+use crate::locations::speech::Said;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -41,53 +42,45 @@ pub struct Forward {
     /// What it is about, if that may turn out to be elsewhere.
     pub key: Option<Key>,
     pub source: Source,
-    /// It is about the very member of this collection, not about something below it.
-    pub member_of: Option<Collection>,
 }
 
 /// How much of a request's body must be read before it can be decided where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyUse {
-    /// None: it is streamed.
-    Streamed,
+    /// A question has none that matters.
+    None,
     Read,
+    /// Nothing depends on it and it may be large, such as a configdrive: handed on while it comes in.
+    Streamed,
+    /// Streamed by Pingora's proxy, as the answer is.
+    Proxied,
 }
 
 /// Decided before the body is touched.
 pub fn body_use(method: &Method, route: &Route) -> BodyUse {
-    let read = match route {
-        Route::Known { action, .. } => match action {
-            Action::Create(_)
-            | Action::Events
-            | Action::Lookup
-            | Action::Heartbeat
-            | Action::ContinueInspection => true,
-            Action::Member(collection) => {
-                method == Method::PATCH
-                    || (collection.facts().spread == Spread::Replicated && method == Method::DELETE)
-            }
-            Action::Below(collection) => {
-                collection.facts().spread == Spread::Replicated && *method != Method::GET
-            }
-            Action::List(_)
-            | Action::ChassisNodes
-            | Action::ListBelow { .. }
-            | Action::History
-            | Action::ValidateNode
-            | Action::Driver
-            | Action::DriverBelow
-            | Action::DriverPassthru
-            | Action::Shards
-            | Action::VolumeRoot => false,
-        },
-        Route::UnknownBelow { .. } => method == Method::PATCH,
-        Route::Root | Route::V1 | Route::UnknownCollection | Route::WrongMethod { .. } => false,
+    let (action, template) = match route {
+        Route::Known {
+            action, template, ..
+        } => (Some(*action), *template),
+        _ => (None, ""),
     };
-    if read {
-        BodyUse::Read
-    } else {
+    if action == Some(Action::DriverPassthru) || is_vendors(template) {
+        BodyUse::Proxied
+    } else if *method == Method::GET {
+        BodyUse::None
+    } else if template == "nodes/{}/states/provision" {
         BodyUse::Streamed
+    } else {
+        BodyUse::Read
     }
+}
+
+/// A driver's own method: what it is sent and what it answers only the driver knows.
+fn is_vendors(template: &str) -> bool {
+    matches!(
+        template,
+        "nodes/{}/vendor_passthru" | "nodes/{}/vendor_passthru/{}"
+    )
 }
 
 impl Federation {
@@ -159,7 +152,7 @@ impl Federation {
             Action::VolumeRoot => Box::pin(self.volume_root(request)).await,
             Action::Events => Box::pin(self.events(request, body)).await,
             Action::Lookup => Box::pin(self.lookup(request)).await,
-            Action::Heartbeat => Box::pin(self.heartbeat(request, ident, body)).await,
+            Action::Heartbeat => Box::pin(self.heartbeat(request, ident)).await,
             Action::ContinueInspection => Box::pin(self.continue_inspection(request, body)).await,
         };
         answer.map(Plan::Answer)
@@ -394,20 +387,21 @@ impl Federation {
             }
         }
         let owner = self.owner(request, collection, ident).await?;
-        let mut path = request.target.path();
-        request.query.append_to(&mut path);
-        if request.method.is_safe() && !path.contains("/vendor_passthru") {
+        let vendors =
+            matches!(&request.target.route, Route::Known { template, .. } if is_vendors(template));
+        if !vendors {
             return self
-                .fetch(request, &key, owner, path, kind, member_of)
+                .fetch(request, &key, owner, kind, member_of)
                 .await
                 .map(Plan::Answer);
         }
+        let mut path = request.target.path();
+        request.query.append_to(&mut path);
         Ok(Plan::Forward(Forward {
             location: owner.location,
             path,
             key: Some(key),
             source: owner.source,
-            member_of,
         }))
     }
 
@@ -455,33 +449,43 @@ impl Federation {
             .await?)
     }
 
-    /// A question for the one location that has the thing; for the right one, should it have moved.
+    /// A request to the one location that has the thing; to the right one, should it have moved. A 404 of Ironic's is
+    /// proof that nothing was executed, so a write is repeated too.
     async fn fetch(
         &self,
         request: &Request,
         key: &Key,
         mut owner: Owner,
-        path: String,
         kind: Kind,
         member_of: Option<Collection>,
     ) -> Result<Answer, Error> {
-        let question = request.ask(request.method.clone(), path);
+        let question = request.question();
         loop {
             let location = self.locations.location(owner.location);
-            let reply = location.exchange(&request.asker, &question).await?;
-            if reply.status == StatusCode::NOT_FOUND && owner.source == Source::Remembered {
+            let said = location.ask(&request.asker, &question).await?;
+            if matches!(said, Said::No(_)) && owner.source == Source::Remembered {
                 let found = self.locator.locate_again(&request.asker, key).await?;
                 if found.location != owner.location {
+                    if !question.body.is_at_hand().await {
+                        return Err(Error::Moved);
+                    }
                     owner = found;
                     continue;
                 }
             }
-            if reply.status == StatusCode::OK && reply.body.is_empty() {
-                return Err(location.misspoke().into());
+            if matches!(said, Said::Has(_))
+                && request.method == Method::DELETE
+                && member_of.is_some()
+            {
+                self.locator.directory.forget(key);
             }
-            return self
-                .adopt(request, owner.location, kind, member_of, reply)
-                .map_err(|_| location.misspoke().into());
+            let reply = said.into_reply();
+            if request.method.is_safe() {
+                return self
+                    .adopt(request, owner.location, kind, member_of, reply)
+                    .map_err(|_| location.misspoke().into());
+            }
+            return Ok(self.relay(request, owner.location, kind, member_of, reply));
         }
     }
 

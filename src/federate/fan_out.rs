@@ -28,7 +28,7 @@ pub struct Told {
 
 /// Asks all of `scope` at the same time.
 pub async fn ask_each(scope: &[&Location], asker: &Asker, question: &Question) -> Told {
-    let answers = join_all(scope.iter().map(|location| location.ask(asker, question))).await;
+    let answers = join_all(scope.iter().map(|location| location.reply(asker, question))).await;
     let mut told = Told::default();
     for (location, answer) in scope.iter().zip(answers) {
         match answer {

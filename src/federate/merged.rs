@@ -129,7 +129,7 @@ impl Federation {
         let question = request.ask(http::Method::GET, path);
         let mut silent = Vec::new();
         for location in &listing.scope {
-            match location.exchange(&request.asker, &question).await {
+            match location.reply(&request.asker, &question).await {
                 Ok(reply) if reply.status.is_success() => {
                     return Err(Fault::bad_request(ours).into());
                 }
@@ -208,7 +208,7 @@ impl Merge<'_> {
         let question = self
             .request
             .ask(http::Method::GET, self.path(limit, marker));
-        let reply = location.ask(&self.request.asker, &question).await?;
+        let reply = location.reply(&self.request.asker, &question).await?;
         if reply.status == StatusCode::NOT_FOUND {
             return Ok(Told::Unknown(reply));
         }

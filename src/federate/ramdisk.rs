@@ -60,18 +60,13 @@ impl Federation {
         let location = self
             .machine(request, addresses.map(str::to_owned).collect())
             .await?;
-        self.pass(request, location, &[]).await
+        self.pass(request, location).await
     }
 
     /// `POST /v1/heartbeat/{n}`
-    pub async fn heartbeat(
-        &self,
-        request: &Request,
-        node: &str,
-        body: &[u8],
-    ) -> Result<Answer, Error> {
+    pub async fn heartbeat(&self, request: &Request, node: &str) -> Result<Answer, Error> {
         let location = self.node(request, node).await?;
-        self.pass(request, location, body).await
+        self.pass(request, location).await
     }
 
     /// `POST /v1/continue_inspection`. Never told to more than one: with auto-discovery Ironic makes a node of it.
@@ -92,7 +87,7 @@ impl Federation {
             })
             .unwrap_or_default();
         let location = self.machine(request, addresses).await?;
-        self.pass(request, location, body).await
+        self.pass(request, location).await
     }
 
     async fn machine(
@@ -147,18 +142,13 @@ impl Federation {
         }
     }
 
-    async fn pass(
-        &self,
-        request: &Request,
-        location: LocationId,
-        body: &[u8],
-    ) -> Result<Answer, Error> {
-        let mut question = request.question();
-        question.body = (!body.is_empty()).then(|| body.to_vec().into());
+    async fn pass(&self, request: &Request, location: LocationId) -> Result<Answer, Error> {
+        let question = request.question();
+
         let reply = self
             .locations
             .location(location)
-            .exchange(&request.asker, &question)
+            .reply(&request.asker, &question)
             .await?;
         // Which location it is, is nobody's business here.
         Ok(Answer {

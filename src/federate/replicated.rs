@@ -35,6 +35,7 @@ use crate::federate::located::unique::claims_of;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
 use crate::locations::location::Location;
+use crate::locations::question::Body;
 use crate::locations::question::Question;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
@@ -90,7 +91,7 @@ impl Federation {
         kind: Kind,
     ) -> Result<Answer, Error> {
         let scope = self.scope(request);
-        let question = request.question();
+        let question = request.shared();
         if !Ident::new(ident).is_uuid_like() {
             return self.fetch_by_name(request, &scope, &question, kind).await;
         }
@@ -99,7 +100,7 @@ impl Federation {
             .map(|location| async move {
                 (
                     location.id,
-                    location.ask(&request.asker, &request.question()).await,
+                    location.reply(&request.asker, &request.shared()).await,
                 )
             })
             .collect();
@@ -204,7 +205,7 @@ impl Federation {
             .await?;
 
         let mut question = request.question();
-        question.body = Some(object.to_bytes());
+        question.body = Body::Whole(object.to_bytes());
         let first = self.locations.location(self.first());
         let made = match self
             .make(request, collection, first, &question, &uuid)
@@ -305,14 +306,14 @@ impl Federation {
         question: &Question,
         uuid: &str,
     ) -> Outcome {
-        let answered = location.exchange(&request.asker, question).await;
+        let answered = location.reply(&request.asker, question).await;
         let conflicts = matches!(&answered, Ok(reply) if reply.status == StatusCode::CONFLICT);
         if !is_doubtful(&answered) && !conflicts {
             return outcome(answered);
         }
         let path = member(collection, uuid);
         let there = location
-            .ask(&request.asker, &request.ask(Method::GET, path.clone()))
+            .reply(&request.asker, &request.ask(Method::GET, path.clone()))
             .await;
         match there {
             Ok(mut reply) if reply.status == StatusCode::OK => {
@@ -342,13 +343,12 @@ impl Federation {
         } else {
             None
         };
-        let mut question = request.question();
-        question.body = (!body.is_empty()).then(|| Bytes::copy_from_slice(body));
+        let question = request.question();
         if let Some(pinned) = request.pinned {
             let reply = self
                 .locations
                 .location(pinned)
-                .exchange(&request.asker, &question)
+                .reply(&request.asker, &question)
                 .await?;
             return Ok(self.relay(request, pinned, collection.facts().kind, None, reply));
         }
@@ -418,13 +418,13 @@ impl Federation {
         question: &Question,
     ) -> Outcome {
         let location = self.locations.location(copy.location);
-        let answered = location.exchange(&request.asker, question).await;
+        let answered = location.reply(&request.asker, question).await;
         if !is_doubtful(&answered) {
             return outcome(answered);
         }
         let path = copy.path(collection);
         let there = location
-            .ask(&request.asker, &request.ask(Method::GET, path))
+            .reply(&request.asker, &request.ask(Method::GET, path))
             .await;
         match there {
             Ok(reply) if copy.is_as_before(&request.method, &reply) => outcome(answered),
@@ -477,7 +477,7 @@ impl Federation {
                 let reply = self
                     .locations
                     .location(location)
-                    .ask(&request.asker, &question)
+                    .reply(&request.asker, &question)
                     .await?;
                 serde_json::from_slice::<Json>(&reply.body)
                     .ok()
@@ -548,7 +548,7 @@ impl Federation {
         for question in &questions {
             let there = self.locations.location(location);
             undone &= there
-                .exchange(&request.asker, question)
+                .reply(&request.asker, question)
                 .await
                 .is_ok_and(|reply| {
                     reply.status.is_success() || reply.status == StatusCode::NOT_FOUND
@@ -633,7 +633,7 @@ fn inverse(
     let path = member(collection, &copy.uuid);
     let ask = |method, path, body: Json| {
         let mut question = request.ask(method, path);
-        question.body = Some(body.to_string().into());
+        question.body = Body::Whole(body.to_string().into());
         question
     };
     let set_traits = |traits: &Json| {

@@ -20,6 +20,7 @@ use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
 use crate::locate::LocateError;
 use crate::locate::Source;
+use crate::locations::question::Body;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
@@ -154,7 +155,7 @@ impl Federation {
     pub async fn volume_root(&self, request: &Request) -> Result<Answer, Error> {
         let mut silent = Vec::new();
         for location in self.scope(request) {
-            match location.ask(&request.asker, &request.question()).await {
+            match location.reply(&request.asker, &request.shared()).await {
                 Ok(reply) => {
                     let answer = self
                         .adopt(request, location.id, Kind::VolumeRoot, None, reply)
@@ -173,7 +174,7 @@ impl Federation {
     /// Told to every location; each has to take it.
     pub async fn events(&self, request: &Request, body: &[u8]) -> Result<Answer, Error> {
         let mut question = request.question();
-        question.body = Some(body.to_vec().into());
+        question.body = Body::Whole(body.to_vec().into());
         let told = ask_each(&self.scope(request), &request.asker, &question).await;
         if let Some((location, reply)) = told
             .replies
@@ -195,7 +196,15 @@ impl Federation {
     /// what changes something must name its location.
     pub async fn unknown(&self, request: &Request) -> Result<Plan, Error> {
         if let Some(location) = request.pinned {
-            return Ok(Plan::Forward(forward_to(request, location)));
+            let there = self.locations.location(location);
+            let reply = there.reply(&request.asker, &request.question()).await?;
+            return Ok(Plan::Answer(self.relay(
+                request,
+                location,
+                Kind::Plain,
+                None,
+                reply,
+            )));
         }
         if request.method != http::Method::GET {
             return Err(Fault::bad_request(
@@ -204,7 +213,7 @@ impl Federation {
             .into());
         }
         let scope = self.scope(request);
-        let told = ask_each(&scope, &request.asker, &request.question()).await;
+        let told = ask_each(&scope, &request.asker, &request.shared()).await;
         let told = told.found()?;
         if request.target.segments().len() > 1 {
             return self
@@ -245,7 +254,7 @@ impl Federation {
             let mut path = request.target.path();
             query.append_to(&mut path);
             let question = request.ask(http::Method::GET, path);
-            let reply = there.ask(&request.asker, &question).await?;
+            let reply = there.reply(&request.asker, &question).await?;
             if reply.status != StatusCode::OK {
                 return Err(refusal(reply, location));
             }
@@ -285,7 +294,7 @@ impl Federation {
         kind: Kind,
     ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
         let scope = self.scope(request);
-        let told: Told = ask_each(&scope, &request.asker, &request.question()).await;
+        let told: Told = ask_each(&scope, &request.asker, &request.shared()).await;
         let (bodies, silent) = self.understand(request, kind, told.found()?);
         Ok((bodies, self.tolerate(request, scope.len(), silent)?))
     }
@@ -394,7 +403,6 @@ pub fn forward_to(request: &Request, location: LocationId) -> Forward {
         path,
         key: None,
         source: Source::Asked,
-        member_of: None,
     }
 }
 

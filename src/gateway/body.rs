@@ -5,11 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::header;
+use pingora::Error;
 use pingora::Result;
 use pingora_proxy::Session;
 use thiserror::Error;
 
 use crate::api::body::DepthGauge;
+use crate::wire::upload::Feed;
 
 /// Bytes of an unwanted body that are read so that the connection can be used again.
 const DRAINED: u64 = 64 << 10;
@@ -45,6 +47,24 @@ impl BodyLimits {
     }
 }
 
+impl BodyLimits {
+    /// `part` makes the body `size` bytes.
+    fn check(
+        self,
+        size: usize,
+        gauge: &mut DepthGauge,
+        part: &[u8],
+    ) -> std::result::Result<(), Oversized> {
+        if size > self.size {
+            return Err(Oversized::TooLarge);
+        }
+        match self.depth {
+            Some(depth) if !gauge.within(part, depth) => Err(Oversized::TooDeep),
+            _ => Ok(()),
+        }
+    }
+}
+
 fn announced(headers: &http::HeaderMap) -> Option<u64> {
     headers
         .get(header::CONTENT_LENGTH)
@@ -56,30 +76,69 @@ pub async fn read(
     session: &mut Session,
     limits: BodyLimits,
 ) -> Result<std::result::Result<Bytes, Oversized>> {
+    go_on(session).await?;
+    let mut body = BytesMut::new();
+    let mut gauge = DepthGauge::default();
+    while let Some(part) = session.read_request_body().await.map_err(of_client)? {
+        if let Err(oversized) = limits.check(body.len() + part.len(), &mut gauge, &part) {
+            // Nothing more is read, so the connection cannot be used again.
+            session.set_keepalive(None);
+            return Ok(Err(oversized));
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Ok(body.freeze()))
+}
+
+/// Hands a body on part by part, within its limits, until nobody wants more of it.
+pub async fn feed(
+    session: &mut Session,
+    limits: BodyLimits,
+    feed: Feed,
+) -> Result<std::result::Result<(), Oversized>> {
+    go_on(session).await?;
+    let mut size = 0;
+    let mut gauge = DepthGauge::default();
+    while let Some(part) = session.read_request_body().await.map_err(of_client)? {
+        size += part.len();
+        if let Err(oversized) = limits.check(size, &mut gauge, &part) {
+            session.set_keepalive(None);
+            return Ok(Err(oversized));
+        }
+        if !feed.send(part).await {
+            return Ok(Ok(()));
+        }
+    }
+    feed.end().await;
+    Ok(Ok(()))
+}
+
+/// What cannot be read of a body is its sender's doing, whatever Pingora takes it for.
+fn of_client(error: Box<Error>) -> Box<Error> {
+    error.into_down()
+}
+
+/// A client may wait to be told that its body is wanted.
+async fn go_on(session: &mut Session) -> Result<()> {
     if session
         .get_header_bytes("expect")
         .eq_ignore_ascii_case(b"100-continue")
     {
         session.write_continue_response().await?;
     }
-    let mut body = BytesMut::new();
-    let mut gauge = DepthGauge::default();
-    while let Some(part) = session.read_request_body().await? {
-        if body.len() + part.len() > limits.size {
-            // Nothing more is read, so the connection cannot be used again.
-            session.set_keepalive(None);
-            return Ok(Err(Oversized::TooLarge));
-        }
-        if limits
-            .depth
-            .is_some_and(|depth| !gauge.within(&part, depth))
-        {
-            session.set_keepalive(None);
-            return Ok(Err(Oversized::TooDeep));
-        }
-        body.extend_from_slice(&part);
-    }
-    Ok(Ok(body.freeze()))
+    Ok(())
+}
+
+/// Whether a body is small enough to be held, as far as it was announced.
+pub fn is_small(session: &Session) -> bool {
+    let headers = &session.req_header().headers;
+    !headers.contains_key(header::TRANSFER_ENCODING)
+        && announced(headers).unwrap_or_default() <= DRAINED
+}
+
+/// Bytes of a body; `None`: it is chunked.
+pub fn length(session: &Session) -> Option<u64> {
+    announced(&session.req_header().headers)
 }
 
 /// Reads what the client still sends, so that it sees the answer and not a reset: all of a small body, of a large one as

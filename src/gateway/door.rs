@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
 
 use http::HeaderMap;
 use http::HeaderValue;
@@ -45,6 +47,7 @@ use crate::gateway::framing::FramingError;
 use crate::gateway::health;
 use crate::locations::Locations;
 use crate::locations::question::Asker;
+use crate::locations::question::Body;
 use crate::locations::question::Standpoint;
 use crate::request::Answer;
 use crate::request::Request;
@@ -120,6 +123,7 @@ pub struct Door {
     guard: Guard,
     locations: Arc<Locations>,
     transport: Arc<Transport>,
+    request_deadline: Duration,
     endpoint: Endpoint,
     body: MaxBody,
     partial: Partial,
@@ -137,11 +141,16 @@ struct MaxBody {
 }
 
 impl Door {
-    pub fn new(config: &Config, guard: Guard, locations: Arc<Locations>) -> Self {
+    pub fn new(
+        config: &Config,
+        guard: Guard,
+        locations: Arc<Locations>,
+        transport: Arc<Transport>,
+    ) -> Self {
         Self {
             guard,
             locations,
-            transport: Arc::new(Transport::new(128)),
+            transport,
             endpoint: Endpoint::new(config),
             body: MaxBody {
                 plain: config.api.max_body,
@@ -152,6 +161,7 @@ impl Door {
             partial: config.api.partial_lists,
             healthcheck: config.healthcheck,
             ramdisk: config.api.ramdisk,
+            request_deadline: config.api.request_deadline,
         }
     }
 
@@ -216,7 +226,7 @@ impl Door {
             pinned,
             partial: self.partial(&head.headers)?,
             base,
-            headers: passing(&head.headers),
+            body: Body::None,
             asker: self.asker(&head.headers, context, &target),
             target,
         };
@@ -262,6 +272,30 @@ impl Door {
         }
     }
 
+    /// A location's range changed under way: what the client wants is judged by what all have in common now.
+    pub fn negotiate_again(
+        &self,
+        headers: &HeaderMap,
+        request: &mut Request,
+        context: &mut Context,
+    ) -> Result<(), Refusal> {
+        let range = self.locations.common().ok_or(Refusal::Unready)?;
+        match range.resolve(Requested::from_headers(headers)) {
+            Ok(version) => {
+                context.versions = Some((range, Some(version)));
+                (request.range, request.version) = (range, version);
+                Ok(())
+            }
+            Err(error) => {
+                context.versions = Some((range, None));
+                Err(Refusal::NotAcceptable {
+                    error,
+                    at_root: false,
+                })
+            }
+        }
+    }
+
     fn asker(&self, headers: &HeaderMap, context: &Context, target: &Target) -> Asker {
         let standing = if is_ramdisk(target) {
             Standpoint::Anonymous
@@ -273,7 +307,7 @@ impl Door {
             request_id: context.request_id.for_locations(),
             token: self.guard.authenticator.user_token(headers),
             standing,
-            deadline: None,
+            deadline: Instant::now() + self.request_deadline,
         }
     }
 
@@ -388,14 +422,6 @@ fn is_ramdisk(target: &Target) -> bool {
             ..
         }
     )
-}
-
-fn passing(headers: &HeaderMap) -> HeaderMap {
-    headers
-        .iter()
-        .filter(|(name, _)| header::passes_upstream(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
 
 /// The address of ours that the client connected to.

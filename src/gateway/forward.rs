@@ -1,11 +1,13 @@
-//! A request on its way through Pingora's proxy to one location, and the answer on its way back.
+//! A vendor's method on its way through Pingora's proxy to one location, and its answer on the way back. Only the driver
+//! knows what either holds, so both are streamed as they are; everything else is asked by `Location::ask`, which judges
+//! an answer as a whole.
 
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Method;
+use http::HeaderValue;
 use http::StatusCode;
 use pingora::Error as PingoraError;
 use pingora::ErrorType;
@@ -32,6 +34,8 @@ use crate::locate::Source;
 use crate::locations::credentials::Proof;
 use crate::locations::location::Location;
 use crate::locations::peer::Peer;
+use crate::locations::question::Body;
+use crate::locations::question::Pace;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
@@ -78,8 +82,9 @@ impl Forwarding {
         limits: BodyLimits,
     ) -> std::result::Result<Self, Error> {
         let location = federation.locations.location(forward.location);
-        let permit = location.admit().await?;
+        location.admit(&request.asker).await?;
         let proof = location.proof(&request.asker).await?;
+        let permit = location.permit(&request.asker, pace(&request)).await?;
         Ok(Self {
             limits,
             permit,
@@ -87,7 +92,7 @@ impl Forwarding {
             renewed: false,
             failed: 0,
             peer: None,
-            deadline: Instant::now() + location.config.timeout,
+            deadline: request.asker.deadline,
             sent: 0,
             received: false,
             gauge: DepthGauge::default(),
@@ -165,18 +170,44 @@ impl Forwarding {
         let Some(peer) = &self.peer else {
             return Err(PingoraError::new_in(ErrorType::InternalError));
         };
-        self.location(federation).dress(
-            head,
+        let ours = self.location(federation).head(
             peer,
-            &self.forward.path,
-            self.request.version,
             &self.request.asker,
+            &self.question(Body::None),
             self.proof.as_ref(),
         )?;
+        // What frames the body is the client's, since it is the client's body.
+        let framing = [
+            http::header::CONTENT_LENGTH,
+            http::header::TRANSFER_ENCODING,
+        ];
+        let framed: Vec<_> = framing
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), head.headers.get(name)?.clone())))
+            .collect();
+        let kind = head.headers.get(http::header::CONTENT_TYPE).cloned();
+        // Only the driver knows what it takes.
+        let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
+        *head = ours;
+        if !framed.is_empty() {
+            head.remove_header(&http::header::CONTENT_LENGTH);
+            head.insert_header(http::header::CONTENT_TYPE, kind)?;
+        }
+        for (name, value) in framed {
+            head.insert_header(name, value)?;
+        }
         if !self.request.method.is_safe() {
             head.insert_header(http::header::CONNECTION, "close")?;
         }
         Ok(())
+    }
+
+    fn question(&self, body: Body) -> Question {
+        Question {
+            path: self.forward.path.clone(),
+            body,
+            ..self.request.question()
+        }
     }
 
     /// Counts what the client sends on.
@@ -203,16 +234,15 @@ impl Forwarding {
         let location = self.location(federation);
         location.peer_answered(mem::take(&mut self.failed));
         self.status = head.status;
-        if !self.is_ironics(head) {
+        if !is_ironics(head) {
             let reason = if head.status.is_server_error() {
                 Reason::Status
             } else {
                 Reason::Body
             };
-            location.failed(reason);
-            return Err(self.give_up(self.silence(reason, true)));
+            // A driver's answer says nothing of the location.
+            return Err(self.give_up(self.silence(reason, !self.request.method.is_safe())));
         }
-        location.answered();
         match head.status {
             StatusCode::UNAUTHORIZED if !location.config.forward_user_token => {
                 self.renew(location, replayable).await
@@ -226,22 +256,6 @@ impl Forwarding {
             }
             _ => Ok(()),
         }
-    }
-
-    /// JSON, or nothing. What a driver's vendor passthru says may be anything.
-    fn is_ironics(&self, head: &ResponseHeader) -> bool {
-        let json = head
-            .headers
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-        let empty = head.status == StatusCode::NO_CONTENT
-            || head
-                .headers
-                .get(http::header::CONTENT_LENGTH)
-                .is_some_and(|length| length == "0");
-        let passthru = self.forward.path.contains("/vendor_passthru");
-        json || (head.status.is_success() && (empty || passthru))
-            || head.status == StatusCode::BAD_REQUEST
     }
 
     /// Our credentials are refused: once more with new ones, where there can be new ones.
@@ -284,8 +298,13 @@ impl Forwarding {
                 }
                 self.forward.location = owner.location;
                 let location = self.location(federation);
-                match futures_util::try_join!(location.admit(), location.proof(&self.request.asker))
-                {
+                let asker = &self.request.asker;
+                let let_in = async {
+                    location.admit(asker).await?;
+                    let proof = location.proof(asker).await?;
+                    Ok::<_, Silence>((location.permit(asker, pace(&self.request)).await?, proof))
+                };
+                match let_in.await {
                     Ok((permit, proof)) => (self.permit, self.proof) = (permit, proof),
                     Err(silence) => return Err(self.give_up(silence)),
                 }
@@ -319,13 +338,6 @@ impl Forwarding {
                 head.insert_header(http::header::LOCATION, value)?;
             }
         }
-        if head.status.is_success()
-            && self.request.method == Method::DELETE
-            && self.forward.member_of.is_some()
-            && let Some(key) = &self.forward.key
-        {
-            federation.locator.directory.forget(key);
-        }
         Ok(Some(self.forward.location))
     }
 
@@ -338,7 +350,7 @@ impl Forwarding {
     }
 
     /// The exchange broke, or took too long.
-    pub fn broken(&mut self, federation: &Federation, error: &PingoraError) {
+    pub fn broken(&mut self, error: &PingoraError) {
         if self.reason.is_some() || *error.etype() == INSPECT {
             return;
         }
@@ -356,7 +368,6 @@ impl Forwarding {
         } else {
             Reason::Connect
         };
-        self.location(federation).failed(reason);
         self.reason = Some(self.silence(reason, !self.request.method.is_safe()).into());
     }
 
@@ -384,16 +395,29 @@ impl Forwarding {
         federation: &Federation,
         body: Option<Bytes>,
     ) -> std::result::Result<Answer, Silence> {
-        let question = Question {
-            method: self.request.method.clone(),
-            path: self.forward.path.clone(),
-            version: self.request.version,
-            headers: self.request.headers.clone(),
-            body,
-        };
+        let question = self.question(body.map_or(Body::None, Body::Whole));
         let location = self.location(federation);
-        let reply = location.exchange(&self.request.asker, &question).await?;
+        let reply = location.reply(&self.request.asker, &question).await?;
         Ok(federation.relay(&self.request, location.id, Kind::Plain, None, reply))
+    }
+}
+
+/// Any success, whatever it holds; an error only in JSON, as Ironic wraps what a driver raises.
+fn is_ironics(head: &ResponseHeader) -> bool {
+    let json = head
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    head.status.is_success()
+        || ((head.status.is_client_error() || head.status.is_server_error())
+            && (json || head.status == StatusCode::BAD_REQUEST))
+}
+
+fn pace(request: &Request) -> Pace {
+    if request.method.is_safe() {
+        Pace::Ours
+    } else {
+        Pace::Clients
     }
 }
 

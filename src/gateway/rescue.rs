@@ -189,6 +189,9 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
         federate::Error::Reply(answer) => return *answer,
         federate::Error::Fault(fault) => fault,
         federate::Error::Body(error) => Fault::bad_request(error.to_string()),
+        error @ federate::Error::Moved => {
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        }
         federate::Error::Silent(silent)
         | federate::Error::Locate(LocateError::Unasked { silent }) => {
             return unavailable(locations, &silent);

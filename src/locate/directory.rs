@@ -22,6 +22,15 @@ pub enum Ident {
     Text(Arc<str>),
 }
 
+impl std::fmt::Display for Ident {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Uuid(uuid) => uuid.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 impl Ident {
     pub fn new(text: &str) -> Self {
         let canonical =

@@ -1,33 +1,26 @@
-//! May a location be asked now? Fed by every exchange; no clock inside.
+//! May a location be asked now? Fed by every judged answer; no clock inside.
 
 use std::time::Duration;
 use std::time::Instant;
 
-/// A circuit breaker: closed lets through, open refuses, half-open lets one exchange try.
+/// A circuit breaker: closed lets through, open refuses. An open one is tried by a question of the gateway's own, so
+/// that no client's request pays for it.
 #[derive(Debug)]
 pub struct Breaker {
     state: State,
     /// Failures in a row that open it.
     threshold: u32,
-    /// How long it stays open.
+    /// Pause before a trial.
     reset: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed {
-        failures: u32,
-    },
-    Open {
-        until: Instant,
-    },
-    /// One exchange is trying; if it is never heard of again, the next may try at this instant.
-    HalfOpen {
-        until: Instant,
-    },
+    Closed { failures: u32 },
+    Open { trial: Instant },
 }
 
-/// What an exchange changed.
+/// What an answer changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     None,
@@ -44,17 +37,20 @@ impl Breaker {
         }
     }
 
-    /// Whether an exchange may be tried.
-    pub fn admit(&mut self, now: Instant) -> bool {
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
+    }
+
+    /// Whether something failed since the last success.
+    pub fn is_troubled(&self) -> bool {
+        self.state != State::Closed { failures: 0 }
+    }
+
+    /// When an open one is to be tried.
+    pub fn trial(&self) -> Option<Instant> {
         match self.state {
-            State::Closed { .. } => true,
-            State::Open { until } | State::HalfOpen { until } if now >= until => {
-                self.state = State::HalfOpen {
-                    until: now + self.reset,
-                };
-                true
-            }
-            State::Open { .. } | State::HalfOpen { .. } => false,
+            State::Closed { .. } => None,
+            State::Open { trial } => Some(trial),
         }
     }
 
@@ -68,7 +64,8 @@ impl Breaker {
         change
     }
 
-    pub fn failed(&mut self, now: Instant) -> Change {
+    /// `is_trial`: it was the trial of an open one. What was let through before it opened does not prolong it.
+    pub fn failed(&mut self, now: Instant, is_trial: bool) -> Change {
         match self.state {
             State::Closed { failures } if failures + 1 < self.threshold => {
                 self.state = State::Closed {
@@ -78,23 +75,18 @@ impl Breaker {
             }
             State::Closed { .. } => {
                 self.state = State::Open {
-                    until: now + self.reset,
+                    trial: now + self.reset,
                 };
                 Change::Opened
             }
-            State::HalfOpen { .. } => {
+            State::Open { .. } if is_trial => {
                 self.state = State::Open {
-                    until: now + self.reset,
+                    trial: now + self.reset,
                 };
                 Change::None
             }
-            // An exchange that was let through before it opened.
             State::Open { .. } => Change::None,
         }
-    }
-
-    pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed { .. })
     }
 }
 
@@ -109,31 +101,28 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut breaker = Breaker::new(2, RESET);
-        assert_eq!(breaker.failed(start), Change::None);
+        assert_eq!(breaker.failed(start, false), Change::None);
+        assert!(breaker.is_troubled());
         assert_eq!(
             breaker.succeeded(),
             Change::None,
             "failures count in a row only"
         );
-        assert_eq!(breaker.failed(start), Change::None);
-        assert!(breaker.admit(start));
-        assert_eq!(breaker.failed(start), Change::Opened);
-        assert!(!breaker.admit(at(9)));
+        assert!(!breaker.is_troubled());
+        assert_eq!(breaker.failed(start, false), Change::None);
+        assert!(breaker.is_closed());
+        assert_eq!(breaker.failed(start, false), Change::Opened);
+        assert!(!breaker.is_closed());
+        assert_eq!(breaker.trial(), Some(at(10)));
         assert_eq!(
-            breaker.failed(at(9)),
+            breaker.failed(at(9), false),
             Change::None,
             "a late failure does not prolong it"
         );
-        assert!(breaker.admit(at(10)), "half-open");
-        assert!(!breaker.admit(at(10)), "one at a time");
-        assert_eq!(breaker.failed(at(11)), Change::None);
-        assert!(!breaker.admit(at(20)));
-        assert!(breaker.admit(at(21)));
-        assert!(
-            breaker.admit(at(31)),
-            "a trial that was never heard of does not block for ever"
-        );
+        assert_eq!(breaker.trial(), Some(at(10)));
+        assert_eq!(breaker.failed(at(11), true), Change::None);
+        assert_eq!(breaker.trial(), Some(at(21)));
         assert_eq!(breaker.succeeded(), Change::Closed);
-        assert!(breaker.admit(at(31)));
+        assert_eq!(breaker.trial(), None);
     }
 }

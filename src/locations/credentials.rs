@@ -1,6 +1,8 @@
 //! How we prove ourselves to one location, and where its catalog says it is.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -30,6 +32,8 @@ use crate::keystone::client::X_AUTH_TOKEN;
 
 /// How long nothing needs to be done for a credential that does not age.
 const NEVER: Duration = Duration::from_hours(1);
+/// A location that is down for long must not cost its Keystone a token for each request.
+const CATALOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The header field that lets us in. `Debug` does not show the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,7 @@ enum Place {
         interfaces: Vec<Interface>,
         region: Option<String>,
         chosen: ArcSwapOption<Chosen>,
+        asked_anew: Mutex<Option<Instant>>,
     },
 }
 
@@ -158,6 +163,32 @@ impl Credentials {
         }
     }
 
+    /// No address of the location could be reached: if its catalog named them, it is asked for anew, at most once a
+    /// minute.
+    pub fn endpoint_is_dead(&self, now: Instant) {
+        let (Place::Catalog { asked_anew, .. }, Means::Keystone(keeper)) =
+            (&self.place, &self.means)
+        else {
+            return;
+        };
+        let mut asked = asked_anew.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|last| now.duration_since(last) < CATALOG_INTERVAL) {
+            return;
+        }
+        *asked = Some(now);
+        if let Some(kept) = keeper.ready(now) {
+            keeper.refused(kept.generation, now);
+        }
+    }
+
+    /// Whether a proof can be shown without asking anybody.
+    pub fn is_in_hand(&self) -> bool {
+        match &self.means {
+            Means::None | Means::Fixed(_) => true,
+            Means::Keystone(keeper) => keeper.ready(Instant::now()).is_some(),
+        }
+    }
+
     /// Reads the certificates again that speak to Keystone. What is wrong with them leaves everything as it was.
     pub fn reload(&self) -> Result<(), SetupError> {
         match &self.means {
@@ -216,6 +247,7 @@ impl Place {
                 interfaces,
                 region,
                 chosen: ArcSwapOption::empty(),
+                asked_anew: Mutex::default(),
             },
         }
     }

@@ -13,7 +13,6 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
-use http::HeaderName;
 use http::StatusCode;
 use log::error;
 use log::info;
@@ -23,9 +22,14 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::sync::watch;
 
+use crate::api::collection::Collection;
+use crate::api::fault;
 use crate::api::header;
+use crate::api::json;
 use crate::api::microversion::Microversion;
+use crate::api::microversion::VersionRange;
 use crate::config::LocationAuth;
 use crate::config::LocationConfig;
 use crate::config::LocationId;
@@ -38,13 +42,18 @@ use crate::locations::peer;
 use crate::locations::peer::Peer;
 use crate::locations::peer::Tls;
 use crate::locations::question::Asker;
+use crate::locations::question::Body;
+use crate::locations::question::Expect;
+use crate::locations::question::Pace;
+use crate::locations::question::Purpose;
 use crate::locations::question::Question;
 use crate::locations::question::Standpoint;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
+use crate::locations::speech::Heard;
+use crate::locations::speech::Said;
 use crate::locations::speech::Standing;
-use crate::locations::speech::is_ironics;
-use crate::locations::speech::is_refusal;
+use crate::locations::speech::judge;
 use crate::locations::speech::range_of;
 use crate::locations::speech::standing;
 use crate::tls::Certified;
@@ -75,11 +84,16 @@ pub struct Location {
     breaker: Mutex<Breaker>,
     standing: ArcSwapOption<Standing>,
     quarantined: AtomicBool,
+    /// What its endpoint serves is not the root of an Ironic.
+    is_foreign: AtomicBool,
+    /// A first round is over: addresses were looked for, and a probe ended.
+    probed: watch::Sender<bool>,
     /// Why it was silent last.
     failure: Mutex<Reason>,
     /// Counts what locations told of themselves, all of them together.
     told: Arc<AtomicU64>,
     permits: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     /// What is known of it may be out of date: look again.
     pub look_again: Notify,
 }
@@ -110,9 +124,12 @@ impl Location {
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_reset)),
             standing: ArcSwapOption::empty(),
             quarantined: AtomicBool::new(false),
+            is_foreign: AtomicBool::new(false),
+            probed: watch::Sender::new(false),
             failure: Mutex::new(Reason::Connect),
             told: Arc::clone(told),
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
+            uploads: Arc::new(Semaphore::new(config.max_concurrent)),
             look_again: Notify::new(),
             config: config.clone(),
         })
@@ -137,7 +154,14 @@ impl Location {
     }
 
     pub fn is_reachable(&self) -> bool {
-        self.breaker().is_closed() && !self.is_quarantined()
+        self.breaker().is_closed()
+            && !self.is_quarantined()
+            && !self.is_foreign.load(Ordering::Relaxed)
+    }
+
+    /// Whether something failed since it last answered.
+    pub fn is_troubled(&self) -> bool {
+        self.breaker().is_troubled()
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
@@ -191,33 +215,48 @@ impl Location {
         }
     }
 
-    /// May an exchange begin? The permit ends with it.
-    pub async fn admit(&self) -> Result<OwnedSemaphorePermit, Silence> {
+    /// May it be asked? Waits for what it first says of itself, since nothing is entrusted to what may be no Ironic.
+    pub async fn admit(&self, asker: &Asker) -> Result<(), Silence> {
+        if self.standing.load().is_none() {
+            self.first_round(asker).await;
+        }
         if self.is_quarantined() {
             return Err(self.silent(Reason::Quarantine));
         }
-        if self.standing.load().is_none() {
-            // It never spoke: whether an Ironic is there at all is not known, so nothing is entrusted to it.
+        if self.standing.load().is_none() || self.is_foreign.load(Ordering::Relaxed) {
             return Err(self.silent(*self.failure.lock().unwrap_or_else(PoisonError::into_inner)));
         }
-        if !self.breaker().admit(Instant::now()) {
+        if !self.breaker().is_closed() {
             return Err(self.silent(Reason::Breaker));
         }
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+        Ok(())
+    }
+
+    /// Until addresses were looked up and a first probe has ended, however it did; no longer than the request may take.
+    async fn first_round(&self, asker: &Asker) {
+        let mut ended = self.probed.subscribe();
+        let _ =
+            tokio::time::timeout_at(asker.deadline.into(), ended.wait_for(|ended| *ended)).await;
+    }
+
+    /// A connection's worth of the location. Taken last, when nothing else has to be waited for.
+    /// Bodies that are handed on at their clients' pace have some of their own: clients that stall would take all others.
+    pub async fn permit(&self, asker: &Asker, pace: Pace) -> Result<OwnedSemaphorePermit, Silence> {
+        let permits = match pace {
+            Pace::Ours => &self.permits,
+            Pace::Clients => &self.uploads,
+        };
+        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
             return Ok(permit);
         }
-        match tokio::time::timeout(
-            self.config.connect_timeout,
-            Arc::clone(&self.permits).acquire_owned(),
-        )
-        .await
-        {
+        let patience = self.config.connect_timeout.min(asker.patience());
+        match tokio::time::timeout(patience, Arc::clone(permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(self.silent(Reason::Busy)),
         }
     }
 
-    fn silent(&self, reason: Reason) -> Silence {
+    pub fn silent(&self, reason: Reason) -> Silence {
         Silence {
             location: self.id,
             reason,
@@ -226,35 +265,47 @@ impl Location {
         }
     }
 
-    /// The location answered, whatever it said.
-    pub fn answered(&self) {
+    /// The location gave an answer that was one.
+    pub fn understood(&self) {
         if self.breaker().succeeded() == Change::Closed {
             info!("Location `{}` answers again", self.name());
         }
     }
 
-    /// The location did not answer.
+    /// The location gave no answer.
     pub fn failed(&self, reason: Reason) {
+        self.count_failure(reason, false);
+    }
+
+    fn count_failure(&self, reason: Reason, is_trial: bool) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = reason;
-        if self.breaker().failed(Instant::now()) == Change::Opened {
+        if self.breaker().failed(Instant::now(), is_trial) == Change::Opened {
             warn!(
-                "Location `{}` failed {} times in a row ({reason}): not asked for {:?}",
+                "Location `{}` failed {} times in a row ({reason}): not asked until a trial succeeds, every {:?}",
                 self.name(),
                 self.config.breaker_failures,
                 self.config.breaker_reset
             );
         }
-        if reason == Reason::Connect {
-            self.look_again.notify_one();
+        self.look_again.notify_one();
+    }
+
+    /// Whether a credential of ours is shown to the location in this asker's name.
+    fn shows_ours(&self, asker: &Asker) -> bool {
+        match asker.standing {
+            Standpoint::Ours => true,
+            Standpoint::Authorised => !self.config.forward_user_token,
+            Standpoint::Anonymous => false,
         }
     }
 
-    /// What lets us in: the client's own token where that is forwarded, else our credentials.
+    /// What lets us in: the client's own token where that is forwarded, else our credentials. A Keystone that does not
+    /// answer is the location's failure, and costs no more than a connection would.
     pub async fn proof(&self, asker: &Asker) -> Result<Option<Proof>, Silence> {
         if asker.standing == Standpoint::Anonymous {
             return Ok(None);
         }
-        if self.config.forward_user_token {
+        if !self.shows_ours(asker) {
             return asker.token.as_ref().map_or_else(
                 || Err(self.silent(Reason::Refused)),
                 |token| {
@@ -266,232 +317,272 @@ impl Location {
                 },
             );
         }
-        self.credentials.header().await.map_err(|error| {
-            warn!("No credentials for location `{}`: {error}", self.name());
-            self.silent(Reason::Refused)
-        })
-    }
-
-    /// Turns `head` into one for this location: everything that the client sent is gone but what may pass.
-    pub fn dress(
-        &self,
-        head: &mut RequestHeader,
-        peer: &Peer,
-        path: &str,
-        version: Microversion,
-        asker: &Asker,
-        proof: Option<&Proof>,
-    ) -> Result<(), Box<pingora::Error>> {
-        let refused: Vec<HeaderName> = head
-            .headers
-            .keys()
-            .filter(|name| !header::passes_upstream(name))
-            .cloned()
-            .collect();
-        for name in refused {
-            head.remove_header(&name);
-        }
-        let uri = format!("{}{path}", peer.prefix);
-        head.set_uri(
-            uri.parse()
-                .map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?,
-        );
-        head.insert_header(http::header::HOST, peer.host.clone())?;
-        head.insert_header(header::API_VERSION, format!("{version}"))?;
-        head.insert_header(header::REQUEST_ID, asker.request_id.clone())?;
-        if !head.headers.contains_key(http::header::ACCEPT) {
-            head.insert_header(http::header::ACCEPT, "application/json")?;
-        }
-        if let Some(proof) = proof {
-            head.insert_header(proof.name.clone(), proof.value.clone())?;
-        }
-        if matches!(
-            self.config.auth,
-            LocationAuth::None | LocationAuth::HttpBasic { .. }
-        ) && !self.config.forward_user_token
-            && asker.standing == Standpoint::Authorised
-        {
-            // Without it Ironic takes us for a project's user and refuses owners, though it asks for no proof.
-            head.insert_header(header::SYSTEM_SCOPE, "all")?;
-        }
-        Ok(())
-    }
-
-    /// One exchange. Whatever Ironic says is a reply, errors included; our credentials are renewed once if they are
-    /// refused.
-    pub async fn exchange(&self, asker: &Asker, question: &Question) -> Result<Reply, Silence> {
-        let _permit = self.admit().await?;
-        let mut renewed = false;
-        loop {
-            let proof = self.proof(asker).await?;
-            let reply = self.send(asker, question, proof.as_ref()).await?;
-            let ours = asker.standing == Standpoint::Authorised && !self.config.forward_user_token;
-            if !ours || !is_refusal(&reply) {
-                return self.sort(reply, question);
+        let patience = self.config.connect_timeout.min(asker.patience());
+        match tokio::time::timeout(patience, self.credentials.header()).await {
+            Ok(Ok(proof)) => Ok(proof),
+            Ok(Err(error)) => {
+                warn!("No credentials for location `{}`: {error}", self.name());
+                self.failed(Reason::Refused);
+                Err(self.silent(Reason::Refused))
             }
-            if let Some(proof) = proof.filter(|_| !renewed) {
-                self.credentials.refused(proof.generation, Instant::now());
-                renewed = true;
-                continue;
+            Err(_) => {
+                warn!(
+                    "No credentials for location `{}`: its Keystone does not answer",
+                    self.name()
+                );
+                self.failed(Reason::Refused);
+                Err(self.silent(Reason::Refused))
             }
-            self.refused(reply.status);
-            return Err(Silence {
-                sent: false,
-                ..self.silent(Reason::Refused)
-            });
         }
     }
 
-    /// Our credentials were refused, also when they were new: that is ours to put right, not the client's.
-    pub fn refused(&self, status: StatusCode) {
-        error!(
-            "Location `{}` refuses our credentials with {status}: check its section in the configuration",
-            self.name()
-        );
-    }
-
-    async fn send(
-        &self,
-        asker: &Asker,
-        question: &Question,
-        proof: Option<&Proof>,
-    ) -> Result<Reply, Silence> {
-        let bounds = Bounds {
-            total: self.config.timeout,
-            response: self.config.response_timeout,
-            size: self.config.max_response_size,
-        };
-        let mut failed = 0;
-        loop {
-            let Some(peer) = self.peer(failed) else {
-                self.failed(Reason::Connect);
-                return Err(self.silent(Reason::Connect));
-            };
-            let Ok(head) = self.head(&peer, asker, question, proof) else {
-                return Err(self.silent(Reason::Body));
-            };
-            // What is safe may be asked of the next peer whatever went wrong, as long as there is time.
-            let another = self.peer(failed + 1).is_some();
-            let ask_another = another && question.method.is_safe();
-            let failure = match asker
-                .transport
-                .exchange(&peer.http, &head, question.body.as_ref(), bounds)
-                .await
-            {
-                Ok(reply) if ask_another && !is_ironics(&reply) => {
-                    failed += 1;
-                    continue;
-                }
-                Ok(reply) => {
-                    self.peer_answered(failed);
-                    return Ok(reply);
-                }
-                Err(failure) => failure,
-            };
-            let (reason, sent) = match failure {
-                Failure::Connect | Failure::ConnectTimeout if another => {
-                    failed += 1;
-                    continue;
-                }
-                Failure::Broken | Failure::CutOff if ask_another => {
-                    failed += 1;
-                    continue;
-                }
-                Failure::Connect => (Reason::Connect, false),
-                Failure::ConnectTimeout => (Reason::Timeout, false),
-                Failure::Timeout => (Reason::Timeout, true),
-                Failure::Broken => (Reason::Connect, true),
-                Failure::CutOff | Failure::TooLarge => (Reason::Body, true),
-            };
-            self.failed(reason);
-            // What is safe changes nothing, executed or not.
-            let sent = sent && !question.method.is_safe();
-            return Err(Silence {
-                sent,
-                ..self.silent(reason)
-            });
-        }
-    }
-
-    fn head(
+    /// The one place where the head of a request to this location is made. Nothing of a client's head is in it: what we
+    /// mean is asked, not what a client happened to send.
+    pub fn head(
         &self,
         peer: &Peer,
         asker: &Asker,
         question: &Question,
         proof: Option<&Proof>,
     ) -> Result<RequestHeader, Box<pingora::Error>> {
+        let uri = format!("{}{}", peer.prefix, question.path);
         // Without the capitals of header names, which cost a second map.
         let mut head = RequestHeader::build_no_case(question.method.clone(), b"/", Some(12))?;
-        for (name, value) in &question.headers {
-            head.append_header(name.clone(), value.clone())?;
+        head.set_uri(
+            uri.parse()
+                .map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?,
+        );
+        head.insert_header(http::header::HOST, peer.host.clone())?;
+        head.insert_header(http::header::ACCEPT, "application/json")?;
+        head.insert_header(header::API_VERSION, format!("{}", question.version))?;
+        head.insert_header(header::REQUEST_ID, asker.request_id.clone())?;
+        let length = match &question.body {
+            Body::None if question.method.is_safe() => None,
+            Body::None => Some(0),
+            Body::Whole(bytes) => Some(bytes.len() as u64),
+            Body::Streamed(upload) => upload.length,
+        };
+        match length {
+            Some(length) => head.insert_header(http::header::CONTENT_LENGTH, length)?,
+            None if matches!(question.body, Body::Streamed(_)) => {
+                head.insert_header(http::header::TRANSFER_ENCODING, "chunked")?;
+            }
+            None => {}
         }
-        self.dress(
-            &mut head,
-            peer,
-            &question.path,
-            question.version,
-            asker,
-            proof,
-        )?;
-        for unwanted in ["transfer-encoding", "expect", "content-length"] {
-            head.remove_header(unwanted);
+        if !matches!(question.body, Body::None) {
+            // Without a body it would make WSGI servers with an unbounded input wait for one.
+            head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
         }
-        if let Some(body) = &question.body {
-            head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+        if let Some(proof) = proof {
+            head.insert_header(proof.name.clone(), proof.value.clone())?;
+        }
+        if self.needs_scope(asker) {
+            // Without it Ironic takes us for a project's user and refuses owners, though it asks for no proof.
+            head.insert_header(header::SYSTEM_SCOPE, "all")?;
         }
         Ok(head)
     }
 
-    /// Is that Ironic speaking, or something in between?
-    fn sort(&self, reply: Reply, question: &Question) -> Result<Reply, Silence> {
-        if is_ironics(&reply) {
-            self.answered();
-            if reply.status == StatusCode::NOT_ACCEPTABLE {
-                self.correct_range(&reply);
-            }
-            return Ok(reply);
-        }
-        let reason = if reply.status.is_server_error() {
-            Reason::Status
-        } else {
-            Reason::Body
-        };
-        self.failed(reason);
-        Err(Silence {
-            sent: !question.method.is_safe(),
-            ..self.silent(reason)
-        })
+    fn needs_scope(&self, asker: &Asker) -> bool {
+        matches!(
+            self.config.auth,
+            LocationAuth::None | LocationAuth::HttpBasic { .. }
+        ) && self.shows_ours(asker)
     }
 
-    /// A 406 tells the range: it may be another one since the last probe.
-    fn correct_range(&self, reply: &Reply) {
-        let (Some(range), Some(known)) = (range_of(&reply.headers), self.standing()) else {
-            return;
-        };
-        if range != known.range {
-            self.learn(Standing {
-                range,
-                base: known.base.clone(),
-            });
-            self.look_again.notify_one();
+    /// Asks one question. What Ironic says is an answer, whichever; what anybody else says, or nothing, is silence.
+    /// Our credential is renewed once if it is refused.
+    ///
+    /// # Errors
+    /// Why it could not be asked. Whether that counts against the location is decided here.
+    pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Said, Silence> {
+        self.admit(asker).await?;
+        self.ask_anyway(asker, question, false).await
+    }
+
+    /// The same, for who passes on whatever Ironic says.
+    pub async fn reply(&self, asker: &Asker, question: &Question) -> Result<Reply, Silence> {
+        self.ask(asker, question).await.map(Said::into_reply)
+    }
+
+    async fn ask_anyway(
+        &self,
+        asker: &Asker,
+        question: &Question,
+        is_trial: bool,
+    ) -> Result<Said, Silence> {
+        let ours = self.shows_ours(asker);
+        let mut renewed = false;
+        loop {
+            let proof = self.proof(asker).await?;
+            let permit = self.permit(asker, question.body.pace()).await?;
+            let reply = match self.send(asker, question, proof.as_ref()).await {
+                Ok(reply) => reply,
+                Err(failure) => return Err(self.no_answer(question, failure, is_trial)),
+            };
+            drop(permit);
+            match judge(question, ours, reply) {
+                Heard::Said(said) => return self.heard(question, said),
+                Heard::RefusesUs(status) => {
+                    if let Some(proof) = proof.filter(|_| !renewed) {
+                        self.credentials.refused(proof.generation, Instant::now());
+                        renewed = true;
+                        if question.body.is_at_hand().await {
+                            continue;
+                        }
+                    } else {
+                        self.refused(status);
+                    }
+                    return Err(self.silent(Reason::Refused));
+                }
+                Heard::Unusable(reason, reply) => {
+                    let is_ironics = fault::read(&reply.body).is_some();
+                    if is_its_fault(question, is_ironics) {
+                        self.count_failure(reason, is_trial);
+                    }
+                    return Err(Silence {
+                        sent: !question.method.is_safe(),
+                        reply: Some(Box::new(reply)).filter(|_| is_ironics),
+                        ..self.silent(reason)
+                    });
+                }
+            }
         }
+    }
+
+    fn heard(&self, question: &Question, said: Said) -> Result<Said, Silence> {
+        match &said {
+            Said::Refuses(reply) => {
+                if reply.status == StatusCode::NOT_ACCEPTABLE && self.correct_range(reply) {
+                    return Err(self.silent(Reason::Versions));
+                }
+            }
+            Said::Fails(_) => {}
+            // Reading a list twice would cost more than the rest of a merge: only what was in trouble has to show that it
+            // is one.
+            Said::Has(reply) => match question.expect {
+                Expect::List { key, .. }
+                    if self.is_troubled() && !json::is_list_under(&reply.body, key) => {}
+                _ => self.understood(),
+            },
+            Said::No(_) => self.understood(),
+        }
+        Ok(said)
+    }
+
+    fn no_answer(&self, question: &Question, failure: Failure, is_trial: bool) -> Silence {
+        let reason = match failure {
+            Failure::Connect | Failure::Broken | Failure::HeadRefused => Reason::Connect,
+            Failure::ConnectTimeout | Failure::Timeout | Failure::Deadline => Reason::Timeout,
+            Failure::CutOff | Failure::TooLarge => Reason::Body,
+            Failure::Local | Failure::Abandoned => Reason::Gateway,
+        };
+        let counts = match failure {
+            // No connection at all says something of the location, whatever was to be asked.
+            Failure::Connect | Failure::ConnectTimeout => true,
+            Failure::Deadline | Failure::Local | Failure::Abandoned | Failure::HeadRefused => false,
+            Failure::Timeout | Failure::Broken | Failure::CutOff | Failure::TooLarge => {
+                question.purpose != Purpose::RoutedBelow
+            }
+        };
+        if counts {
+            self.count_failure(reason, is_trial);
+        }
+        if failure == Failure::Connect || failure == Failure::ConnectTimeout {
+            // Its catalog may name another address by now.
+            self.credentials.endpoint_is_dead(Instant::now());
+        }
+        Silence {
+            // What is safe changes nothing, executed or not.
+            sent: failure.was_sent() && !question.method.is_safe(),
+            ..self.silent(reason)
+        }
+    }
+
+    /// Our credentials were refused, also when they were new: that is ours to put right, not the client's.
+    pub fn refused(&self, status: StatusCode) {
+        error!(
+            "Location `{}` refuses our credentials with {status}: check its section in the configuration, and that its \
+             user has the role admin on the system",
+            self.name()
+        );
+    }
+
+    /// One exchange with the first peer that can be reached. What is safe is asked of the next one whatever went wrong.
+    async fn send(
+        &self,
+        asker: &Asker,
+        question: &Question,
+        proof: Option<&Proof>,
+    ) -> Result<Reply, Failure> {
+        if self.peers.load().is_empty() {
+            self.first_round(asker).await;
+        }
+        let bounds = Bounds {
+            response: self.config.response_timeout,
+            silence: self.config.timeout,
+            deadline: question.deadline(asker, self.config.timeout),
+            size: question.bound(self.config.max_response_size),
+        };
+        let mut failed = 0;
+        let mut failure = Failure::Connect;
+        loop {
+            let Some(peer) = self.peer(failed) else {
+                return Err(failure);
+            };
+            let head = self
+                .head(&peer, asker, question, proof)
+                .map_err(|_| Failure::Local)?;
+            let another = self.peer(failed + 1).is_some();
+            match asker
+                .transport
+                .exchange(&peer.http, &head, question.body.sent(), bounds)
+                .await
+            {
+                Ok(reply)
+                    if another
+                        && question.method.is_safe()
+                        && matches!(judge(question, false, reply.clone()), Heard::Unusable(..)) => {
+                }
+                Ok(reply) => {
+                    self.peer_answered(failed);
+                    return Ok(reply);
+                }
+                Err(error) => {
+                    failure = error;
+                    let may_repeat = question.method.is_safe() || !error.was_sent();
+                    if matches!(
+                        error,
+                        Failure::Local | Failure::Deadline | Failure::Abandoned
+                    ) || !may_repeat
+                    {
+                        return Err(error);
+                    }
+                }
+            }
+            failed += 1;
+        }
+    }
+
+    /// A 406 tells the range: it may be another one since the last probe. Returns whether it is.
+    fn correct_range(&self, reply: &Reply) -> bool {
+        let (Some(range), Some(known)) = (range_of(&reply.headers), self.standing()) else {
+            return false;
+        };
+        if range == known.range {
+            return false;
+        }
+        self.learn(Standing {
+            range,
+            base: known.base.clone(),
+        });
+        self.look_again.notify_one();
+        true
     }
 
     pub fn learn(&self, standing: Standing) {
         self.standing.store(Some(Arc::new(standing)));
         self.told.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// One question of a fan-out: what cannot be told from it is silence.
-    pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Reply, Silence> {
-        let reply = self.exchange(asker, question).await?;
-        if reply.status.is_server_error() || reply.status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Silence {
-                reply: Some(Box::new(reply)),
-                ..self.silent(Reason::Status)
-            });
-        }
-        Ok(reply)
     }
 
     /// The answer of a location is no list or document of Ironic's.
@@ -500,17 +591,93 @@ impl Location {
         self.silent(Reason::Body)
     }
 
-    /// Asks which versions it has. `None`: it did not tell.
+    /// Asks which versions it has. `None`: it did not tell. That the root document is served says nothing of the rest,
+    /// so it does not close what other questions opened.
     pub async fn probe(&self, asker: &Asker) -> Option<Standing> {
-        let question = Question::get("/".to_owned(), Microversion::new(1, 1));
+        let told = match self.root(asker, Microversion::new(1, 1)).await {
+            // It has given up the oldest versions, and says which ones it has.
+            Err(Some(range)) => self.root(asker, range.max()).await,
+            told => told,
+        };
+        self.probed.send_replace(true);
+        told.ok()
+    }
+
+    /// The root document. `Err`: it is none, or there is none in this version, but in that range.
+    async fn root(
+        &self,
+        asker: &Asker,
+        version: Microversion,
+    ) -> Result<Standing, Option<VersionRange>> {
+        let question = Question::get("/".to_owned(), version).expecting(Expect::Versions);
         // Public at every Ironic: no credential is shown before the location is known to be one.
-        let reply = self.send(asker, &question, None).await.ok()?;
-        let standing = standing(&reply);
-        match standing {
-            Some(_) => self.answered(),
-            None => self.failed(Reason::Body),
+        let reply = match self.send(asker, &question, None).await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                self.no_answer(&question, failure, false);
+                return Err(None);
+            }
+        };
+        let status = reply.status;
+        let reason = match judge(&question, false, reply) {
+            Heard::Said(Said::Has(reply)) => {
+                self.is_foreign.store(false, Ordering::Relaxed);
+                return standing(&reply).ok_or(None);
+            }
+            Heard::Said(Said::Refuses(reply)) if status == StatusCode::NOT_ACCEPTABLE => {
+                let range = range_of(&reply.headers).filter(|range| range.max() != version);
+                if range.is_some() {
+                    return Err(range);
+                }
+                Reason::Body
+            }
+            Heard::Unusable(reason, _) => reason,
+            Heard::Said(_) | Heard::RefusesUs(_) => Reason::Body,
+        };
+        if status == StatusCode::OK && !self.is_foreign.swap(true, Ordering::Relaxed) {
+            error!(
+                "What answers at the endpoint of location `{}` is no Ironic's root: endpoint_override must name the \
+                 address below which `/v1` is",
+                self.name()
+            );
         }
-        standing
+        self.failed(reason);
+        Err(None)
+    }
+
+    /// When an open breaker is to be tried.
+    pub fn trial_due(&self) -> Option<Instant> {
+        self.breaker().trial()
+    }
+
+    /// Tries a location whose breaker is open, with the cheapest question that Ironic's database has to answer. Where
+    /// only users have rights we have none, and the root document has to do.
+    pub async fn try_again(&self, asker: &Asker) {
+        let Some(standing) = self.standing() else {
+            return;
+        };
+        if self.config.forward_user_token {
+            if self.probe(asker).await.is_some() {
+                self.understood();
+            }
+            return;
+        }
+        let question = Question::get("/v1/nodes?limit=1".to_owned(), standing.range.max())
+            .for_list(Collection::Nodes);
+        match self.ask_anyway(asker, &question, true).await {
+            Ok(Said::Refuses(_)) => self.understood(),
+            Ok(_) if self.breaker().is_closed() => {}
+            Ok(_) => self.count_failure(Reason::Body, true),
+            // It can answer; that it does not let us in is another matter, told of elsewhere.
+            Err(silence) if silence.reason == Reason::Refused && self.credentials.is_in_hand() => {
+                self.understood();
+            }
+            Err(_) => self.breaker_stays_open(),
+        }
+    }
+
+    fn breaker_stays_open(&self) {
+        let _ = self.breaker().failed(Instant::now(), true);
     }
 }
 
@@ -547,5 +714,15 @@ impl Certified for Location {
         // A look-up under way may still have the old ones in hand.
         self.look_again.notify_one();
         Ok(())
+    }
+}
+
+/// An error of Ironic's own may come from a client's parameters, and slowness of a driver from the driver: the
+/// location is judged by what says something of all of it.
+fn is_its_fault(question: &Question, is_ironics: bool) -> bool {
+    match question.purpose {
+        Purpose::Own => true,
+        Purpose::Shared | Purpose::Routed => !is_ironics,
+        Purpose::RoutedBelow => false,
     }
 }

@@ -122,7 +122,8 @@ impl Peer {
             idle: Duration::from_secs(15),
             interval: Duration::from_secs(5),
             count: 3,
-            user_timeout: Duration::from_secs(30),
+            // What a black hole swallows on an idle connection is noticed as soon as on a new one.
+            user_timeout: config.connect_timeout,
         });
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
         let bracketed = if endpoint.host.contains(':') {

@@ -1,6 +1,7 @@
-//! One question to one location, and in whose name it is asked.
+//! One question to one location: what is asked, in whose name, and what an answer to it must hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -8,9 +9,12 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 
+use crate::api::collection::Collection;
 use crate::api::header;
 use crate::api::microversion::Microversion;
+use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
+use crate::wire::upload::Upload;
 
 /// In whose name, and on whose connections, a location is asked.
 #[derive(Clone, Debug)]
@@ -21,8 +25,8 @@ pub struct Asker {
     /// The client's own token, for locations that are to see it.
     pub token: Option<HeaderValue>,
     pub standing: Standpoint,
-    /// When nobody waits any longer; `None`: our own business, which ends by its own bounds.
-    pub deadline: Option<Instant>,
+    /// When the request ends, whatever it is made of: pages, endpoints, retries, polls.
+    pub deadline: Instant,
 }
 
 /// With which rights a location is asked.
@@ -30,20 +34,130 @@ pub struct Asker {
 pub enum Standpoint {
     /// Ours, or the client's own where its token is forwarded.
     Authorised,
+    /// Always ours: what a client's token may not see would look free, or absent.
+    Ours,
     /// None at all: what a ramdisk asks.
     Anonymous,
 }
 
 impl Asker {
-    /// The gateway itself.
-    pub fn gateway(transport: &Arc<Transport>) -> Self {
+    /// The gateway itself, for one piece of work that may take `patience`.
+    pub fn gateway(transport: &Arc<Transport>, patience: Duration) -> Self {
         let request_id = header::RequestId::new(&HeaderMap::new()).for_client();
         Self {
             transport: Arc::clone(transport),
             request_id,
             token: None,
-            standing: Standpoint::Authorised,
-            deadline: None,
+            standing: Standpoint::Ours,
+            deadline: Instant::now() + patience,
+        }
+    }
+
+    /// The same request, asked with our own credential.
+    #[must_use]
+    pub fn ours(&self) -> Self {
+        Self {
+            standing: Standpoint::Ours,
+            ..self.clone()
+        }
+    }
+
+    /// Time that is left.
+    pub fn patience(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What a question is for. It decides what an error of Ironic's own means, and whether silence is the location's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Ours, with parameters of ours only: polls, uniqueness, sweeps, trials.
+    Own,
+    /// A client's question that several locations answer a part of: an error of one is no answer.
+    Shared,
+    /// A client's request to the one location that it is about: what Ironic says is the answer.
+    Routed,
+    /// The same below a member, where a driver or a store of the site answers rather than Ironic: its slowness or
+    /// failure is not the location's.
+    RoutedBelow,
+}
+
+/// What an answer must hold to be one. Not every 200 is Ironic's: portals, API gateways and catch-alls give them too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Ironic's root document.
+    Versions,
+    /// 200 or 201 with a member of the collection; `ident`: the UUID or name that it was asked by.
+    Member {
+        collection: Collection,
+        ident: Option<String>,
+    },
+    /// 200 with a list under this key. Only who reads the items knows whether all of it can be read.
+    List {
+        key: &'static str,
+        since: Microversion,
+    },
+    /// 200 with an object, which has this member if it is known which ones there are.
+    Document { member: Option<&'static str> },
+    /// 202 or 204 and no body.
+    Effect,
+    /// Of a route whose answers the gateway does not know: 2xx with a JSON list or object, or 202 or 204 with nothing.
+    Unknown,
+}
+
+/// What is sent with a question.
+#[derive(Clone, Debug, Default)]
+pub enum Body {
+    #[default]
+    None,
+    Whole(Bytes),
+    /// A large one of the client's, which is not held.
+    Streamed(Arc<Upload>),
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+/// Who decides how fast a body is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    Ours,
+    Clients,
+}
+
+impl Body {
+    pub fn pace(&self) -> Pace {
+        match self {
+            Self::None | Self::Whole(_) => Pace::Ours,
+            Self::Streamed(_) => Pace::Clients,
+        }
+    }
+
+    /// Whether it can be sent from its beginning.
+    pub async fn is_at_hand(&self) -> bool {
+        match self {
+            Self::None | Self::Whole(_) => true,
+            Self::Streamed(upload) => upload.is_at_hand().await,
+        }
+    }
+
+    pub fn sent(&self) -> Sent<'_> {
+        match self {
+            Self::None => Sent::Nothing,
+            Self::Whole(bytes) => Sent::Whole(bytes),
+            Self::Streamed(upload) => Sent::Streamed(upload),
+        }
+    }
+}
+
+impl Expect {
+    pub fn list(collection: Collection) -> Self {
+        Self::List {
+            key: collection.facts().key,
+            since: collection.since(),
         }
     }
 }
@@ -55,19 +169,83 @@ pub struct Question {
     /// Path and query below the endpoint's prefix, encoded.
     pub path: String,
     pub version: Microversion,
-    /// What of the client's headers passes.
-    pub headers: HeaderMap,
-    pub body: Option<Bytes>,
+    pub body: Body,
+    pub purpose: Purpose,
+    pub expect: Expect,
 }
 
 impl Question {
+    /// Of ours; to be narrowed by [`Self::expecting`].
     pub fn get(path: String, version: Microversion) -> Self {
         Self {
             method: Method::GET,
             path,
             version,
-            headers: HeaderMap::new(),
-            body: None,
+            body: Body::None,
+            purpose: Purpose::Own,
+            expect: Expect::Unknown,
         }
+    }
+
+    #[must_use]
+    pub fn expecting(self, expect: Expect) -> Self {
+        Self { expect, ..self }
+    }
+
+    /// For a member by its UUID or name.
+    #[must_use]
+    pub fn for_member(self, collection: Collection, ident: &str) -> Self {
+        self.expecting(Expect::Member {
+            collection,
+            ident: Some(ident.to_owned()),
+        })
+    }
+
+    /// For a list of a collection's members.
+    #[must_use]
+    pub fn for_list(self, collection: Collection) -> Self {
+        self.expecting(Expect::list(collection))
+    }
+
+    #[must_use]
+    pub fn with_purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
+    }
+
+    /// When it is given up. One of many polls must leave time for what the poll is for.
+    pub fn deadline(&self, asker: &Asker, silence: Duration) -> Instant {
+        match (&self.expect, self.purpose) {
+            (Expect::Member { .. }, Purpose::Own) => {
+                Instant::now() + silence.min(asker.patience() / 2)
+            }
+            _ => asker.deadline,
+        }
+    }
+
+    /// Bytes of an answer that are taken, at most. `page` is the configured bound of the largest, a page of a list.
+    pub fn bound(&self, page: usize) -> usize {
+        let bound = match (&self.expect, self.purpose) {
+            (Expect::Versions, _) => 64 << 10,
+            (Expect::List { .. }, _) => page,
+            (Expect::Member { .. }, Purpose::Own) => 1 << 20,
+            _ => 16 << 20,
+        };
+        bound.min(page)
+    }
+
+    /// Whether what Ironic says is the client's answer, errors of its own included.
+    pub fn is_routed(&self) -> bool {
+        matches!(self.purpose, Purpose::Routed | Purpose::RoutedBelow)
+    }
+
+    /// Whether an Ironic of this version has the route, so that a 404 of its router cannot be Ironic's.
+    pub fn is_served(&self) -> bool {
+        let since = match &self.expect {
+            Expect::Versions => Microversion::new(1, 1),
+            Expect::Member { collection, .. } => collection.since(),
+            Expect::List { since, .. } => *since,
+            Expect::Document { .. } | Expect::Effect | Expect::Unknown => return false,
+        };
+        self.version >= since
     }
 }

@@ -20,11 +20,15 @@ pub enum Reason {
     Refused,
     /// Too many exchanges at the same time.
     Busy,
+    /// Its range of API versions is another one than it was: the request has to be made anew.
+    Versions,
+    /// We ran out of something ourselves: descriptors, memory, a route to any network.
+    Gateway,
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Reason {
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Connect => "connect",
             Self::Timeout => "timeout",
             Self::Status => "status",
@@ -33,7 +37,15 @@ impl fmt::Display for Reason {
             Self::Quarantine => "quarantine",
             Self::Refused => "refused",
             Self::Busy => "busy",
-        })
+            Self::Versions => "versions",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
@@ -42,7 +54,7 @@ impl fmt::Display for Reason {
 pub struct Silence {
     pub location: LocationId,
     pub reason: Reason,
-    /// The request may have been executed.
+    /// It was a write and may have been executed.
     pub sent: bool,
     /// An error of Ironic's own, if that is what it said.
     pub reply: Option<Box<Reply>>,

@@ -1,14 +1,26 @@
-//! What a location said: is it Ironic who speaks, and about whom?
+//! What a location said: is it Ironic who speaks, about what, and about whom? The only place that judges an answer.
 
 use http::HeaderMap;
 use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
 use http::StatusCode;
+use uuid::Uuid;
 
+use crate::api::collection::Collection;
 use crate::api::fault;
+use crate::api::fault::Fault;
+use crate::api::fault::Form;
 use crate::api::header;
+use crate::api::json;
+use crate::api::json::Malformed;
+use crate::api::json::Reader;
 use crate::api::link::Base;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
+use crate::locations::question::Expect;
+use crate::locations::question::Question;
+use crate::locations::silence::Reason;
 use crate::wire::transport::Reply;
 
 /// What a location said of itself.
@@ -52,86 +64,428 @@ pub fn standing(reply: &Reply) -> Option<Standing> {
     })
 }
 
-/// A 401, or a 403 of Ironic's policy; other 403s are Ironic's word about the request ("node is protected").
-pub fn is_refusal(reply: &Reply) -> bool {
-    match reply.status {
-        StatusCode::UNAUTHORIZED => true,
-        StatusCode::FORBIDDEN => {
-            fault::text_of(&reply.body).is_none_or(|text| is_policy_denial(&text))
+/// What a location said to a question, as far as it is an answer.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// It has the thing, or did what it was told.
+    Has(Reply),
+    /// It has no such thing.
+    No(Reply),
+    /// The question itself is at fault: the client's business.
+    Refuses(Reply),
+    /// Something behind Ironic failed, a node's conductor or a driver, and Ironic says so.
+    Fails(Reply),
+}
+
+impl Said {
+    /// The words themselves, for a client whose request this is the answer to.
+    pub fn into_reply(self) -> Reply {
+        match self {
+            Self::Has(reply) | Self::No(reply) | Self::Refuses(reply) | Self::Fails(reply) => reply,
         }
-        _ => false,
     }
 }
 
-fn is_policy_denial(text: &str) -> bool {
-    text.starts_with("Access was denied to the following resource")
-        || text.contains("requires a scope of")
+/// What an exchange that ended with a whole reply comes to.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    Said(Said),
+    /// Our credential, or its scope.
+    RefusesUs(StatusCode),
+    /// Somebody else's words, or none that can be used.
+    Unusable(Reason, Reply),
 }
 
-/// Success of any kind, or an error in one of Ironic's shapes.
-pub fn is_ironics(reply: &Reply) -> bool {
-    if reply.status == StatusCode::NO_CONTENT
-        || (reply.status.is_success() && reply.body.is_empty())
-    {
-        return true;
+/// A head of a request that web servers in front of Ironic commonly take: uWSGI's buffer is 4 KiB, nginx's and httpd's
+/// are 8 KiB.
+pub const LARGE_HEAD: usize = 3 << 10;
+
+/// The one judgement of an answer. `ours`: it was our credential that was shown, if any.
+pub fn judge(question: &Question, ours: bool, reply: Reply) -> Heard {
+    let fault = is_json(&reply.headers)
+        .then(|| fault::read(&reply.body))
+        .flatten();
+    match reply.status.as_u16() {
+        200..300 if is_answer(question, &reply) => Heard::Said(Said::Has(reply)),
+        401 if ours => Heard::RefusesUs(reply.status),
+        403 if ours
+            && fault
+                .as_ref()
+                .is_none_or(|(_, text)| is_policy_denial(text)) =>
+        {
+            Heard::RefusesUs(reply.status)
+        }
+        // Ironic 39 does not catch oslo.policy's exception for a wrong scope.
+        500 if ours && fault.as_ref().is_some_and(|(_, text)| is_wrong_scope(text)) => {
+            Heard::RefusesUs(reply.status)
+        }
+        // A web server in front may say it in its own words; what it means is the client's business all the same.
+        413 | 414 | 431 => Heard::Said(Said::Refuses(in_ironics_words(reply, fault.is_some()))),
+        400 if fault.is_none() && question.path.len() > LARGE_HEAD => {
+            Heard::Said(Said::Refuses(in_ironics_words(reply, false)))
+        }
+        404 => match fault {
+            // Of a question of ours Ironic's router knows the path: whoever speaks does not serve it, an address below
+            // Ironic's root for instance.
+            Some((Form::Routing, _)) if question.is_served() && !question.is_routed() => {
+                Heard::Unusable(Reason::Body, reply)
+            }
+            Some(_) => Heard::Said(Said::No(reply)),
+            _ => Heard::Unusable(Reason::Body, reply),
+        },
+        // keystonemiddleware's own words for the user's token.
+        401 if is_json(&reply.headers) => Heard::Said(Said::Refuses(reply)),
+        429 => Heard::Unusable(Reason::Status, reply),
+        400..500 if fault.is_some() => Heard::Said(Said::Refuses(reply)),
+        500..600 if fault.is_some() && question.is_routed() => Heard::Said(Said::Fails(reply)),
+        500..600 => Heard::Unusable(Reason::Status, reply),
+        _ => Heard::Unusable(Reason::Body, reply),
     }
-    let json = reply
-        .headers
+}
+
+/// Whether a 2xx holds what was asked for.
+fn is_answer(question: &Question, reply: &Reply) -> bool {
+    let status = reply.status.as_u16();
+    let begins_with = |bracket: u8| {
+        is_json(&reply.headers) && reply.body.trim_ascii_start().first() == Some(&bracket)
+    };
+    let object = || begins_with(b'{');
+    match &question.expect {
+        Expect::Versions => status == 200 && object() && standing(reply).is_some(),
+        Expect::Member { collection, ident } => {
+            let made = question.method == Method::POST;
+            status == if made { 201 } else { 200 }
+                && object()
+                && is_member(*collection, ident.as_deref(), question, &reply.body)
+        }
+        Expect::List { .. } => status == 200 && object(),
+        Expect::Document { member } => {
+            status == 200 && object() && has_member(&reply.body, *member)
+        }
+        Expect::Effect => matches!(status, 202 | 204) && reply.body.is_empty(),
+        Expect::Unknown => {
+            if reply.body.is_empty() {
+                matches!(status, 202 | 204)
+            } else {
+                begins_with(b'[') || (object() && has_member(&reply.body, None))
+            }
+        }
+    }
+}
+
+/// A member says who it is; what else would claim to be one does not know what it was asked by.
+fn is_member(
+    collection: Collection,
+    ident: Option<&str>,
+    question: &Question,
+    body: &[u8],
+) -> bool {
+    let Ok([id, name, links]) = json::raw_members(body, [collection.facts().id, "name", "links"])
+    else {
+        return false;
+    };
+    let (id, name) = (id.and_then(json::decode), name.and_then(json::decode));
+    let Some(ident) = ident else {
+        return id.is_some();
+    };
+    match (&id, &name) {
+        // `fields` may leave out both; the links Ironic always adds.
+        (None, None) => links.is_some() && question.path.contains("fields="),
+        _ => id
+            .into_iter()
+            .chain(name)
+            .any(|known| is_same(&known, ident)),
+    }
+}
+
+/// Databases compare without regard to case, UUIDs have several spellings.
+fn is_same(known: &str, asked: &str) -> bool {
+    if let (Ok(known), Ok(asked)) = (Uuid::try_parse(known), Uuid::try_parse(asked)) {
+        return known == asked;
+    }
+    known.to_lowercase() == asked.to_lowercase()
+}
+
+/// Whether a body is an object, whole, with this member (`None`: with any or none).
+fn has_member(body: &[u8], member: Option<&str>) -> bool {
+    let read = || {
+        let mut reader = Reader::new(body)?;
+        let mut found = member.is_none();
+        reader.members(|reader, key| {
+            found |= member.is_some_and(|member| key.is(member));
+            reader.value().map(|_| ())
+        })?;
+        reader.end()?;
+        Ok::<_, Malformed>(found)
+    };
+    read().unwrap_or(false)
+}
+
+/// A body or a head that was too large, in Ironic's own form whoever said so.
+fn in_ironics_words(reply: Reply, is_ironics: bool) -> Reply {
+    if is_ironics {
+        return reply;
+    }
+    let fault = match reply.status {
+        StatusCode::PAYLOAD_TOO_LARGE => Fault::flat(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Request body is too large. Please contact the service administrator.",
+        ),
+        _ => Fault::new(
+            StatusCode::URI_TOO_LONG,
+            "The request's query is longer than the location's web server takes.",
+        ),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    Reply {
+        status: fault.status,
+        headers,
+        body: fault.body(),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
         .get(http::header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
-    if reply.status.is_success() {
-        return json;
-    }
-    json && (fault::text_of(&reply.body).is_some() || reply.status == StatusCode::UNAUTHORIZED)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+}
+
+/// Other 403s are Ironic's word about the request ("node is protected").
+fn is_policy_denial(text: &str) -> bool {
+    text.starts_with("Access was denied to the following resource") || is_wrong_scope(text)
+}
+
+fn is_wrong_scope(text: &str) -> bool {
+    text.contains("requires a scope of")
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::HeaderValue;
 
     use super::*;
+    use crate::locations::question::Purpose;
+    use crate::locations::question::Purpose::{Own, Routed, RoutedBelow, Shared};
+
+    const NODE: &str = r#"{"uuid": "11111111-1111-4111-8111-111111111111", "name": "n1"}"#;
+    const FAULT: &str = r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Node x is protected\", \"debuginfo\": null}"}"#;
+    const ROUTING: &str =
+        r#"{"error_message": "{\"code\": 404, \"title\": \"Not Found\", \"description\": \"\"}"}"#;
+    const DENIED: &str = r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Access was denied to the following resource: baremetal:node:get\", \"debuginfo\": null}"}"#;
+    const SCOPE: &str = r#"{"error_message": "{\"faultcode\": \"Server\", \"faultstring\": \"rule requires a scope of ['system'], request was made with project scope.\", \"debuginfo\": null}"}"#;
+    const GATEWAY: &str = r#"{"message": "no Route matched"}"#;
+    const HTML: &str = "<html>";
+
+    fn reply(status: u16, body: &'static str) -> Reply {
+        let mut headers = HeaderMap::new();
+        let kind = if body.starts_with('<') {
+            "text/html"
+        } else {
+            "application/json"
+        };
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    fn question(method: Method, purpose: Purpose, expect: Expect) -> Question {
+        Question {
+            method,
+            purpose,
+            expect,
+            ..Question::get("/v1/nodes/n1".to_owned(), Microversion::new(1, 90))
+        }
+    }
+
+    fn word(heard: &Heard) -> &'static str {
+        match heard {
+            Heard::Said(Said::Has(_)) => "has",
+            Heard::Said(Said::No(_)) => "no",
+            Heard::Said(Said::Refuses(_)) => "refuses",
+            Heard::Said(Said::Fails(_)) => "fails",
+            Heard::RefusesUs(_) => "us",
+            Heard::Unusable(reason, _) => reason.word(),
+        }
+    }
 
     #[test]
-    fn whose_words_are_these() {
-        let reply = |status: u16, kind: &'static str, body: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            Reply {
-                status: StatusCode::from_u16(status).unwrap(),
-                headers,
-                body: Bytes::from_static(body.as_bytes()),
-            }
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn one_judgement() {
+        let node = || Expect::Member {
+            collection: Collection::Nodes,
+            ident: Some("n1".to_owned()),
         };
-        let fault = |text: &'static str| text;
-        let protected = fault(
-            r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Node x is protected\", \"debuginfo\": null}"}"#,
-        );
-        let denied = fault(
-            r#"{"error_message": "{\"faultcode\": \"Client\", \"faultstring\": \"Access was denied to the following resource: baremetal:node:get\", \"debuginfo\": null}"}"#,
-        );
-        for (reply, ironics, refusal) in [
-            (reply(200, "application/json", "{}"), true, false),
-            (reply(200, "text/html", "<html>"), false, false),
-            (reply(204, "text/html", ""), true, false),
-            (reply(502, "text/html", "<html>"), false, false),
-            (reply(500, "application/json", protected), true, false),
-            (reply(403, "application/json", protected), true, false),
-            (reply(403, "application/json", denied), true, true),
-            (reply(403, "text/html", "<html>"), false, true),
+        let uuid = || Expect::Member {
+            collection: Collection::Nodes,
+            ident: Some("11111111111141118111111111111111".to_owned()),
+        };
+        let other = || Expect::Member {
+            collection: Collection::Nodes,
+            ident: Some("n2".to_owned()),
+        };
+        let new = || Expect::Member {
+            collection: Collection::Nodes,
+            ident: None,
+        };
+        let list = || Expect::list(Collection::Nodes);
+        let later = || Expect::list(Collection::Runbooks);
+        let document = |member| Expect::Document { member };
+        let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+        for (method, purpose, expect, status, body, ours, theirs) in [
+            (&get, Own, node(), 200, NODE, "has", "has"),
+            (&get, Own, uuid(), 200, NODE, "has", "has"),
+            (&get, Own, other(), 200, NODE, "body", "body"),
+            (&get, Own, node(), 200, "{}", "body", "body"),
+            (&get, Own, node(), 200, "", "body", "body"),
+            (&get, Own, node(), 200, HTML, "body", "body"),
+            (&get, Own, node(), 202, NODE, "body", "body"),
+            (&get, Own, node(), 404, FAULT, "no", "no"),
+            (&get, Own, node(), 404, GATEWAY, "body", "body"),
+            (&get, Own, node(), 404, ROUTING, "body", "body"),
+            (&get, Own, node(), 404, HTML, "body", "body"),
+            (&get, Own, node(), 400, FAULT, "refuses", "refuses"),
+            (&get, Own, node(), 406, FAULT, "refuses", "refuses"),
+            (&get, Own, node(), 400, HTML, "body", "body"),
+            (&get, Own, node(), 401, GATEWAY, "us", "refuses"),
+            (&get, Own, node(), 403, DENIED, "us", "refuses"),
+            (&get, Own, node(), 403, FAULT, "refuses", "refuses"),
+            (&get, Own, node(), 403, HTML, "us", "body"),
+            (&get, Own, node(), 429, FAULT, "status", "status"),
+            (&get, Own, node(), 500, FAULT, "status", "status"),
+            (&get, Own, node(), 500, SCOPE, "us", "status"),
+            (&get, Own, node(), 302, FAULT, "body", "body"),
+            (&get, Own, node(), 304, "", "body", "body"),
+            (&get, Own, node(), 999, FAULT, "body", "body"),
+            (&get, Shared, list(), 200, "{}", "has", "has"),
+            (&get, Shared, list(), 200, "[]", "body", "body"),
+            (&get, Shared, list(), 307, FAULT, "body", "body"),
+            (&get, Shared, list(), 500, FAULT, "status", "status"),
+            (&get, Shared, list(), 404, ROUTING, "body", "body"),
+            (&get, Shared, later(), 404, ROUTING, "no", "no"),
+            (&get, Routed, node(), 500, FAULT, "fails", "fails"),
+            (&get, Routed, node(), 503, HTML, "status", "status"),
             (
-                reply(401, "application/json", r#"{"error": {"code": 401}}"#),
-                true,
-                true,
+                &get,
+                Routed,
+                document(Some("uuid")),
+                200,
+                NODE,
+                "has",
+                "has",
             ),
-            (reply(404, "application/json", "{}"), false, false),
+            (
+                &get,
+                Routed,
+                document(Some("power")),
+                200,
+                NODE,
+                "body",
+                "body",
+            ),
+            (&get, Routed, document(None), 200, NODE, "has", "has"),
+            (
+                &get,
+                Routed,
+                document(None),
+                200,
+                r#"{"a": "#,
+                "body",
+                "body",
+            ),
+            (&post, Routed, new(), 201, NODE, "has", "has"),
+            (&post, Routed, new(), 200, NODE, "body", "body"),
+            (&post, Routed, new(), 201, "", "body", "body"),
+            (&put, RoutedBelow, Expect::Effect, 202, "", "has", "has"),
+            (&put, RoutedBelow, Expect::Effect, 200, "", "body", "body"),
+            (
+                &put,
+                RoutedBelow,
+                Expect::Effect,
+                200,
+                GATEWAY,
+                "body",
+                "body",
+            ),
+            (
+                &put,
+                RoutedBelow,
+                Expect::Effect,
+                202,
+                GATEWAY,
+                "body",
+                "body",
+            ),
+            (
+                &put,
+                RoutedBelow,
+                Expect::Effect,
+                409,
+                FAULT,
+                "refuses",
+                "refuses",
+            ),
+            (&put, RoutedBelow, Expect::Effect, 409, HTML, "body", "body"),
+            (
+                &put,
+                RoutedBelow,
+                Expect::Effect,
+                413,
+                HTML,
+                "refuses",
+                "refuses",
+            ),
+            (
+                &put,
+                RoutedBelow,
+                Expect::Effect,
+                504,
+                FAULT,
+                "fails",
+                "fails",
+            ),
+            (&put, RoutedBelow, Expect::Unknown, 204, "", "has", "has"),
+            (&put, RoutedBelow, Expect::Unknown, 200, "", "body", "body"),
         ] {
-            assert_eq!(
-                (is_ironics(&reply), is_refusal(&reply)),
-                (ironics, refusal),
-                "{reply:?} {:?}",
-                reply.body
-            );
+            let case = format!("{method} {purpose:?} {expect:?} {status} {body}");
+            let question = question(method.clone(), purpose, expect);
+            for (is_ours, expected) in [(true, ours), (false, theirs)] {
+                let heard = judge(&question, is_ours, reply(status, body));
+                assert_eq!(word(&heard), expected, "{case}, ours: {is_ours}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_that_is_too_large_is_the_clients() {
+        let long = format!("/v1/nodes?owner={}", "x".repeat(LARGE_HEAD));
+        let question = Question::get(long, Microversion::new(1, 90));
+        for (status, told) in [(400, 414), (414, 414), (431, 414), (413, 413)] {
+            let Heard::Said(Said::Refuses(reply)) = judge(&question, true, reply(status, HTML))
+            else {
+                panic!("{status}");
+            };
+            assert_eq!(reply.status.as_u16(), told);
+            assert!(fault::text_of(&reply.body).is_some());
+        }
+    }
+
+    #[test]
+    fn a_selection_may_hide_who_it_is() {
+        let body = r#"{"driver": "ipmi", "links": []}"#;
+        for (path, expected) in [
+            ("/v1/nodes/n1?fields=driver", "has"),
+            ("/v1/nodes/n1", "body"),
+        ] {
+            let question = Question::get(path.to_owned(), Microversion::new(1, 90))
+                .for_member(Collection::Nodes, "n1");
+            assert_eq!(word(&judge(&question, true, reply(200, body))), expected);
         }
     }
 }

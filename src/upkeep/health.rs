@@ -15,10 +15,13 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Asker;
 use crate::systemd;
+use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
 /// Silence for longer than this does not keep the gateway from saying that it is ready.
 const FIRST_ROUND: Duration = Duration::from_millis(700);
+/// What a probe and a trial may take together.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Pause before a location that does not answer is asked again, unless its own interval is shorter.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,7 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 pub struct HealthCheck {
     pub locations: Arc<Locations>,
     pub authenticator: Arc<Authenticator>,
+    pub budget: Budget,
     /// Where clients find us, for the log.
     pub listening: String,
 }
@@ -34,11 +38,14 @@ pub struct HealthCheck {
 #[async_trait]
 impl BackgroundService for HealthCheck {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let asker = Asker::gateway(&Arc::new(Transport::new(self.locations.iter().len())));
+        let transport = Arc::new(Transport::new(
+            self.locations.iter().len(),
+            self.budget.clone(),
+        ));
         let first = join_all(
             self.locations
                 .iter()
-                .map(|location| self.probe(&asker, location)),
+                .map(|location| self.probe(&transport, location)),
         );
         // Whoever is silent is waited for no longer than this; the loops go on with it.
         let _ = tokio::time::timeout(FIRST_ROUND, first).await;
@@ -47,7 +54,7 @@ impl BackgroundService for HealthCheck {
         let probes = join_all(
             self.locations
                 .iter()
-                .map(|location| self.watch(&asker, location)),
+                .map(|location| self.watch(&transport, location)),
         );
         let tokens = join_all(self.locations.iter().map(keep_fresh));
         let own_token = async {
@@ -65,16 +72,24 @@ impl BackgroundService for HealthCheck {
 }
 
 impl HealthCheck {
-    async fn probe(&self, asker: &Asker, location: &Location) {
+    async fn probe(&self, transport: &Arc<Transport>, location: &Location) {
+        let asker = Asker::gateway(transport, PATIENCE);
         location.resolve().await;
-        if let Some(standing) = location.probe(asker).await {
+        if let Some(standing) = location.probe(&asker).await {
             self.locations.learn(location.id, standing);
+        }
+        if location
+            .trial_due()
+            .is_some_and(|due| due <= Instant::now())
+        {
+            location.try_again(&asker).await;
         }
     }
 
-    async fn watch(&self, asker: &Asker, location: &Location) {
+    async fn watch(&self, transport: &Arc<Transport>, location: &Location) {
         loop {
-            let well = location.standing().is_some() && location.is_reachable();
+            let well =
+                location.standing().is_some() && location.is_reachable() && !location.is_troubled();
             let pause = if well {
                 location.config.probe_interval
             } else {
@@ -86,7 +101,7 @@ impl HealthCheck {
                 () = tokio::time::sleep(jittered) => {}
                 () = location.look_again.notified() => tokio::time::sleep(IMPATIENCE.min(pause)).await,
             }
-            self.probe(asker, location).await;
+            self.probe(transport, location).await;
         }
     }
 }

@@ -25,10 +25,13 @@ use crate::locate::state;
 use crate::locations::location::Location;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
+use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
 /// When what is known is first written down; by then locations that answer have told their versions.
 const FIRST_SAVE: Duration = Duration::from_secs(3);
+/// What a whole sweep may take.
+const PATIENCE: Duration = Duration::from_hours(1);
 /// How often what is known is written down.
 const SAVE_INTERVAL: Duration = Duration::from_mins(5);
 
@@ -39,6 +42,7 @@ pub struct Sweep {
     /// Pause between two sweeps; `None`: there are none.
     pub interval: Option<Duration>,
     pub state_path: PathBuf,
+    pub budget: Budget,
 }
 
 #[async_trait]
@@ -48,11 +52,12 @@ impl BackgroundService for Sweep {
             let Some(interval) = self.interval else {
                 return std::future::pending().await;
             };
-            let asker = Asker::gateway(&Arc::new(Transport::new(
+            let transport = Arc::new(Transport::new(
                 self.federation.locations.iter().len(),
-            )));
+                self.budget.clone(),
+            ));
             loop {
-                self.sweep(&asker).await;
+                self.sweep(&Asker::gateway(&transport, PATIENCE)).await;
                 self.save();
                 tokio::time::sleep(interval.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
             }
@@ -135,7 +140,7 @@ impl Sweep {
             let mut path = format!("/v1/{}", facts.path);
             query.append_to(&mut path);
             let reply = location
-                .ask(asker, &Question::get(path, version))
+                .reply(asker, &Question::get(path, version))
                 .await
                 .ok()?;
             if reply.status != StatusCode::OK {

@@ -9,9 +9,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use http::HeaderMap;
 use http::StatusCode;
 use log::error;
@@ -21,8 +21,12 @@ use pingora::RetryType;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::RequestHeader;
+use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::upstreams::peer::Peer as _;
+
+use crate::wire::budget::Budget;
+use crate::wire::upload::Upload;
 
 /// A connection without reuse belongs to a group of its own.
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 32);
@@ -48,6 +52,29 @@ pub enum Failure {
     CutOff,
     /// The answer is larger than is taken.
     TooLarge,
+    /// The request's own time is over; the location may have been quick enough.
+    Deadline,
+    /// Something ran out here: descriptors, memory, any route to a network. Nothing was sent.
+    Local,
+    /// The client did not send its body to the end, or cannot send it again: it was not executed.
+    Abandoned,
+    /// The head of the request is large and the connection was closed without a word, as some web servers refuse it.
+    HeadRefused,
+}
+
+impl Failure {
+    /// Whether the request may have been executed.
+    pub fn was_sent(self) -> bool {
+        match self {
+            Self::Connect | Self::ConnectTimeout | Self::Local | Self::Abandoned => false,
+            Self::Timeout
+            | Self::Broken
+            | Self::CutOff
+            | Self::TooLarge
+            | Self::Deadline
+            | Self::HeadRefused => true,
+        }
+    }
 }
 
 /// A whole answer.
@@ -65,20 +92,38 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// What bounds one exchange.
+/// The body of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Sent<'a> {
+    Nothing,
+    Whole(&'a Bytes),
+    Streamed(&'a Upload),
+}
+
+/// What bounds one exchange. A body that moves is never too slow: silence is measured, not length.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// From the first byte sent to the last byte read.
-    pub total: Duration,
-    /// Until the head of the answer.
+    /// From the last byte sent to the head of the answer.
     pub response: Duration,
+    /// Between two parts of a body, in either direction.
+    pub silence: Duration,
+    /// When the request as a whole is over.
+    pub deadline: Instant,
     /// Bytes of the answer's body.
     pub size: usize,
 }
 
+/// Heads of answers other than the last one (RFC 9110 15.2) that are skipped. Ironic sends at most one.
+const MAX_INTERIM: usize = 4;
+/// A part of a body as it is written: the clock of a write measures this much.
+const WRITTEN_PART: usize = 64 << 10;
+/// uWSGI closes a connection whose head does not fit its buffer of 4 KiB.
+const LARGE_HEAD: usize = 3 << 10;
+
 /// A pool of connections. Its streams belong to the runtime that opened them: each Pingora service has its own.
 pub struct Transport {
     connector: Connector,
+    budget: Budget,
     /// What was wrong with whose certificate or handshake, as far as the log has it.
     distrusted: Mutex<HashMap<SocketAddr, String>>,
 }
@@ -90,10 +135,11 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// Keeps at most `pool_size` idle connections.
-    pub fn new(pool_size: usize) -> Self {
+    /// Keeps at most `pool_size` idle connections. Answers count against `budget` as long as they are held.
+    pub fn new(pool_size: usize, budget: Budget) -> Self {
         Self {
             connector: Connector::new(Some(ConnectorOptions::new(pool_size))),
+            budget,
             distrusted: Mutex::default(),
         }
     }
@@ -103,12 +149,11 @@ impl Transport {
         &self,
         peer: &HttpPeer,
         head: &RequestHeader,
-        body: Option<&Bytes>,
+        body: Sent<'_>,
         bounds: Bounds,
     ) -> Result<Reply, Failure> {
-        let safe = head.method.is_safe();
         let attempts = async {
-            if !safe {
+            if !head.method.is_safe() {
                 let mut fresh = peer.clone();
                 on_fresh_connection(&mut fresh);
                 return self
@@ -117,6 +162,7 @@ impl Transport {
                     .map_err(|(failure, _)| failure);
             }
             match self.once(peer, head, body, bounds, Reuse::Pooled).await {
+                // RFC 9112 9.3.1: a safe request may be repeated on a new connection.
                 Err((_, Staleness::Stale)) => self
                     .once(peer, head, body, bounds, Reuse::Pooled)
                     .await
@@ -124,16 +170,20 @@ impl Transport {
                 other => other.map_err(|(failure, _)| failure),
             }
         };
-        tokio::time::timeout(bounds.total, attempts)
+        if let Sent::Streamed(_) = body {
+            // The client's own pace does not count; the clocks of the parts and of the answer do.
+            return attempts.await;
+        }
+        tokio::time::timeout_at(bounds.deadline.into(), attempts)
             .await
-            .unwrap_or(Err(Failure::Timeout))
+            .unwrap_or(Err(Failure::Deadline))
     }
 
     async fn once(
         &self,
         peer: &HttpPeer,
         head: &RequestHeader,
-        body: Option<&Bytes>,
+        body: Sent<'_>,
         bounds: Bounds,
         reuse: Reuse,
     ) -> Result<Reply, (Failure, Staleness)> {
@@ -148,35 +198,8 @@ impl Transport {
                 connected.map_err(|error| (not_connected(&error), Staleness::Fresh))?
             };
         session.read_timeout = Some(bounds.response);
-        session.write_timeout = Some(bounds.total);
-        let exchanged: Result<Reply, Box<Error>> = async {
-            session.write_request_header(Box::new(head.clone())).await?;
-            if let Some(body) = body {
-                session.write_body(body).await?;
-            }
-            session.finish_body().await?;
-            let (status, headers) = loop {
-                session.read_response().await?;
-                match session.resp_header() {
-                    Some(head) if head.status.is_informational() => {}
-                    Some(head) => break (head.status, head.headers.clone()),
-                    None => return Err(Error::new(ErrorType::InvalidHTTPHeader)),
-                }
-            };
-            let mut whole = BytesMut::with_capacity(announced_length(&headers).min(bounds.size));
-            while let Some(part) = session.read_body_ref().await.map_err(cut_off)? {
-                if whole.len() + part.len() > bounds.size {
-                    return Err(Error::new(TOO_LARGE));
-                }
-                whole.extend_from_slice(part);
-            }
-            Ok(Reply {
-                status,
-                headers,
-                body: whole.freeze(),
-            })
-        }
-        .await;
+        session.write_timeout = Some(bounds.silence);
+        let exchanged = self.converse(&mut session, head, body, bounds).await;
         match exchanged {
             Ok(reply) => {
                 match reuse {
@@ -191,9 +214,19 @@ impl Transport {
             }
             Err(error) => {
                 session.shutdown().await;
-                let stale = reused && error.retry == RetryType::ReusedOnly;
+                let mut failure = broken(&error);
+                if reused && is_black_hole(&error) {
+                    // TCP_USER_TIMEOUT: what was sent on the idle connection was never acknowledged, so a new
+                    // connection would wait as long again.
+                    failure = Failure::ConnectTimeout;
+                } else if failure == Failure::Broken && !reused && head_size(head) > LARGE_HEAD {
+                    failure = Failure::HeadRefused;
+                }
+                let stale = reused
+                    && error.retry == RetryType::ReusedOnly
+                    && failure != Failure::ConnectTimeout;
                 Err((
-                    broken(&error),
+                    failure,
                     if stale {
                         Staleness::Stale
                     } else {
@@ -202,6 +235,65 @@ impl Transport {
                 ))
             }
         }
+    }
+
+    /// Writes a request on an open connection and reads the answer.
+    async fn converse(
+        &self,
+        session: &mut HttpSession,
+        head: &RequestHeader,
+        body: Sent<'_>,
+        bounds: Bounds,
+    ) -> Result<Reply, Box<Error>> {
+        session.write_request_header(Box::new(head.clone())).await?;
+        let written = write_body(session, body).await;
+        // Who refuses a body before it was sent may close its ears and say why all the same (RFC 9112 9.5).
+        if let Err(error) = written
+            && (*error.etype() == ABANDONED || session.read_response().await.is_err())
+        {
+            return Err(error);
+        }
+        let mut interim = 0;
+        let (status, headers) = loop {
+            if session.resp_header().is_none() {
+                session.read_response().await?;
+            }
+            match session.resp_header() {
+                // We never offer an upgrade.
+                Some(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Error::new(ErrorType::InvalidHTTPHeader));
+                }
+                Some(head) if head.status.is_informational() => {
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        return Err(Error::new(ErrorType::InvalidHTTPHeader));
+                    }
+                    session.read_response().await?;
+                }
+                Some(head) => break (head.status, head.headers.clone()),
+                None => return Err(Error::new(ErrorType::InvalidHTTPHeader)),
+            }
+        };
+        session.read_timeout = Some(bounds.silence);
+        let announced = announced_length(&headers);
+        if announced > bounds.size {
+            return Err(Error::new(TOO_LARGE));
+        }
+        let mut whole = self.budget.body(announced.min(RESERVED));
+        while let Some(part) = session.read_body_ref().await.map_err(cut_off)? {
+            if whole.len() + part.len() > bounds.size {
+                return Err(Error::new(TOO_LARGE));
+            }
+            whole
+                .extend(part)
+                .await
+                .map_err(|error| Error::because(EXHAUSTED, "reading the body", error))?;
+        }
+        Ok(Reply {
+            status,
+            headers,
+            body: whole.freeze(),
+        })
     }
 }
 
@@ -257,6 +349,30 @@ enum Staleness {
 
 const CUT_OFF: ErrorType = ErrorType::Custom("AnswerCutOff");
 const TOO_LARGE: ErrorType = ErrorType::Custom("AnswerTooLarge");
+const ABANDONED: ErrorType = ErrorType::Custom("BodyAbandoned");
+const EXHAUSTED: ErrorType = ErrorType::Custom("BudgetExhausted");
+/// Reserved for a body on the word of its head alone.
+const RESERVED: usize = 64 << 20;
+
+async fn write_body(session: &mut HttpSession, body: Sent<'_>) -> Result<(), Box<Error>> {
+    match body {
+        Sent::Nothing => {}
+        Sent::Whole(body) => {
+            for part in body.chunks(WRITTEN_PART) {
+                session.write_body(part).await?;
+            }
+        }
+        Sent::Streamed(upload) => {
+            let mut source = upload.begin().await.ok_or_else(|| Error::new(ABANDONED))?;
+            let abandoned = |error| Error::because(ABANDONED, "reading the client's body", error);
+            while let Some(part) = source.next().await.map_err(abandoned)? {
+                session.write_body(&part).await?;
+            }
+        }
+    }
+    session.finish_body().await?;
+    Ok(())
+}
 
 fn cut_off(error: Box<Error>) -> Box<Error> {
     match error.etype() {
@@ -265,17 +381,32 @@ fn cut_off(error: Box<Error>) -> Box<Error> {
     }
 }
 
-/// Bytes announced by the answer; at most 64 MiB are reserved on its word alone.
+/// Bytes announced by the answer, or a guess.
 fn announced_length(headers: &HeaderMap) -> usize {
     let announced = headers
         .get(http::header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    announced.unwrap_or(8 << 10).min(64 << 20)
+    announced.unwrap_or(8 << 10)
 }
 
 fn not_connected(error: &Error) -> Failure {
     match error.etype() {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
+        // Pingora's word for a socket that could not be made or bound.
+        ErrorType::InternalError | ErrorType::SocketError | ErrorType::BindError => Failure::Local,
+        ErrorType::ConnectNoRoute if has_errno(error, &[libc::ENETUNREACH]) => Failure::Local,
+        _ if has_errno(
+            error,
+            &[
+                libc::EMFILE,
+                libc::ENFILE,
+                libc::ENOMEM,
+                libc::EADDRNOTAVAIL,
+            ],
+        ) =>
+        {
+            Failure::Local
+        }
         _ => Failure::Connect,
     }
 }
@@ -285,6 +416,47 @@ fn broken(error: &Error) -> Failure {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
         kind if *kind == CUT_OFF => Failure::CutOff,
         kind if *kind == TOO_LARGE => Failure::TooLarge,
+        kind if *kind == EXHAUSTED => Failure::Local,
+        kind if *kind == ABANDONED => Failure::Abandoned,
         _ => Failure::Broken,
     }
+}
+
+fn is_black_hole(error: &Error) -> bool {
+    has_errno(error, &[libc::ETIMEDOUT, libc::EHOSTUNREACH])
+}
+
+/// Whether one of these is behind an error of Pingora's.
+fn has_errno(error: &Error, wanted: &[i32]) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> =
+        error.cause.as_ref().map(|cause| &**cause as _);
+    while let Some(error) = cause {
+        let found = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
+        if found.is_some_and(|errno| wanted.contains(&errno)) {
+            return true;
+        }
+        cause = match error.downcast_ref::<Box<Error>>() {
+            Some(inner) => Some(&**inner),
+            None => match error.downcast_ref::<Error>() {
+                Some(inner) => inner.cause.as_ref().map(|cause| &**cause as _),
+                None => error.source(),
+            },
+        };
+    }
+    false
+}
+
+/// About as many bytes as it takes on the wire.
+fn head_size(head: &RequestHeader) -> usize {
+    let fields: usize = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    head.uri
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len())
+        + fields
 }

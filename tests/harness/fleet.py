@@ -75,7 +75,7 @@ def fleet_config(endpoints, *, groups=None, api=None, default=None, every=None, 
     return config(
         locations,
         groups=groups,
-        api=api,
+        api={"request_deadline": 6, **(api or {})},
         default={"graceful_shutdown_timeout": 5, **(default or {})},
         location_options=location_options(len(endpoints), every, each),
         sections={"node_cache": {"sweep_interval": 0}, **(sections or {})},

@@ -302,6 +302,8 @@ class Standin(Lists, Writes, Objects, Site):
                 return Answer.of_json(200, {"power": {"result": True}})
             case ("GET", ["management", "boot_device"]):
                 return Answer.of_json(200, {"boot_device": "pxe", "persistent": False})
+            case ("GET", ["vendor_passthru", "methods"]):
+                return Answer.of_json(200, {})
             case (_, ["vendor_passthru", *_]):
                 return Answer(200, bytes(request.body) or b"nothing", content_type="application/octet-stream")
             case ("GET", ["newer_than_us"]):

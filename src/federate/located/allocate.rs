@@ -248,7 +248,7 @@ impl Federation {
             }
             let mut path = "/v1/nodes".to_owned();
             query.append_to(&mut path);
-            let reply = location.ask(&request.asker, &request.probe(path)).await?;
+            let reply = location.reply(&request.asker, &request.probe(path)).await?;
             if reply.status != StatusCode::OK {
                 return Err(refusal(reply, location.id));
             }
@@ -281,7 +281,7 @@ impl Federation {
         let there = self.locations.location(location);
         let path = format!("/v1/nodes/{}/allocation", encode_segment(node));
         let reply = there
-            .ask(&request.asker, &request.ask(Method::GET, path))
+            .reply(&request.asker, &request.ask(Method::GET, path))
             .await?;
         let found = match reply.status {
             StatusCode::OK => Some(reply),
@@ -326,7 +326,7 @@ impl Federation {
                 let mut path = format!("/v1/allocations/{}", encode_segment(uuid));
                 Query::default().with("fields", fields).append_to(&mut path);
                 let reply = location
-                    .ask(&request.asker, &request.ask(Method::GET, path))
+                    .reply(&request.asker, &request.ask(Method::GET, path))
                     .await?;
                 if reply.status != StatusCode::OK {
                     return Err(refusal(reply, location.id));

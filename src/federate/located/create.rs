@@ -21,6 +21,7 @@ use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
 use crate::locate::directory::Key;
+use crate::locations::question::Body;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
@@ -155,8 +156,8 @@ impl Federation {
         let unverified = self.verify_unique(request, home, &claims).await?;
         let location = self.locations.location(home);
         let mut question = request.question();
-        question.body = Some(object.to_bytes());
-        let reply = match location.exchange(&request.asker, &question).await {
+        question.body = Body::Whole(object.to_bytes());
+        let reply = match location.reply(&request.asker, &question).await {
             Ok(reply) => reply,
             Err(silence) => return self.was_it_made(request, collection, uuid, silence).await,
         };
@@ -192,7 +193,7 @@ impl Federation {
         let location = self.locations.location(silence.location);
         let path = format!("/v1/{}/{}", collection.facts().path, encode_segment(&uuid));
         let made = location
-            .ask(&request.asker, &request.ask(Method::GET, path.clone()))
+            .reply(&request.asker, &request.ask(Method::GET, path.clone()))
             .await;
         match made {
             Ok(reply) if reply.status == StatusCode::OK => {

@@ -124,7 +124,7 @@ impl Federation {
         let answers = join_all(others.map(|location| async move {
             join_all(claims.iter().map(|claim| async move {
                 let reply = location
-                    .ask(&request.asker, &request.probe(claim.path.clone()))
+                    .reply(&request.asker, &request.probe(claim.path.clone()))
                     .await?;
                 let taken = match claim.list {
                     _ if reply.status != StatusCode::OK => false,

@@ -18,6 +18,7 @@ use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
 use crate::locate::directory::Key;
+use crate::locations::question::Body;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -85,11 +86,11 @@ impl Federation {
         body: Bytes,
     ) -> Result<crate::wire::transport::Reply, Error> {
         let mut question = request.question();
-        question.body = Some(body);
+        question.body = Body::Whole(body);
         Ok(self
             .locations
             .location(location)
-            .exchange(&request.asker, &question)
+            .reply(&request.asker, &question)
             .await?)
     }
 

@@ -152,7 +152,7 @@ impl Merge<'_> {
         query.append_to(&mut path);
         let question = self.request.ask(http::Method::GET, path);
         for location in &self.listing.scope {
-            match location.exchange(&self.request.asker, &question).await {
+            match location.reply(&self.request.asker, &question).await {
                 // Unknown there is what is filtered by, not the key.
                 Ok(reply) if reply.status == StatusCode::NOT_FOUND => {}
                 Ok(reply) if reply.status.is_success() => return Ok(()),
@@ -249,7 +249,7 @@ impl Merge<'_> {
                 .append_to(&mut path);
         }
         let question = self.request.ask(http::Method::GET, path);
-        let reply = location.ask(&self.request.asker, &question).await?;
+        let reply = location.reply(&self.request.asker, &question).await?;
         if reply.status != StatusCode::OK {
             return Ok(None);
         }

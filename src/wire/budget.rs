@@ -1,0 +1,136 @@
+//! One bound for all bodies that are held in memory at once, so that many large answers are waited for or refused here
+//! and not by the kernel's OOM killer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+
+/// What is counted at once.
+const UNIT: usize = 64 << 10;
+/// For how long a body that is under way waits for others to be given back.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The bodies that are held exceed the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("too many bytes are held already")]
+pub struct Exhausted;
+
+/// Bytes that may be held at once.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    units: Arc<Semaphore>,
+}
+
+impl Budget {
+    pub fn new(bytes: usize) -> Self {
+        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            units: Arc::new(Semaphore::new(units)),
+        }
+    }
+
+    /// A body that is about to be read; `announced` bytes are reserved in memory, not in the budget.
+    pub fn body(&self, announced: usize) -> Held {
+        Held {
+            budget: self.clone(),
+            bytes: BytesMut::with_capacity(announced),
+            permit: None,
+            paid: UNIT,
+        }
+    }
+}
+
+/// A body being read. What does not exceed one unit is free: there are no more of those than requests.
+#[derive(Debug)]
+pub struct Held {
+    budget: Budget,
+    bytes: BytesMut,
+    permit: Option<OwnedSemaphorePermit>,
+    paid: usize,
+}
+
+impl Held {
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub async fn extend(&mut self, part: &[u8]) -> Result<(), Exhausted> {
+        let needed = self.bytes.len() + part.len();
+        if needed > self.paid {
+            let units = (needed - self.paid).div_ceil(UNIT);
+            let more = u32::try_from(units).map_err(|_| Exhausted)?;
+            let permit = tokio::time::timeout(
+                PATIENCE,
+                Arc::clone(&self.budget.units).acquire_many_owned(more),
+            )
+            .await
+            .map_err(|_| Exhausted)?
+            .map_err(|_| Exhausted)?;
+            match &mut self.permit {
+                Some(held) => held.merge(permit),
+                None => self.permit = Some(permit),
+            }
+            self.paid += units * UNIT;
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// The whole body. What it took of the budget is given back when the last part of it is dropped.
+    pub fn freeze(self) -> Bytes {
+        let bytes = self.bytes.freeze();
+        match self.permit {
+            None => bytes,
+            Some(permit) => Bytes::from_owner(Paid {
+                bytes,
+                _permit: permit,
+            }),
+        }
+    }
+}
+
+struct Paid {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Paid {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_is_bounded_and_given_back() {
+        let budget = Budget::new(4 * UNIT);
+        let mut small = budget.body(0);
+        small.extend(&vec![1; UNIT]).await.unwrap();
+        assert_eq!(budget.units.available_permits(), 4, "small ones are free");
+        let mut large = budget.body(0);
+        for _ in 0..40 {
+            large.extend(&[2; UNIT / 10]).await.unwrap();
+        }
+        assert_eq!(budget.units.available_permits(), 1);
+        let bytes = large.freeze();
+        let part = bytes.slice(3..5);
+        drop(bytes);
+        let mut other = budget.body(0);
+        assert_eq!(other.extend(&vec![3; 3 * UNIT]).await, Err(Exhausted));
+        drop(part);
+        assert_eq!(other.extend(&vec![3; 3 * UNIT]).await, Ok(()));
+        assert_eq!(small.freeze().len(), UNIT);
+    }
+}
