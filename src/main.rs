@@ -1,5 +1,6 @@
 //! `ironic-proxy`: what was typed, and the exit code.
 
+use std::io;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,9 +12,14 @@ use ironic_proxy::command::cli::PolicyTask;
 use ironic_proxy::command::cli::Task;
 use ironic_proxy::command::policy;
 use ironic_proxy::command::sync;
+use ironic_proxy::command::sync::Format;
 use ironic_proxy::command::sync::Mode;
+use ironic_proxy::command::sync::SyncError;
+use ironic_proxy::command::terminal::say;
+use ironic_proxy::command::terminal::tell;
 use ironic_proxy::config::Config;
 use ironic_proxy::config::Sources;
+use ironic_proxy::telemetry;
 use ironic_proxy::telemetry::spool;
 
 #[global_allocator]
@@ -32,9 +38,11 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(errors) => {
             for warning in &errors.warnings {
-                eprintln!("warning: {warning}");
+                tell(&format!("warning: {warning}"));
             }
-            eprintln!("{errors}");
+            for fault in &errors.faults {
+                tell(fault);
+            }
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
@@ -42,8 +50,9 @@ fn main() -> ExitCode {
         return checked(&config);
     }
     match cli.task {
-        Some(Task::Sync { apply }) => {
-            synchronise(&config, if apply { Mode::Apply } else { Mode::Show })
+        Some(Task::Sync { apply, format }) => {
+            let mode = if apply { Mode::Apply } else { Mode::Show };
+            synchronise(&config, mode, format)
         }
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         None => {
@@ -52,7 +61,7 @@ fn main() -> ExitCode {
             match served {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    eprintln!("ironic-proxy: {error}");
+                    tell(&format!("ironic-proxy: {error}"));
                     ExitCode::from(BAD_CONFIGURATION)
                 }
             }
@@ -67,7 +76,7 @@ fn policy(config: &Config, task: Option<&PolicyTask>) -> ExitCode {
     };
     match told {
         Ok((text, allowed)) => {
-            let written = std::io::stdout().write_all(text.as_bytes());
+            let written = io::stdout().write_all(text.as_bytes());
             if allowed && written.is_ok() {
                 ExitCode::SUCCESS
             } else {
@@ -75,7 +84,7 @@ fn policy(config: &Config, task: Option<&PolicyTask>) -> ExitCode {
             }
         }
         Err(error) => {
-            eprintln!("ironic-proxy: {error}");
+            tell(&format!("ironic-proxy: {error}"));
             ExitCode::from(BAD_CONFIGURATION)
         }
     }
@@ -84,27 +93,34 @@ fn policy(config: &Config, task: Option<&PolicyTask>) -> ExitCode {
 fn checked(config: &Config) -> ExitCode {
     let findings = check::files(config);
     for warning in config.warnings.iter().chain(&findings.warnings) {
-        eprintln!("warning: {warning}");
+        tell(&format!("warning: {warning}"));
     }
     if findings.faults.is_empty() {
-        println!("ok");
-        return ExitCode::SUCCESS;
+        return match say("ok") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
     }
     for fault in &findings.faults {
-        eprintln!("{fault}");
+        tell(fault);
     }
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-fn synchronise(config: &Config, mode: Mode) -> ExitCode {
+fn synchronise(config: &Config, mode: Mode, format: Format) -> ExitCode {
+    telemetry::on_terminal();
     let finished = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(sync::run(config, mode)),
+        Ok(runtime) => runtime.block_on(sync::run(config, mode, format)),
         Err(error) => Err(error.into()),
     };
     match finished {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => ExitCode::from(end.code()),
+        // Who reads has read enough.
+        Err(SyncError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::FAILURE
+        }
         Err(error) => {
-            eprintln!("ironic-proxy: {error}");
+            tell(&format!("ironic-proxy: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -56,6 +56,25 @@ pub fn start(config: &LogConfig) -> io::Result<()> {
     Ok(())
 }
 
+/// What a subcommand's user has to know beside its answer: warnings and errors of ours, on standard error as they come.
+pub fn on_terminal() {
+    let mut builder = Builder::new();
+    builder
+        .filter_level(LevelFilter::Off)
+        .filter_module("ironic_proxy", LevelFilter::Warn)
+        .target(Target::Stderr)
+        .format(|out, record| {
+            let text = record.args().to_string();
+            // Some of it was said by a location.
+            let text: String = text
+                .chars()
+                .map(|c| if c.is_control() { '?' } else { c })
+                .collect();
+            writeln!(out, "{}: {text}", level(record.level()).to_lowercase())
+        });
+    let _ = builder.try_init();
+}
+
 fn value(record: &Record<'_>, key: &str) -> Option<String> {
     record
         .key_values()

@@ -14,6 +14,7 @@ use clap::Subcommand;
 use clap::value_parser;
 
 use crate::command::policy::Inquiry;
+use crate::command::sync::Format;
 use crate::config::Source;
 
 /// One Bare Metal API in front of many independent Ironics.
@@ -39,6 +40,9 @@ pub enum Task {
         /// Copy what is missing.
         #[arg(long)]
         apply: bool,
+        /// How to tell it.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
     },
     /// Show the rules in force: name, scopes, where it is from, check.
     Policy {
@@ -153,8 +157,20 @@ mod tests {
     #[test]
     fn sync_is_a_task() {
         for (line, expected) in [
-            ("x --config-file a sync", Task::Sync { apply: false }),
-            ("x --config-file a sync --apply", Task::Sync { apply: true }),
+            (
+                "x --config-file a sync",
+                Task::Sync {
+                    apply: false,
+                    format: Format::Text,
+                },
+            ),
+            (
+                "x --config-file a sync --apply --format json",
+                Task::Sync {
+                    apply: true,
+                    format: Format::Json,
+                },
+            ),
         ] {
             let cli = read(line).unwrap();
             assert_eq!(cli.task, Some(expected), "{line}");

@@ -1,53 +1,42 @@
 //! `ironic-proxy sync`: what should be the same at every location and is not; with `--apply`, copies what is missing.
 //! Copies that differ are shown and left alone: which one is right, only people know.
 
+mod compare;
+mod report;
+mod sites;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::io::IsTerminal;
-use std::io::Write;
+use std::process;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
-use futures_util::future::join_all;
-use http::Method;
-use http::StatusCode;
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
 use thiserror::Error;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
-use crate::api::microversion::Microversion;
-use crate::api::query::Query;
-use crate::api::query::encode_segment;
+use crate::command::sync::compare::Comparison;
+use crate::command::sync::compare::Drift;
+use crate::command::sync::compare::Title;
+use crate::command::sync::compare::compare;
+use crate::command::sync::report::Finding;
+use crate::command::sync::report::Outcome;
+use crate::command::sync::report::Report;
+use crate::command::sync::sites::Sites;
+use crate::command::sync::sites::Trouble;
+use crate::command::sync::sites::Unanswered;
+use crate::command::sync::sites::Way;
+use crate::command::sync::sites::words;
+use crate::command::terminal;
 use crate::config::Config;
 use crate::config::LocationId;
-use crate::federate::replicated::SET_BY_IRONIC;
 use crate::keystone;
-use crate::locations::Locations;
-use crate::locations::location::Location;
 use crate::locations::location::LocationError;
-use crate::locations::question::Asker;
-use crate::locations::question::Body;
-use crate::locations::question::Question;
-use crate::wire::budget::Budget;
-use crate::wire::transport::Transport;
 
-/// Of a runbook; Ironic takes them at a path of their own.
-const TRAITS: &str = "traits";
-
-/// Why drift cannot be told or mended. Nothing is copied unless every location was read.
-#[derive(Debug, Error)]
-pub enum SyncError {
-    #[error("{0}")]
-    Location(#[from] LocationError),
-    #[error("location {0} could not be asked: nothing was changed")]
-    Silent(String),
-    #[error("{0} could not be copied")]
-    NotCopied(usize),
-    #[error("{0}")]
-    Output(#[from] io::Error),
-}
+pub use crate::command::sync::report::Format;
 
 /// What to do about what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,302 +45,363 @@ pub enum Mode {
     Apply,
 }
 
-/// What a whole run may take.
-const PATIENCE: std::time::Duration = std::time::Duration::from_hours(1);
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All is the same everywhere, or was made so.
+    Same,
+    /// Something is not the same.
+    Drift,
+    /// A location did not answer.
+    Unanswered,
+    /// Somebody stopped it.
+    Interrupted,
+}
 
-type Object = Map<String, Value>;
-/// UUID to what each location has under it.
-type Copies = BTreeMap<String, BTreeMap<LocationId, Object>>;
-
-/// Runs the subcommand and prints what it finds.
-pub async fn run(config: &Config, mode: Mode) -> Result<(), SyncError> {
-    keystone::client::install_crypto_provider();
-    let locations = Locations::new(config)?;
-    let transport = Transport::new(config.locations.len(), Budget::new(config.api.max_buffered));
-    let asker = Asker::gateway(&Arc::new(transport), PATIENCE);
-    for location in locations.iter() {
-        location.resolve().await;
-        let standing = location
-            .probe(&asker)
-            .await
-            .ok_or_else(|| SyncError::Silent(location.name().to_owned()))?;
-        locations.learn(location.id, standing);
-    }
-    let Some(common) = locations.common() else {
-        return Ok(());
-    };
-    let (mut missing, mut failed) = (0, 0);
-    let replicated = Collection::ALL
-        .into_iter()
-        .filter(|collection| collection.facts().spread == Spread::Replicated);
-    for collection in replicated.filter(|collection| collection.since() <= common.max()) {
-        progress(&format!("reading {}", collection.facts().path));
-        let copies = read(&locations, &asker, collection, common.max()).await?;
-        for (uuid, held) in &copies {
-            let absent: Vec<&Location> = locations
-                .iter()
-                .filter(|location| !held.contains_key(&location.id))
-                .collect();
-            let Some(original) = held.values().next() else {
-                continue;
-            };
-            let title = title(collection, uuid, original);
-            let differing = differences(held);
-            if !differing.is_empty() {
-                say(&format!(
-                    "{title} differs between locations: {}",
-                    differing.join(", ")
-                ))?;
-            }
-            for location in absent {
-                missing += 1;
-                if mode == Mode::Show {
-                    say(&format!("{title} is missing at {}", location.name()))?;
-                    continue;
-                }
-                progress(&format!("copying {title} to {}", location.name()));
-                match copy(&asker, location, collection, original, common.max()).await {
-                    Ok(()) => say(&format!("{title} copied to {}", location.name()))?,
-                    Err(why) => {
-                        failed += 1;
-                        say(&format!("{title} not copied to {}: {why}", location.name()))?;
-                    }
-                }
-            }
+impl End {
+    /// `EX_UNAVAILABLE` of sysexits.h for a location that did not answer, a shell's own code for SIGINT.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Same => 0,
+            Self::Drift => 1,
+            Self::Unanswered => 69,
+            Self::Interrupted => INTERRUPTED,
         }
     }
-    progress("");
-    match mode {
-        Mode::Show => say(&format!(
-            "{missing} missing; `ironic-proxy sync --apply` copies what is missing"
-        ))?,
-        Mode::Apply => say(&format!("{} copied, {failed} not", missing - failed))?,
+}
+
+const INTERRUPTED: u8 = 130;
+
+/// Why it cannot be told.
+#[derive(Debug, Error)]
+pub enum SyncError {
+    #[error("{0}")]
+    Location(#[from] LocationError),
+    #[error("{0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the subcommand and prints what it finds. Nothing is copied unless every location was read.
+pub async fn run(config: &Config, mode: Mode, format: Format) -> Result<End, SyncError> {
+    keystone::client::install_crypto_provider();
+    let mut run = Run {
+        sites: Sites::new(config)?,
+        mode,
+        report: Report::new(format),
+        closed: BTreeMap::new(),
+        stop: Stop::listen()?,
+    };
+    let end = run.everything().await?;
+    terminal::clear();
+    run.report.interrupted = end == End::Interrupted;
+    run.report.end(&run.summary(end))?;
+    Ok(end)
+}
+
+/// A run under way.
+struct Run {
+    sites: Sites,
+    mode: Mode,
+    report: Report,
+    /// Locations that nothing more is written to.
+    closed: BTreeMap<LocationId, Trouble>,
+    stop: Stop,
+}
+
+impl Run {
+    async fn everything(&mut self) -> Result<End, SyncError> {
+        terminal::progress("asking the locations who they are");
+        let unanswered = tokio::select! {
+            unanswered = self.sites.meet() => unanswered,
+            () = self.stop.asked() => return Ok(End::Interrupted),
+        };
+        if !unanswered.is_empty() {
+            return Ok(self.silent(&unanswered));
+        }
+        let mut comparisons = Vec::new();
+        for collection in Collection::ALL {
+            if collection.facts().spread != Spread::Replicated {
+                continue;
+            }
+            terminal::progress(&format!("reading {}", collection.facts().path));
+            let read = tokio::select! {
+                read = self.sites.read(collection) => read,
+                () = self.stop.asked() => return Ok(End::Interrupted),
+            };
+            match read {
+                Ok(shelves) => comparisons.push((collection, compare(collection, &shelves))),
+                Err(unanswered) => return Ok(self.silent(&unanswered)),
+            }
+        }
+        for (collection, comparison) in &comparisons {
+            self.not_compared(*collection, comparison)?;
+        }
+        let all: Vec<_> = comparisons
+            .into_iter()
+            .flat_map(|(_, comparison)| comparison.drift)
+            .collect();
+        let total = all.len();
+        for (done, (title, drift)) in all.into_iter().enumerate() {
+            if self.stop.is_asked() {
+                self.report.left += total - done;
+                return Ok(End::Interrupted);
+            }
+            if self.mode == Mode::Apply {
+                terminal::progress(&format!("{done} of {total}: {title}"));
+            }
+            self.settle(&title, drift).await?;
+        }
+        let silent = |trouble: &Trouble| matches!(trouble, Trouble::Silent { .. });
+        if self.stop.is_asked() {
+            Ok(End::Interrupted)
+        } else if self.closed.values().any(silent) {
+            Ok(End::Unanswered)
+        } else if self.report.left > 0 {
+            Ok(End::Drift)
+        } else {
+            Ok(End::Same)
+        }
     }
-    if failed > 0 {
-        Err(SyncError::NotCopied(failed))
-    } else {
+
+    fn silent(&mut self, unanswered: &[Unanswered]) -> End {
+        for Unanswered { location, reason } in unanswered {
+            let name = self.sites.name(*location).to_owned();
+            self.report.unanswered(&name, words(*reason));
+        }
+        End::Unanswered
+    }
+
+    /// What an old location does not know is said once.
+    fn not_compared(&mut self, collection: Collection, comparison: &Comparison) -> io::Result<()> {
+        let path = collection.facts().path;
+        let since = collection.since();
+        let old: Vec<_> = self
+            .sites
+            .locations
+            .iter()
+            .map(|location| location.id)
+            .filter(|id| self.sites.newest(*id) < since)
+            .collect();
+        if !old.is_empty() && old.len() < self.sites.locations.iter().len() {
+            let names = self.sites.names(&old);
+            self.report.note(format!(
+                "{path} came with version {since}: not compared with {names}"
+            ))?;
+        }
+        for (id, attributes) in &comparison.too_old {
+            let name = self.sites.name(*id);
+            let newest = self.sites.newest(*id);
+            let attributes: Vec<_> = attributes.iter().map(String::as_str).collect();
+            let attributes = attributes.join(", ");
+            self.report.note(format!(
+                "{path}: {attributes} not compared with {name}, whose newest version {newest} does not know it"
+            ))?;
+        }
         Ok(())
     }
-}
 
-async fn read(
-    locations: &Locations,
-    asker: &Asker,
-    collection: Collection,
-    version: Microversion,
-) -> Result<Copies, SyncError> {
-    let each = join_all(
-        locations
-            .iter()
-            .map(|location| read_one(asker, location, collection, version)),
-    )
-    .await;
-    let mut copies = Copies::new();
-    for (location, objects) in locations.iter().zip(each) {
-        let objects = objects.ok_or_else(|| SyncError::Silent(location.name().to_owned()))?;
-        for object in objects {
-            let uuid = object
-                .get("uuid")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
-            copies.entry(uuid).or_default().insert(location.id, object);
+    async fn settle(&mut self, title: &Title, drift: Drift) -> Result<(), SyncError> {
+        match drift {
+            Drift::Missing { from, at } => {
+                let way = Way { from, to: at };
+                let shown = format!("{title} is missing at {}", self.sites.name(at));
+                self.copy(title, "missing", shown, way).await
+            }
+            Drift::Unfinished {
+                from: Some(from),
+                at,
+            } => {
+                let name = self.sites.name(at);
+                let shown = format!("{title} is only half copied at {name}");
+                let way = Way { from, to: at };
+                self.copy(title, "unfinished", shown, way).await
+            }
+            Drift::Unfinished { from: None, at } => {
+                let name = self.sites.name(at);
+                let text = format!(
+                    "{title} is only half copied at {name}, and nowhere else any more: complete or delete it there"
+                );
+                self.left(title, "unfinished", &[at], text)
+            }
+            Drift::Differs { attributes, absent } => {
+                let mut text = format!(
+                    "{title} differs between locations: {}",
+                    attributes.join(", ")
+                );
+                if !absent.is_empty() {
+                    let names = self.sites.names(&absent);
+                    text = format!(
+                        "{text}; it is missing at {names}, and not copied before one is right"
+                    );
+                }
+                self.left(title, "differs", &absent, text)
+            }
+            Drift::Conflict { name, holders } => {
+                let holders_said: Vec<_> = holders
+                    .iter()
+                    .map(|(uuid, at)| format!("{uuid} at {}", self.sites.names(at)))
+                    .collect();
+                let noun = title.collection.facts().noun;
+                let text = format!(
+                    "{noun} {name} is there under {} UUIDs: {}; keep one and delete the others, then it is copied",
+                    holders.len(),
+                    holders_said.join("; ")
+                );
+                let at: Vec<_> = holders.into_iter().flat_map(|(_, at)| at).collect();
+                self.left(title, "conflict", &at, text)
+            }
+            Drift::Sensitive { absent } => {
+                let names = self.sites.names(&absent);
+                let text = format!(
+                    "{title} is missing at {names} and cannot be copied: it is sensitive, so Ironic does not show what it does; create it there by hand"
+                );
+                self.left(title, "sensitive", &absent, text)
+            }
         }
     }
-    Ok(copies)
-}
 
-/// `None`: it could not be read to the end.
-async fn read_one(
-    asker: &Asker,
-    location: &Location,
-    collection: Collection,
-    version: Microversion,
-) -> Option<Vec<Object>> {
-    let facts = collection.facts();
-    let mut objects: Vec<Object> = Vec::new();
-    let mut marker: Option<String> = None;
-    loop {
-        // The chassis is older than the parameter.
-        let mut path = format!("/v1/{}", facts.path);
-        let mut query = Query::default();
-        if collection == Collection::Chassis {
-            path.push_str("/detail");
+    /// Copies what is missing or half there, if that was ordered.
+    async fn copy(
+        &mut self,
+        title: &Title,
+        kind: &'static str,
+        shown: String,
+        way: Way,
+    ) -> Result<(), SyncError> {
+        let at = &[way.to];
+        if self.mode == Mode::Show {
+            return self.left(title, kind, at, shown);
+        }
+        if self.closed.contains_key(&way.to) {
+            self.report.left += 1;
+            return Ok(());
+        }
+        // What was begun is ended, also when somebody wants us to stop: a second time ends at once.
+        let copied = if kind == "missing" {
+            self.sites.copy(title.collection, &title.uuid, way).await
         } else {
-            query = query.with("detail", "True");
-        }
-        if let Some(marker) = &marker {
-            query = query.with("marker", marker.as_str());
-        }
-        query.append_to(&mut path);
-        let reply = location
-            .reply(asker, &Question::get(path, version))
-            .await
-            .ok()?;
-        if reply.status != StatusCode::OK {
-            return None;
-        }
-        let mut body: Object = serde_json::from_slice(&reply.body).ok()?;
-        let Some(Value::Array(items)) = body.remove(facts.key) else {
-            return None;
+            self.sites.finish(title.collection, &title.uuid, way).await
         };
-        let before = objects.len();
-        objects.extend(items.into_iter().filter_map(|item| match item {
-            Value::Object(object) => Some(object),
-            _ => None,
-        }));
-        let last = objects[before..]
-            .last()
-            .and_then(|object| object.get("uuid")?.as_str())
-            .map(str::to_owned);
-        match last.filter(|last| body.contains_key("next") && marker.as_ref() != Some(last)) {
-            Some(last) => marker = Some(last),
-            None => return Some(objects),
+        let name = self.sites.name(way.to).to_owned();
+        let Err(trouble) = copied else {
+            let text = format!("{title} copied to {name}");
+            return Ok(self.report.add(Finding {
+                outcome: Outcome::Copied,
+                ..self.finding(title, kind, at, text)
+            })?);
+        };
+        let why = trouble.words();
+        self.left(
+            title,
+            kind,
+            at,
+            format!("{title} not copied to {name}: {why}"),
+        )?;
+        match trouble {
+            Trouble::Refused => {
+                self.report.note(format!(
+                    "nothing more is copied to {name}: the user of [group:{name}] needs the role admin on the system (system_scope = all) to write there"
+                ))?;
+                self.closed.insert(way.to, trouble);
+            }
+            Trouble::Silent { reason, .. } => {
+                self.report.unanswered(&name, words(reason));
+                self.closed.insert(way.to, trouble);
+            }
+            Trouble::Said(_) | Trouble::Gone | Trouble::Half(_) => {}
+        }
+        Ok(())
+    }
+
+    fn left(
+        &mut self,
+        title: &Title,
+        kind: &'static str,
+        at: &[LocationId],
+        text: String,
+    ) -> Result<(), SyncError> {
+        let finding = self.finding(title, kind, at, text);
+        Ok(self.report.add(finding)?)
+    }
+
+    fn finding(
+        &self,
+        title: &Title,
+        kind: &'static str,
+        at: &[LocationId],
+        text: String,
+    ) -> Finding {
+        let locations = at.iter().map(|id| self.sites.name(*id).to_owned());
+        Finding {
+            kind,
+            collection: title.collection.facts().path,
+            uuid: title.uuid.clone(),
+            name: title.name.clone(),
+            locations: locations.collect(),
+            outcome: Outcome::Left,
+            text,
+        }
+    }
+
+    fn summary(&self, end: End) -> String {
+        let Report { copied, left, .. } = self.report;
+        match (end, self.mode) {
+            (End::Unanswered, _) if self.closed.is_empty() => {
+                "nothing was changed: a location could not be asked".to_owned()
+            }
+            (End::Interrupted, Mode::Show) => "interrupted".to_owned(),
+            (End::Interrupted, Mode::Apply) => {
+                format!("interrupted: {copied} copied, {left} not")
+            }
+            (_, Mode::Apply) => format!("{copied} copied, {left} not"),
+            (_, Mode::Show) if left == 0 => "all locations have the same".to_owned(),
+            (_, Mode::Show) => {
+                format!("{left} to settle; `ironic-proxy sync --apply` copies what is missing")
+            }
         }
     }
 }
 
-/// Attributes that are not the same everywhere, as far as clients set them.
-fn differences(held: &BTreeMap<LocationId, Object>) -> Vec<String> {
-    let mut copies = held.values();
-    let Some(first) = copies.next() else {
-        return Vec::new();
-    };
-    // Traits are set apart from the rest, but by clients too.
-    let own = |name: &&String| *name == TRAITS || !SET_BY_IRONIC.contains(&name.as_str());
-    let mut names: Vec<String> = copies
-        .flat_map(|other| {
-            first
-                .keys()
-                .filter(own)
-                .filter(|name| !is_same(name, other.get(*name), first.get(*name)))
-        })
-        .cloned()
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+/// SIGINT and SIGTERM: the first one ends the run after the object in hand, a second one at once.
+#[derive(Clone, Debug)]
+struct Stop {
+    asked: Arc<AtomicBool>,
+    bell: Arc<tokio::sync::Notify>,
 }
 
-/// Traits have no order.
-fn is_same(name: &str, one: Option<&Value>, other: Option<&Value>) -> bool {
-    let sorted = |value: Option<&Value>| {
-        let mut traits: Vec<String> = value?.as_array()?.iter().map(Value::to_string).collect();
-        traits.sort_unstable();
-        Some(traits)
-    };
-    if name == TRAITS {
-        sorted(one) == sorted(other)
-    } else {
-        one == other
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let stop = Self {
+            asked: Arc::default(),
+            bell: Arc::default(),
+        };
+        let ours = stop.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if ours.asked.swap(true, Ordering::Relaxed) {
+                    terminal::tell(
+                        "ironic-proxy: stopped at once; the object in hand may be half copied, the next run tells",
+                    );
+                    process::exit(i32::from(INTERRUPTED));
+                }
+                terminal::tell("ironic-proxy: stopping after the object in hand");
+                ours.bell.notify_one();
+            }
+        });
+        Ok(stop)
     }
-}
 
-async fn copy(
-    asker: &Asker,
-    location: &Location,
-    collection: Collection,
-    original: &Object,
-    version: Microversion,
-) -> Result<(), String> {
-    let mut object = original.clone();
-    object.retain(|name, value| !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null());
-    let path = format!("/v1/{}", collection.facts().path);
-    write(
-        asker,
-        location,
-        Method::POST,
-        path.clone(),
-        version,
-        Value::Object(object),
-    )
-    .await?;
-    let traits = original.get(TRAITS).and_then(Value::as_array);
-    let uuid = original.get("uuid").and_then(Value::as_str);
-    match (traits, uuid) {
-        (Some(traits), Some(uuid)) if !traits.is_empty() => {
-            let path = format!("{path}/{}/{TRAITS}", encode_segment(uuid));
-            write(
-                asker,
-                location,
-                Method::PUT,
-                path,
-                version,
-                json!({ TRAITS: traits }),
-            )
-            .await
-        }
-        _ => Ok(()),
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
-}
 
-async fn write(
-    asker: &Asker,
-    location: &Location,
-    method: Method,
-    path: String,
-    version: Microversion,
-    body: Value,
-) -> Result<(), String> {
-    let mut question = Question::get(path, version);
-    question.method = method;
-    question.body = Body::Whole(body.to_string().into());
-    match location.reply(asker, &question).await {
-        Ok(reply) if reply.status.is_success() => Ok(()),
-        Ok(reply) => {
-            Err(crate::api::fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string()))
-        }
-        Err(silence) => Err(format!("could not be asked ({})", silence.reason)),
-    }
-}
-
-fn title(collection: Collection, uuid: &str, object: &Object) -> String {
-    let noun = collection.facts().noun;
-    match object
-        .get("name")
-        .or_else(|| object.get("description"))
-        .and_then(Value::as_str)
-    {
-        Some(name) => format!("{noun} {name} ({uuid})"),
-        None => format!("{noun} {uuid}"),
-    }
-}
-
-fn say(line: &str) -> io::Result<()> {
-    progress("");
-    writeln!(io::stdout(), "{line}")
-}
-
-/// One line that is written over, where somebody watches.
-fn progress(line: &str) {
-    let mut terminal = io::stderr();
-    if terminal.is_terminal() {
-        // A terminal that is gone is nobody watching.
-        let _ = write!(terminal, "\r\x1b[K{line}").and_then(|()| terminal.flush());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drift_is_what_clients_set() {
-        let copy = |text: &str| serde_json::from_str::<Object>(text).unwrap();
-        let held = BTreeMap::from([
-            (
-                LocationId(0),
-                copy(
-                    r#"{"uuid": "u", "name": "a", "steps": [1], "created_at": "x", "links": [1]}"#,
-                ),
-            ),
-            (
-                LocationId(1),
-                copy(
-                    r#"{"uuid": "u", "name": "a", "steps": [2], "created_at": "y", "links": [2]}"#,
-                ),
-            ),
-        ]);
-        assert_eq!(differences(&held), ["steps"]);
+    async fn asked(&self) {
+        self.bell.notified().await;
     }
 }

@@ -256,6 +256,11 @@ impl Location {
         }
     }
 
+    /// Why it was silent last.
+    pub fn last_failure(&self) -> Reason {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn silent(&self, reason: Reason) -> Silence {
         Silence {
             location: self.id,

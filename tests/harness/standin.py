@@ -218,7 +218,7 @@ class Standin(Lists, Writes, Objects, Site):
                 return Answer(202)
             case ["continue_inspection"] if method == "POST":
                 return Answer.of_json(202, self._ramdisk_s(request, self._inspected(request, parameters)))
-            case [kind] if kind in KINDS and method == "GET":
+            case [kind] | [kind, "detail"] if kind in KINDS and method == "GET":
                 return self._list_objects(request, kind, parameters)
             case [kind] if kind in KINDS and method == "POST":
                 return self._create_object(request, kind)

@@ -1,0 +1,365 @@
+//! The locations as this subcommand meets them: each is read whole, and written to one object at a time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::api::collection::Collection;
+use crate::api::fault;
+use crate::api::microversion::Microversion;
+use crate::api::query::Query;
+use crate::api::query::encode_segment;
+use crate::command::sync::compare::Object;
+use crate::command::sync::compare::Shelf;
+use crate::command::sync::compare::TRAITS;
+use crate::command::sync::compare::UNFINISHED;
+use crate::config::Config;
+use crate::config::LocationId;
+use crate::federate::replicated::SET_BY_IRONIC;
+use crate::locations::Locations;
+use crate::locations::location::Location;
+use crate::locations::location::LocationError;
+use crate::locations::question::Asker;
+use crate::locations::question::Expect;
+use crate::locations::question::Purpose;
+use crate::locations::question::Question;
+use crate::locations::silence::Reason;
+use crate::locations::silence::Silence;
+use crate::locations::speech::Said;
+use crate::wire::budget::Budget;
+use crate::wire::transport::Transport;
+
+/// A location that did not answer, and why.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unanswered {
+    pub(super) location: LocationId,
+    pub(super) reason: Reason,
+}
+
+/// Why an object was not copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Our credential may not write there: no other object will fare better.
+    Refused,
+    /// The location could not be asked. `maybe`: it may have been executed.
+    Silent { reason: Reason, maybe: bool },
+    /// Ironic's own words.
+    Said(String),
+    /// It is gone where it was to be copied from.
+    Gone,
+    /// The copy has no traits yet and could not be taken back.
+    Half(String),
+}
+
+impl Trouble {
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Refused => "our credential may not write there".to_owned(),
+            Self::Silent {
+                reason,
+                maybe: false,
+            } => format!("the location could not be asked ({})", words(*reason)),
+            Self::Silent {
+                reason,
+                maybe: true,
+            } => format!(
+                "it may have been, the location gave no answer ({})",
+                words(*reason)
+            ),
+            Self::Said(text) => text.clone(),
+            Self::Gone => "it is gone where it was".to_owned(),
+            Self::Half(text) => {
+                format!("it is there without its traits and could not be taken back: {text}")
+            }
+        }
+    }
+}
+
+/// A reason as people say it.
+pub(super) fn words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Connect => "connect: none of its endpoints can be connected to",
+        Reason::Timeout => "timeout: no answer in time",
+        Reason::Status => "status: it fails with 5xx, or asks for less with 429",
+        Reason::Body => "body: what answers is no Ironic, or its answer is cut off or too large",
+        Reason::Refused => "refused: our credential is not taken, or its Keystone gives no token",
+        Reason::Busy => "busy: too many exchanges at the same time",
+        Reason::Breaker => "breaker: it failed too often in a row",
+        Reason::Versions => "versions: they changed meanwhile",
+        Reason::Gateway => "gateway: this machine ran out of descriptors, memory or routes",
+        Reason::Quarantine => "quarantine: its versions do not fit",
+    }
+}
+
+/// Where an object is, and where it is to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) from: LocationId,
+    pub(super) to: LocationId,
+}
+
+/// All locations, and connections of our own to them.
+#[derive(Debug)]
+pub(super) struct Sites {
+    pub(super) locations: Locations,
+    transport: Arc<Transport>,
+}
+
+/// What one list, or one object with its traits, may take.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+impl Sites {
+    fn asker(&self) -> Asker {
+        Asker::gateway(&self.transport, PATIENCE)
+    }
+
+    pub(super) fn new(config: &Config) -> Result<Self, LocationError> {
+        let budget = Budget::new(config.api.max_buffered);
+        let transport = Arc::new(Transport::new(config.locations.len(), budget));
+        Ok(Self {
+            locations: Locations::new(config)?,
+            transport,
+        })
+    }
+
+    pub(super) fn name(&self, id: LocationId) -> &str {
+        self.locations.location(id).name()
+    }
+
+    pub(super) fn names(&self, ids: &[LocationId]) -> String {
+        self.locations.names(ids)
+    }
+
+    /// Learns where each location is and what it speaks. What they have in common does not matter here: each pair is
+    /// compared for itself, so none is in quarantine.
+    pub(super) async fn meet(&self) -> Vec<Unanswered> {
+        let each = self.locations.iter().map(async |location| {
+            location.resolve().await;
+            match location.probe(&self.asker()).await {
+                Some(standing) => {
+                    location.learn(standing);
+                    None
+                }
+                None => Some(Unanswered {
+                    location: location.id,
+                    reason: location.last_failure(),
+                }),
+            }
+        });
+        join_all(each).await.into_iter().flatten().collect()
+    }
+
+    pub(super) fn newest(&self, id: LocationId) -> Microversion {
+        let standing = self.locations.location(id).standing();
+        standing.map_or(Microversion::new(1, 1), |standing| standing.range.max())
+    }
+
+    /// What every location that knows the collection has of it.
+    pub(super) async fn read(&self, collection: Collection) -> Result<Vec<Shelf>, Vec<Unanswered>> {
+        let knowing = self
+            .locations
+            .iter()
+            .filter(|location| self.newest(location.id) >= collection.since());
+        let each = join_all(knowing.map(|location| self.read_one(location, collection))).await;
+        let (mut shelves, mut unanswered) = (Vec::new(), Vec::new());
+        for outcome in each {
+            match outcome {
+                Ok(shelf) => shelves.push(shelf),
+                Err(silence) => unanswered.push(Unanswered {
+                    location: silence.location,
+                    reason: silence.reason,
+                }),
+            }
+        }
+        if unanswered.is_empty() {
+            Ok(shelves)
+        } else {
+            Err(unanswered)
+        }
+    }
+
+    async fn read_one(
+        &self,
+        location: &Location,
+        collection: Collection,
+    ) -> Result<Shelf, Silence> {
+        let facts = collection.facts();
+        let newest = self.newest(location.id);
+        let asker = self.asker();
+        let mut objects: BTreeMap<String, Object> = BTreeMap::new();
+        let mut marker: Option<String> = None;
+        loop {
+            // The chassis is older than the parameter.
+            let mut path = format!("/v1/{}", facts.path);
+            let mut query = Query::default();
+            if collection == Collection::Chassis {
+                path.push_str("/detail");
+            } else {
+                query = query.with("detail", "True");
+            }
+            if let Some(marker) = &marker {
+                query = query.with("marker", marker.as_str());
+            }
+            query.append_to(&mut path);
+            let question = Question::get(path, newest).for_list(collection);
+            let reply = match location.ask(&asker, &question).await? {
+                Said::Has(reply) => reply,
+                Said::No(_) | Said::Refuses(_) | Said::Fails(_) => return Err(location.misspoke()),
+            };
+            let strange = || location.misspoke();
+            let mut body: Object = serde_json::from_slice(&reply.body).map_err(|_| strange())?;
+            let Some(Value::Array(items)) = body.remove(facts.key) else {
+                return Err(strange());
+            };
+            let mut last = None;
+            for item in items {
+                let Value::Object(object) = item else {
+                    return Err(strange());
+                };
+                let uuid = object
+                    .get("uuid")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned);
+                let uuid = uuid.ok_or_else(strange)?;
+                last = Some(uuid.clone());
+                objects.insert(uuid, object);
+            }
+            match last.filter(|last| body.contains_key("next") && marker.as_ref() != Some(last)) {
+                Some(last) => marker = Some(last),
+                None => {
+                    return Ok(Shelf {
+                        location: location.id,
+                        newest,
+                        objects,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Copies one object with all that both locations know of it.
+    ///
+    /// Traits are set by a request of their own. In between the copy is marked, so that it is not taken for whole if we
+    /// are killed; if only the traits fail it is taken back.
+    pub(super) async fn copy(
+        &self,
+        collection: Collection,
+        uuid: &str,
+        way: Way,
+    ) -> Result<(), Trouble> {
+        let version = self.newest(way.from).min(self.newest(way.to));
+        let (from, to) = (
+            self.locations.location(way.from),
+            self.locations.location(way.to),
+        );
+        let path = format!("/v1/{}", collection.facts().path);
+        let member = format!("{path}/{}", encode_segment(uuid));
+        let original = match self
+            .send(from, Question::get(member.clone(), version))
+            .await
+        {
+            Ok(reply) => reply,
+            Err(Trouble::Said(_)) => return Err(Trouble::Gone),
+            Err(trouble) => return Err(trouble),
+        };
+        let original: Object = serde_json::from_slice(&original).map_err(|_| Trouble::Gone)?;
+        let mut object = original.clone();
+        // What is null Ironic shows, but does not take.
+        object.retain(|name, value| !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null());
+        let traits = original.get(TRAITS).and_then(Value::as_array);
+        let Some(traits) = traits.filter(|traits| !traits.is_empty()) else {
+            let create = written(Method::POST, path, version, &Value::Object(object))
+                .for_member(collection, uuid);
+            return self.send(to, create).await.map(drop);
+        };
+        let extra = object.get("extra").cloned().unwrap_or_else(|| json!({}));
+        let mut marked = extra.clone();
+        marked[UNFINISHED] = json!(true);
+        object.insert("extra".to_owned(), marked);
+        let create = written(Method::POST, path, version, &Value::Object(object))
+            .for_member(collection, uuid);
+        self.send(to, create).await?;
+        let set_traits = written(
+            Method::PUT,
+            format!("{member}/{TRAITS}"),
+            version,
+            &json!({ TRAITS: traits }),
+        )
+        .expecting(Expect::Effect);
+        let unmark = written(
+            Method::PATCH,
+            member.clone(),
+            version,
+            &json!([{"op": "replace", "path": "/extra", "value": extra}]),
+        )
+        .for_member(collection, uuid);
+        let finished = match self.send(to, set_traits).await {
+            Ok(_) => self.send(to, unmark).await.map(drop),
+            Err(trouble) => Err(trouble),
+        };
+        let Err(trouble) = finished else {
+            return Ok(());
+        };
+        match self.remove(collection, uuid, way.to, version).await {
+            Ok(()) => Err(trouble),
+            Err(_) => Err(Trouble::Half(trouble.words())),
+        }
+    }
+
+    /// Replaces a copy that an earlier run left unfinished.
+    pub(super) async fn finish(
+        &self,
+        collection: Collection,
+        uuid: &str,
+        way: Way,
+    ) -> Result<(), Trouble> {
+        let version = self.newest(way.to);
+        self.remove(collection, uuid, way.to, version).await?;
+        self.copy(collection, uuid, way).await
+    }
+
+    async fn remove(
+        &self,
+        collection: Collection,
+        uuid: &str,
+        at: LocationId,
+        version: Microversion,
+    ) -> Result<(), Trouble> {
+        let path = format!("/v1/{}/{}", collection.facts().path, encode_segment(uuid));
+        let mut question = Question::get(path, version)
+            .with_purpose(Purpose::Routed)
+            .expecting(Expect::Effect);
+        question.method = Method::DELETE;
+        self.send(self.locations.location(at), question)
+            .await
+            .map(drop)
+    }
+
+    /// The body of a success.
+    async fn send(&self, location: &Location, question: Question) -> Result<Bytes, Trouble> {
+        match location.ask(&self.asker(), &question).await {
+            Ok(Said::Has(reply)) => Ok(reply.body),
+            Ok(Said::No(reply) | Said::Refuses(reply) | Said::Fails(reply)) => Err(Trouble::Said(
+                fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string()),
+            )),
+            Err(silence) if silence.reason == Reason::Refused => Err(Trouble::Refused),
+            Err(silence) => Err(Trouble::Silent {
+                reason: silence.reason,
+                maybe: silence.sent,
+            }),
+        }
+    }
+}
+
+fn written(method: Method, path: String, version: Microversion, body: &Value) -> Question {
+    let mut question = Question::get(path, version).with_purpose(Purpose::Routed);
+    question.method = method;
+    question.body = Bytes::from(body.to_string()).into();
+    question
+}

@@ -1,0 +1,73 @@
+//! What subcommands write: a line each, without the control characters of others, and progress where somebody watches.
+
+use std::fmt::Write as _;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Write;
+
+/// What a location, a Keystone or a file said, as a terminal may show it: escape sequences move cursors, set titles and
+/// hide text, a line feed begins a line that nobody wrote.
+pub fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmless(c) {
+            shown.push(c);
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(shown, "{}", c.escape_unicode());
+        }
+    }
+    shown
+}
+
+fn is_harmless(c: char) -> bool {
+    // Beside the controls those that reorder or end lines in Unicode's eyes.
+    !c.is_control()
+        && !matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A line on standard output. Fails if nobody reads it any longer.
+pub fn say(line: &str) -> io::Result<()> {
+    clear();
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", plain(line))?;
+    out.flush()
+}
+
+/// A line on standard error. Nobody may be reading, which is no reason to stop.
+pub fn tell(line: &str) {
+    clear();
+    let _ = writeln!(io::stderr(), "{}", plain(line));
+}
+
+/// One line that is written over, where somebody watches.
+pub fn progress(line: &str) {
+    let mut terminal = io::stderr();
+    if terminal.is_terminal() {
+        let _ = write!(terminal, "\r\x1b[K{}", plain(line)).and_then(|()| terminal.flush());
+    }
+}
+
+/// Ends the progress.
+pub fn clear() {
+    progress("");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_the_terminal_as_a_command() {
+        for (text, expected) in [
+            ("gr\u{fc}n \u{1f600}", "gr\u{fc}n \u{1f600}"),
+            ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
+            ("a\nok", "a\\u{a}ok"),
+            ("a\rb\x07\x7f", "a\\u{d}b\\u{7}\\u{7f}"),
+            ("\u{9b}31m", "\\u{9b}31m"),
+            ("\u{202e}txt\u{2028}", "\\u{202e}txt\\u{2028}"),
+        ] {
+            assert_eq!(plain(text), expected);
+        }
+    }
+}
