@@ -26,16 +26,26 @@ use pingora::services::Service;
 use pingora::services::background::background_service;
 use pingora::services::listening::Service as ListeningService;
 use pingora_proxy::http_proxy;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
 use thiserror::Error;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
 use crate::auth::AuthSetupError;
 use crate::auth::Authenticator;
+use crate::auth::access::Gate;
 use crate::config::Config;
 use crate::federate::Federation;
 use crate::gateway::Gateway;
+use crate::gateway::connection::Connections;
 use crate::gateway::context::InFlight;
+use crate::gateway::crowd::Bounded;
+use crate::gateway::crowd::Bounds;
+use crate::gateway::crowd::Crowd;
+use crate::gateway::door::Guard;
 use crate::keystone;
 use crate::locate::state;
 use crate::locations::Locations;
@@ -52,7 +62,6 @@ use crate::upkeep::health::HealthCheck;
 use crate::upkeep::policy::PolicyWatch;
 use crate::upkeep::sweep::Sweep;
 use crate::wire::budget::Budget;
-use crate::wire::cork::Corked;
 use crate::wire::transport::Transport;
 
 /// Attempts of one request, over peers, new tokens and moves.
@@ -106,16 +115,24 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         .map(Arc::new);
     let (socket, listening) = listen(config)?;
 
+    let guard = Guard {
+        authenticator: Arc::clone(&authenticator),
+        gate: Gate::new(&config.policy, Arc::clone(&policy)),
+    };
+    let crowd = Crowd::new(Bounds::new(
+        open_files(),
+        config.api.max_connections_per_address,
+    ));
     let gateway = Gateway::new(
         config,
         Arc::clone(&federation),
-        Arc::clone(&authenticator),
-        Arc::clone(&policy),
+        guard,
+        Arc::clone(&crowd),
         Arc::new(Transport::new(POOL_SIZE, budget.clone())),
     );
     let in_flight = gateway.in_flight();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
-    let api = Corked::new(http_proxy(&server.configuration, gateway));
+    let api = Connections::new(http_proxy(&server.configuration, gateway));
     let sweep = Sweep {
         federation: Arc::clone(&federation),
         interval: config.directory.sweep_interval,
@@ -124,11 +141,11 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     };
     server.bootstrap();
     match &listener {
-        None => server.add_service(OnSocket::new(api, socket)),
-        Some(listener) => server.add_service(OnSocket::new(
-            Secured::new(api, Arc::clone(listener)),
-            socket,
-        )),
+        None => server.add_service(OnSocket::new(Bounded::new(api, crowd), socket)),
+        Some(listener) => {
+            let secured = Secured::new(api, Arc::clone(listener));
+            server.add_service(OnSocket::new(Bounded::new(secured, crowd), socket))
+        }
     };
     let certificates = CertificateWatch {
         listener,
@@ -170,6 +187,23 @@ fn server_conf(config: &Config) -> ServerConf {
         upstream_keepalive_pool_size: POOL_SIZE,
         max_retries: MAX_ATTEMPTS,
         ..ServerConf::default()
+    }
+}
+
+/// How many files this process may have open, from now on as many as the hard limit has: a shell's soft limit of 1024 is
+/// fewer than there may be clients.
+fn open_files() -> u64 {
+    let limits = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limits.maximum,
+        ..limits
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => raised.current.unwrap_or(u64::MAX),
+        Err(error) => {
+            warn!("The limit of open files stays as it is: {error}");
+            limits.current.unwrap_or(u64::MAX)
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod access_log;
 pub mod body;
+pub mod connection;
 pub mod context;
+pub mod crowd;
 pub mod door;
 pub mod endpoint;
 pub mod forward;
@@ -34,16 +36,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 use crate::api::header::RequestId;
-use crate::auth::Authenticator;
-use crate::auth::access::Gate;
+use crate::auth::identity::Identity;
 use crate::config::Config;
 use crate::federate::Federation;
 use crate::federate::dispatch::BodyUse;
 use crate::federate::dispatch::Plan;
 use crate::federate::dispatch::body_use;
 use crate::gateway::body::BodyLimits;
+use crate::gateway::connection::KEEPALIVE;
 use crate::gateway::context::Context;
 use crate::gateway::context::InFlight;
+use crate::gateway::crowd::Crowd;
 use crate::gateway::door::Admitted;
 use crate::gateway::door::Door;
 use crate::gateway::door::Entry;
@@ -52,7 +55,6 @@ use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
 use crate::locations::question::Body;
-use crate::policy::in_force::Policy;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::request::Versions;
@@ -61,8 +63,6 @@ use crate::wire::upload;
 
 /// What is left to put an answer together when the last location was given up.
 const SPARE: Duration = Duration::from_millis(500);
-/// Seconds that an idle client connection is kept.
-const KEEPALIVE: u64 = 65;
 /// A client that takes longer for a part of an answer is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -127,20 +127,17 @@ pub struct Gateway {
     permits: Arc<Semaphore>,
     respond: Respond,
     in_flight: Arc<InFlight>,
+    crowd: Arc<Crowd>,
 }
 
 impl Gateway {
     pub fn new(
         config: &Config,
         federation: Arc<Federation>,
-        authenticator: Arc<Authenticator>,
-        policy: Arc<Policy>,
+        guard: Guard,
+        crowd: Arc<Crowd>,
         transport: Arc<Transport>,
     ) -> Self {
-        let guard = Guard {
-            authenticator,
-            gate: Gate::new(&config.policy, policy),
-        };
         Self {
             door: Door::new(config, guard, Arc::clone(&federation.locations), transport),
             respond: Respond {
@@ -150,11 +147,23 @@ impl Gateway {
             federation,
             permits: Arc::new(Semaphore::new(config.api.max_in_flight)),
             in_flight: Arc::default(),
+            crowd,
         }
     }
 
     pub fn in_flight(&self) -> Arc<InFlight> {
         Arc::clone(&self.in_flight)
+    }
+
+    /// Who may come in makes its address known.
+    fn vouch(&self, session: &Session, context: &Context) {
+        let known = context
+            .identity
+            .as_ref()
+            .is_some_and(|identity| *identity != Identity::Anonymous);
+        if let Some(address) = access_log::client(session).filter(|_| known) {
+            self.crowd.vouch(address, context.started);
+        }
     }
 
     /// From the head of a request to what becomes of it.
@@ -172,6 +181,7 @@ impl Gateway {
         };
         let mut feed = None;
         let started = Instant::now();
+        self.vouch(session, &exchange.context);
         let body = match body_use(&request.method, &request.target.route) {
             BodyUse::None | BodyUse::Proxied => Bytes::new(),
             BodyUse::Streamed if !body::is_small(session) => {
@@ -333,9 +343,16 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if session.get_keepalive().is_some() {
+        if session
+            .req_header()
+            .headers
+            .contains_key(http::header::TRANSFER_ENCODING)
+        {
+            // Where chunks end is not known to wire/downstream.rs, which tells requests apart.
+            session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
             // Pingora's default is to wait for ever. One that asks to be closed, as HTTP/1.0 does by saying nothing, is.
-            session.set_keepalive(Some(KEEPALIVE));
+            session.set_keepalive(Some(KEEPALIVE.as_secs()));
         }
         // An upgrade is an offer, which may be ignored (RFC 9110, 7.8); Pingora would watch out for a 101.
         session

@@ -2,6 +2,7 @@
 //! nothing of Ironic.
 
 pub mod budget;
-pub mod cork;
+pub mod downstream;
+pub mod head;
 pub mod transport;
 pub mod upload;

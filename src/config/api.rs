@@ -45,6 +45,8 @@ pub struct ApiConfig {
     pub max_in_flight: usize,
     /// Bytes of bodies that are held in memory at once, above 64 KiB each.
     pub max_buffered: usize,
+    /// Connections of one address that nobody has vouched for.
+    pub max_connections_per_address: usize,
     /// How long one request may take once it has come in whole, whatever it is made of.
     pub request_deadline: Duration,
     /// Whether a 503 says when to come again.
@@ -104,6 +106,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let max_depth = section.number("max_json_body_depth", 1..=1000);
     let max_in_flight = section.number("max_requests_in_flight", 1..=1_000_000);
     let max_buffered = section.number("max_buffered", 1 << 20..=usize::MAX);
+    let max_connections_per_address = section.number("max_connections_per_address", 1..=1_000_000);
     let request_deadline = section.seconds("request_deadline");
     let retry_after = section.flag("retry_after");
     let tls = tls(section);
@@ -123,6 +126,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         max_depth: max_depth?,
         max_in_flight: max_in_flight?,
         max_buffered: max_buffered?,
+        max_connections_per_address: max_connections_per_address?,
         request_deadline: request_deadline?,
         retry_after: retry_after?,
         tls: tls?,

@@ -188,6 +188,11 @@ const API: &[Opt] = &[
         "Requests served at the same time; more are told to come back.",
     ),
     opt(
+        "max_connections_per_address",
+        "2048",
+        "Connections at the same time from one address (of IPv6 one /64) that nobody with a valid login came from within the last hour.",
+    ),
+    opt(
         "request_deadline",
         "60",
         "Seconds that one request may take once it has come in whole, whatever it is made of: pages, locations, retries.",

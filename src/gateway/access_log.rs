@@ -1,6 +1,7 @@
 //! One line a request.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use log::info;
 use pingora::Error;
@@ -12,6 +13,11 @@ use crate::locations::Locations;
 
 /// The target of access lines, to be told apart in the log.
 pub const TARGET: &str = "ironic_proxy.access";
+
+/// The address at the other end of the connection.
+pub fn client(session: &Session) -> Option<IpAddr> {
+    Some(session.client_addr()?.as_inet()?.ip())
+}
 
 pub fn record(session: &Session, error: Option<&Error>, context: &Context, locations: &Locations) {
     let head = session.req_header();

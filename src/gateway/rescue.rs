@@ -28,6 +28,7 @@ use crate::locations::Locations;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
+use crate::wire::head::HeadError;
 
 /// Why a request is not answered by what it asked for.
 #[derive(Debug, Error)]
@@ -69,6 +70,15 @@ pub fn of_client(error: &PingoraError) -> Option<Trouble> {
         ErrorType::ReadTimedout => Some(Trouble::Late),
         _ => Some(Trouble::NotHttp),
     }
+}
+
+/// What is told of a head that is not read any further.
+pub fn unreadable(error: HeadError) -> Answer {
+    let status = match error {
+        HeadError::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        HeadError::Late => StatusCode::REQUEST_TIMEOUT,
+    };
+    Answer::from(&Fault::new(status, error.to_string()))
 }
 
 /// What the client is told.

@@ -1,0 +1,105 @@
+//! What happens on one client connection: a head, its request, the next head.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use log::debug;
+use pingora::apps::HttpServerApp;
+use pingora::apps::ServerApp;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use crate::gateway::rescue;
+use crate::request::Answer;
+use crate::wire::downstream::Downstream;
+use crate::wire::head::HeadError;
+
+/// How long an idle client connection is kept.
+pub const KEEPALIVE: Duration = Duration::from_secs(65);
+/// For how long, and how many bytes of, a refused head are read so that the client sees the answer and not a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Serves an HTTP application on connections whose heads are bounded.
+#[derive(Debug)]
+pub struct Connections<A>(Arc<A>);
+
+impl<A> Connections<A> {
+    pub fn new(application: A) -> Self {
+        Self(Arc::new(application))
+    }
+}
+
+#[async_trait]
+impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        let mut downstream = Downstream::new(stream);
+        let mut stopping = shutdown.clone();
+        loop {
+            let begins = tokio::select! {
+                // What is here already is served.
+                biased;
+                begins = downstream.begins(KEEPALIVE) => begins,
+                _ = stopping.wait_for(|stopping| *stopping) => false,
+            };
+            if !begins {
+                return None;
+            }
+            let head = match downstream.head().await {
+                Ok(head) => head?,
+                Err(error) => {
+                    refuse(downstream, error).await;
+                    return None;
+                }
+            };
+            let mut session = ServerSession::new_http1(Box::new(downstream));
+            session.set_keepalive(Some(KEEPALIVE.as_secs()));
+            session.set_pipelined_prefix(head);
+            let reused = self.0.process_new_http(session, shutdown).await?;
+            let (stream, _) = reused.consume();
+            downstream = *stream.into_any().downcast().ok()?;
+        }
+    }
+
+    async fn cleanup(&self) {
+        self.0.http_cleanup().await;
+    }
+}
+
+/// Says why, and waits a moment for the client to have read it.
+async fn refuse(mut downstream: Downstream, error: HeadError) {
+    debug!("A client is refused: {error}");
+    let answer = serialize(&rescue::unreadable(error));
+    let told = async {
+        downstream.write_all(&answer).await?;
+        downstream.shutdown().await?;
+        downstream.discard(LINGER_BYTES).await
+    };
+    // A client that is gone, or goes on and on, has been told as much as it can be.
+    let _ = timeout(LINGER, told).await;
+}
+
+/// An answer to what is no request yet, so Pingora has no session to write it to.
+fn serialize(answer: &Answer) -> Vec<u8> {
+    let reason = answer.status.canonical_reason().unwrap_or_default();
+    let mut head = format!("HTTP/1.1 {} {reason}\r\n", answer.status.as_u16());
+    for (name, value) in &answer.headers {
+        // Writing to a String cannot fail.
+        let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    let length = answer.body.len();
+    let _ = write!(
+        head,
+        "content-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    [head.as_bytes(), &answer.body].concat()
+}
