@@ -1,7 +1,7 @@
 //! Many independent Ironics as one Bare Metal API: the house plan.
 //!
 //! A *room* is a file of `src/` with the directory of the same name. A room imports only from lower floors; rooms of
-//! one floor do not know each other. `tests/architecture.rs` holds this. From the roof down, which is the order of
+//! one floor do not know each other. `tests/architecture` holds this. From the roof down, which is the order of
 //! reading:
 //!
 //! | floor | rooms | what they are for |
