@@ -28,8 +28,10 @@ use ironic_proxy::api::query::Query;
 use ironic_proxy::api::route::Target;
 use ironic_proxy::config::DirectoryConfig;
 use ironic_proxy::config::LocationId;
+use ironic_proxy::locate::directory::Asked;
 use ironic_proxy::locate::directory::Directory;
 use ironic_proxy::locate::directory::Key;
+use ironic_proxy::locate::directory::Sighting;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -102,7 +104,13 @@ fn directory(criterion: &mut Criterion) {
     for node in 0..NODES {
         let location = LocationId(u16::try_from(node % 100).expect("below 100"));
         let (uuid, name) = (uuid(node), format!("node-{node:07}"));
-        directory.learn(Collection::Nodes, Some(&uuid), Some(&name), location, now);
+        let sighting = Sighting {
+            uuid: Some(&uuid),
+            name: Some(&name),
+            location,
+            asked: Asked::All,
+        };
+        directory.learn(Collection::Nodes, sighting, now);
     }
     let grown = resident().saturating_sub(before);
     println!(
@@ -121,21 +129,21 @@ fn directory(criterion: &mut Criterion) {
     let mut next = || turn.next().expect("it goes round");
     // From the text of a path to the location; the limit is 1 µs.
     group.bench_function("by UUID", |bencher| {
-        bencher.iter(|| directory.entry(&Key::new(Collection::Nodes, &next().0), now));
+        bencher.iter(|| directory.hint(&Key::new(Collection::Nodes, &next().0), now));
     });
     group.bench_function("by name", |bencher| {
-        bencher.iter(|| directory.entry(&Key::new(Collection::Nodes, &next().1), now));
+        bencher.iter(|| directory.hint(&Key::new(Collection::Nodes, &next().1), now));
     });
     group.bench_function("learn what is known", |bencher| {
         bencher.iter(|| {
             let (uuid, name) = next();
-            directory.learn(
-                Collection::Nodes,
-                Some(uuid),
-                Some(name),
-                LocationId(1),
-                now,
-            );
+            let sighting = Sighting {
+                uuid: Some(uuid),
+                name: Some(name),
+                location: LocationId(1),
+                asked: Asked::All,
+            };
+            directory.learn(Collection::Nodes, sighting, now)
         });
     });
     group.finish();

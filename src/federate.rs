@@ -1,11 +1,14 @@
 //! Many locations, one API: what is answered from more than one, and where everything else goes.
 
+pub mod claim;
 pub mod dispatch;
 pub mod fan_out;
 pub mod located;
 pub mod merged;
+pub mod owner;
 pub mod ramdisk;
 pub mod replicated;
+pub mod turns;
 pub mod united;
 
 use std::mem;
@@ -26,6 +29,8 @@ use crate::api::page::Need;
 use crate::config::Config;
 use crate::config::GroupMap;
 use crate::config::LocationId;
+use crate::federate::claim::Stake;
+use crate::federate::turns::Turns;
 use crate::locate::LocateError;
 use crate::locate::Locator;
 use crate::locations::Locations;
@@ -96,6 +101,8 @@ pub struct Federation {
     pub max_limit: usize,
     /// A create needs every location's word that the name is free.
     pub require_unique: bool,
+    /// Who claims what right now.
+    turns: Turns<Stake>,
 }
 
 impl Federation {
@@ -106,6 +113,7 @@ impl Federation {
             groups: config.groups.clone(),
             max_limit: config.api.max_limit,
             require_unique: config.api.require_unique,
+            turns: Turns::default(),
         }
     }
 

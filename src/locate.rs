@@ -1,21 +1,22 @@
 //! Which location has it? "Nobody has it" and "not everybody could be asked" are different answers.
+//!
+//! - [`directory`]: where things were seen last, and how far that is believed;
+//! - [`polls`]: concurrent questions about one thing are one;
+//! - [`verdict`]: what the answers of several locations mean together;
+//! - [`state`]: what survives a restart.
 
 pub mod directory;
+pub mod polls;
 pub mod state;
+pub mod verdict;
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::StatusCode;
-use thiserror::Error;
-use tokio::sync::watch;
+use log::error;
 use uuid::Uuid;
 
 use crate::api::collection::Collection;
@@ -24,74 +25,57 @@ use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
 use crate::config::DirectoryConfig;
 use crate::config::LocationId;
+use crate::locate::directory::Asked;
 use crate::locate::directory::Directory;
+use crate::locate::directory::Hint;
+use crate::locate::directory::Ident;
 use crate::locate::directory::Key;
+use crate::locate::directory::Learnt;
+use crate::locate::directory::Sighting;
+use crate::locate::polls::Polls;
+use crate::locate::polls::Turn;
+pub use crate::locate::verdict::LocateError;
+pub use crate::locate::verdict::Owner;
+pub use crate::locate::verdict::Source;
+use crate::locate::verdict::Tally;
+use crate::locate::verdict::Verdict;
 use crate::locations::Locations;
+use crate::locations::location::Location;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
-use crate::locations::silence::Reason;
-use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::wire::transport::Reply;
-
-/// Who has a thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    pub location: LocationId,
-    /// What the location calls it; unknown if only a name was ever seen.
-    pub uuid: Option<Uuid>,
-    pub source: Source,
-}
-
-/// How we know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// From the directory: it may be gone.
-    Remembered,
-    /// The location has just said so.
-    Asked,
-}
-
-/// Why no single location is known to have it.
-#[derive(Clone, Debug, Error)]
-pub enum LocateError {
-    /// Every location was asked, now, and said no: the words of the first one.
-    #[error("no location has it")]
-    Nobody {
-        first: LocationId,
-        reply: Box<Reply>,
-    },
-    #[error("more than one location has it")]
-    Ambiguous { owners: Vec<LocationId> },
-    /// Some said no, these could not be asked.
-    #[error("not every location could be asked")]
-    Unasked { silent: Vec<Silence> },
-    /// No location ever told its versions.
-    #[error("no location is known")]
-    Unready,
-}
-
-type Verdict = Result<Owner, LocateError>;
 
 /// Finds things and remembers where they are.
 #[derive(Debug)]
 pub struct Locator {
     pub directory: Directory,
     locations: Arc<Locations>,
-    /// Polls under way: who wants the same thing waits for the same poll.
-    polls: Mutex<HashMap<Key, watch::Receiver<Option<Verdict>>>>,
+    polls: Polls<(Key, Breadth), Verdict>,
 }
+
+/// How many answers a poll waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Breadth {
+    /// A UUID of which nothing is known: whoever has it first has it, and the other questions are dropped.
+    First,
+    /// A name, which two things may have, and whatever is in doubt: everybody's.
+    All,
+}
+
+/// What a poll brought in; the reply only for who polled.
+type Found = Result<(Owner, Option<Reply>), LocateError>;
 
 impl Locator {
     pub fn new(config: &DirectoryConfig, locations: Arc<Locations>) -> Self {
         Self {
             directory: Directory::new(config),
             locations,
-            polls: Mutex::default(),
+            polls: Polls::default(),
         }
     }
 
-    /// What passed by tells where things are. Where answers depend on the user, nothing is learnt from them.
+    /// What passed by tells where things are.
     pub fn learn(
         &self,
         collection: Collection,
@@ -99,109 +83,135 @@ impl Locator {
         name: Option<&str>,
         location: LocationId,
     ) {
-        if collection.is_cached() && !self.locations.location(location).config.forward_user_token {
-            self.directory
-                .learn(collection, uuid, name, location, Instant::now());
+        let sighting = Sighting {
+            uuid,
+            name,
+            location,
+            asked: Asked::Some,
+        };
+        self.note(collection, sighting);
+    }
+
+    /// Something was seen. Where answers depend on the user, nothing is learnt from them.
+    pub fn note(&self, collection: Collection, sighting: Sighting<'_>) {
+        let forwards = |id| self.locations.location(id).config.forward_user_token;
+        if !collection.is_cached() || forwards(sighting.location) {
+            return;
+        }
+        let learnt = self.directory.learn(collection, sighting, Instant::now());
+        if let Learnt::Contested { known } = learnt {
+            self.report_contest(collection, sighting.uuid, [known, sighting.location]);
         }
     }
 
-    /// Learns from the body of one resource.
-    pub fn learn_document(&self, collection: Collection, body: &[u8], location: LocationId) {
-        if let Ok([uuid, name]) = json::strings(body, ["uuid", "name"]) {
-            self.learn(collection, uuid.as_deref(), name.as_deref(), location);
-        }
+    fn report_contest(&self, collection: Collection, uuid: Option<&str>, at: [LocationId; 2]) {
+        let [known, claiming] = at.map(|id| self.locations.location(id).name());
+        error!(
+            "{} {} is known at location `{known}` and location `{claiming}` shows it too: if both have it, it is not \
+             changed without X-Ironic-Proxy-Location",
+            collection.facts().noun,
+            uuid.unwrap_or_default()
+        );
     }
 
-    /// Who has it, as far as is remembered, else as the locations say.
-    pub async fn locate(&self, asker: &Asker, key: &Key) -> Verdict {
+    /// The way from an identifier to a location, wherever the identifier stands: as far as is remembered, else as the
+    /// locations say.
+    pub async fn owner(&self, asker: &Asker, key: &Key) -> Verdict {
         match self.remembered(key) {
             Some(owner) => Ok(owner),
             None => self.poll(asker, key).await,
         }
     }
 
-    pub fn remembered(&self, key: &Key) -> Option<Owner> {
-        let entry = self.directory.entry(key, Instant::now())?;
-        let uuid = match key.ident {
-            directory::Ident::Uuid(uuid) => Some(uuid),
-            directory::Ident::Text(_) => entry.uuid(),
-        };
-        Some(Owner {
-            location: entry.location,
-            uuid,
-            source: Source::Remembered,
-        })
-    }
-
-    /// Asks the locations, whatever is remembered. Concurrent calls for one thing share one poll.
-    pub async fn poll(&self, asker: &Asker, key: &Key) -> Verdict {
-        let Some(common) = self.locations.common() else {
-            return Err(LocateError::Unready);
-        };
-        let question = question(key, common.max());
-        self.poll_with(asker, key, &question)
-            .await
-            .map(|(owner, _)| owner)
-    }
-
-    /// The same by a question whose answer is of use itself: it comes back, unless somebody else polled. The question
-    /// must be one that every location answers with the thing's identifier if it has it, and with a 404 if not.
-    pub async fn poll_with(
-        &self,
-        asker: &Asker,
-        key: &Key,
-        question: &Question,
-    ) -> Result<(Owner, Option<Reply>), LocateError> {
-        if self
-            .locations
-            .iter()
-            .any(|location| location.config.forward_user_token)
-        {
-            // What is there depends on who asks.
-            let (owner, reply) = self.ask_all(asker, key, question).await?;
-            return Ok((owner, Some(reply)));
-        }
+    /// Whoever was thought to have it said no: what was remembered is forgotten, and everybody is asked anew.
+    pub async fn owner_anew(&self, asker: &Asker, key: &Key) -> Verdict {
+        self.directory.forget(key);
+        let question = self.question(key)?;
+        let came = self.polls.arrive();
         loop {
-            let leader = {
-                let mut polls = self.polls();
-                // A poll may have ended since the directory was looked into.
-                if let Some(owner) = self.remembered(key) {
-                    return Ok((owner, None));
+            match self.polls.turn(&(key.clone(), Breadth::All), came) {
+                Turn::Lead(poll) => {
+                    let verdict = self.ask_all(asker, key, &question, Breadth::All).await;
+                    let verdict = verdict.map(|(owner, _)| owner);
+                    poll.tell(verdict.clone());
+                    return verdict;
                 }
-                if let Some(verdict) = polls.get(key) {
-                    Err(verdict.clone())
-                } else {
-                    let (sender, receiver) = watch::channel(None);
-                    polls.insert(key.clone(), receiver);
-                    Ok(Poll {
-                        locator: self,
-                        key,
-                        sender,
-                    })
-                }
-            };
-            match leader {
-                Ok(poll) => {
-                    let found = self.ask_all(asker, key, question).await;
-                    let verdict = found.as_ref().map(|(owner, _)| owner.clone());
-                    poll.sender
-                        .send_replace(Some(verdict.map_err(Clone::clone)));
-                    return found.map(|(owner, reply)| (owner, Some(reply)));
-                }
-                Err(mut verdict) => {
-                    // An error means that whoever polled went away before the answer: then it is our turn.
-                    if let Ok(verdict) = verdict.wait_for(Option::is_some).await
-                        && let Some(verdict) = verdict.clone()
-                    {
-                        return verdict.map(|owner| (owner, None));
+                Turn::Join(mut shared) => {
+                    // Whatever was said before the *no* is no news.
+                    let verdict = shared.verdict().await;
+                    if let (true, Some(verdict)) = (shared.is_later, verdict) {
+                        return verdict;
                     }
                 }
             }
         }
     }
 
-    fn polls(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Verdict>>>> {
-        self.polls.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nothing is remembered of it, not even a doubt.
+    pub fn is_unknown(&self, key: &Key) -> bool {
+        self.directory.hint(key, Instant::now()).is_none()
+    }
+
+    pub fn remembered(&self, key: &Key) -> Option<Owner> {
+        match self.directory.hint(key, Instant::now())? {
+            Hint::At(location) => Some(Owner {
+                location,
+                uuid: None,
+                source: Source::Remembered,
+            }),
+            Hint::Contested { .. } => None,
+        }
+    }
+
+    /// Asks the locations. Concurrent calls for one thing share one poll.
+    pub async fn poll(&self, asker: &Asker, key: &Key) -> Verdict {
+        let question = self.question(key)?;
+        let found = self.poll_with(asker, key, &question).await;
+        found.map(|(owner, _)| owner)
+    }
+
+    /// The same by a question whose answer is of use itself: it comes back, unless somebody else polled. The question
+    /// must be one that every location answers with the thing's identifier if it has it, and with a 404 if not.
+    pub async fn poll_with(&self, asker: &Asker, key: &Key, question: &Question) -> Found {
+        let hint = self.directory.hint(key, Instant::now());
+        let breadth = match hint {
+            Some(Hint::Contested { .. }) => Breadth::All,
+            _ if key.ident.is_uuid_like() => Breadth::First,
+            _ => Breadth::All,
+        };
+        let forwards = |one: &Location| one.config.forward_user_token;
+        if self.locations.iter().any(forwards) {
+            // What is there depends on who asks.
+            let (owner, reply) = self.ask_all(asker, key, question, breadth).await?;
+            return Ok((owner, Some(reply)));
+        }
+        let came = self.polls.arrive();
+        loop {
+            // A poll may have ended since the directory was looked into.
+            if let Some(owner) = self.remembered(key) {
+                return Ok((owner, None));
+            }
+            match self.polls.turn(&(key.clone(), breadth), came) {
+                Turn::Lead(poll) => {
+                    let found = self.ask_all(asker, key, question, breadth).await;
+                    let verdict = found.as_ref().map(|(owner, _)| owner.clone());
+                    poll.tell(verdict.map_err(Clone::clone));
+                    return found.map(|(owner, reply)| (owner, Some(reply)));
+                }
+                Turn::Join(mut shared) => match shared.verdict().await {
+                    // It may have been made since it was looked for.
+                    Some(Err(LocateError::Nobody { .. })) if !shared.is_later => {}
+                    Some(verdict) => return verdict.map(|owner| (owner, None)),
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn question(&self, key: &Key) -> Result<Question, LocateError> {
+        let common = self.locations.common().ok_or(LocateError::Unready)?;
+        let question = Question::get(path(key, common.max()), common.max());
+        Ok(question.for_member(key.collection, &key.ident.to_string()))
     }
 
     async fn ask_all(
@@ -209,187 +219,144 @@ impl Locator {
         asker: &Asker,
         key: &Key,
         question: &Question,
+        breadth: Breadth,
     ) -> Result<(Owner, Reply), LocateError> {
+        // Who drips or hangs must leave time to ask the owner.
+        let asker = &Asker {
+            deadline: Instant::now() + asker.patience() / 2,
+            ..asker.clone()
+        };
         let mut answers: FuturesUnordered<_> = self
             .locations
             .iter()
-            .map(|location| async { (location.id, location.ask(asker, question).await) })
+            .map(|location| async move { (location, location.ask(asker, question).await) })
             .collect();
-        let mut poll = Tally::default();
+        let mut tally = Tally::default();
         while let Some((location, answer)) = answers.next().await {
             match answer {
                 Ok(Said::Has(reply)) => {
-                    let Some(owner) = owner(key.collection, location, &reply) else {
-                        poll.silent
-                            .push(self.locations.location(location).misspoke());
+                    let Some(owner) = owner(key.collection, location.id, &reply) else {
+                        tally.silent.push(location.misspoke());
                         continue;
                     };
-                    if key.ident.is_uuid_like() {
+                    if breadth == Breadth::First {
                         // The other questions are dropped with the stream.
-                        self.remember(key, &owner, &reply);
+                        self.remember(key, &owner, &reply, Asked::Some);
                         return Ok((owner, reply));
                     }
-                    poll.owners.push((owner, reply));
+                    tally.owners.push((owner, reply));
                 }
-                Ok(Said::No(reply)) => poll.refusals.push((location, reply)),
-                // A 400 is Ironic's way to say that nothing can have such a name.
-                Ok(Said::Refuses(reply)) if reply.status == StatusCode::BAD_REQUEST => {
-                    poll.refusals.push((location, reply));
-                }
-                // Where the user's token is shown, Ironic may refuse the user.
-                Ok(Said::Refuses(reply))
-                    if matches!(
-                        reply.status,
-                        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-                    ) =>
-                {
-                    poll.refusals.push((location, reply));
-                }
-                Ok(Said::Refuses(_) | Said::Fails(_)) => {
-                    let location = self.locations.location(location);
-                    poll.silent.push(location.silent(Reason::Status));
-                }
-                Err(silence) => poll.silent.push(silence),
+                Ok(Said::No(reply)) => tally.says_no(location.id, reply),
+                Ok(Said::Refuses(reply) | Said::Fails(reply)) => tally.refuses(location.id, reply),
+                Err(silence) => tally.silent.push(silence),
             }
         }
-        let found = poll.verdict();
-        found.inspect(|(owner, reply)| self.remember(key, owner, reply))
+        drop(answers);
+        self.conclude(key, tally)
+    }
+
+    /// What everybody's answers mean, and what is remembered of them.
+    fn conclude(&self, key: &Key, tally: Tally) -> Result<(Owner, Reply), LocateError> {
+        let known = match self.directory.hint(key, Instant::now()) {
+            Some(Hint::Contested { known }) => Some(known),
+            _ => None,
+        };
+        let asked = if tally.silent.is_empty() {
+            Asked::All
+        } else {
+            Asked::Some
+        };
+        let found = tally.verdict(!key.ident.is_uuid_like(), known);
+        match &found {
+            Ok((owner, reply)) => {
+                let is_settled =
+                    asked == Asked::All || known.is_some_and(|id| id != owner.location);
+                if is_settled && key.collection.is_cached() {
+                    self.directory.settle(key, owner.location, Instant::now());
+                }
+                self.remember(key, owner, reply, asked);
+            }
+            Err(LocateError::Contested { owners }) => {
+                // All of them are asked from now on.
+                let ident = key.ident.to_string();
+                for owner in owners {
+                    self.learn(key.collection, Some(&ident), None, *owner);
+                }
+            }
+            Err(_) => {}
+        }
+        found
     }
 
     /// Under the very identifier that was asked for: a location may match it in other spellings.
-    fn remember(&self, key: &Key, owner: &Owner, reply: &Reply) {
-        self.learn_document(key.collection, &reply.body, owner.location);
-        match &key.ident {
-            directory::Ident::Uuid(uuid) if self.directory.entry(key, Instant::now()).is_none() => {
-                self.learn(
-                    key.collection,
-                    Some(&uuid.to_string()),
-                    None,
-                    owner.location,
-                );
-            }
-            directory::Ident::Uuid(_) => {}
-            directory::Ident::Text(text) => {
-                let uuid = owner.uuid.map(|uuid| uuid.to_string());
-                self.learn(key.collection, uuid.as_deref(), Some(text), owner.location);
-            }
+    fn remember(&self, key: &Key, owner: &Owner, reply: &Reply, asked: Asked) {
+        let Ok([uuid, name]) = json::strings(&reply.body, ["uuid", "name"]) else {
+            return;
+        };
+        let ident = key.ident.to_string();
+        let is_name = !key.ident.is_uuid_like();
+        let named = if is_name { &name } else { &uuid };
+        let is_spelled_so = named.as_deref() == Some(&*ident);
+        let seen = Sighting {
+            uuid: uuid.as_deref(),
+            name: name.as_deref(),
+            location: owner.location,
+            // Of another name than the one that was asked for nobody said whether they have it.
+            asked: if is_name && is_spelled_so {
+                asked
+            } else {
+                Asked::Some
+            },
+        };
+        self.note(key.collection, seen);
+        if !is_spelled_so {
+            let spelled = Sighting {
+                uuid: (!is_name).then_some(&ident),
+                name: is_name.then_some(&ident),
+                asked,
+                ..seen
+            };
+            self.note(key.collection, spelled);
         }
     }
 
-    /// What one location calls it. It need not be there: then the location says so to whatever is asked next.
-    pub async fn identify(&self, asker: &Asker, location: LocationId, key: &Key) -> Verdict {
-        let Some(common) = self.locations.common() else {
-            return Err(LocateError::Unready);
-        };
-        let question = question(key, common.max());
-        let unknown = Owner {
-            location,
-            uuid: None,
-            source: Source::Asked,
-        };
-        match self
-            .locations
-            .location(location)
-            .reply(asker, &question)
-            .await
-        {
-            Ok(reply) if reply.status == StatusCode::OK => {
-                Ok(owner(key.collection, location, &reply).unwrap_or(unknown))
+    /// What one location calls it now; `None`: it does not have it.
+    pub async fn identify(
+        &self,
+        asker: &Asker,
+        location: LocationId,
+        key: &Key,
+    ) -> Result<Option<Uuid>, LocateError> {
+        let question = self.question(key)?;
+        let location = self.locations.location(location);
+        match location.ask(asker, &question).await {
+            Ok(Said::Has(reply)) => {
+                Ok(owner(key.collection, location.id, &reply).and_then(|owner| owner.uuid))
             }
-            Ok(_) => Ok(unknown),
+            Ok(_) => Ok(None),
             Err(silence) => Err(LocateError::Unasked {
                 silent: vec![silence],
             }),
         }
-    }
-
-    /// It is not where it was: forgotten, and looked for.
-    pub async fn locate_again(&self, asker: &Asker, key: &Key) -> Verdict {
-        self.directory.forget(key);
-        self.poll(asker, key).await
     }
 }
 
 /// Who says that it has the thing; `None`: what it says is no resource.
 fn owner(collection: Collection, location: LocationId, reply: &Reply) -> Option<Owner> {
     let id = json::member(&reply.body, collection.facts().id).ok()??;
-    let uuid = Uuid::try_parse(&id).ok();
     Some(Owner {
         location,
-        uuid,
+        uuid: Uuid::try_parse(&id).ok(),
         source: Source::Asked,
     })
-}
-
-/// A poll under way, taken off the list however it ends.
-struct Poll<'a> {
-    locator: &'a Locator,
-    key: &'a Key,
-    sender: watch::Sender<Option<Verdict>>,
-}
-
-impl Drop for Poll<'_> {
-    fn drop(&mut self) {
-        self.locator.polls().remove(self.key);
-    }
-}
-
-/// What a poll brought in.
-#[derive(Default)]
-struct Tally {
-    owners: Vec<(Owner, Reply)>,
-    refusals: Vec<(LocationId, Reply)>,
-    silent: Vec<Silence>,
-}
-
-impl Tally {
-    fn verdict(mut self) -> Result<(Owner, Reply), LocateError> {
-        match self.owners.len() {
-            1 => Ok(self.owners.remove(0)),
-            0 => {
-                // Who refuses the user's token did not say no.
-                let first = self.refusals.into_iter().min_by_key(|(location, reply)| {
-                    let said_no = matches!(
-                        reply.status,
-                        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST
-                    );
-                    (said_no, *location)
-                });
-                if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
-                    return Err(LocateError::Nobody {
-                        first,
-                        reply: Box::new(reply),
-                    });
-                }
-                self.silent.sort_by_key(|silence| silence.location);
-                Err(LocateError::Unasked {
-                    silent: self.silent,
-                })
-            }
-            _ => {
-                let mut owners: Vec<_> = self
-                    .owners
-                    .iter()
-                    .map(|(owner, _)| owner.location)
-                    .collect();
-                owners.sort_unstable();
-                Err(LocateError::Ambiguous { owners })
-            }
-        }
-    }
-}
-
-/// What the answer has to hold is the thing that was asked for, whoever answers.
-fn question(key: &Key, version: Microversion) -> Question {
-    Question::get(path(key, version), version).for_member(key.collection, &key.ident.to_string())
 }
 
 /// The question for one thing: as little of it as the version can select.
 fn path(key: &Key, version: Microversion) -> String {
     let facts = key.collection.facts();
     let ident = match &key.ident {
-        directory::Ident::Uuid(uuid) => uuid.to_string(),
-        directory::Ident::Text(text) => encode_segment(text).into_owned(),
+        Ident::Uuid(uuid) => uuid.to_string(),
+        Ident::Text(text) => encode_segment(text).into_owned(),
     };
     let mut path = format!("/v1/{}/{ident}", facts.path);
     if version.minor >= 8 {
@@ -408,59 +375,6 @@ fn path(key: &Key, version: Microversion) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn verdicts() {
-        let owner = |location| Owner {
-            location: LocationId(location),
-            uuid: None,
-            source: Source::Asked,
-        };
-        let silent = |location| Silence {
-            location: LocationId(location),
-            reason: Reason::Timeout,
-            sent: false,
-            reply: None,
-        };
-        let verdict = |owners: &[u16], silences: &[u16]| {
-            let reply = Reply {
-                status: StatusCode::NOT_FOUND,
-                headers: http::HeaderMap::new(),
-                body: "no".into(),
-            };
-            let owners = owners
-                .iter()
-                .map(|location| (owner(*location), reply.clone()))
-                .collect();
-            let refusals = vec![(LocationId(3), reply.clone()), (LocationId(2), reply)];
-            Tally {
-                owners,
-                refusals,
-                silent: silences.iter().copied().map(silent).collect(),
-            }
-            .verdict()
-            .map(|(owner, _)| owner)
-        };
-        assert!(matches!(
-            verdict(&[], &[]),
-            Err(LocateError::Nobody {
-                first: LocationId(2),
-                ..
-            })
-        ));
-        assert!(
-            matches!(verdict(&[], &[2, 1]), Err(LocateError::Unasked { silent }) if silent[0].location == LocationId(1))
-        );
-        assert_eq!(verdict(&[1], &[]).unwrap(), owner(1));
-        assert_eq!(
-            verdict(&[1], &[0, 2]).unwrap(),
-            owner(1),
-            "one owner is served, whoever is silent"
-        );
-        assert!(
-            matches!(verdict(&[2, 1], &[]), Err(LocateError::Ambiguous { owners }) if owners == [LocationId(1), LocationId(2)])
-        );
-    }
 
     #[test]
     fn as_little_as_the_version_can_select() {

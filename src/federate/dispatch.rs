@@ -8,17 +8,23 @@ use crate::api::collection::Facts;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
 use crate::api::link::Kind;
-use crate::api::microversion::Microversion;
 use crate::api::route::Action;
 use crate::api::route::Route;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::located::allocate::Allocations;
+use crate::federate::located::create::Creation;
+use crate::federate::located::update::Update;
 use crate::federate::merged::Listing;
+use crate::federate::owner::Denial;
+use crate::federate::owner::Next;
+use crate::federate::owner::Visit;
+use crate::federate::ramdisk::Ramdisk;
+use crate::federate::replicated::Replicated;
 use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
-use crate::locate::directory::Ident;
 use crate::locate::directory::Key;
 use crate::locations::speech::Said;
 use crate::request::Answer;
@@ -126,15 +132,8 @@ impl Federation {
                 Box::pin(self.list_below(request, of, items, ident)).await
             }
             Action::History => {
-                let owner = self.owner(request, Collection::Nodes, ident).await?;
-                Box::pin(self.list_at(
-                    request,
-                    Collection::Nodes,
-                    &HISTORY,
-                    request.target.path(),
-                    owner.location,
-                ))
-                .await
+                let named = (Collection::Nodes, ident);
+                Box::pin(self.list_of(request, Collection::Nodes, &HISTORY, named)).await
             }
             Action::ValidateNode => {
                 let node = request
@@ -151,11 +150,27 @@ impl Federation {
             Action::Shards => Box::pin(self.shards(request)).await,
             Action::VolumeRoot => Box::pin(self.volume_root(request)).await,
             Action::Events => Box::pin(self.events(request, body)).await,
-            Action::Lookup => Box::pin(self.lookup(request)).await,
-            Action::Heartbeat => Box::pin(self.heartbeat(request, ident)).await,
-            Action::ContinueInspection => Box::pin(self.continue_inspection(request, body)).await,
+            Action::Lookup => Box::pin(self.ramdisk(request).lookup()).await,
+            Action::Heartbeat => Box::pin(self.ramdisk(request).heartbeat(ident)).await,
+            Action::ContinueInspection => {
+                Box::pin(self.ramdisk(request).continue_inspection(body)).await
+            }
         };
         answer.map(Plan::Answer)
+    }
+
+    fn allocations<'a>(&'a self, request: &'a Request) -> Allocations<'a> {
+        Allocations {
+            federation: self,
+            request,
+        }
+    }
+
+    fn ramdisk<'a>(&'a self, request: &'a Request) -> Ramdisk<'a> {
+        Ramdisk {
+            federation: self,
+            request,
+        }
     }
 
     async fn create(
@@ -164,18 +179,24 @@ impl Federation {
         collection: Collection,
         body: &[u8],
     ) -> Result<Answer, Error> {
+        let creation = Creation {
+            federation: self,
+            request,
+            collection,
+        };
         match collection {
-            Collection::Nodes => self.create_node(request, body).await,
+            Collection::Nodes => creation.node(body).await,
             Collection::Ports
             | Collection::Portgroups
             | Collection::VolumeConnectors
-            | Collection::VolumeTargets => self.create_of_node(request, collection, body).await,
-            Collection::Allocations => self.create_allocation(request, body).await,
+            | Collection::VolumeTargets => creation.of_node(body).await,
+            Collection::Allocations => self.allocations(request).create(body).await,
             Collection::Chassis
             | Collection::DeployTemplates
             | Collection::Runbooks
             | Collection::InspectionRules => {
-                self.create_replicated(request, collection, body).await
+                let kind = Replicated::new(self, request, collection);
+                kind.create(body).await
             }
             Collection::Drivers | Collection::Conductors | Collection::Shards => {
                 Err(Fault::not_found().into())
@@ -192,16 +213,16 @@ impl Federation {
     ) -> Result<Plan, Error> {
         let facts = collection.facts();
         match (facts.spread, &request.method) {
-            (Spread::Replicated, &Method::GET) => self
-                .fetch_replicated(request, ident, facts.kind)
+            (Spread::Replicated, &Method::GET) => Replicated::new(self, request, collection)
+                .read(ident, facts.kind)
                 .await
                 .map(Plan::Answer),
-            (Spread::Replicated, _) => self
-                .change_replicated(request, collection, ident, body)
+            (Spread::Replicated, _) => Replicated::new(self, request, collection)
+                .change(ident, body)
                 .await
                 .map(Plan::Answer),
-            (_, &Method::PATCH) => self
-                .update(request, collection, ident, body)
+            (_, &Method::PATCH) => Update::new(self, request, (collection, ident), body)?
+                .send()
                 .await
                 .map(Plan::Answer),
             _ => {
@@ -228,11 +249,11 @@ impl Federation {
             };
             return self.forward(request, collection, ident, kind, None).await;
         }
+        let kind = Replicated::new(self, request, collection);
         let answer = if request.method == Method::GET {
-            self.fetch_replicated(request, ident, Kind::Plain).await
+            kind.read(ident, Kind::Plain).await
         } else {
-            self.change_replicated(request, collection, ident, body)
-                .await
+            kind.change(ident, body).await
         };
         answer.map(Plan::Answer)
     }
@@ -246,13 +267,13 @@ impl Federation {
         body: &[u8],
     ) -> Result<Plan, Error> {
         match (of.facts().spread, &request.method) {
-            (Spread::Located, &Method::PATCH) => self
-                .update(request, of, ident, body)
+            (Spread::Located, &Method::PATCH) => Update::new(self, request, (of, ident), body)?
+                .send()
                 .await
                 .map(Plan::Answer),
             (Spread::Located, _) => self.forward(request, of, ident, Kind::Plain, None).await,
-            (Spread::Replicated, &Method::GET) => self
-                .fetch_replicated(request, ident, Kind::Plain)
+            (Spread::Replicated, &Method::GET) => Replicated::new(self, request, of)
+                .read(ident, Kind::Plain)
                 .await
                 .map(Plan::Answer),
             (Spread::Replicated | Spread::United, _) => self.unknown(request).await,
@@ -278,7 +299,7 @@ impl Federation {
             }
             Collection::Allocations => {
                 if let Some(node) = request.query.value("node") {
-                    return self.allocations_of(request, node).await;
+                    return self.allocations(request).of_node(node).await;
                 }
                 None
             }
@@ -288,43 +309,42 @@ impl Federation {
             .query
             .value("portgroup")
             .filter(|_| collection == Collection::Ports);
-        let owner = match (node, group) {
-            (Some(node), _) => Some(
-                self.owner_or_first(request, Collection::Nodes, node)
-                    .await?,
-            ),
-            (None, Some(group)) => Some(
-                self.owner_or_first(request, Collection::Portgroups, group)
-                    .await?,
-            ),
-            (None, None) => None,
-        };
-        match owner {
-            Some(location) => {
-                self.list_at(
-                    request,
-                    collection,
-                    collection.facts(),
-                    request.target.path(),
-                    location,
-                )
-                .await
+        let named = node
+            .map(|node| (Collection::Nodes, node))
+            .or_else(|| group.map(|group| (Collection::Portgroups, group)));
+        match named {
+            Some(named) => {
+                self.list_of(request, collection, collection.facts(), named)
+                    .await
             }
             None => self.list_all(request, collection).await,
         }
     }
 
-    /// The first location words that nobody has it.
-    async fn owner_or_first(
+    /// A list of what belongs to one thing is where that thing is.
+    async fn list_of(
         &self,
         request: &Request,
-        collection: Collection,
-        ident: &str,
-    ) -> Result<LocationId, Error> {
-        match self.owner(request, collection, ident).await {
-            Ok(owner) => Ok(owner.location),
-            Err(Error::Locate(LocateError::Nobody { first, .. })) => Ok(first),
-            Err(error) => Err(error),
+        items: Collection,
+        facts: &'static Facts,
+        (of, ident): (Collection, &str),
+    ) -> Result<Answer, Error> {
+        let path = || request.target.path();
+        let mut visit = match self.visit(request, of, ident).await {
+            Ok(visit) => visit,
+            // The first location words that nobody has it.
+            Err(Error::Locate(LocateError::Nobody { first, .. })) => {
+                return self.list_at(request, items, facts, path(), first).await;
+            }
+            Err(error) => return Err(error),
+        };
+        loop {
+            let home = visit.location();
+            let answer = self.list_at(request, items, facts, path(), home).await;
+            match Denial::in_answer(of, &answer) {
+                Some(denial) if visit.denied(denial).await? == Next::Again => {}
+                _ => return answer,
+            }
         }
     }
 
@@ -336,29 +356,35 @@ impl Federation {
         items: Collection,
         ident: &str,
     ) -> Result<Answer, Error> {
-        let mut owner = self.owner(request, of, ident).await?;
-        let named = !Ident::new(ident).is_uuid_like();
-        if named && owner.uuid.is_none() {
-            // Only its name was ever seen, or it is pinned.
-            owner = match request.pinned {
-                Some(pinned) => {
-                    self.locator
-                        .identify(&request.asker, pinned, &Key::new(of, ident))
-                        .await?
+        let mut visit = self.visit(request, of, ident).await?;
+        let named = !visit.key.ident.is_uuid_like();
+        loop {
+            let home = visit.location();
+            let mut path = request.target.path();
+            if named {
+                // A name may be another thing's by now, so what it means is asked, not remembered.
+                let uuid = match visit.owner.uuid {
+                    Some(uuid) => Some(uuid),
+                    None => {
+                        self.locator
+                            .identify(&request.asker, home, &visit.key)
+                            .await?
+                    }
+                };
+                match uuid {
+                    Some(uuid) => path = request.target.path_for(of, &uuid.to_string()),
+                    None if visit.denied(Denial::Absent).await? == Next::Again => continue,
+                    None => {}
                 }
-                None => {
-                    self.locator
-                        .locate_again(&request.asker, &Key::new(of, ident))
-                        .await?
-                }
-            };
+            }
+            let answer = self
+                .list_at(request, items, items.facts(), path, home)
+                .await;
+            match Denial::in_answer(of, &answer) {
+                Some(denial) if visit.denied(denial).await? == Next::Again => {}
+                _ => return answer,
+            }
         }
-        let path = match owner.uuid {
-            Some(uuid) if named => request.target.path_for(of, &uuid.to_string()),
-            _ => request.target.path(),
-        };
-        self.list_at(request, items, items.facts(), path, owner.location)
-            .await
     }
 
     /// Sends it to where the thing is: what changes something through Pingora's proxy, streamed; a question from here,
@@ -386,22 +412,22 @@ impl Federation {
                 return Ok(Plan::Answer(answer));
             }
         }
-        let owner = self.owner(request, collection, ident).await?;
+        let visit = self.visit(request, collection, ident).await?;
         let vendors =
             matches!(&request.target.route, Route::Known { template, .. } if is_vendors(template));
         if !vendors {
             return self
-                .fetch(request, &key, owner, kind, member_of)
+                .fetch(request, visit, kind, member_of)
                 .await
                 .map(Plan::Answer);
         }
         let mut path = request.target.path();
         request.query.append_to(&mut path);
         Ok(Plan::Forward(Forward {
-            location: owner.location,
+            location: visit.location(),
             path,
-            key: Some(key),
-            source: owner.source,
+            source: visit.owner.source,
+            key: Some(visit.key),
         }))
     }
 
@@ -413,79 +439,42 @@ impl Federation {
             && request.query.is_empty()
             && key.ident.is_uuid_like()
             && request.version >= key.collection.since()
-            && self.locator.remembered(key).is_none()
+            && self.locator.is_unknown(key)
     }
 
-    async fn owner(
-        &self,
-        request: &Request,
-        collection: Collection,
-        ident: &str,
-    ) -> Result<Owner, Error> {
-        if let Some(location) = request.pinned {
-            return Ok(Owner {
-                location,
-                uuid: None,
-                source: Source::Asked,
-            });
-        }
-        // Before 1.91 Ironic takes `.json` for a suffix first, and for a part of the name second.
-        if let Some(stripped) = ident
-            .strip_suffix(".json")
-            .filter(|_| request.version < JSON_IS_A_NAME)
-        {
-            match self
-                .locator
-                .locate(&request.asker, &Key::new(collection, stripped))
-                .await
-            {
-                Err(LocateError::Nobody { .. }) => {}
-                other => return Ok(other?),
-            }
-        }
-        Ok(self
-            .locator
-            .locate(&request.asker, &Key::new(collection, ident))
-            .await?)
-    }
-
-    /// A request to the one location that has the thing; to the right one, should it have moved. A 404 of Ironic's is
-    /// proof that nothing was executed, so a write is repeated too.
+    /// A request to the one location that has the thing. A 404 of Ironic's is proof that nothing was executed, so a write
+    /// is repeated too.
     async fn fetch(
         &self,
         request: &Request,
-        key: &Key,
-        mut owner: Owner,
+        mut visit: Visit<'_>,
         kind: Kind,
         member_of: Option<Collection>,
     ) -> Result<Answer, Error> {
         let question = request.question();
         loop {
-            let location = self.locations.location(owner.location);
+            let location = self.locations.location(visit.location());
             let said = location.ask(&request.asker, &question).await?;
-            if matches!(said, Said::No(_)) && owner.source == Source::Remembered {
-                let found = self.locator.locate_again(&request.asker, key).await?;
-                if found.location != owner.location {
-                    if !question.body.is_at_hand().await {
-                        return Err(Error::Moved);
-                    }
-                    owner = found;
-                    continue;
-                }
-            }
-            if matches!(said, Said::Has(_))
-                && request.method == Method::DELETE
-                && member_of.is_some()
-            {
-                self.locator.directory.forget(key);
-            }
+            let has_it = matches!(said, Said::Has(_));
             let reply = said.into_reply();
+            let denial = Denial::in_reply(visit.key.collection, reply.status, &reply.body);
+            if let Some(denial) = denial
+                && visit.denied(denial).await? == Next::Again
+            {
+                if !question.body.is_at_hand().await {
+                    return Err(Error::Moved);
+                }
+                continue;
+            }
+            if has_it && request.method == Method::DELETE && member_of.is_some() {
+                self.locator.directory.forget(&visit.key);
+            }
             if request.method.is_safe() {
                 return self
-                    .adopt(request, owner.location, kind, member_of, reply)
+                    .adopt(request, location.id, kind, member_of, reply)
                     .map_err(|_| location.misspoke().into());
             }
-            return Ok(self.relay(request, owner.location, kind, member_of, reply));
+            return Ok(self.relay(request, location.id, kind, member_of, reply));
         }
     }
 
@@ -516,9 +505,6 @@ impl Federation {
         self.list(request, &listing).await
     }
 }
-
-/// From this version on `.json` at the end of a name is part of it.
-const JSON_IS_A_NAME: Microversion = Microversion::new(1, 91);
 
 /// A node's events. They are listed as the location orders them.
 static HISTORY: Facts = Facts {

@@ -37,7 +37,9 @@ use crate::federate::UNKNOWN_BASE;
 use crate::federate::merged::order::Direction;
 use crate::federate::merged::wish::Wish;
 use crate::federate::merged::wish::direction;
+use crate::locate::directory::Asked;
 use crate::locate::directory::Ident;
+use crate::locate::directory::Sighting;
 use crate::locations::location::Location;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Standing;
@@ -161,16 +163,32 @@ struct Output {
     writer: ListWriter,
     count: usize,
     last: Option<String>,
-    seen: HashMap<String, LocationId>,
+    seen: Vec<Seen>,
+}
+
+/// An item of the page: its identifier and name, and where it lives.
+struct Seen {
+    id: Option<String>,
+    name: Option<String>,
+    location: LocationId,
 }
 
 impl Output {
+    fn see(&mut self, id: Option<&str>, name: Option<&str>, location: LocationId) {
+        self.last = id.map(str::to_owned);
+        self.seen.push(Seen {
+            id: self.last.clone(),
+            name: name.map(str::to_owned),
+            location,
+        });
+    }
+
     fn new(key: &str, capacity: usize) -> Self {
         Self {
             writer: ListWriter::new(key, capacity),
             count: 0,
             last: None,
-            seen: HashMap::new(),
+            seen: Vec::new(),
         }
     }
 }
@@ -237,16 +255,68 @@ impl Merge<'_> {
         })
     }
 
-    /// Writes an item into the page and learns where it lives.
+    /// Writes an item into the page.
     fn write(&self, output: &mut Output, item: &Item<'_>, location: LocationId) {
-        item_seen(self, output, item, location);
         output.writer.push(item, &self.request.base);
         output.count += 1;
-        output.last = item.id().map(std::borrow::Cow::into_owned);
+        output.see(item.id().as_deref(), item.name().as_deref(), location);
+    }
+
+    /// Learns where items live, and tells the operators of one that lives twice.
+    fn notice(&self, seen: &[Seen], asked: Asked) {
+        let mut known: HashMap<&str, LocationId> = HashMap::new();
+        for one in seen {
+            let sighting = Sighting {
+                uuid: one.id.as_deref(),
+                name: one.name.as_deref(),
+                location: one.location,
+                asked,
+            };
+            self.federation
+                .locator
+                .note(self.listing.collection, sighting);
+            let id = one.id.as_deref().filter(|_| self.listing.scope.len() > 1);
+            if let Some(id) = id
+                && let Some(other) = known.insert(id, one.location)
+            {
+                let names = self.federation.locations.names([&other, &one.location]);
+                warn!(
+                    "{} {id} is at more than one location: {names}",
+                    self.listing.facts.noun
+                );
+            }
+        }
+    }
+
+    /// Whether every location was asked for all that it has: then nobody else has a name that was seen.
+    fn is_of_everything(&self, more: More, missing: &[Silence]) -> bool {
+        let whole = format!("/v1/{}", self.listing.collection.facts().path);
+        matches!(more, More::No)
+            && missing.is_empty()
+            && self.wish.marker.is_none()
+            && self.listing.scope.len() == self.federation.locations.iter().len()
+            && self.listing.path.trim_end_matches("/detail") == whole
+            && self
+                .wish
+                .filters
+                .iter()
+                .all(|(name, _)| name == "include_children")
     }
 
     /// The whole answer; `missing` locations are announced.
-    fn finish(&self, output: Output, more: More, missing: &[Silence]) -> Answer {
+    fn finish(&self, output: Output, more: More, missing: Vec<Silence>) -> Result<Answer, Error> {
+        let missing = match self.is_look_up() {
+            // There is one thing of this kind, and here it is.
+            true if !output.seen.is_empty() => Vec::new(),
+            true => self.refuse_incomplete(missing)?,
+            false => missing,
+        };
+        let asked = if self.is_of_everything(more, &missing) {
+            Asked::All
+        } else {
+            Asked::Some
+        };
+        self.notice(&output.seen, asked);
         let next = match (more, &output.last) {
             (More::Yes, Some(last)) => {
                 let query = self.request.query.without(&["limit", "marker"]);
@@ -267,12 +337,32 @@ impl Merge<'_> {
         if let [only] = &self.listing.scope[..] {
             answer.location = Some(only.id);
         }
-        self.federation.announce(answer, missing)
+        Ok(self.federation.announce(answer, &missing))
     }
 
+    /// Those that may be missing, if any may.
     fn tolerate(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
+        // Whether something is missing in a look-up is not known before the end.
+        if self.is_look_up() {
+            Ok(silent)
+        } else {
+            self.refuse_incomplete(silent)
+        }
+    }
+
+    fn refuse_incomplete(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
         self.federation
             .tolerate(self.request, self.listing.scope.len(), silent)
+    }
+
+    /// A filter that one thing passes at most makes a look-up of a list: it is whole when the thing was found.
+    fn is_look_up(&self) -> bool {
+        let unique = match self.listing.collection {
+            Collection::Nodes => "instance_uuid",
+            Collection::Ports | Collection::Portgroups => "address",
+            _ => return false,
+        };
+        self.wish.filters.value(unique).is_some()
     }
 
     /// An error that locations gave is the client's, as it is.
@@ -314,40 +404,6 @@ fn base_of(standing: Option<&Standing>) -> &Base {
     standing
         .and_then(|standing| standing.base.as_ref())
         .unwrap_or(&UNKNOWN_BASE)
-}
-
-fn item_seen(merge: &Merge<'_>, output: &mut Output, item: &Item<'_>, location: LocationId) {
-    notice(
-        merge,
-        output,
-        item.id().as_deref(),
-        item.name().as_deref(),
-        location,
-    );
-}
-
-/// Learns where an item lives, and tells the operators of one that lives twice.
-fn notice(
-    merge: &Merge<'_>,
-    output: &mut Output,
-    id: Option<&str>,
-    name: Option<&str>,
-    location: LocationId,
-) {
-    merge
-        .federation
-        .locator
-        .learn(merge.listing.collection, id, name, location);
-    let Some(id) = id.filter(|_| merge.listing.scope.len() > 1) else {
-        return;
-    };
-    if let Some(other) = output.seen.insert(id.to_owned(), location) {
-        let names = merge.federation.locations.names([&other, &location]);
-        warn!(
-            "{} {id} is at more than one location: {names}",
-            merge.listing.facts.noun
-        );
-    }
 }
 
 /// Whether there is another page.

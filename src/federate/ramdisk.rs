@@ -1,7 +1,6 @@
 //! What a ramdisk asks. It shows no proof and gets none of ours; that it is let through at all is the operator's choice.
 
-use std::collections::BTreeSet;
-
+use http::Method;
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -13,16 +12,33 @@ use crate::api::query::Query;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::fan_out::Told;
 use crate::federate::fan_out::ask_each;
+use crate::federate::owner::Denial;
+use crate::federate::owner::Next;
+use crate::federate::owner::Visit;
 use crate::locate::LocateError;
-use crate::locate::directory::Key;
 use crate::locations::question::Asker;
+use crate::locations::question::Expect;
+use crate::locations::question::Question;
 use crate::locations::question::Standpoint;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::wire::transport::Reply;
 
 /// Below it, Ironic returns a stored agent token in clear again.
 const LOOKUP_SINCE: Microversion = Microversion::new(1, 62);
+
+/// The last version in which a look-up makes no token.
+const LAST_QUIET_LOOKUP: Microversion = Microversion::new(1, 61);
+
+/// More interfaces than any machine that boots an inspection ramdisk was seen with.
+const MOST_ADDRESSES: usize = 64;
+
+/// What is said of a machine that is known.
+const KNOWN: Expect = Expect::Document {
+    member: Some("node"),
+};
 
 /// What inspection data tells of the machine that sends them.
 #[derive(Deserialize)]
@@ -46,36 +62,55 @@ fn not_found() -> Fault {
     Fault::new(StatusCode::NOT_FOUND, "Resource could not be found.")
 }
 
-impl Federation {
+/// A ramdisk's request.
+#[derive(Clone, Copy, Debug)]
+pub struct Ramdisk<'a> {
+    pub federation: &'a Federation,
+    pub request: &'a Request,
+}
+
+impl<'a> Ramdisk<'a> {
     /// `GET /v1/lookup`
-    pub async fn lookup(&self, request: &Request) -> Result<Answer, Error> {
+    pub async fn lookup(&self) -> Result<Answer, Error> {
+        let request = self.request;
         if request.version < LOOKUP_SINCE {
             return Err(not_found().into());
         }
+        if request.pinned.is_some() || request.query.value("node_uuid").is_some() {
+            let location = self.machine(&[]).await?;
+            return self.pass(location).await;
+        }
         let addresses = request.query.value("addresses").unwrap_or_default();
-        let addresses = addresses
-            .split(',')
-            .map(str::trim)
-            .filter(|address| !address.is_empty());
-        let location = self
-            .machine(request, addresses.map(str::to_owned).collect())
-            .await?;
-        self.pass(request, location).await
+        let addresses = addresses.split(',').map(str::trim);
+        let addresses: Vec<_> = addresses
+            .filter(|address| !address.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let path = lookup_path(&addresses)?;
+        let question = request.ask(Method::GET, path).expecting(KNOWN);
+        // Who knows the machine has made its token by now, so that it is not told off because of the others.
+        match self.knowing(&question, &addresses).await?.replies.pop() {
+            Some((location, reply)) => Ok(self.anonymous(location, reply)),
+            None => Err(not_found().into()),
+        }
     }
 
     /// `POST /v1/heartbeat/{n}`
-    pub async fn heartbeat(&self, request: &Request, node: &str) -> Result<Answer, Error> {
-        let location = self.node(request, node).await?;
-        self.pass(request, location).await
+    pub async fn heartbeat(&self, node: &str) -> Result<Answer, Error> {
+        let asker = ours(self.request);
+        let mut visit = self.node(&asker, node).await?;
+        loop {
+            let answer = self.pass(visit.location()).await;
+            match Denial::in_answer(Collection::Nodes, &answer) {
+                Some(denial) if visit.denied(denial).await? == Next::Again => {}
+                _ => return answer,
+            }
+        }
     }
 
     /// `POST /v1/continue_inspection`. Never told to more than one: with auto-discovery Ironic makes a node of it.
-    pub async fn continue_inspection(
-        &self,
-        request: &Request,
-        body: &[u8],
-    ) -> Result<Answer, Error> {
-        let addresses = serde_json::from_slice::<InspectionData>(body)
+    pub async fn continue_inspection(&self, body: &[u8]) -> Result<Answer, Error> {
+        let addresses: Vec<String> = serde_json::from_slice::<InspectionData>(body)
             .ok()
             .and_then(|data| data.inventory)
             .map(|inventory| {
@@ -83,79 +118,112 @@ impl Federation {
                     .interfaces
                     .into_iter()
                     .filter_map(|one| one.mac_address)
+                    .filter(|address| !address.is_empty())
                     .collect()
             })
             .unwrap_or_default();
-        let location = self.machine(request, addresses).await?;
-        self.pass(request, location).await
+        let location = self.machine(&addresses).await?;
+        self.pass(location).await
     }
 
-    async fn machine(
-        &self,
-        request: &Request,
-        addresses: Vec<String>,
-    ) -> Result<LocationId, Error> {
+    /// The one location that knows a machine with any of these addresses; which one, is nobody's business, nor whether
+    /// nobody has it or more than one.
+    async fn machine(&self, addresses: &[String]) -> Result<LocationId, Error> {
+        let request = self.request;
         if let Some(node) = request.query.value("node_uuid") {
-            return self.node(request, node).await;
+            let asker = ours(request);
+            return Ok(self.node(&asker, node).await?.location());
         }
         if let Some(pinned) = request.pinned {
             return Ok(pinned);
         }
-        let scope = self.scope(request);
-        let asker = ours(request);
-        let mut owners = BTreeSet::new();
-        for address in addresses {
-            let mut path = "/v1/ports".to_owned();
-            Query::default()
-                .with("address", address.to_lowercase())
-                .with("fields", "uuid")
-                .append_to(&mut path);
-            let told = ask_each(&scope, &asker, &request.probe(path)).await;
-            if !told.silent.is_empty() {
-                return Err(Error::Silent(told.silent));
-            }
-            owners.extend(told.replies.into_iter().filter_map(|(location, reply)| {
-                let body: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
-                (!body["ports"].as_array()?.is_empty()).then_some(location)
-            }));
+        let path = lookup_path(addresses)?;
+        let question = Question::get(path, quiet_version(request)).expecting(KNOWN);
+        let told = self.knowing(&question, addresses).await?;
+        match told.replies.first() {
+            Some((location, _)) if told.silent.is_empty() => Ok(*location),
+            Some(_) => Err(Error::Silent(told.silent)),
+            None => Err(not_found().into()),
         }
-        match owners.len() {
-            1 => owners.pop_first().ok_or_else(|| not_found().into()),
+    }
+
+    /// Asks each location once, with all addresses, and without any credential. Keeps the only one that knows one.
+    async fn knowing(&self, question: &Question, addresses: &[String]) -> Result<Told, Error> {
+        if addresses.is_empty() {
+            return Err(not_found().into());
+        }
+        let mut told = ask_each(
+            &self.federation.scope(self.request),
+            &self.request.asker,
+            question,
+        )
+        .await;
+        told.replies
+            .retain(|(_, reply)| reply.status == StatusCode::OK);
+        match told.replies.len() {
+            0 if !told.silent.is_empty() => Err(Error::Silent(told.silent)),
+            0 | 1 => Ok(told),
             _ => Err(not_found().into()),
         }
     }
 
-    async fn node(&self, request: &Request, node: &str) -> Result<LocationId, Error> {
-        if let Some(pinned) = request.pinned {
-            return Ok(pinned);
-        }
-        match self
-            .locator
-            .locate(&ours(request), &Key::new(Collection::Nodes, node))
-            .await
-        {
-            Ok(owner) => Ok(owner.location),
-            Err(LocateError::Nobody { .. } | LocateError::Ambiguous { .. }) => {
-                Err(not_found().into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn pass(&self, request: &Request, location: LocationId) -> Result<Answer, Error> {
-        let question = request.question();
-
-        let reply = self
-            .locations
-            .location(location)
-            .reply(&request.asker, &question)
-            .await?;
-        // Which location it is, is nobody's business here.
-        Ok(Answer {
-            location: None,
-            ..self.relay(request, location, Kind::Ramdisk, None, reply)
+    async fn node<'b>(&self, asker: &'b Asker, node: &str) -> Result<Visit<'b>, Error>
+    where
+        'a: 'b,
+    {
+        let visit = self
+            .federation
+            .visit_as(self.request, asker, Collection::Nodes, node)
+            .await;
+        visit.map_err(|error| match error {
+            Error::Locate(
+                LocateError::Nobody { .. }
+                | LocateError::Ambiguous { .. }
+                | LocateError::Contested { .. },
+            ) => not_found().into(),
+            error => error,
         })
     }
+
+    async fn pass(&self, location: LocationId) -> Result<Answer, Error> {
+        let question = self.request.question();
+        let reply = self
+            .federation
+            .locations
+            .location(location)
+            .reply(&self.request.asker, &question)
+            .await?;
+        Ok(self.anonymous(location, reply))
+    }
+
+    /// Which location it is, is nobody's business here.
+    fn anonymous(&self, location: LocationId, reply: Reply) -> Answer {
+        Answer {
+            location: None,
+            ..self
+                .federation
+                .relay(self.request, location, Kind::Ramdisk, None, reply)
+        }
+    }
+}
+
+/// A version in which a look-up changes nothing: from 1.62 on the first one makes the agent's token, and only the first
+/// one is told it.
+fn quiet_version(request: &Request) -> Microversion {
+    LAST_QUIET_LOOKUP.clamp(request.range.min(), request.range.max())
+}
+
+/// One question with all addresses of a machine. A stranger's request does not become more than that.
+fn lookup_path(addresses: &[String]) -> Result<String, Fault> {
+    if addresses.len() > MOST_ADDRESSES {
+        let text = format!("More than {MOST_ADDRESSES} addresses of one machine.");
+        return Err(Fault::bad_request(text));
+    }
+    let mut path = "/v1/lookup".to_owned();
+    Query::default()
+        .with("addresses", addresses.join(","))
+        .append_to(&mut path);
+    Ok(path)
 }
 
 /// Finding out where to send it is our own question, with our own credentials; what is sent there has none.

@@ -286,7 +286,7 @@ impl Forwarding {
         self.forward.source = Source::Asked;
         match federation
             .locator
-            .locate_again(&self.request.asker, &key)
+            .owner_anew(&self.request.asker, &key)
             .await
         {
             // Something else was not found there, or nobody has it any longer: this is the answer.

@@ -216,6 +216,10 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
             "More than one location has it: {}. Use its UUID, or name the location in X-Ironic-Proxy-Location.",
             locations.names(&owners)
         )),
+        federate::Error::Locate(LocateError::Contested { owners }) => Fault::bad_request(format!(
+            "More than one location claims it: {}. Name the location in X-Ironic-Proxy-Location.",
+            locations.names(&owners)
+        )),
         federate::Error::Locate(LocateError::Unready) => Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
             Refusal::Unready.to_string(),

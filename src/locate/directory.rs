@@ -1,6 +1,7 @@
 //! The node cache: where things were seen last, by UUID and by name. It says where to ask first, never that a thing is
 //! not there.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -22,15 +23,6 @@ pub enum Ident {
     Text(Arc<str>),
 }
 
-impl std::fmt::Display for Ident {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Uuid(uuid) => uuid.fmt(f),
-            Self::Text(text) => f.write_str(text),
-        }
-    }
-}
-
 impl Ident {
     pub fn new(text: &str) -> Self {
         let canonical =
@@ -46,6 +38,15 @@ impl Ident {
         match self {
             Self::Uuid(_) => true,
             Self::Text(text) => Uuid::try_parse(text).is_ok(),
+        }
+    }
+}
+
+impl fmt::Display for Ident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(uuid) => uuid.fmt(f),
+            Self::Text(text) => f.write_str(text),
         }
     }
 }
@@ -89,12 +90,24 @@ impl Slot {
 
 /// Where a thing was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub location: LocationId,
+struct Entry {
+    location: LocationId,
     /// Seconds since the directory began.
     learnt: u32,
+    belief: Belief,
     /// The same thing by its other identifier.
     other: Other,
+}
+
+/// How far an entry is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Belief {
+    /// Of a name: it was seen there, and others may have it too.
+    Seen,
+    /// Of a UUID: nobody else claims it. Of a name: every location was asked.
+    Sure,
+    /// Another location was seen to have it as well.
+    Contested,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,25 +115,45 @@ enum Other {
     Unknown,
     Uuid(Uuid),
     Name(Arc<str>),
-    /// Of a name: two things have it, so it leads nowhere.
-    Contested,
 }
 
-impl Entry {
-    /// The UUID, of an entry that was found by name.
-    pub fn uuid(&self) -> Option<Uuid> {
-        match self.other {
-            Other::Uuid(uuid) => Some(uuid),
-            Other::Name(_) | Other::Unknown | Other::Contested => None,
-        }
-    }
+/// Where to ask first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    At(LocationId),
+    /// It was known at one location, and another one claims it: both are to be asked.
+    Contested {
+        known: LocationId,
+    },
+}
 
-    pub fn name(&self) -> Option<&str> {
-        match &self.other {
-            Other::Name(name) => Some(name),
-            Other::Uuid(_) | Other::Unknown | Other::Contested => None,
-        }
-    }
+/// A thing as it was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting<'a> {
+    pub uuid: Option<&'a str>,
+    pub name: Option<&'a str>,
+    pub location: LocationId,
+    /// Who was asked when the name was seen.
+    pub asked: Asked,
+}
+
+/// How much was asked when something was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// This location, or not all: another one may have the name too.
+    Some,
+    /// Every location, and every one answered.
+    All,
+}
+
+/// What a sighting changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learnt {
+    Agreed,
+    /// The UUID was known at this location, and now another one claims it.
+    Contested {
+        known: LocationId,
+    },
 }
 
 /// A bounded map from identifiers to locations, for all collections whose members live at one location each.
@@ -160,113 +193,156 @@ impl Directory {
         since_start.saturating_sub(Duration::from_secs(entry.learnt.into()))
     }
 
-    /// Names expire sooner than UUIDs: another thing may get the name, at another location.
-    pub fn entry(&self, key: &Key, now: Instant) -> Option<Entry> {
-        let entry = self.entries.get(&Slot::of(key))?;
-        let expired = !key.ident.is_uuid_like() && self.age(&entry, now) >= self.name_lifetime;
-        (!expired && entry.other != Other::Contested).then_some(entry)
+    fn is_live_name(&self, entry: &Entry, now: Instant) -> bool {
+        self.age(entry, now) < self.name_lifetime
     }
 
-    /// Another thing has the name too, as far as is remembered.
-    fn is_contested(
-        &self,
-        name: &Slot,
-        location: LocationId,
-        uuid: Option<Uuid>,
-        now: Instant,
-    ) -> bool {
-        self.entries.peek(name).is_some_and(|entry| {
-            let fresh = self.age(&entry, now) < self.name_lifetime;
-            let another =
-                entry.location != location && entry.uuid().is_none_or(|known| Some(known) != uuid);
-            fresh && (another || entry.other == Other::Contested)
-        })
+    /// Where it was seen last. A name counts only if every location was asked for it, and not for long: another thing
+    /// may get the name, at another location.
+    pub fn hint(&self, key: &Key, now: Instant) -> Option<Hint> {
+        let entry = self.entries.get(&Slot::of(key))?;
+        if key.ident.is_uuid_like() {
+            return Some(match entry.belief {
+                Belief::Contested => Hint::Contested {
+                    known: entry.location,
+                },
+                Belief::Seen | Belief::Sure => Hint::At(entry.location),
+            });
+        }
+        (entry.belief == Belief::Sure && self.is_live_name(&entry, now))
+            .then_some(Hint::At(entry.location))
     }
 
     /// This very thing was learnt a moment ago. Lists tell the same of thousands, again and again, and to read costs half
     /// of what it costs to write.
-    fn is_fresh(&self, slot: &Slot, location: LocationId, other: &Other, now: u32) -> bool {
+    fn is_fresh(&self, slot: &Slot, seen: &Entry) -> bool {
         self.entries.peek(slot).is_some_and(|entry| {
-            let age = Duration::from_secs(now.saturating_sub(entry.learnt).into());
-            entry.location == location && entry.other == *other && age < self.name_lifetime / 8
+            let age = Duration::from_secs(seen.learnt.saturating_sub(entry.learnt).into());
+            entry.location == seen.location
+                && entry.other == seen.other
+                && (entry.belief == seen.belief || entry.belief == Belief::Sure)
+                && age < self.name_lifetime / 8
         })
     }
 
-    /// Something was seen at a location, under either identifier or both. What it was called before is forgotten.
-    pub fn learn(
-        &self,
-        collection: Collection,
-        uuid: Option<&str>,
-        name: Option<&str>,
-        location: LocationId,
-        now: Instant,
-    ) {
+    /// Something was seen at a location, under either identifier or both. What it was called before is forgotten. What is
+    /// known at another location stays known there: who merely shows a thing does not draw it to itself.
+    pub fn learn(&self, collection: Collection, sighting: Sighting<'_>, now: Instant) -> Learnt {
         let learnt =
             u32::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(u32::MAX);
-        let uuid = uuid.map(Ident::new);
+        let location = sighting.location;
+        let uuid = sighting.uuid.map(Ident::new);
         let canonical = match &uuid {
             Some(Ident::Uuid(uuid)) => Some(*uuid),
             Some(Ident::Text(_)) | None => None,
         };
-        let name: Option<Arc<str>> = name.filter(|name| !name.is_empty()).map(Arc::from);
-        if let (Some(uuid), Some(name)) = (canonical, &name)
-            && self.is_fresh(
-                &Slot::Uuid(collection, uuid),
-                location,
-                &Other::Name(Arc::clone(name)),
-                learnt,
-            )
-            && self.is_fresh(
-                &Slot::Text(collection, Arc::clone(name)),
-                location,
-                &Other::Uuid(uuid),
-                learnt,
-            )
-        {
-            return;
-        }
-        // A name alone tells less than what may be known already.
-        let known = |name: &Arc<str>| {
-            let slot = || Slot::new(collection, &Ident::new(name));
-            canonical.is_none() && self.entries.peek(&slot()).is_some()
+        let name: Option<Arc<str>> = sighting.name.filter(|name| !name.is_empty()).map(Arc::from);
+        let by_name = Entry {
+            location,
+            learnt,
+            belief: match sighting.asked {
+                Asked::Some => Belief::Seen,
+                Asked::All => Belief::Sure,
+            },
+            other: canonical.map_or(Other::Unknown, Other::Uuid),
         };
-        if let Some(name) = name.as_ref().filter(|name| !known(name)) {
-            let key = Slot::Text(collection, Arc::clone(name));
-            let other = if self.is_contested(&key, location, canonical, now) {
-                Other::Contested
-            } else {
-                canonical.map_or(Other::Unknown, Other::Uuid)
-            };
-            self.entries.insert(
-                key,
-                Entry {
-                    location,
-                    learnt,
-                    other,
-                },
-            );
+        let by_uuid = Entry {
+            belief: Belief::Sure,
+            other: name.clone().map_or(Other::Unknown, Other::Name),
+            ..by_name
+        };
+        if let (Some(uuid), Some(name)) = (canonical, &name)
+            && self.is_fresh(&Slot::Uuid(collection, uuid), &by_uuid)
+            && self.is_fresh(&Slot::Text(collection, Arc::clone(name)), &by_name)
+        {
+            return Learnt::Agreed;
         }
-        if let Some(ident) = uuid {
-            let key = Slot::new(collection, &ident);
-            let before = self.entries.peek(&key).and_then(|entry| match entry.other {
-                Other::Name(before) => Some(before),
-                Other::Uuid(_) | Other::Unknown | Other::Contested => None,
-            });
-            if let Some(before) =
-                before.filter(|before| name.as_ref().is_some_and(|name| name != before))
-            {
-                self.entries.remove(&Slot::Text(collection, before));
+        let learnt = uuid.map_or(Learnt::Agreed, |uuid| {
+            self.learn_uuid(Slot::new(collection, &uuid), by_uuid, collection)
+        });
+        if let Some(name) = name {
+            self.learn_name(Slot::Text(collection, name), by_name, now);
+        }
+        learnt
+    }
+
+    fn learn_uuid(&self, slot: Slot, seen: Entry, collection: Collection) -> Learnt {
+        let Some(known) = self.entries.peek(&slot) else {
+            self.entries.insert(slot, seen);
+            return Learnt::Agreed;
+        };
+        if known.location != seen.location {
+            if known.belief == Belief::Contested {
+                return Learnt::Agreed;
             }
-            let other = name.map_or(Other::Unknown, Other::Name);
-            self.entries.insert(
-                key,
-                Entry {
-                    location,
-                    learnt,
-                    other,
-                },
-            );
+            let contested = Learnt::Contested {
+                known: known.location,
+            };
+            let belief = Belief::Contested;
+            self.entries.insert(slot, Entry { belief, ..known });
+            return contested;
         }
+        if let Other::Name(before) = &known.other
+            && matches!(&seen.other, Other::Name(name) if name != before)
+        {
+            self.entries
+                .remove(&Slot::Text(collection, Arc::clone(before)));
+        }
+        let belief = known.belief;
+        self.entries.insert(slot, Entry { belief, ..seen });
+        Learnt::Agreed
+    }
+
+    fn learn_name(&self, slot: Slot, seen: Entry, now: Instant) {
+        let Some(known) = self
+            .entries
+            .peek(&slot)
+            .filter(|known| self.is_live_name(known, now))
+        else {
+            self.entries.insert(slot, seen);
+            return;
+        };
+        let other = match seen.other {
+            Other::Unknown => known.other.clone(),
+            ref other => other.clone(),
+        };
+        let entry = match (known.belief, seen.belief) {
+            // Once more in another place: two things have it, or one moved. Whoever wants it asks everybody.
+            _ if known.location != seen.location => Entry {
+                belief: Belief::Contested,
+                ..known
+            },
+            (Belief::Contested, _) => return,
+            // That every location was asked holds for as long as names live, not for as long as the name is seen.
+            (Belief::Sure, Belief::Seen) if known.other == other => return,
+            _ => Entry { other, ..seen },
+        };
+        self.entries.insert(slot, entry);
+    }
+
+    /// Every location was asked for it, and only this one has it, whatever was known before.
+    pub fn settle(&self, key: &Key, location: LocationId, now: Instant) {
+        let slot = Slot::of(key);
+        let belongs_there = self
+            .entries
+            .peek(&slot)
+            .is_some_and(|entry| entry.location == location && entry.belief != Belief::Contested);
+        if !belongs_there {
+            self.forget(key);
+        }
+        let ident = key.ident.to_string();
+        let (uuid, name) = if key.ident.is_uuid_like() {
+            (Some(&*ident), None)
+        } else {
+            (None, Some(&*ident))
+        };
+        let sighting = Sighting {
+            uuid,
+            name,
+            location,
+            asked: Asked::All,
+        };
+        self.learn(key.collection, sighting, now);
     }
 
     /// The thing is not where it was: neither of its identifiers is believed any longer.
@@ -275,7 +351,7 @@ impl Directory {
             return;
         };
         let other = match entry.other {
-            Other::Unknown | Other::Contested => return,
+            Other::Unknown => return,
             Other::Uuid(uuid) => Slot::Uuid(key.collection, uuid),
             Other::Name(name) => Slot::Text(key.collection, name),
         };
@@ -290,7 +366,7 @@ impl Directory {
             };
             let name = match entry.other {
                 Other::Name(name) => Some(name),
-                Other::Uuid(_) | Other::Unknown | Other::Contested => None,
+                Other::Uuid(_) | Other::Unknown => None,
             };
             Some((collection, uuid, name, entry.location))
         })
@@ -316,28 +392,55 @@ mod tests {
         Key::new(Collection::Nodes, ident)
     }
 
+    fn seen<'a>(uuid: &'a str, name: &'a str, location: u16, asked: Asked) -> Sighting<'a> {
+        Sighting {
+            uuid: (!uuid.is_empty()).then_some(uuid),
+            name: (!name.is_empty()).then_some(name),
+            location: LocationId(location),
+            asked,
+        }
+    }
+
+    const fn at(location: u16) -> Hint {
+        Hint::At(LocationId(location))
+    }
+
+    const fn contested(known: u16) -> Hint {
+        Hint::Contested {
+            known: LocationId(known),
+        }
+    }
+
     #[test]
     fn both_identifiers_lead_there() {
         let directory = directory(100);
         let now = Instant::now();
-        directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
+        directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::All), now);
+        assert_eq!(directory.hint(&key(UUID), now), Some(at(1)));
+        assert_eq!(directory.hint(&key("a"), now), Some(at(1)));
         assert_eq!(
-            directory.entry(&key(UUID), now).map(|entry| entry.location),
-            Some(LocationId(1))
-        );
-        let by_name = directory.entry(&key("a"), now).unwrap();
-        assert_eq!(
-            (by_name.location, by_name.uuid()),
-            (LocationId(1), Some(Uuid::try_parse(UUID).unwrap()))
-        );
-        assert_eq!(
-            directory.entry(&Key::new(Collection::Ports, "a"), now),
+            directory.hint(&Key::new(Collection::Ports, "a"), now),
             None,
             "of another collection"
         );
+        let shouted = key(&UUID.to_uppercase().replace('0', "A"));
+        assert_eq!(directory.hint(&shouted, now), None);
+    }
+
+    #[test]
+    fn a_name_leads_there_only_if_everybody_was_asked() {
+        let directory = directory(100);
+        let now = Instant::now();
+        directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::Some), now);
+        assert_eq!(directory.hint(&key("a"), now), None);
+        assert_eq!(directory.hint(&key(UUID), now), Some(at(1)));
+        directory.settle(&key("a"), LocationId(1), now);
+        assert_eq!(directory.hint(&key("a"), now), Some(at(1)));
+        directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::Some), now);
         assert_eq!(
-            directory.entry(&key(&UUID.to_uppercase().replace('0', "A")), now),
-            None
+            directory.hint(&key("a"), now),
+            Some(at(1)),
+            "that was not unsaid"
         );
     }
 
@@ -345,20 +448,26 @@ mod tests {
     fn names_expire_sooner() {
         let directory = directory(100);
         let now = Instant::now();
-        directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
-        let later = now + Duration::from_secs(62);
-        assert_eq!(directory.entry(&key("a"), later), None);
-        assert!(directory.entry(&key(UUID), later).is_some());
+        let later = |seconds| now + Duration::from_secs(seconds);
+        directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::All), now);
+        for seconds in [30, 59] {
+            let sighting = seen(UUID, "a", 1, Asked::Some);
+            directory.learn(Collection::Nodes, sighting, later(seconds));
+            assert_eq!(directory.hint(&key("a"), later(seconds)), Some(at(1)));
+        }
+        let hint = directory.hint(&key("a"), later(62));
+        assert_eq!(hint, None, "to be seen does not prolong it");
+        assert_eq!(directory.hint(&key(UUID), later(62)), Some(at(1)));
     }
 
     #[test]
     fn a_rename_forgets_the_old_name() {
         let directory = directory(100);
         let now = Instant::now();
-        directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
-        directory.learn(Collection::Nodes, Some(UUID), Some("b"), LocationId(1), now);
-        assert_eq!(directory.entry(&key("a"), now), None);
-        assert!(directory.entry(&key("b"), now).is_some());
+        directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::All), now);
+        directory.learn(Collection::Nodes, seen(UUID, "b", 1, Asked::All), now);
+        assert_eq!(directory.hint(&key("a"), now), None);
+        assert_eq!(directory.hint(&key("b"), now), Some(at(1)));
     }
 
     #[test]
@@ -366,31 +475,36 @@ mod tests {
         let directory = directory(100);
         let now = Instant::now();
         let other = UUID.replace('1', "2");
-        directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
-        directory.learn(
-            Collection::Nodes,
-            Some(&other),
-            Some("a"),
-            LocationId(2),
-            now,
-        );
-        assert_eq!(directory.entry(&key("a"), now), None);
-        assert!(
-            directory.entry(&key(UUID), now).is_some()
-                && directory.entry(&key(&other), now).is_some()
-        );
+        directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::All), now);
+        directory.learn(Collection::Nodes, seen(&other, "a", 2, Asked::All), now);
+        assert_eq!(directory.hint(&key("a"), now), None);
+        assert_eq!(directory.hint(&key(UUID), now), Some(at(1)));
+        assert_eq!(directory.hint(&key(&other), now), Some(at(2)));
         let later = now + Duration::from_mins(1);
-        directory.learn(
-            Collection::Nodes,
-            Some(&other),
-            Some("a"),
-            LocationId(2),
-            later,
-        );
-        assert!(
-            directory.entry(&key("a"), later).is_some(),
-            "the other one may be gone by then"
-        );
+        directory.learn(Collection::Nodes, seen(&other, "a", 2, Asked::All), later);
+        let hint = directory.hint(&key("a"), later);
+        assert_eq!(hint, Some(at(2)), "the other one may be gone by then");
+    }
+
+    #[test]
+    fn who_merely_shows_a_thing_does_not_draw_it_to_itself() {
+        let directory = directory(100);
+        let now = Instant::now();
+        let learn = |location, asked| {
+            let sighting = seen(UUID, "a", location, asked);
+            directory.learn(Collection::Nodes, sighting, now)
+        };
+        assert_eq!(learn(1, Asked::All), Learnt::Agreed);
+        let known = LocationId(1);
+        assert_eq!(learn(2, Asked::All), Learnt::Contested { known });
+        assert_eq!(learn(2, Asked::All), Learnt::Agreed, "told once");
+        assert_eq!(learn(1, Asked::Some), Learnt::Agreed);
+        assert_eq!(directory.hint(&key(UUID), now), Some(contested(1)));
+        assert_eq!(directory.hint(&key("a"), now), None);
+        for location in [1, 2] {
+            directory.settle(&key(UUID), LocationId(location), now);
+            assert_eq!(directory.hint(&key(UUID), now), Some(at(location)));
+        }
     }
 
     #[test]
@@ -398,7 +512,7 @@ mod tests {
         for forgotten in ["a", UUID] {
             let directory = directory(100);
             let now = Instant::now();
-            directory.learn(Collection::Nodes, Some(UUID), Some("a"), LocationId(1), now);
+            directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::All), now);
             directory.forget(&key(forgotten));
             assert!(directory.is_empty(), "{forgotten}");
         }
@@ -426,13 +540,8 @@ mod tests {
         let directory = directory(500);
         let now = Instant::now();
         for n in 0..5000_u128 {
-            directory.learn(
-                Collection::Nodes,
-                Some(&Uuid::from_u128(n).to_string()),
-                None,
-                LocationId(0),
-                now,
-            );
+            let uuid = Uuid::from_u128(n).to_string();
+            directory.learn(Collection::Nodes, seen(&uuid, "", 0, Asked::Some), now);
         }
         // The cache counts by shards, so the bound is not met to the very entry.
         assert!(directory.len() <= 600, "{}", directory.len());

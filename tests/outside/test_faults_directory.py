@@ -205,7 +205,8 @@ def test_concurrent_misses_share_one_poll(hub, there):
     replies = together(*[lambda: hub.get(f"/v1/nodes/{ident}") for _ in range(20)])
     assert {reply.status for reply in replies} == {200 if there else 404}
     polls = [len(site.asked("GET", f"/v1/nodes/{ident}")) for site in (hub.loc1, hub.loc3)]
-    assert polls == [1, 1]
+    # Who came after the first poll began does not believe its no, since the node may have been made meanwhile; all of them share the next.
+    assert polls == [1, 1] if there else max(polls) <= 2, polls
 
 
 # --- the directory in the background and over restarts

@@ -8,6 +8,8 @@ from standin import new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"
 GROUPS = "_:loc1,grp1:loc2,grp2:loc3"
+
+
 @pytest.fixture(scope="module")
 def module_hub():
     with fleet(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True}) as hub:
@@ -70,7 +72,8 @@ def test_no_credentials_accompany_a_ramdisk(with_token):
             assert (told.status, told.json()["node"]["uuid"], told.header(LOCATION)) == (202, owner["uuid"], None)
             asked = [request for site in hub.all() for request in site.requests]
             passed = [one for one in asked if re.search("lookup|heartbeat|continue_inspection", one.path)]
-            assert len(passed) == 3
+            # Each location is asked once who it is, for the look-up and for the inspection.
+            assert sorted(one.method for one in passed) == ["GET"] * 4 + ["POST"] * 2
             for request in passed:
                 assert not [name for name in TRUSTED if request.header_values(name)], request.headers
             # Where to send it is the gateway's own question.
@@ -102,6 +105,52 @@ def test_a_machine_of_nobody_or_of_two_is_nobody_s_business(hub):
     assert writes(hub) == {}
     hub.loc3.down()
     assert_unavailable(hub.get("/v1/lookup?addresses=52:54:00:aa:bb:06"), "loc3")
+
+
+def macs(count):
+    return [f"52:54:00:cc:{number // 256:02x}:{number % 256:02x}" for number in range(count)]
+
+
+def test_each_location_is_asked_once_whatever_a_machine_has(hub):
+    owner = port(hub, "loc2", macs(64)[63])
+    hub.forget_requests()
+    found = hub.get(f"/v1/lookup?addresses={','.join(macs(64))}")
+    assert (found.status, found.json()["node"]["uuid"]) == (200, owner["uuid"]), found
+    assert hub.asked() == {"loc1": 1, "loc2": 1, "loc3": 1}
+    hub.forget_requests()
+    data = {"inventory": {"interfaces": [{"mac_address": mac} for mac in macs(64)]}}
+    told = hub.post("/v1/continue_inspection", data)
+    assert (told.status, told.json()["node"]["uuid"]) == (202, owner["uuid"]), told
+    assert hub.asked("GET") == {"loc1": 1, "loc2": 1, "loc3": 1} and hub.asked("POST") == {"loc2": 1}
+
+
+@pytest.mark.parametrize("count", [65, 2000])
+def test_more_addresses_than_a_machine_has(hub, count):
+    asked = [
+        hub.post("/v1/continue_inspection", {"inventory": {"interfaces": [{"mac_address": mac} for mac in macs(count)]}}),
+        hub.get(f"/v1/lookup?addresses={','.join(macs(65))}"),
+    ]
+    for reply in asked:
+        assert reply.status == 400 and "64" in reply.text(), reply
+    assert hub.asked() == {}
+
+
+def test_to_look_for_the_machine_of_an_inspection_makes_no_token(hub):
+    """From 1.62 on the first look-up makes the agent's token and tells it, later ones do not: it is for the agent."""
+    port(hub, "loc3", macs(1)[0])
+    assert hub.post("/v1/continue_inspection", {"inventory": {"interfaces": [{"mac_address": macs(1)[0]}]}}).status == 202
+    versions = {request.header("X-OpenStack-Ironic-API-Version") for site in hub.all() for request in site.asked("GET")}
+    assert versions == {"1.61"}
+
+
+def test_a_machine_that_was_found_is_served_while_another_location_is_down(hub):
+    """The location that knows it has made its token by then, and tells it once."""
+    owner = port(hub, "loc2", macs(1)[0])
+    hub.loc3.down()
+    found = hub.get(f"/v1/lookup?addresses={macs(1)[0]}")
+    assert (found.status, found.json()["node"]["uuid"]) == (200, owner["uuid"]), found
+    data = {"inventory": {"interfaces": [{"mac_address": macs(1)[0]}]}}
+    assert_unavailable(hub.post("/v1/continue_inspection", data), "loc3")
 
 
 @pytest.mark.parametrize(

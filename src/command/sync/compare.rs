@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::config::LocationId;
-use crate::federate::replicated::SET_BY_IRONIC;
+use crate::federate::replicated::copy::SET_BY_IRONIC;
 
 /// Of a runbook; Ironic takes them at a path of their own.
 pub(super) const TRAITS: &str = "traits";

@@ -21,7 +21,7 @@ use crate::command::sync::compare::TRAITS;
 use crate::command::sync::compare::UNFINISHED;
 use crate::config::Config;
 use crate::config::LocationId;
-use crate::federate::replicated::SET_BY_IRONIC;
+use crate::federate::replicated::copy::SET_BY_IRONIC;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::location::LocationError;

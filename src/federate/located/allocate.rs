@@ -19,7 +19,11 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::fan_out::refusal;
+use crate::federate::located::create::Creation;
+use crate::federate::owner::Denial;
+use crate::federate::owner::Next;
 use crate::locate::LocateError;
+use crate::locate::Source;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
 use crate::locations::silence::Silence;
@@ -83,6 +87,20 @@ struct Offer {
     namesake: bool,
 }
 
+/// Where the candidates are; without any, they are anywhere.
+#[derive(Default)]
+struct Homes {
+    by_location: Option<BTreeMap<LocationId, Vec<String>>>,
+    is_remembered: bool,
+}
+
+/// What is believed of where a node is.
+#[derive(Clone, Copy)]
+enum Trust {
+    Memory,
+    Nothing,
+}
+
 /// The location to ask: the one with the namesake, else one of them by chance, the likelier the more it offers, so that
 /// load spreads. `chance` is between 0 and 1.
 fn choose(offers: &BTreeMap<LocationId, Offer>, chance: f64) -> Option<LocationId> {
@@ -104,44 +122,71 @@ fn choose(offers: &BTreeMap<LocationId, Offer>, chance: f64) -> Option<LocationI
     })
 }
 
-impl Federation {
-    /// `POST /v1/allocations`
-    pub async fn create_allocation(&self, request: &Request, body: &[u8]) -> Result<Answer, Error> {
-        let mut allocation = Object::parse("allocation", body)?;
-        let home = match (request.pinned, allocation.text("node")) {
-            (Some(pinned), _) => pinned,
-            (None, Some(node)) => {
-                let key = node_key(&node);
-                return match self.locator.locate(&request.asker, &key).await {
-                    Ok(owner) => {
-                        self.create_beside(
-                            request,
-                            Collection::Allocations,
-                            &key,
-                            &owner,
-                            allocation,
-                        )
-                        .await
-                    }
-                    Err(LocateError::Nobody { .. }) => Err(unknown_node(&node).into()),
-                    Err(error) => Err(error.into()),
-                };
-            }
-            (None, None) => self.place(request, &mut allocation).await?,
-        };
-        self.create_at(request, Collection::Allocations, home, allocation)
-            .await
+/// A request about allocations.
+#[derive(Clone, Copy, Debug)]
+pub struct Allocations<'a> {
+    pub federation: &'a Federation,
+    pub request: &'a Request,
+}
+
+impl<'a> Allocations<'a> {
+    fn creation(&self) -> Creation<'a> {
+        Creation {
+            federation: self.federation,
+            request: self.request,
+            collection: Collection::Allocations,
+        }
     }
 
-    async fn place(&self, request: &Request, allocation: &mut Object) -> Result<LocationId, Error> {
-        let candidates = allocation
-            .texts("candidate_nodes")
-            .filter(|candidates| !candidates.is_empty());
-        let homes = match &candidates {
-            None => None,
-            Some(candidates) => Some(self.homes(request, candidates).await?),
-        };
-        if let Some(homes) = &homes
+    /// `POST /v1/allocations`
+    pub async fn create(&self, body: &[u8]) -> Result<Answer, Error> {
+        let Self {
+            federation,
+            request,
+        } = *self;
+        let allocation = Object::parse("allocation", body)?;
+        if let Some(pinned) = request.pinned {
+            return self.creation().at(pinned, allocation).await;
+        }
+        if let Some(node) = allocation.text("node").filter(|node| !node.is_empty()) {
+            return match federation.visit(request, Collection::Nodes, &node).await {
+                Ok(visit) => self.creation().beside(visit, allocation).await,
+                Err(Error::Locate(LocateError::Nobody { .. })) => Err(unknown_node(&node).into()),
+                Err(error) => Err(error),
+            };
+        }
+        let homes = self.homes(&allocation, Trust::Memory).await?;
+        let answer = self
+            .create_where_it_fits(allocation.clone(), &homes)
+            .await?;
+        if answer.status != StatusCode::BAD_REQUEST || !homes.is_remembered {
+            return Ok(answer);
+        }
+        // A candidate that is not where it was is a 400, as much else.
+        let found = self.homes(&allocation, Trust::Nothing).await?;
+        if found.by_location == homes.by_location {
+            return Ok(answer);
+        }
+        self.create_where_it_fits(allocation, &found).await
+    }
+
+    async fn create_where_it_fits(
+        &self,
+        mut allocation: Object,
+        homes: &Homes,
+    ) -> Result<Answer, Error> {
+        let home = self.place(&mut allocation, homes).await?;
+        self.creation().at(home, allocation).await
+    }
+
+    async fn place(&self, allocation: &mut Object, homes: &Homes) -> Result<LocationId, Error> {
+        let Self {
+            federation,
+            request,
+        } = *self;
+        let candidates = candidates(allocation);
+        let homes = homes.by_location.as_ref();
+        if let Some(homes) = homes
             && let [only] = homes.keys().collect::<Vec<_>>()[..]
         {
             return Ok(*only);
@@ -157,19 +202,15 @@ impl Federation {
             candidates: candidates.map(|candidates| candidates.into_iter().collect()),
         };
         let class = allocation.text("resource_class").unwrap_or_default();
-        let scope: Vec<&Location> = self
+        let scope: Vec<&Location> = federation
             .locations
             .iter()
-            .filter(|one| {
-                homes
-                    .as_ref()
-                    .is_none_or(|homes| homes.contains_key(&one.id))
-            })
+            .filter(|one| homes.is_none_or(|homes| homes.contains_key(&one.id)))
             .collect();
         let offers = join_all(
             scope
                 .iter()
-                .map(|location| self.offer(request, location, &class, &wanted)),
+                .map(|location| offer(request, location, &class, &wanted)),
         )
         .await;
         let mut silent = Vec::new();
@@ -189,100 +230,80 @@ impl Federation {
             None if !silent.is_empty() => return Err(Error::Silent(silent)),
             // Nobody has one: a location says so in the way that clients know, an allocation in state error.
             None => homes
-                .as_ref()
                 .and_then(|homes| homes.keys().next().copied())
-                .or_else(|| self.groups.default_location())
+                .or_else(|| federation.groups.default_location())
                 .unwrap_or(LocationId(0)),
         };
-        if let Some(there) = homes.and_then(|mut homes| homes.remove(&chosen)) {
-            allocation.set("candidate_nodes", &there);
+        if let Some(there) = homes.and_then(|homes| homes.get(&chosen)) {
+            allocation.set("candidate_nodes", there);
         }
         Ok(chosen)
     }
 
     /// Where the candidates are.
-    async fn homes(
-        &self,
-        request: &Request,
-        candidates: &[String],
-    ) -> Result<BTreeMap<LocationId, Vec<String>>, Error> {
+    async fn homes(&self, allocation: &Object, trust: Trust) -> Result<Homes, Error> {
+        let (locator, asker) = (&self.federation.locator, &self.request.asker);
+        let Some(candidates) = candidates(allocation) else {
+            return Ok(Homes::default());
+        };
         let located = join_all(candidates.iter().map(|node| async move {
-            (
-                node,
-                self.locator.locate(&request.asker, &node_key(node)).await,
-            )
+            let key = Key::new(Collection::Nodes, node);
+            let owner = match trust {
+                Trust::Memory => locator.owner(asker, &key).await,
+                Trust::Nothing => locator.owner_anew(asker, &key).await,
+            };
+            (node, owner)
         }))
         .await;
-        let mut homes: BTreeMap<LocationId, Vec<String>> = BTreeMap::new();
+        let mut by_location: BTreeMap<LocationId, Vec<String>> = BTreeMap::new();
+        let mut is_remembered = false;
         for (node, owner) in located {
             match owner {
-                Ok(owner) => homes.entry(owner.location).or_default().push(node.clone()),
+                Ok(owner) => {
+                    is_remembered |= owner.source == Source::Remembered;
+                    let there = by_location.entry(owner.location).or_default();
+                    there.push(node.clone());
+                }
                 Err(LocateError::Nobody { .. }) => {
                     return Err(Fault::bad_request(format!("Nodes cannot be found: {node}")).into());
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(homes)
-    }
-
-    /// How many nodes of a location would do.
-    async fn offer(
-        &self,
-        request: &Request,
-        location: &Location,
-        class: &str,
-        wanted: &Wanted,
-    ) -> Result<Offer, Error> {
-        let mut offer = Offer::default();
-        let mut marker: Option<String> = None;
-        loop {
-            let mut query = Query::default()
-                .with("resource_class", class)
-                .with("provision_state", "available")
-                .with("associated", "False")
-                .with("maintenance", "False")
-                .with("fields", "uuid,name,power_state,traits,owner,lessee");
-            if let Some(marker) = &marker {
-                query = query.with("marker", marker.as_str());
-            }
-            let mut path = "/v1/nodes".to_owned();
-            query.append_to(&mut path);
-            let reply = location.reply(&request.asker, &request.probe(path)).await?;
-            if reply.status != StatusCode::OK {
-                return Err(refusal(reply, location.id));
-            }
-            let page: AvailableNodes =
-                serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
-            for node in page.nodes.iter().filter(|node| wanted.is_met_by(node)) {
-                offer.nodes += 1;
-                offer.namesake |= wanted.name.is_some() && wanted.name == node.name;
-            }
-            let last = page.nodes.last().map(|node| node.uuid.clone());
-            match last.filter(|last| page.next.is_some() && marker.as_ref() != Some(last)) {
-                Some(last) => marker = Some(last),
-                None => return Ok(offer),
-            }
-        }
+        Ok(Homes {
+            by_location: Some(by_location),
+            is_remembered,
+        })
     }
 
     /// `GET /v1/allocations?node=`: for who sees the whole system Ironic drops this filter; a node has one allocation at
     /// most, so it is asked for that.
-    pub async fn allocations_of(&self, request: &Request, node: &str) -> Result<Answer, Error> {
-        let location = match (
-            request.pinned,
-            self.locator.locate(&request.asker, &node_key(node)).await,
-        ) {
-            (Some(pinned), _) => pinned,
-            (None, Ok(owner)) => owner.location,
-            (None, Err(LocateError::Nobody { .. })) => return Err(unknown_node(node).into()),
-            (None, Err(error)) => return Err(error.into()),
+    pub async fn of_node(&self, node: &str) -> Result<Answer, Error> {
+        let Self {
+            federation,
+            request,
+        } = *self;
+        let mut visit = match federation.visit(request, Collection::Nodes, node).await {
+            Ok(visit) => visit,
+            Err(Error::Locate(LocateError::Nobody { .. })) => return Err(unknown_node(node).into()),
+            Err(error) => return Err(error),
         };
-        let there = self.locations.location(location);
         let path = format!("/v1/nodes/{}/allocation", encode_segment(node));
-        let reply = there
-            .reply(&request.asker, &request.ask(Method::GET, path))
-            .await?;
+        let question = request.ask(Method::GET, path);
+        let reply = loop {
+            let there = federation.locations.location(visit.location());
+            let reply = there.reply(&request.asker, &question).await?;
+            // Of a node that is not there it says so with a 400; a 404 is about the allocation.
+            if reply.status == StatusCode::BAD_REQUEST {
+                let denial = Denial::of(Collection::Nodes, &reply.body);
+                if visit.denied(denial).await? == Next::Again {
+                    continue;
+                }
+            }
+            break reply;
+        };
+        let location = visit.location();
+        let there = federation.locations.location(location);
         let found = match reply.status {
             StatusCode::OK => Some(reply),
             StatusCode::NOT_FOUND => None,
@@ -300,7 +321,7 @@ impl Federation {
             });
             let after_marker = request.query.value("marker").is_some();
             if meets && !after_marker {
-                let shown = self.shown(request, there, &allocation, reply).await?;
+                let shown = self.shown(there, &allocation, reply).await?;
                 body.push_str(&shown);
             }
         }
@@ -314,11 +335,11 @@ impl Federation {
     /// As much of the allocation as the client asks for.
     async fn shown(
         &self,
-        request: &Request,
         location: &Location,
         allocation: &Value,
         whole: crate::wire::transport::Reply,
     ) -> Result<String, Error> {
+        let request = self.request;
         let uuid = allocation["uuid"].as_str().unwrap_or_default();
         let reply = match request.query.value("fields") {
             None => whole,
@@ -337,6 +358,7 @@ impl Federation {
         let misspoke = |_| -> Silence { location.misspoke() };
         let kind = Collection::Allocations.facts().kind;
         let answer = self
+            .federation
             .adopt(
                 request,
                 location.id,
@@ -349,8 +371,49 @@ impl Federation {
     }
 }
 
-fn node_key(node: &str) -> Key {
-    Key::new(Collection::Nodes, node)
+/// How many nodes of a location would do.
+async fn offer(
+    request: &Request,
+    location: &Location,
+    class: &str,
+    wanted: &Wanted,
+) -> Result<Offer, Error> {
+    let mut offer = Offer::default();
+    let mut marker: Option<String> = None;
+    loop {
+        let mut query = Query::default()
+            .with("resource_class", class)
+            .with("provision_state", "available")
+            .with("associated", "False")
+            .with("maintenance", "False")
+            .with("fields", "uuid,name,power_state,traits,owner,lessee");
+        if let Some(marker) = &marker {
+            query = query.with("marker", marker.as_str());
+        }
+        let mut path = "/v1/nodes".to_owned();
+        query.append_to(&mut path);
+        let reply = location.reply(&request.asker, &request.probe(path)).await?;
+        if reply.status != StatusCode::OK {
+            return Err(refusal(reply, location.id));
+        }
+        let page: AvailableNodes =
+            serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
+        for node in page.nodes.iter().filter(|node| wanted.is_met_by(node)) {
+            offer.nodes += 1;
+            offer.namesake |= wanted.name.is_some() && wanted.name == node.name;
+        }
+        let last = page.nodes.last().map(|node| node.uuid.clone());
+        match last.filter(|last| page.next.is_some() && marker.as_ref() != Some(last)) {
+            Some(last) => marker = Some(last),
+            None => return Ok(offer),
+        }
+    }
+}
+
+/// The nodes that it may be: UUIDs or names.
+fn candidates(allocation: &Object) -> Option<Vec<String>> {
+    let candidates = allocation.texts("candidate_nodes")?;
+    (!candidates.is_empty()).then_some(candidates)
 }
 
 fn unknown_node(node: &str) -> Fault {

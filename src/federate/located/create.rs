@@ -4,23 +4,24 @@
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
-use log::warn;
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
-use crate::api::header;
 use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::located::unique::claims_of;
+use crate::federate::claim::claims_of;
+use crate::federate::located::beside::check_beside;
+use crate::federate::located::unique::Free;
+use crate::federate::owner::Denial;
+use crate::federate::owner::Next;
+use crate::federate::owner::Visit;
 use crate::locate::LocateError;
-use crate::locate::Owner;
-use crate::locate::Source;
-use crate::locate::directory::Key;
 use crate::locations::question::Body;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
@@ -48,12 +49,28 @@ pub fn conductor_group(value: Value) -> Result<Option<String>, Fault> {
     }
 }
 
-impl Federation {
+/// A resource that is about to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Creation<'a> {
+    pub federation: &'a Federation,
+    pub request: &'a Request,
+    pub collection: Collection,
+}
+
+impl Creation<'_> {
     /// `POST /v1/nodes`: the conductor group decides.
-    pub async fn create_node(&self, request: &Request, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn node(&self, body: &[u8]) -> Result<Answer, Error> {
+        let Self {
+            federation,
+            request,
+            ..
+        } = *self;
         let mut node = Object::parse("node", body)?;
         let group = conductor_group(node.value("conductor_group"))?;
-        let Some(home) = self.groups.location(group.as_deref().unwrap_or_default()) else {
+        let Some(home) = federation
+            .groups
+            .location(group.as_deref().unwrap_or_default())
+        else {
             let group = group.unwrap_or_default();
             return Err(Fault::bad_request(format!(
                 "No valid host was found. Reason: conductor group \"{group}\" is not mapped to any location."
@@ -64,8 +81,8 @@ impl Federation {
             return Err(Fault::bad_request(format!(
                 "Conductor group \"{}\" belongs to location {}, not to {}.",
                 group.unwrap_or_default(),
-                self.locations.location(home).name(),
-                self.locations.location(pinned).name()
+                federation.locations.location(home).name(),
+                federation.locations.location(pinned).name()
             ))
             .into());
         }
@@ -73,74 +90,55 @@ impl Federation {
             node.set("conductor_group", &group);
         }
         if let Some(parent) = node.text("parent_node") {
-            self.check_beside(request, home, "parent_node", &parent)
-                .await?;
+            check_beside(federation, request, home, ("parent_node", &parent)).await?;
         }
-        self.create_at(request, Collection::Nodes, home, node).await
+        self.at(home, node).await
     }
 
     /// A resource of a node: goes to where the node is.
-    pub async fn create_of_node(
-        &self,
-        request: &Request,
-        collection: Collection,
-        body: &[u8],
-    ) -> Result<Answer, Error> {
+    pub async fn of_node(&self, body: &[u8]) -> Result<Answer, Error> {
+        let Self {
+            federation,
+            request,
+            collection,
+        } = *self;
         let object = Object::parse(singular(collection), body)?;
         let node = object
             .text("node_uuid")
-            .or_else(|| object.text("node_ident"));
-        let home = match (request.pinned, node) {
-            (Some(pinned), _) => pinned,
+            .or_else(|| object.text("node_ident"))
+            .filter(|node| !node.is_empty());
+        let Some(node) = node else {
             // Ironic words what is missing.
-            (None, None) => LocationId(0),
-            (None, Some(node)) => {
-                let key = Key::new(Collection::Nodes, &node);
-                match self.locator.locate(&request.asker, &key).await {
-                    Ok(owner) => {
-                        return self
-                            .create_beside(request, collection, &key, &owner, object)
-                            .await;
-                    }
-                    Err(LocateError::Nobody { first, .. }) => first,
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            let home = request.pinned.unwrap_or(LocationId(0));
+            return self.at(home, object).await;
         };
-        self.create_at(request, collection, home, object).await
+        match federation.visit(request, Collection::Nodes, &node).await {
+            Ok(visit) => self.beside(visit, object).await,
+            Err(Error::Locate(LocateError::Nobody { first, .. })) => self.at(first, object).await,
+            Err(error) => Err(error),
+        }
     }
 
-    /// Makes it where the node `key` is. That the node is not there any more Ironic says with a 400, as much else.
-    pub(crate) async fn create_beside(
-        &self,
-        request: &Request,
-        collection: Collection,
-        key: &Key,
-        owner: &Owner,
-        object: Object,
-    ) -> Result<Answer, Error> {
-        let answer = self
-            .create_at(request, collection, owner.location, object.clone())
-            .await?;
-        if answer.status != StatusCode::BAD_REQUEST || owner.source != Source::Remembered {
-            return Ok(answer);
-        }
-        match self.locator.locate_again(&request.asker, key).await {
-            Ok(found) if found.location != owner.location => {
-                self.create_at(request, collection, found.location, object)
-                    .await
+    /// Makes it where a node is. That the node is not there any more Ironic says with a 400, as much else.
+    pub async fn beside(&self, mut node: Visit<'_>, object: Object) -> Result<Answer, Error> {
+        loop {
+            let answer = self.at(node.location(), object.clone()).await?;
+            if answer.status != StatusCode::BAD_REQUEST {
+                return Ok(answer);
             }
-            Ok(_) | Err(_) => Ok(answer),
+            let denial = Denial::of(Collection::Nodes, &answer.body);
+            if node.denied(denial).await? == Next::Believe {
+                return Ok(answer);
+            }
         }
     }
 
-    pub(crate) async fn create_at(
-        &self,
-        request: &Request,
-        collection: Collection,
-        home: LocationId,
-        mut object: Object,
-    ) -> Result<Answer, Error> {
+    pub async fn at(&self, home: LocationId, mut object: Object) -> Result<Answer, Error> {
+        let Self {
+            federation,
+            request,
+            collection,
+        } = *self;
         let given = matches!(object.value("uuid"), Value::Text(_) | Value::Other);
         let new = Uuid::new_v4().to_string();
         // A UUID that nobody can have seen need not be looked for.
@@ -152,67 +150,100 @@ impl Federation {
         if !given {
             object.set("uuid", &new);
         }
-        let uuid = object.text("uuid");
-        let unverified = self.verify_unique(request, home, &claims).await?;
-        let location = self.locations.location(home);
+        let _turn = federation.turn(&claims).await;
+        let free = Free::elsewhere(federation, request, home, &claims).await?;
         let mut question = request.question();
         question.body = Body::Whole(object.to_bytes());
+        let location = federation.locations.location(home);
         let reply = match location.reply(&request.asker, &question).await {
             Ok(reply) => reply,
-            Err(silence) => return self.was_it_made(request, collection, uuid, silence).await,
+            Err(silence) => return self.was_it_made(object, given, silence).await,
         };
-        let mut answer = self.relay(
-            request,
-            home,
-            collection.facts().kind,
-            Some(collection),
-            reply,
-        );
-        if answer.status.is_success() && !unverified.is_empty() {
-            let names = self.locations.names(&unverified);
-            warn!(
-                "A {} was made without asking {names} whether it is unique",
-                singular(collection)
-            );
-            answer = answer.with(header::UNVERIFIED, &names);
+        let kind = collection.facts().kind;
+        let answer = federation.relay(request, home, kind, Some(collection), reply);
+        if !answer.status.is_success() {
+            return Ok(answer);
         }
-        Ok(answer)
+        let (uuid, name) = (object.text("uuid"), object.text("name"));
+        let idents = (uuid.as_deref(), name.as_deref());
+        free.vouch(&federation.locator, collection, idents, home);
+        Ok(free.flag(&federation.locations, answer, singular(collection)))
     }
 
     /// The answer to a create was lost. It was sent once; now it is asked for.
     async fn was_it_made(
         &self,
-        request: &Request,
-        collection: Collection,
-        uuid: Option<String>,
+        sent: Object,
+        given: bool,
         silence: Silence,
     ) -> Result<Answer, Error> {
-        let (true, Some(uuid)) = (silence.sent, uuid) else {
+        let Self {
+            federation,
+            request,
+            collection,
+        } = *self;
+        let (true, Some(uuid)) = (silence.sent, sent.text("uuid")) else {
             return Err(silence.into());
         };
-        let location = self.locations.location(silence.location);
+        let location = federation.locations.location(silence.location);
         let path = format!("/v1/{}/{}", collection.facts().path, encode_segment(&uuid));
         let made = location
             .reply(&request.asker, &request.ask(Method::GET, path.clone()))
             .await;
-        match made {
-            Ok(reply) if reply.status == StatusCode::OK => {
-                let mut answer = self.relay(
-                    request,
-                    silence.location,
-                    collection.facts().kind,
-                    Some(collection),
-                    reply,
-                );
-                answer.status = StatusCode::CREATED;
-                if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str()))
-                {
-                    answer.headers.insert(http::header::LOCATION, href);
-                }
-                Ok(answer)
-            }
-            _ => Err(silence.into()),
+        let reply = match made {
+            Ok(reply) if reply.status == StatusCode::OK => reply,
+            _ => return Err(silence.into()),
+        };
+        // Who chose the UUID may not have been the first: then it was there before, and this was refused.
+        if given && !shows(&reply.body, &sent) {
+            let claims = claims_of(collection, &uuid, &sent);
+            let conflict = claims.into_iter().next().map(|claim| claim.conflict);
+            return Err(Fault::new(StatusCode::CONFLICT, conflict.unwrap_or_default()).into());
         }
+        let kind = collection.facts().kind;
+        let mut answer = federation.relay(request, silence.location, kind, Some(collection), reply);
+        answer.status = StatusCode::CREATED;
+        if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str())) {
+            answer.headers.insert(http::header::LOCATION, href);
+        }
+        Ok(answer)
+    }
+}
+
+/// Whether a document is what was sent, as far as it shows that.
+fn shows(document: &[u8], sent: &Object) -> bool {
+    let parsed = (
+        serde_json::from_slice::<Json>(document),
+        serde_json::from_slice::<Json>(&sent.to_bytes()),
+    );
+    let (Ok(Json::Object(shown)), Ok(Json::Object(sent))) = parsed else {
+        return false;
+    };
+    sent.iter().all(|(name, sent)| {
+        // What Ironic takes and does not show, a node's name for its UUID for instance.
+        shown.get(name).is_none_or(|shown| is_shown_as(sent, shown))
+    })
+}
+
+/// Ironic hides passwords, folds addresses and groups, and gives defaults to what is null.
+fn is_shown_as(sent: &Json, shown: &Json) -> bool {
+    match (sent, shown) {
+        (Json::Null, _) => true,
+        (_, Json::String(shown)) if shown == "******" => true,
+        (Json::String(sent), Json::String(shown)) => sent.eq_ignore_ascii_case(shown),
+        (Json::Object(sent), Json::Object(shown)) => sent.iter().all(|(name, sent)| {
+            shown
+                .get(name)
+                .is_some_and(|shown| is_shown_as(sent, shown))
+        }),
+        (Json::Array(sent), Json::Array(shown)) => {
+            sent.len() == shown.len()
+                && sent
+                    .iter()
+                    .zip(shown)
+                    .all(|(sent, shown)| is_shown_as(sent, shown))
+        }
+        (sent, shown) => sent == shown,
     }
 }
 
@@ -236,6 +267,29 @@ pub(crate) fn singular(collection: Collection) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_made_by_us() {
+        let sent = Object::parse(
+            "node",
+            br#"{"uuid": "u", "name": "n", "driver_info": {"a": 1, "password": "x"}, "conductor_group": null, "node_ident": "m"}"#,
+        )
+        .unwrap();
+        let made = r#"{"uuid": "u", "name": "n", "driver_info": {"a": 1, "password": "******", "b": 2}, "conductor_group": "", "extra": {}}"#;
+        assert!(shows(made.as_bytes(), &sent));
+        for (part, other) in [
+            (r#""name": "n""#, r#""name": "m""#),
+            (r#""name": "n""#, r#""name": null"#),
+            (r#""a": 1"#, r#""a": 2"#),
+            (r#""driver_info": {"a""#, r#""driver_info": {"c""#),
+        ] {
+            assert!(
+                !shows(made.replace(part, other).as_bytes(), &sent),
+                "{other}"
+            );
+        }
+        assert!(!shows(b"[]", &sent));
+    }
 
     #[test]
     fn conductor_groups_as_ironic_takes_them() {

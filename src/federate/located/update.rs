@@ -1,169 +1,149 @@
 //! Changing a resource: where it is, and only so that it stays there.
 
-use bytes::Bytes;
 use http::StatusCode;
-use log::warn;
 
 use crate::api::body::Patch;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
-use crate::api::header;
+use crate::api::json;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::claim::claims_in;
+use crate::federate::located::beside::check_beside;
 use crate::federate::located::create::conductor_group;
-use crate::federate::located::unique::claims_in;
-use crate::locate::LocateError;
-use crate::locate::Owner;
-use crate::locate::Source;
-use crate::locate::directory::Key;
+use crate::federate::located::unique::Free;
+use crate::federate::owner::Denial;
+use crate::federate::owner::Next;
 use crate::locations::question::Body;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::wire::transport::Reply;
 
-impl Federation {
-    /// `PATCH` of a member, or of anything below it that Ironic might read as one.
-    pub async fn update(
-        &self,
-        request: &Request,
-        collection: Collection,
-        ident: &str,
+/// A member, or anything below it that Ironic might read as one, that is about to be changed.
+#[derive(Debug)]
+pub struct Update<'a> {
+    federation: &'a Federation,
+    request: &'a Request,
+    collection: Collection,
+    ident: &'a str,
+    patch: Patch,
+}
+
+impl<'a> Update<'a> {
+    pub fn new(
+        federation: &'a Federation,
+        request: &'a Request,
+        (collection, ident): (Collection, &'a str),
         body: &[u8],
-    ) -> Result<Answer, Error> {
+    ) -> Result<Self, Error> {
         let mut patch = Patch::parse(body)?;
         if collection == Collection::Nodes {
             patch.spell_out_removal("/conductor_group");
         }
-        let key = Key::new(collection, ident);
-        let mut owner = match request.pinned {
-            Some(location) => Owner {
-                location,
-                uuid: None,
-                source: Source::Asked,
-            },
-            None => self.locator.locate(&request.asker, &key).await?,
-        };
+        Ok(Self {
+            federation,
+            request,
+            collection,
+            ident,
+            patch,
+        })
+    }
+
+    /// `PATCH`
+    pub async fn send(&self) -> Result<Answer, Error> {
+        let federation = self.federation;
+        let mut visit = federation
+            .visit(self.request, self.collection, self.ident)
+            .await?;
+        let claims = claims_in(self.collection, self.ident, &self.patch);
+        let _turn = federation.turn(&claims).await;
         loop {
-            self.check_stays(request, collection, ident, owner.location, &patch)
-                .await?;
-            let claims = claims_in(collection, ident, &patch);
-            let unverified = self.verify_unique(request, owner.location, &claims).await?;
-            let reply = self
-                .send_patch(request, owner.location, patch.to_bytes())
-                .await?;
-            if reply.status == StatusCode::NOT_FOUND && owner.source == Source::Remembered {
-                // Refused, so nothing was changed: it may be sent to where the thing is now.
-                match self.locator.locate_again(&request.asker, &key).await {
-                    Ok(found) if found.location != owner.location => {
-                        owner = found;
+            let home = visit.location();
+            let checked = async {
+                self.check_stays(home).await?;
+                Free::elsewhere(federation, self.request, home, &claims).await
+            };
+            let free = match checked.await {
+                Ok(free) => free,
+                Err(error @ Error::Fault(_)) => {
+                    // Right only if it is where we think; it may be found to have this very name elsewhere.
+                    if visit.denied(Denial::Ours).await? == Next::Again {
                         continue;
                     }
-                    Ok(_) | Err(LocateError::Nobody { .. }) => {}
-                    Err(error) => return Err(error.into()),
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            };
+            let reply = self.send_to(home).await?;
+            if reply.status == StatusCode::NOT_FOUND {
+                // Refused, so nothing was changed: it may be sent to where the thing is now.
+                let denial = Denial::of(self.collection, &reply.body);
+                if visit.denied(denial).await? == Next::Again {
+                    continue;
                 }
             }
-            let mut answer = self.relay(
-                request,
-                owner.location,
-                collection.facts().kind,
-                Some(collection),
-                reply,
-            );
-            if answer.status.is_success() && !unverified.is_empty() {
-                let names = self.locations.names(&unverified);
-                warn!("A name or address was given without asking {names} whether it is unique");
-                answer = answer.with(header::UNVERIFIED, &names);
-            }
-            return Ok(answer);
+            return Ok(self.changed(home, &free, reply));
         }
     }
 
-    async fn send_patch(
-        &self,
-        request: &Request,
-        location: LocationId,
-        body: Bytes,
-    ) -> Result<crate::wire::transport::Reply, Error> {
-        let mut question = request.question();
-        question.body = Body::Whole(body);
-        Ok(self
-            .locations
-            .location(location)
-            .reply(&request.asker, &question)
-            .await?)
+    fn changed(&self, home: LocationId, free: &Free, reply: Reply) -> Answer {
+        let kind = self.collection.facts().kind;
+        let answer = self
+            .federation
+            .relay(self.request, home, kind, Some(self.collection), reply);
+        if !answer.status.is_success() {
+            return answer;
+        }
+        if let Value::Text(name) = self.patch.outcome("/name") {
+            let uuid = json::member(&answer.body, "uuid").ok().flatten();
+            let idents = (uuid.as_deref(), Some(&*name));
+            free.vouch(&self.federation.locator, self.collection, idents, home);
+        }
+        free.flag(&self.federation.locations, answer, self.ident)
+    }
+
+    async fn send_to(&self, location: LocationId) -> Result<Reply, Error> {
+        let mut question = self.request.question();
+        question.body = Body::Whole(self.patch.to_bytes());
+        let location = self.federation.locations.location(location);
+        Ok(location.reply(&self.request.asker, &question).await?)
     }
 
     /// Nodes cannot move between Ironics, nor can what belongs to a node.
-    async fn check_stays(
-        &self,
-        request: &Request,
-        collection: Collection,
-        ident: &str,
-        home: LocationId,
-        patch: &Patch,
-    ) -> Result<(), Error> {
-        if collection == Collection::Nodes
-            && let Some(group) = conductor_group(patch.outcome("/conductor_group"))?
+    async fn check_stays(&self, home: LocationId) -> Result<(), Error> {
+        if self.collection == Collection::Nodes
+            && let Some(group) = conductor_group(self.patch.outcome("/conductor_group"))?
         {
-            let target = self.groups.location(&group);
+            let target = self.federation.groups.location(&group);
             if target != Some(home) {
-                return Err(cannot_move(self, ident, home, &group, target).into());
+                return Err(self.cannot_move(home, &group, target).into());
             }
         }
-        let reference = match collection {
+        let reference = match self.collection {
             Collection::Nodes => "parent_node",
             _ => "node_uuid",
         };
-        match patch.outcome(&format!("/{reference}")) {
-            Value::Text(node) => self.check_beside(request, home, reference, &node).await,
+        match self.patch.outcome(&format!("/{reference}")) {
+            Value::Text(node) => {
+                check_beside(self.federation, self.request, home, (reference, &node)).await
+            }
             Value::Absent | Value::Null | Value::Other => Ok(()),
         }
     }
 
-    /// A node that another one refers to is at the same location.
-    pub(crate) async fn check_beside(
-        &self,
-        request: &Request,
-        home: LocationId,
-        reference: &str,
-        node: &str,
-    ) -> Result<(), Error> {
-        if node.is_empty() {
-            return Ok(());
-        }
-        match self
-            .locator
-            .locate(&request.asker, &Key::new(Collection::Nodes, node))
-            .await
-        {
-            Ok(owner) if owner.location != home => Err(Fault::bad_request(format!(
-                "Unable to apply the requested {reference} '{node}'. Requested value was invalid."
-            ))
-            .into()),
-            // The location itself judges the rest.
-            Ok(_) | Err(_) => Ok(()),
-        }
+    fn cannot_move(&self, home: LocationId, group: &str, target: Option<LocationId>) -> Fault {
+        let name = |id| self.federation.locations.location(id).name();
+        let belongs = match target {
+            Some(target) => format!("belongs to location {}", name(target)),
+            None => "is not mapped to any location".to_owned(),
+        };
+        Fault::bad_request(format!(
+            "Node {} is in location {}; conductor group \"{group}\" {belongs}. Nodes cannot be moved between \
+             locations; delete and re-enrol.",
+            self.ident,
+            name(home)
+        ))
     }
-}
-
-fn cannot_move(
-    federation: &Federation,
-    ident: &str,
-    home: LocationId,
-    group: &str,
-    target: Option<LocationId>,
-) -> Fault {
-    let belongs = match target {
-        Some(target) => format!(
-            "belongs to location {}",
-            federation.locations.location(target).name()
-        ),
-        None => "is not mapped to any location".to_owned(),
-    };
-    Fault::bad_request(format!(
-        "Node {ident} is in location {}; conductor group \"{group}\" {belongs}. Nodes cannot be moved between \
-         locations; delete and re-enrol.",
-        federation.locations.location(home).name()
-    ))
 }

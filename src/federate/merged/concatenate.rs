@@ -52,7 +52,7 @@ impl Merge<'_> {
             loop {
                 for item in page.items() {
                     if output.count == self.wish.limit {
-                        return Ok(self.finish(output, More::Yes, &missing));
+                        return self.finish(output, More::Yes, missing);
                     }
                     self.write(&mut output, &item, location.id);
                 }
@@ -75,7 +75,7 @@ impl Merge<'_> {
                 };
             }
         }
-        Ok(self.finish(output, More::No, &missing))
+        self.finish(output, More::No, missing)
     }
 
     fn expected_length(&self, pages: &[(&Location, Page)]) -> usize {

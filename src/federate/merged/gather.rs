@@ -83,7 +83,7 @@ impl Merge<'_> {
         for (_, location, item) in items.iter().skip(skipped).take(self.wish.limit) {
             self.write(&mut output, item, *location);
         }
-        Ok(self.finish(output, more, &missing))
+        self.finish(output, more, missing)
     }
 
     async fn read_all(&self, location: &Location) -> Result<Vec<Page>, Error> {

@@ -16,7 +16,6 @@ use crate::federate::merged::Told;
 use crate::federate::merged::Walk;
 use crate::federate::merged::best::Best;
 use crate::federate::merged::best::Candidate;
-use crate::federate::merged::notice;
 use crate::federate::merged::order::Direction;
 use crate::federate::merged::order::SortValue;
 use crate::locate::LocateError;
@@ -128,17 +127,11 @@ impl Merge<'_> {
         let mut output = Output::new(self.listing.facts.key, length);
         for candidate in ordered.into_iter().take(self.wish.limit) {
             let location = self.listing.scope[candidate.location].id;
-            notice(
-                self,
-                &mut output,
-                candidate.id.as_deref(),
-                candidate.name.as_deref(),
-                location,
-            );
+            let (id, name) = (candidate.id.as_deref(), candidate.name.as_deref());
+            output.see(id, name, location);
             output.writer.push_raw(&candidate.text);
-            output.last = candidate.id;
         }
-        Ok(self.finish(output, more, &missing))
+        self.finish(output, more, missing)
     }
 
     /// Ironic says whether it can sort by that key; the scan itself never asks it to.

@@ -1,0 +1,243 @@
+//! What a body claims for itself alone. Names, UUIDs and addresses are unique within one Ironic by its database; between
+//! Ironics somebody has to look ([`super::located::unique`]).
+
+use serde_json::Value as Json;
+
+use crate::api::body::Object;
+use crate::api::body::Patch;
+use crate::api::body::Value;
+use crate::api::collection::Collection;
+use crate::api::collection::Facts;
+use crate::api::query::Query;
+use crate::api::query::encode_segment;
+
+/// Something that a body wants to be the only one of its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub stake: Stake,
+    /// Ironic's words for the conflict.
+    pub conflict: String,
+}
+
+/// What is claimed: whoever claims the same has to wait for the outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stake {
+    pub collection: Collection,
+    pub column: Column,
+    pub value: String,
+}
+
+/// A unique column of `ironic/db/sqlalchemy/models.py` that is unique beyond one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Column {
+    /// The thing can be asked for by it.
+    Uuid,
+    Name,
+    /// It is a filter of the list, and shown.
+    Instance,
+    Address,
+}
+
+impl Column {
+    const ALL: [Self; 4] = [Self::Uuid, Self::Name, Self::Instance, Self::Address];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Uuid => "uuid",
+            Self::Name => "name",
+            Self::Instance => "instance_uuid",
+            Self::Address => "address",
+        }
+    }
+
+    const fn is_of(self, collection: Collection) -> bool {
+        use Collection::{Allocations, DeployTemplates, Nodes, Portgroups, Ports, Runbooks};
+        match self {
+            Self::Uuid => true,
+            Self::Name => matches!(
+                collection,
+                Nodes | Ports | Portgroups | Allocations | DeployTemplates | Runbooks
+            ),
+            Self::Instance => matches!(collection, Nodes),
+            Self::Address => matches!(collection, Ports | Portgroups),
+        }
+    }
+}
+
+impl Stake {
+    /// The whole collection: whatever is written there waits.
+    pub fn all_of(collection: Collection) -> Self {
+        Self {
+            collection,
+            column: Column::Uuid,
+            value: String::new(),
+        }
+    }
+
+    fn facts(&self) -> &'static Facts {
+        self.collection.facts()
+    }
+
+    /// A question that finds who has it already.
+    pub fn path(&self) -> String {
+        let collection = self.facts().path;
+        match self.column {
+            Column::Uuid | Column::Name => {
+                let ident = encode_segment(&self.value);
+                format!("/v1/{collection}/{ident}?fields={}", self.column.name())
+            }
+            Column::Instance | Column::Address => {
+                let column = self.column.name();
+                let mut path = format!("/v1/{collection}");
+                Query::default()
+                    .with(column, self.value.as_str())
+                    .with("fields", column)
+                    .append_to(&mut path);
+                path
+            }
+        }
+    }
+
+    /// Whether an answer to it shows one. `None`: it is no answer to this question.
+    pub fn is_taken(&self, body: &[u8]) -> Option<bool> {
+        let body: Json = serde_json::from_slice(body).ok()?;
+        let shows = |item: &Json| {
+            let shown = item[self.column.name()].as_str();
+            shown.is_some_and(|shown| shown.eq_ignore_ascii_case(&self.value))
+        };
+        match self.column {
+            Column::Uuid | Column::Name => shows(&body).then_some(true),
+            Column::Instance | Column::Address => {
+                let found = body[self.facts().key].as_array()?;
+                found.iter().all(shows).then_some(!found.is_empty())
+            }
+        }
+    }
+
+    /// Ironic's words. `uuid`: of the thing that claims it.
+    fn conflict(&self, uuid: &str) -> String {
+        let noun = self.facts().noun.to_lowercase();
+        let article = if noun.starts_with('a') { "An" } else { "A" };
+        let value = &self.value;
+        match self.column {
+            Column::Uuid => format!("{article} {noun} with UUID {value} already exists."),
+            Column::Name => format!("{article} {noun} with name {value} already exists."),
+            Column::Address => format!("{article} {noun} with MAC address {value} already exists."),
+            Column::Instance => format!(
+                "Instance {value} is already associated with a node, it cannot be associated with this other node \
+                 {uuid}"
+            ),
+        }
+    }
+}
+
+fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) -> Vec<Claim> {
+    let columns = Column::ALL.into_iter();
+    let claim = |column: Column| {
+        let value = match member(column.name()) {
+            Value::Text(text) if !text.is_empty() => text,
+            _ => return None,
+        };
+        let stake = Stake {
+            collection,
+            column,
+            value: match column {
+                // As Ironic stores it.
+                Column::Address => value.to_lowercase(),
+                _ => value,
+            },
+        };
+        let conflict = stake.conflict(uuid);
+        Some(Claim { stake, conflict })
+    };
+    columns
+        .filter(|column| column.is_of(collection))
+        .filter_map(claim)
+        .collect()
+}
+
+/// What a new resource claims. A UUID that we gave it ourselves need not be looked for.
+pub fn claims_of(collection: Collection, uuid: &str, object: &Object) -> Vec<Claim> {
+    claims(collection, uuid, |name| object.value(name))
+}
+
+/// What a patch claims for the resource `ident`.
+pub fn claims_in(collection: Collection, ident: &str, patch: &Patch) -> Vec<Claim> {
+    claims(collection, ident, |name| match name {
+        "uuid" => Value::Absent,
+        _ => patch.outcome(&format!("/{name}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &[u8] = br#"{"uuid": "u", "name": "a b", "instance_uuid": "i", "address": "AA:BB", "extra": {"name": "z"}}"#;
+
+    #[test]
+    fn what_is_claimed() {
+        let object = Object::parse("node", BODY).unwrap();
+        for (collection, expected) in [
+            (
+                Collection::Nodes,
+                &[
+                    "/v1/nodes/u?fields=uuid",
+                    "/v1/nodes/a%20b?fields=name",
+                    "/v1/nodes?instance_uuid=i&fields=instance_uuid",
+                ][..],
+            ),
+            (
+                Collection::Portgroups,
+                &[
+                    "/v1/portgroups/u?fields=uuid",
+                    "/v1/portgroups/a%20b?fields=name",
+                    "/v1/portgroups?address=aa:bb&fields=address",
+                ],
+            ),
+            (
+                Collection::VolumeTargets,
+                &["/v1/volume/targets/u?fields=uuid"],
+            ),
+        ] {
+            let claims = claims_of(collection, "u", &object);
+            let paths: Vec<_> = claims.iter().map(|claim| claim.stake.path()).collect();
+            assert_eq!(paths, expected);
+        }
+        let patch = Patch::parse(br#"[{"op": "add", "path": "/name", "value": "n"}, {"op": "remove", "path": "/instance_uuid"}]"#);
+        let claims = claims_in(Collection::Nodes, "u", &patch.unwrap());
+        assert_eq!(claims.len(), 1);
+        assert_eq!(claims[0].conflict, "A node with name n already exists.");
+    }
+
+    #[test]
+    fn whose_answer_it_is() {
+        let object = Object::parse("port", BODY).unwrap();
+        let claims = claims_of(Collection::Ports, "u", &object);
+        for (column, body, taken) in [
+            (Column::Uuid, r#"{"uuid": "U"}"#, Some(true)),
+            (Column::Uuid, r#"{"uuid": "v"}"#, None),
+            (Column::Name, r#"{"uuid": "v", "name": "a b"}"#, Some(true)),
+            (Column::Name, "{}", None),
+            (Column::Address, r#"{"ports": []}"#, Some(false)),
+            (
+                Column::Address,
+                r#"{"ports": [{"address": "aa:bb"}]}"#,
+                Some(true),
+            ),
+            (
+                Column::Address,
+                r#"{"ports": [{"address": "other"}]}"#,
+                None,
+            ),
+            (Column::Address, "{}", None),
+        ] {
+            let claim = claims.iter().find(|claim| claim.stake.column == column);
+            assert_eq!(
+                claim.unwrap().stake.is_taken(body.as_bytes()),
+                taken,
+                "{body}"
+            );
+        }
+    }
+}

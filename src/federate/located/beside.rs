@@ -1,0 +1,27 @@
+//! A node that another one refers to is at the same location.
+
+use crate::api::fault::Fault;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::request::Request;
+
+/// Refuses a node of another location. `reference`: the member that names it.
+pub async fn check_beside(
+    federation: &Federation,
+    request: &Request,
+    home: LocationId,
+    (reference, node): (&str, &str),
+) -> Result<(), Error> {
+    if node.is_empty() {
+        return Ok(());
+    }
+    match federation.is_at(request, home, node).await {
+        Ok(false) => Err(Fault::bad_request(format!(
+            "Unable to apply the requested {reference} '{node}'. Requested value was invalid."
+        ))
+        .into()),
+        // The location itself judges the rest.
+        Ok(true) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,262 @@
+//! On the way to the one location that has a thing, wherever it is named: in a path, a query or a body. What is
+//! remembered of it may be wrong, so a *no* is not believed before everybody was asked anew.
+
+use std::collections::HashSet;
+
+use http::StatusCode;
+use log::warn;
+
+use crate::api::collection::Collection;
+use crate::api::fault;
+use crate::api::microversion::Microversion;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::federate::claim::Claim;
+use crate::federate::claim::Stake;
+use crate::federate::turns::Turn;
+use crate::locate::LocateError;
+use crate::locate::Locator;
+use crate::locate::Owner;
+use crate::locate::Source;
+use crate::locate::directory::Key;
+use crate::locations::question::Asker;
+use crate::locations::silence::Reason;
+use crate::locations::silence::Silence;
+use crate::request::Answer;
+use crate::request::Request;
+
+/// From this version on `.json` at the end of a name is part of it.
+const JSON_IS_A_NAME: Microversion = Microversion::new(1, 91);
+
+/// More moves than this within one request are no moves.
+const MOVES: usize = 3;
+
+/// A request for a thing, and the location that is thought to have it.
+#[derive(Debug)]
+pub struct Visit<'a> {
+    locator: &'a Locator,
+    asker: &'a Asker,
+    pub key: Key,
+    pub owner: Owner,
+    moves: usize,
+    /// The location said no, when it was asked yes, and is asked once more.
+    repeated: bool,
+}
+
+/// Why the thing may be elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The location says that it does not have it.
+    Absent,
+    /// The location refuses, for this or another reason.
+    Perhaps,
+    /// We refuse, and would not if it was elsewhere.
+    Ours,
+}
+
+impl Denial {
+    /// What an error about a member, or about something below it, says of the member itself.
+    pub fn of(collection: Collection, body: &[u8]) -> Self {
+        let text = fault::text_of(body).unwrap_or_default();
+        // "Node inventory record for node x could not be found." is about something else.
+        let named = text
+            .strip_prefix(collection.facts().noun)
+            .and_then(|rest| rest.strip_suffix(" could not be found."))
+            .and_then(|rest| rest.strip_prefix(' '));
+        if named.is_some_and(|named| !named.contains(' ')) {
+            Self::Absent
+        } else {
+            Self::Perhaps
+        }
+    }
+
+    /// What an answer says of it; `None`: nothing. Of a node that is named in a query or a body, and of one whose
+    /// allocation is asked for, Ironic says with a 400 that it is not there.
+    pub fn in_reply(collection: Collection, status: StatusCode, body: &[u8]) -> Option<Self> {
+        match status {
+            StatusCode::NOT_FOUND => Some(Self::of(collection, body)),
+            StatusCode::BAD_REQUEST => {
+                Some(Self::of(collection, body)).filter(|denial| *denial == Self::Absent)
+            }
+            _ => None,
+        }
+    }
+
+    /// The same of a whole answer.
+    pub fn in_answer(collection: Collection, answer: &Result<Answer, Error>) -> Option<Self> {
+        match answer {
+            Ok(answer) => Self::in_reply(collection, answer.status, &answer.body),
+            Err(Error::Reply(answer)) => Self::in_reply(collection, answer.status, &answer.body),
+            Err(_) => None,
+        }
+    }
+}
+
+/// What follows from a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The owner is another one, or is asked once more.
+    Again,
+    /// It is right.
+    Believe,
+}
+
+impl Visit<'_> {
+    pub fn location(&self) -> LocationId {
+        self.owner.location
+    }
+
+    /// What to do about it: everybody is asked anew.
+    pub async fn denied(&mut self, denial: Denial) -> Result<Next, Error> {
+        match (self.owner.source, denial) {
+            (Source::Pinned, _) | (Source::Asked, Denial::Perhaps | Denial::Ours) => {
+                return Ok(Next::Believe);
+            }
+            (Source::Asked, Denial::Absent) | (Source::Remembered, _) => {}
+        }
+        let before = self.owner.location;
+        self.owner = match self.locator.owner_anew(self.asker, &self.key).await {
+            Ok(owner) => owner,
+            // The location's own words say the same.
+            Err(LocateError::Nobody { .. }) if denial != Denial::Ours => return Ok(Next::Believe),
+            Err(error) => return Err(error.into()),
+        };
+        let moved = self.owner.location != before;
+        match denial {
+            Denial::Perhaps | Denial::Ours if !moved => Ok(Next::Believe),
+            _ if moved && self.moves < MOVES => {
+                self.moves += 1;
+                Ok(Next::Again)
+            }
+            _ if !moved && !self.repeated => {
+                self.repeated = true;
+                Ok(Next::Again)
+            }
+            _ => {
+                warn!(
+                    "{} {} is said to be there and not to be there",
+                    self.key.collection.facts().noun,
+                    self.key.ident
+                );
+                Err(Silence {
+                    location: self.owner.location,
+                    reason: Reason::Body,
+                    sent: false,
+                    reply: None,
+                }
+                .into())
+            }
+        }
+    }
+}
+
+impl Federation {
+    /// The way from an identifier to a location.
+    pub async fn owner(
+        &self,
+        request: &Request,
+        collection: Collection,
+        ident: &str,
+    ) -> Result<Owner, Error> {
+        Ok(self.visit(request, collection, ident).await?.owner)
+    }
+
+    /// The same, for a request that is about to be sent there.
+    pub async fn visit<'a>(
+        &'a self,
+        request: &'a Request,
+        collection: Collection,
+        ident: &str,
+    ) -> Result<Visit<'a>, Error> {
+        self.visit_as(request, &request.asker, collection, ident)
+            .await
+    }
+
+    /// The same, in another's name.
+    pub async fn visit_as<'a>(
+        &'a self,
+        request: &Request,
+        asker: &'a Asker,
+        collection: Collection,
+        ident: &str,
+    ) -> Result<Visit<'a>, Error> {
+        let visit = |key, owner| Visit {
+            locator: &self.locator,
+            asker,
+            key,
+            owner,
+            moves: 0,
+            repeated: false,
+        };
+        let key = Key::new(collection, ident);
+        if let Some(location) = request.pinned {
+            let owner = Owner {
+                location,
+                uuid: None,
+                source: Source::Pinned,
+            };
+            return Ok(visit(key, owner));
+        }
+        // Before 1.91 Ironic takes `.json` for a suffix first, and for a part of the name second.
+        if let Some(stripped) = ident
+            .strip_suffix(".json")
+            .filter(|_| request.version < JSON_IS_A_NAME)
+        {
+            let key = Key::new(collection, stripped);
+            match self.locator.owner(asker, &key).await {
+                Ok(owner) => return Ok(visit(key, owner)),
+                Err(LocateError::Nobody { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let owner = self.locator.owner(asker, &key).await?;
+        Ok(visit(key, owner))
+    }
+
+    /// Waits until nobody else within this process claims any of it.
+    pub async fn turn(&self, claims: &[Claim]) -> Turn<'_, Stake> {
+        let stakes: HashSet<_> = claims.iter().map(|claim| claim.stake.clone()).collect();
+        self.turns.take(stakes).await
+    }
+
+    /// Whether a node is at this location. That it is not is never said from memory.
+    pub async fn is_at(
+        &self,
+        request: &Request,
+        home: LocationId,
+        node: &str,
+    ) -> Result<bool, LocateError> {
+        let key = Key::new(Collection::Nodes, node);
+        let owner = self.locator.owner(&request.asker, &key).await?;
+        if owner.location == home || owner.source != Source::Remembered {
+            return Ok(owner.location == home);
+        }
+        let owner = self.locator.owner_anew(&request.asker, &key).await?;
+        Ok(owner.location == home)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::fault::Fault;
+
+    #[test]
+    fn what_a_404_is_about() {
+        for (text, denial) in [
+            ("Node a could not be found.", Denial::Absent),
+            ("Node u doesn't have a trait 'CUSTOM_A'", Denial::Perhaps),
+            ("Portgroup None could not be found.", Denial::Perhaps),
+            ("Node history record a could not be found.", Denial::Perhaps),
+            (
+                "Node inventory record for node a could not be found.",
+                Denial::Perhaps,
+            ),
+            ("", Denial::Perhaps),
+        ] {
+            let body = Fault::new(StatusCode::NOT_FOUND, text).body();
+            assert_eq!(Denial::of(Collection::Nodes, &body), denial, "{text}");
+        }
+    }
+}

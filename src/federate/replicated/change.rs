@@ -1,0 +1,220 @@
+//! `PATCH`, `DELETE`, and what changes something below an object: at every location that has it.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::Method;
+use http::StatusCode;
+use serde_json::Map;
+use serde_json::Value as Json;
+
+use crate::api::body::Patch;
+use crate::api::collection::Collection;
+use crate::api::fault::Fault;
+use crate::federate::Error;
+use crate::federate::claim::Stake;
+use crate::federate::claim::claims_in;
+use crate::federate::fan_out::Told;
+use crate::federate::fan_out::ask_each;
+use crate::federate::located::unique::ask_whether_free;
+use crate::federate::replicated::Replicated;
+use crate::federate::replicated::copy::Change;
+use crate::federate::replicated::copy::Copy;
+use crate::federate::replicated::member;
+use crate::federate::replicated::write::Before;
+use crate::federate::replicated::write::Goal;
+use crate::federate::replicated::write::Part;
+use crate::federate::replicated::write::Write;
+use crate::locate::LocateError;
+use crate::locations::question::Question;
+use crate::request::Answer;
+use crate::wire::transport::Reply;
+
+impl Replicated<'_> {
+    pub async fn change(&self, ident: &str, body: &[u8]) -> Result<Answer, Error> {
+        let patch = match self.request.method {
+            Method::PATCH => Some(Patch::parse(body)?),
+            _ => None,
+        };
+        let change = match &patch {
+            Some(patch) => Change::Patch(patch),
+            None if self.is_below(ident) => Change::Traits,
+            None => Change::Delete,
+        };
+        let act = self.request.question();
+        let stakes = [Stake::all_of(self.collection)];
+        let _turn = self.federation.turns.take(stakes.into()).await;
+        if let Some(pinned) = self.request.pinned {
+            let location = self.federation.locations.location(pinned);
+            let reply = location.reply(&self.request.asker, &act).await?;
+            let kind = self.collection.facts().kind;
+            return Ok(self
+                .federation
+                .relay(self.request, pinned, kind, None, reply));
+        }
+        let copies = self.copies(ident).await?;
+        self.check(ident, &copies, change).await?;
+        let goal = match change {
+            Change::Delete => Goal::Gone,
+            Change::Patch(_) | Change::Traits => Goal::Changed,
+        };
+        let write = Write {
+            locations: &self.federation.locations,
+            asker: &self.request.asker,
+            collection: self.collection,
+            ident,
+            goal,
+        };
+        let Some(first) = copies.first().map(|copy| copy.location) else {
+            return Err(Fault::not_found().into());
+        };
+        let uuid = copies[0].uuid.clone();
+        let parts: Vec<_> = copies
+            .into_iter()
+            .map(|copy| self.changing(copy, change, act.clone()))
+            .collect();
+        let reply = match write.everywhere(&parts).await? {
+            Some(reply) => reply,
+            None if patch.is_some() => {
+                let question = self
+                    .request
+                    .ask(Method::GET, member(self.collection, &uuid));
+                let location = self.federation.locations.location(first);
+                location.reply(&self.request.asker, &question).await?
+            }
+            None => Reply {
+                status: StatusCode::NO_CONTENT,
+                headers: http::HeaderMap::new(),
+                body: Bytes::new(),
+            },
+        };
+        Ok(self.everywhere(first, reply))
+    }
+
+    fn is_below(&self, ident: &str) -> bool {
+        self.request.target.path() != member(self.collection, ident)
+    }
+
+    fn changing(&self, copy: Copy, change: Change<'_>, act: Question) -> Part {
+        let path = member(self.collection, &copy.uuid);
+        Part {
+            location: copy.location,
+            act,
+            look: copy.question(Method::GET, path, None),
+            undo: copy.inverse(self.collection, change),
+            before: Before::Copy(copy),
+        }
+    }
+
+    /// Who has it, and what it is there, in the version that shows most of it. Every location has to answer before
+    /// anything is written.
+    async fn copies(&self, ident: &str) -> Result<Vec<Copy>, Error> {
+        let path = member(self.collection, ident);
+        let asked = self.federation.locations.iter().map(|location| {
+            let version = location
+                .standing()
+                .map_or(self.request.range.max(), |known| known.range.max());
+            let question = Question::get(path.clone(), version);
+            async move {
+                let answer = location.reply(&self.request.asker, &question).await;
+                (location, version, answer)
+            }
+        });
+        let mut told = Told::default();
+        let mut copies = Vec::new();
+        for (location, version, answer) in join_all(asked).await {
+            let reply = match answer {
+                Ok(reply) => reply,
+                Err(silence) => {
+                    told.silent.push(silence);
+                    continue;
+                }
+            };
+            if reply.status == StatusCode::OK {
+                let document: Map<String, Json> =
+                    serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
+                let uuid = document.get("uuid").and_then(Json::as_str);
+                let uuid = uuid.ok_or_else(|| location.misspoke())?.to_owned();
+                copies.push(Copy {
+                    location: location.id,
+                    version,
+                    uuid,
+                    document,
+                });
+            }
+            told.replies.push((location.id, reply));
+        }
+        if !told.silent.is_empty() {
+            return Err(Error::Silent(told.silent));
+        }
+        told.found()?;
+        let uuids: BTreeSet<_> = copies.iter().map(|copy| &copy.uuid).collect();
+        if uuids.len() > 1 {
+            let owners = copies.iter().map(|copy| copy.location).collect();
+            return Err(LocateError::Ambiguous { owners }.into());
+        }
+        Ok(copies)
+    }
+
+    /// What can be known beforehand.
+    async fn check(&self, ident: &str, copies: &[Copy], change: Change<'_>) -> Result<(), Error> {
+        let beyond = |copy: &Copy| copy.is_beyond_undoing(self.collection, change);
+        if copies.len() > 1 && copies.iter().any(beyond) {
+            return Err(Fault::bad_request(format!(
+                "{} {ident} is sensitive: what Ironic does not show could not be put back if a location failed. \
+                 Change it at each location, named in X-Ironic-Proxy-Location.",
+                self.collection.facts().noun
+            ))
+            .into());
+        }
+        match change {
+            Change::Delete if self.collection == Collection::Chassis => {
+                self.check_empty(ident, copies).await
+            }
+            Change::Patch(patch) => {
+                let claims = claims_in(self.collection, ident, patch);
+                // Those that have it judge for themselves.
+                let others = self
+                    .federation
+                    .locations
+                    .iter()
+                    .filter(|location| copies.iter().all(|copy| copy.location != location.id));
+                let silent = ask_whether_free(self.request, others, &claims).await?;
+                if silent.is_empty() {
+                    Ok(())
+                } else {
+                    Err(Error::Silent(silent))
+                }
+            }
+            Change::Delete | Change::Traits => Ok(()),
+        }
+    }
+
+    /// A chassis with nodes at any location is not deleted at the others.
+    async fn check_empty(&self, ident: &str, copies: &[Copy]) -> Result<(), Error> {
+        let scope: Vec<_> = copies
+            .iter()
+            .map(|copy| self.federation.locations.location(copy.location))
+            .collect();
+        let path = format!(
+            "{}/nodes?limit=1&fields=uuid",
+            member(Collection::Chassis, ident)
+        );
+        let told = ask_each(&scope, &self.request.asker, &self.request.probe(path)).await;
+        if !told.silent.is_empty() {
+            return Err(Error::Silent(told.silent));
+        }
+        for (_, reply) in told.replies {
+            let body: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
+            let nodes = body["nodes"].as_array();
+            if nodes.is_some_and(|nodes| !nodes.is_empty()) {
+                let text = format!(
+                    "Cannot complete the requested action because chassis {ident} contains nodes."
+                );
+                return Err(Fault::bad_request(text).into());
+            }
+        }
+        Ok(())
+    }
+}

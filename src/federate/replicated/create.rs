@@ -1,0 +1,116 @@
+//! `POST`: everywhere, under one UUID.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+use uuid::Uuid;
+
+use crate::api::body::Object;
+use crate::api::body::Value;
+use crate::api::collection::Collection;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::claim::Stake;
+use crate::federate::claim::claims_of;
+use crate::federate::located::create::Creation;
+use crate::federate::located::create::singular;
+use crate::federate::located::unique::ask_whether_free;
+use crate::federate::replicated::Replicated;
+use crate::federate::replicated::member;
+use crate::federate::replicated::write::Before;
+use crate::federate::replicated::write::Goal;
+use crate::federate::replicated::write::Part;
+use crate::federate::replicated::write::Write;
+use crate::locations::location::Location;
+use crate::locations::question::Body;
+use crate::request::Answer;
+
+impl Replicated<'_> {
+    pub async fn create(&self, body: &[u8]) -> Result<Answer, Error> {
+        let collection = self.collection;
+        let mut object = Object::parse(singular(collection), body)?;
+        if collection == Collection::InspectionRules && !object.contains("conditions") {
+            // Without them Ironic 39 answers 500, having made the rule.
+            object.set("conditions", &[(); 0]);
+        }
+        let alone = Creation {
+            federation: self.federation,
+            request: self.request,
+            collection,
+        };
+        if let Some(pinned) = self.request.pinned {
+            return alone.at(pinned, object).await;
+        }
+        let uuid = match object.value("uuid") {
+            Value::Text(uuid) => uuid,
+            // Ironic words what is wrong with it.
+            Value::Other => return alone.at(self.first(), object).await,
+            Value::Absent | Value::Null => {
+                let uuid = Uuid::new_v4().to_string();
+                object.set("uuid", &uuid);
+                uuid
+            }
+        };
+        let stakes = [Stake::all_of(collection)];
+        let _turn = self.federation.turns.take(stakes.into()).await;
+        // Every location has to say that nothing is in the way; before that nothing is written.
+        let claims = claims_of(collection, &uuid, &object);
+        let all = self.federation.locations.iter();
+        let silent = ask_whether_free(self.request, all.clone(), &claims).await?;
+        if !silent.is_empty() {
+            return Err(Error::Silent(silent));
+        }
+        let mut parts: Vec<_> = all
+            .map(|location| self.making(location, &uuid, &object))
+            .collect();
+        // Its errors are the client's.
+        parts.sort_by_key(|part| part.location != self.first());
+        let write = Write {
+            locations: &self.federation.locations,
+            asker: &self.request.asker,
+            collection,
+            ident: &uuid,
+            goal: Goal::Made,
+        };
+        match write.everywhere(&parts).await? {
+            Some(reply) => Ok(self.everywhere(self.first(), reply)),
+            None => self.as_made(&uuid).await,
+        }
+    }
+
+    /// Where the first copy is written.
+    fn first(&self) -> LocationId {
+        let default = self.federation.groups.default_location();
+        default.unwrap_or(LocationId(0))
+    }
+
+    fn making(&self, location: &Location, uuid: &str, object: &Object) -> Part {
+        let path = member(self.collection, uuid);
+        let body = object.to_bytes();
+        let mut act = self.request.question();
+        act.body = Body::Whole(Bytes::clone(&body));
+        Part {
+            location: location.id,
+            act,
+            look: self.request.ask(Method::GET, path.clone()),
+            before: Before::Nothing {
+                sent: serde_json::from_slice(&body).unwrap_or_default(),
+            },
+            undo: vec![self.request.ask(Method::DELETE, path)],
+        }
+    }
+
+    /// It was made, and the answer was lost.
+    async fn as_made(&self, uuid: &str) -> Result<Answer, Error> {
+        let path = member(self.collection, uuid);
+        let location = self.federation.locations.location(self.first());
+        let question = self.request.ask(Method::GET, path.clone());
+        let mut reply = location.reply(&self.request.asker, &question).await?;
+        reply.status = StatusCode::CREATED;
+        if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", self.request.base.as_str())) {
+            reply.headers.insert(http::header::LOCATION, href);
+        }
+        Ok(self.everywhere(location.id, reply))
+    }
+}

@@ -1,0 +1,312 @@
+//! A write at every location. The first one goes ahead: what it refuses, the others are not asked. What fails after that
+//! is taken back where it was done, and the error names every location and its state.
+
+use futures_util::future::join_all;
+use http::Method;
+use http::StatusCode;
+use serde_json::Map;
+use serde_json::Value as Json;
+
+use crate::api::collection::Collection;
+use crate::api::fault;
+use crate::api::fault::Fault;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::fan_out::refusal;
+use crate::federate::owner::Denial;
+use crate::federate::replicated::copy::Copy;
+use crate::locations::Locations;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::locations::silence::Silence;
+use crate::wire::transport::Reply;
+
+/// One location's part of a write.
+#[derive(Debug)]
+pub struct Part {
+    pub location: LocationId,
+    pub act: Question,
+    /// Shows the object at the location's newest version.
+    pub look: Question,
+    /// What is there before it.
+    pub before: Before,
+    /// Takes it back.
+    pub undo: Vec<Question>,
+}
+
+/// What a location has before the write.
+#[derive(Debug)]
+pub enum Before {
+    /// Nothing: this is made.
+    Nothing {
+        sent: Map<String, Json>,
+    },
+    Copy(Copy),
+}
+
+/// A write under way.
+#[derive(Debug)]
+pub struct Write<'a> {
+    pub locations: &'a Locations,
+    pub asker: &'a Asker,
+    pub collection: Collection,
+    /// As the client calls the object.
+    pub ident: &'a str,
+    pub goal: Goal,
+}
+
+/// What is to be there afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    Made,
+    Changed,
+    Gone,
+}
+
+/// How a location took its part.
+#[derive(Debug)]
+enum Outcome {
+    /// `None`: so it looks, its answer was lost.
+    Done(Option<Reply>),
+    /// Not done: the client's own fault, in Ironic's words.
+    Refused(Reply),
+    /// Not done: something below the object is not there.
+    Absent(Reply),
+    /// Not done, with what it said instead.
+    Failed(String),
+    /// Nobody can tell whether it was done.
+    Doubtful(String),
+}
+
+/// Where a write that failed leaves a location.
+#[derive(Debug)]
+struct State {
+    location: LocationId,
+    text: String,
+    left: Left,
+}
+
+/// What a failed write leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    Nothing,
+    /// It was done and not undone.
+    Done,
+    Unknown,
+}
+
+impl Write<'_> {
+    /// Returns what the first location said; `None`: nothing, but it did it.
+    pub async fn everywhere(&self, parts: &[Part]) -> Result<Option<Reply>, Error> {
+        let Some((first, others)) = parts.split_first() else {
+            return Err(Fault::not_found().into());
+        };
+        let made = match self.act(first).await {
+            Outcome::Done(reply) => reply,
+            // Of something below the object, which is there: the client's business. Of another location's it would be a
+            // difference between them.
+            Outcome::Absent(reply) => return Err(refusal(reply, first.location)),
+            outcome => return Err(self.broken(vec![(first, outcome)]).await),
+        };
+        let outcomes = join_all(others.iter().map(|part| self.act(part))).await;
+        let done = |outcome: &Outcome| matches!(outcome, Outcome::Done(_));
+        if outcomes.iter().all(done) {
+            return Ok(made);
+        }
+        let all = others.iter().zip(outcomes);
+        let all = [(first, Outcome::Done(made))].into_iter().chain(all);
+        Err(self.broken(all.collect()).await)
+    }
+
+    /// Does one part. An error may hide that it was done: what is there now tells.
+    async fn act(&self, part: &Part) -> Outcome {
+        let location = self.locations.location(part.location);
+        let answered = location.reply(self.asker, &part.act).await;
+        let is_doubtful = match &answered {
+            Ok(reply) if reply.status.is_success() => return Outcome::Done(answered.ok()),
+            Ok(reply) if reply.status == StatusCode::NOT_FOUND && self.goal == Goal::Gone => {
+                return Outcome::Done(None);
+            }
+            // It may be there since this very request, whose answer was lost.
+            Ok(reply) if reply.status == StatusCode::CONFLICT && self.goal == Goal::Made => true,
+            Ok(reply) => reply.status.is_server_error(),
+            Err(silence) => silence.sent,
+        };
+        match answered {
+            Ok(reply) if self.is_about_something_below(&reply) => return Outcome::Absent(reply),
+            answered if !is_doubtful => return not_done(answered),
+            _ => {}
+        }
+        match self.is_done(part).await {
+            Some(true) => Outcome::Done(None),
+            Some(false) => not_done(answered),
+            None => in_doubt(answered),
+        }
+    }
+
+    fn is_about_something_below(&self, reply: &Reply) -> bool {
+        reply.status == StatusCode::NOT_FOUND
+            && Denial::of(self.collection, &reply.body) != Denial::Absent
+    }
+
+    /// Whether it was done; `None`: that cannot be seen.
+    async fn is_done(&self, part: &Part) -> Option<bool> {
+        let location = self.locations.location(part.location);
+        let there = location.reply(self.asker, &part.look).await.ok()?;
+        match (&part.before, there.status) {
+            (Before::Nothing { .. }, StatusCode::NOT_FOUND) => Some(false),
+            (Before::Copy(_), StatusCode::NOT_FOUND) => Some(self.goal == Goal::Gone),
+            (Before::Nothing { sent }, StatusCode::OK) => {
+                let shown = serde_json::from_slice(&there.body).ok()?;
+                Some(shows(&shown, sent))
+            }
+            (Before::Copy(copy), StatusCode::OK) => {
+                let shown = serde_json::from_slice(&there.body).ok()?;
+                Some(self.goal == Goal::Changed && !copy.is(&shown))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes back what was done, and tells.
+    async fn broken(&self, outcomes: Vec<(&Part, Outcome)>) -> Error {
+        let mut refused = None;
+        let states = join_all(outcomes.into_iter().map(|(part, outcome)| {
+            if let Outcome::Refused(reply) = &outcome {
+                refused.get_or_insert((part.location, reply.clone()));
+            }
+            self.leave(part, outcome)
+        }))
+        .await;
+        match refused {
+            // The same as if one Ironic had said it: nothing was changed.
+            Some((location, reply)) if states.iter().all(|state| state.left == Left::Nothing) => {
+                refusal(reply, location)
+            }
+            _ => self.explain(states).into(),
+        }
+    }
+
+    async fn leave(&self, part: &Part, outcome: Outcome) -> State {
+        let location = part.location;
+        let (done, otherwise) = match outcome {
+            Outcome::Done(_) => (None, Left::Done),
+            Outcome::Doubtful(text) => (Some(text), Left::Unknown),
+            Outcome::Refused(reply) | Outcome::Absent(reply) => {
+                let text = said(&reply);
+                return State {
+                    location,
+                    text,
+                    left: Left::Nothing,
+                };
+            }
+            Outcome::Failed(text) => {
+                return State {
+                    location,
+                    text,
+                    left: Left::Nothing,
+                };
+            }
+        };
+        let undone = self.undo(part).await;
+        let left = if undone { Left::Nothing } else { otherwise };
+        let text = match (done, undone) {
+            (None, true) => "undone".to_owned(),
+            (None, false) => "done, could not be undone".to_owned(),
+            (Some(doubt), true) => format!("{doubt}, undone"),
+            (Some(doubt), false) => format!("{doubt}, perhaps done, could not be undone"),
+        };
+        State {
+            location,
+            text,
+            left,
+        }
+    }
+
+    /// Whether all is as it was before: as it looks, else as the location says.
+    async fn undo(&self, part: &Part) -> bool {
+        let location = self.locations.location(part.location);
+        let mut says_so = true;
+        for question in &part.undo {
+            let answer = location.reply(self.asker, question).await;
+            says_so &= answer.is_ok_and(|reply| {
+                let is_gone = reply.status == StatusCode::NOT_FOUND;
+                reply.status.is_success() || (is_gone && question.method == Method::DELETE)
+            });
+        }
+        let Ok(there) = location.reply(self.asker, &part.look).await else {
+            return says_so;
+        };
+        match (&part.before, there.status) {
+            (Before::Nothing { .. }, StatusCode::NOT_FOUND) => true,
+            (Before::Copy(copy), StatusCode::OK) => {
+                serde_json::from_slice(&there.body).is_ok_and(|shown| copy.is(&shown))
+            }
+            _ => false,
+        }
+    }
+
+    fn explain(&self, mut states: Vec<State>) -> Fault {
+        states.sort_by_key(|state| state.location);
+        let left = states.iter().map(|state| state.left).max();
+        let each: Vec<_> = states
+            .iter()
+            .map(|state| {
+                let name = self.locations.location(state.location).name();
+                format!("{name}: {}", state.text)
+            })
+            .collect();
+        let text = format!(
+            "{} {} could not be changed everywhere. {}.",
+            self.collection.facts().noun,
+            self.ident,
+            each.join("; ")
+        );
+        // Clients repeat on a 503, and never on a 504.
+        match left {
+            Some(Left::Unknown) => Fault::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                format!("{text} Compare the locations with `ironic-proxy sync`."),
+            ),
+            _ => Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{text} Please retry."),
+            ),
+        }
+    }
+}
+
+/// Whether a document shows what was sent, as far as it shows that.
+fn shows(shown: &Map<String, Json>, sent: &Map<String, Json>) -> bool {
+    sent.iter()
+        .filter(|(_, value)| !value.is_null())
+        .all(|(name, value)| shown.get(name).is_none_or(|shown| shown == value))
+}
+
+fn not_done(answered: Result<Reply, Silence>) -> Outcome {
+    match answered {
+        Ok(reply) if is_clients_fault(reply.status) => Outcome::Refused(reply),
+        Ok(reply) => Outcome::Failed(said(&reply)),
+        Err(silence) => Outcome::Failed(format!("could not be asked ({})", silence.reason)),
+    }
+}
+
+fn in_doubt(answered: Result<Reply, Silence>) -> Outcome {
+    match not_done(answered) {
+        Outcome::Failed(text) => Outcome::Doubtful(text),
+        other => other,
+    }
+}
+
+/// To ask again would be refused again.
+fn is_clients_fault(status: StatusCode) -> bool {
+    status.is_client_error() && status != StatusCode::NOT_FOUND
+}
+
+fn said(reply: &Reply) -> String {
+    format!(
+        "refused with {} {}",
+        reply.status.as_u16(),
+        fault::text_of(&reply.body).unwrap_or_default()
+    )
+}

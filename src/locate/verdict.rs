@@ -1,0 +1,237 @@
+//! What came of looking for a thing.
+
+use http::StatusCode;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::config::LocationId;
+use crate::locations::silence::Reason;
+use crate::locations::silence::Silence;
+use crate::wire::transport::Reply;
+
+/// Who has a thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub location: LocationId,
+    /// What the location calls it, if it was asked just now.
+    pub uuid: Option<Uuid>,
+    pub source: Source,
+}
+
+/// How we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From the directory: it may be gone.
+    Remembered,
+    /// The location has just said so.
+    Asked,
+    /// The client says so.
+    Pinned,
+}
+
+/// Why no single location is known to have it.
+#[derive(Clone, Debug, Error)]
+pub enum LocateError {
+    /// Every location was asked, now, and said no: the words of the first one.
+    #[error("no location has it")]
+    Nobody {
+        first: LocationId,
+        reply: Box<Reply>,
+    },
+    /// Two things have the name.
+    #[error("more than one location has it")]
+    Ambiguous { owners: Vec<LocationId> },
+    /// More than one location says that it has the very thing.
+    #[error("more than one location claims it")]
+    Contested { owners: Vec<LocationId> },
+    /// Some said no, these could not be asked.
+    #[error("not every location could be asked")]
+    Unasked { silent: Vec<Silence> },
+    /// No location ever told its versions.
+    #[error("no location is known")]
+    Unready,
+}
+
+pub type Verdict = Result<Owner, LocateError>;
+
+/// What locations said, one by one.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub owners: Vec<(Owner, Reply)>,
+    refusals: Vec<(LocationId, Reply)>,
+    pub silent: Vec<Silence>,
+}
+
+impl Tally {
+    pub fn says_no(&mut self, location: LocationId, reply: Reply) {
+        self.refusals.push((location, reply));
+    }
+
+    /// A location does not answer the question.
+    pub fn refuses(&mut self, location: LocationId, reply: Reply) {
+        // A 400 is Ironic's way to say that nothing can be called so; and where the user's token is shown, Ironic may
+        // refuse the user.
+        if is_final(reply.status) {
+            self.refusals.push((location, reply));
+        } else {
+            // It did not say whether it has it.
+            self.silent.push(Silence {
+                location,
+                reason: Reason::Status,
+                sent: false,
+                reply: None,
+            });
+        }
+    }
+
+    /// `is_name`: two things may have it. `known`: who had it before another location claimed it.
+    pub fn verdict(
+        mut self,
+        is_name: bool,
+        known: Option<LocationId>,
+    ) -> Result<(Owner, Reply), LocateError> {
+        self.silent.sort_by_key(|silence| silence.location);
+        let is_silent = |id| self.silent.iter().any(|silence| silence.location == id);
+        match self.owners.len() {
+            // Who claims it does not get it while the one that had it cannot be asked.
+            1 if known.is_some_and(is_silent) => {
+                let silent = self.silent;
+                Err(LocateError::Unasked { silent })
+            }
+            1 => Ok(self.owners.remove(0)),
+            0 => {
+                // Who refuses the user's token did not say no.
+                let first = self
+                    .refusals
+                    .into_iter()
+                    .min_by_key(|(location, reply)| (says_no(reply.status), *location));
+                if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
+                    return Err(LocateError::Nobody {
+                        first,
+                        reply: Box::new(reply),
+                    });
+                }
+                let silent = self.silent;
+                Err(LocateError::Unasked { silent })
+            }
+            _ => {
+                let mut owners: Vec<_> = self
+                    .owners
+                    .iter()
+                    .map(|(owner, _)| owner.location)
+                    .collect();
+                owners.sort_unstable();
+                if is_name {
+                    Err(LocateError::Ambiguous { owners })
+                } else {
+                    Err(LocateError::Contested { owners })
+                }
+            }
+        }
+    }
+}
+
+fn says_no(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
+}
+
+fn is_final(status: StatusCode) -> bool {
+    says_no(status) || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(location: u16) -> Owner {
+        Owner {
+            location: LocationId(location),
+            uuid: None,
+            source: Source::Asked,
+        }
+    }
+
+    fn reply(status: u16) -> Reply {
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: http::HeaderMap::new(),
+            body: "no".into(),
+        }
+    }
+
+    fn tally(owners: &[u16], refusals: &[(u16, u16)], silent: &[u16]) -> Tally {
+        let silence = |location: &u16| Silence {
+            location: LocationId(*location),
+            reason: Reason::Timeout,
+            sent: false,
+            reply: None,
+        };
+        let mut tally = Tally {
+            owners: owners.iter().map(|id| (owner(*id), reply(200))).collect(),
+            refusals: Vec::new(),
+            silent: silent.iter().map(silence).collect(),
+        };
+        for (location, status) in refusals {
+            tally.refuses(LocationId(*location), reply(*status));
+        }
+        tally
+    }
+
+    fn silent(error: &LocateError) -> Vec<u16> {
+        match error {
+            LocateError::Unasked { silent } => silent.iter().map(|one| one.location.0).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn verdicts() {
+        let verdict = |owners, refusals, silent| {
+            let found = tally(owners, refusals, silent).verdict(true, None);
+            found.map(|(owner, _)| owner)
+        };
+        let no: &[_] = &[(3, 404), (2, 404)];
+        assert!(matches!(
+            verdict(&[], no, &[]),
+            Err(LocateError::Nobody {
+                first: LocationId(2),
+                ..
+            })
+        ));
+        assert_eq!(silent(&verdict(&[], no, &[1, 0]).unwrap_err()), [0, 1]);
+        assert_eq!(verdict(&[1], no, &[]).unwrap(), owner(1));
+        assert_eq!(
+            verdict(&[1], &[], &[0, 2]).unwrap(),
+            owner(1),
+            "one owner is served, whoever is silent"
+        );
+        assert!(
+            matches!(verdict(&[2, 1], &[], &[]), Err(LocateError::Ambiguous { owners }) if owners == [LocationId(1), LocationId(2)])
+        );
+    }
+
+    #[test]
+    fn only_no_is_no() {
+        for (status, says_no) in [(404, true), (400, true), (406, false), (409, false)] {
+            let found = tally(&[], &[(0, 404), (1, status)], &[]).verdict(true, None);
+            let is_absent = matches!(found, Err(LocateError::Nobody { .. }));
+            assert_eq!(is_absent, says_no, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_claim_counts_only_if_who_had_it_can_be_asked() {
+        let known = Some(LocationId(0));
+        let verdict = |owners, refusals, silent| {
+            let found = tally(owners, refusals, silent).verdict(false, known);
+            found.map(|(owner, _)| owner)
+        };
+        assert_eq!(silent(&verdict(&[1], &[], &[0]).unwrap_err()), [0]);
+        assert_eq!(verdict(&[1], &[(0, 404)], &[]).unwrap(), owner(1));
+        assert_eq!(verdict(&[0], &[], &[1]).unwrap(), owner(0));
+        assert!(matches!(
+            verdict(&[0, 1], &[], &[]),
+            Err(LocateError::Contested { .. })
+        ));
+    }
+}
