@@ -1,0 +1,329 @@
+"""One judgement of what a location says: whose words they are, what they mean for the client, and what for the location.
+
+The same input on reads and writes, members and what is below them, with and without the location header.
+"""
+
+import json
+
+import pytest
+import scripted
+from fleet import assert_fate_unknown, assert_unavailable, fleet, together, until
+from standin import new_uuid, node
+from standin_keystone import StandinKeystone
+
+LOCATION = "X-Ironic-Proxy-Location"
+
+ROUTED = [
+    ("GET", "/v1/nodes/{uuid}", None),
+    ("GET", "/v1/nodes/{uuid}?fields=driver", None),
+    ("GET", "/v1/nodes/{uuid}/states", None),
+    ("GET", "/v1/nodes/{uuid}/traits", None),
+    ("PATCH", "/v1/nodes/{uuid}", [{"op": "add", "path": "/extra/a", "value": 1}]),
+    ("PUT", "/v1/nodes/{uuid}/states/power", {"target": "power on"}),
+    ("PUT", "/v1/nodes/{uuid}/states/provision", {"target": "manage"}),
+    ("PUT", "/v1/nodes/{uuid}/states/provision", {"target": "active", "configdrive": "x" * 100_000}),
+    ("PUT", "/v1/nodes/{uuid}/maintenance", {"reason": "x"}),
+    ("DELETE", "/v1/nodes/{uuid}/maintenance", None),
+    ("POST", "/v1/nodes/{uuid}/vifs", {"id": "a"}),
+    ("DELETE", "/v1/nodes/{uuid}", None),
+]
+ROUTED_NAMES = [f"{method} {path.rpartition('}')[2]}{' large' if body and len(str(body)) > 9999 else ''}" for method, path, body in ROUTED]
+
+FOREIGN = {
+    "an API gateway's 404": scripted.answers(404, b'{"message": "no Route matched"}'),
+    "an HTML 404": scripted.html(404),
+    "an HTML 400": scripted.html(400),
+    "a JSON 503 of somebody": scripted.answers(503, b'{"message": "upstream connect error"}'),
+    "an empty 200": scripted.answers(200, b""),
+    "a portal's 200": scripted.answers(200, b'{"status": "please log in"}'),
+    "a catch-all": scripted.answers(200, b"{}"),
+    "a redirect": scripted.answers(307, b"{}", [("Location", "http://elsewhere.example/")]),
+    "a redirect in Ironic's shape": lambda exchange: _redirect(exchange),
+    "status 999": scripted.answers(999, b"{}"),
+    "not modified": scripted.answers(304),
+    "endless 1xx": lambda exchange: exchange.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 50),
+    "an upgrade": lambda exchange: exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"),
+}
+
+
+def _redirect(exchange):
+    answer = scripted.says(307, "Moved")(exchange)
+    answer.headers.append(("Location", "http://elsewhere.example/"))
+    return answer
+
+
+@pytest.fixture(scope="module")
+def module_hub():
+    with fleet(2, every={"timeout": 1, "breaker_failures": 5, "breaker_reset": 1}, api={"request_deadline": 5}) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(module_hub):
+    yield module_hub
+    for site in module_hub.all():
+        site.nodes.clear()
+    module_hub.heal()
+    until(lambda: module_hub.get("/v1/nodes").status == 200, what="all locations to be asked again")
+
+
+def known(hub, location="loc2"):
+    record = hub.sites[location].add(node(f"known-{new_uuid()[:8]}", provision_state="available"))
+    assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+    hub.forget_requests()
+    return record
+
+
+def well(hub, location="loc2"):
+    """Whether the location is asked, and answers."""
+    return hub.get("/v1/nodes?limit=1", headers={LOCATION: location}).status == 200
+
+
+# --- somebody else's words
+
+
+@pytest.mark.parametrize("words", FOREIGN)
+@pytest.mark.parametrize("pinned", [False, True], ids=["", "pinned"])
+@pytest.mark.parametrize(("method", "path", "body"), ROUTED, ids=ROUTED_NAMES)
+def test_words_that_are_not_ironics_never_reach_a_client(hub, method, path, body, words, pinned):
+    record = known(hub)
+    hub.loc2.fault(FOREIGN[words], path="/v1/nodes/.+")
+    headers = {LOCATION: "loc2"} if pinned else {}
+    reply = hub.call(method, path.format(uuid=record["uuid"]), body, headers=headers)
+    if method == "GET":
+        assert_unavailable(reply, "loc2")
+    else:
+        assert_fate_unknown(reply, "loc2")
+        assert len(hub.loc2.asked(method)) == 1, "a write is never sent twice"
+    assert reply.header("Location") is None and reply.header("Link") is None
+    assert b"elsewhere" not in reply.body and b"log in" not in reply.body
+
+
+@pytest.mark.parametrize("words", FOREIGN)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/nodes", {"driver": "d", "conductor_group": "grp1"}), ("/v1/ports", {"address": "52:54:00:00:00:01"}), ("/v1/chassis", {})],
+    ids=["nodes", "ports", "chassis"],
+)
+def test_a_create_is_made_only_if_ironic_says_so(hub, path, body, words):
+    record = known(hub)
+    if path == "/v1/ports":
+        body = {**body, "node_uuid": record["uuid"]}
+    for site in hub.all():
+        site.fault(FOREIGN[words], method="POST")
+    reply = hub.post(path, body)
+    assert reply.status in (503, 504), reply
+    assert reply.header("Location") is None
+
+
+@pytest.mark.parametrize("words", FOREIGN)
+@pytest.mark.parametrize("path", ["/v1/nodes", "/v1/nodes?sort_key=name", "/v1/ports", "/v1/drivers", "/v1/shards", "/v1/chassis", "/v1/conductors", "/v1/allocations"])
+def test_a_part_of_a_list_that_is_not_ironics_is_missing(hub, path, words):
+    hub.loc2.fault(FOREIGN[words])
+    reply = hub.get(path, headers={"X-Ironic-Proxy-Partial": "allow"})
+    assert reply.status == 200, reply
+    assert reply.header("X-Ironic-Proxy-Incomplete").startswith("loc2;reason="), reply
+    assert reply.header("Location") is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"uuid": "another"}'])
+def test_who_says_yes_to_everything_has_nothing(hub, body):
+    """Named creates elsewhere go on, unverified there."""
+    hub.loc2.fault(scripted.answers(200, body), method="GET", path="/v1/.+")
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": f"n-{new_uuid()[:8]}"})
+    assert reply.status == 201, reply
+    assert reply.header("X-Ironic-Proxy-Unverified") == "loc2"
+
+
+# --- the client's doing is never charged to a location
+
+
+CLIENTS_DOING = {
+    "a body too large for nginx": (("PATCH", "/v1/nodes/{uuid}", [{"op": "add", "path": "/extra/a", "value": "x" * 9999}]), scripted.html(413), 413),
+    "a query too long for httpd": (("GET", "/v1/nodes/{uuid}?fields=" + "x" * 9000, None), scripted.html(414), 414),
+    "a query too long, as a 400": (("GET", "/v1/nodes/{uuid}?fields=" + "x" * 9000, None), scripted.html(400), 414),
+    "a head too large": (("GET", "/v1/nodes/{uuid}?fields=" + "x" * 5000, None), scripted.html(431), 414),
+    "a conflict": (("PUT", "/v1/nodes/{uuid}/states/power", {"target": "power on"}), scripted.says(409, "Node is locked"), 409),
+    "a conductor that is away": (("PUT", "/v1/nodes/{uuid}/states/power", {"target": "power on"}), scripted.says(503, "No conductor"), 503),
+    "a driver that fails": (("GET", "/v1/nodes/{uuid}/states", None), scripted.says(500, "IPMI failed"), 500),
+    "an empty 500 below its version": (("GET", "/v1/nodes/{uuid}/children", None), scripted.says(500, ""), 500),
+}
+
+
+@pytest.mark.parametrize("doing", CLIENTS_DOING)
+def test_a_clients_doing_is_told_to_the_client_alone(hub, doing):
+    (method, path, body), fault, status = CLIENTS_DOING[doing]
+    record = known(hub)
+    hub.loc2.fault(fault, path="/v1/nodes/.+")
+    for _ in range(7):
+        reply = hub.call(method, path.format(uuid=record["uuid"]), body)
+        assert reply.status == status, reply
+        assert reply.fault()["faultstring"] is not None
+        assert b"nginx" not in reply.body
+    hub.heal()
+    assert well(hub)
+
+
+BELOW = {
+    "an inventory that the store lost": (("GET", "/v1/nodes/{uuid}/inventory", None), scripted.answers(500, b"gone", content_type="text/plain")),
+    "a slow boot device": (("GET", "/v1/nodes/{uuid}/management/boot_device", None), scripted.hang()),
+    "a slow vendor's method": (("POST", "/v1/nodes/{uuid}/vendor_passthru/m", {"a": 1}), scripted.hang()),
+    "a vendor's method that breaks": (("GET", "/v1/nodes/{uuid}/vendor_passthru/m", None), scripted.html(502)),
+    "a power state that hangs": (("PUT", "/v1/nodes/{uuid}/states/power", {"target": "power on"}), scripted.hang()),
+}
+
+
+@pytest.mark.parametrize("what", BELOW)
+def test_one_driver_does_not_take_its_location_along(hub, what):
+    (method, path, body), fault = BELOW[what]
+    record = known(hub)
+    hub.loc2.fault(fault, path="/v1/nodes/.+/.+")
+    replies = together(*[lambda: hub.call(method, path.format(uuid=record["uuid"]), body)] * 7)
+    assert {reply.status for reply in replies} <= {503, 504}
+    assert well(hub), "the breaker opened"
+
+
+@pytest.mark.parametrize("text", ["No rule", "(pymysql.err.OperationalError) Can't connect to MySQL server on '10.0.0.5'"])
+def test_an_error_that_a_filter_brings_about_opens_nothing(hub, text):
+    """Ironic's own 500 to a list with a client's parameters may be the parameters' fault."""
+    hub.loc2.fault(scripted.says(500, text), path="/v1/nodes", query="owner")
+    for _ in range(7):
+        reply = hub.get("/v1/nodes?owner=x")
+        assert_unavailable(reply, "loc2")
+        assert b"10.0.0.5" not in reply.body
+    assert well(hub)
+
+
+# --- the breaker measures whether the location can answer
+
+
+def test_the_root_document_does_not_close_what_lists_opened():
+    """A database that hangs while `/` answers: five lists wait, then nobody does, until a trial of ours succeeds."""
+    with fleet(2, every={"timeout": 1, "breaker_failures": 3, "breaker_reset": 1, "probe_interval": 1}) as hub:
+        rule = hub.loc2.fault(scripted.hang(), path="/v1/.+")
+        together(*[lambda: hub.get("/v1/nodes")] * 3)
+        allow = {"X-Ironic-Proxy-Partial": "allow"}
+        # Trials of ours come and go meanwhile; no client pays for one.
+        until(lambda: len(hub.loc2.asked("GET", "/v1/nodes")) >= 5, what="two trials")
+        for _ in range(5):
+            reply = hub.get("/v1/nodes", headers=allow)
+            assert reply.header("X-Ironic-Proxy-Incomplete") == "loc2;reason=breaker"
+        assert rule.hits >= 5
+        hub.heal()
+        until(lambda: hub.get("/v1/nodes").status == 200, what="the breaker to close")
+
+
+def test_a_keystone_that_hangs_costs_healthy_sites_nothing():
+    """Seven requests: none waits longer than a connection may take, and then the breaker is open."""
+    with StandinKeystone([]) as keystone:
+        keystone.fault(scripted.hang())
+        options = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "u", "password": "p", "user_domain_name": "Default", "system_scope": "all"}
+        with fleet(2, each={"loc2": {**options, "connect_timeout": 1, "breaker_failures": 3, "breaker_reset": 60}}, wait=False) as hub:
+            until(lambda: hub.get("/v1", version=None).status == 200, what="versions")
+            allow = {"X-Ironic-Proxy-Partial": "allow"}
+            until(lambda: hub.get("/v1/nodes", headers=allow).header("X-Ironic-Proxy-Incomplete") == "loc2;reason=breaker", what="the breaker to open")
+
+
+def test_a_site_that_was_never_an_ironic_is_not_asked():
+    """An endpoint below the root, or another service: no false 404, no short list, and the log says what to do."""
+    with fleet(2, wait=False) as hub:
+        hub.loc2.fault(scripted.answers(200, json.dumps({"id": "v1", "links": []}).encode()), path="/")
+        until(lambda: hub.get("/v1", version=None).status == 200, what="versions")
+        if hub.get("/v1/nodes").status == 200:
+            pytest.skip("the first probe was quicker than the fault")
+        assert_unavailable(hub.get(f"/v1/nodes/{new_uuid()}"), "loc2")
+        assert hub.logged("endpoint_override must name the address below which `/v1` is")
+
+
+# --- bounds
+
+
+def test_answers_have_bounds_by_kind(hub):
+    """A member of 17 MiB is none; a list may be larger."""
+    record = known(hub)
+    hub.loc2.fault(scripted.too_big(17 << 20), path="/v1/nodes/.+")
+    assert_unavailable(hub.get(f"/v1/nodes/{record['uuid']}"), "loc2")
+    hub.heal()
+    hub.loc2.fault(scripted.too_big(17 << 20), path="/v1/nodes")
+    assert hub.get("/v1/nodes").status == 200
+
+
+def test_a_list_that_moves_is_never_too_slow():
+    """Slower in all than `timeout`, with never a silence as long as that."""
+    with fleet(1, every={"timeout": 1, "breaker_failures": 2}, api={"request_deadline": 30}) as hub:
+        for _ in range(20):
+            hub.loc1.add(node(f"n-{new_uuid()}"))
+
+        def slowly(exchange):
+            answer = exchange.true_answer()
+            exchange.send(answer.head())
+            size = len(answer.body) // 8 + 1
+            for start in range(0, len(answer.body), size):
+                exchange.send(answer.body[start : start + size])
+                exchange.wait(0.2)
+
+        hub.loc1.fault(slowly, path="/v1/nodes")
+        for _ in range(2):
+            assert len(hub.get("/v1/nodes").json()["nodes"]) == 20
+        assert well(hub, "loc1")
+
+
+# --- versions that change
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "PUT", "DELETE", "POST"])
+def test_who_asks_for_the_latest_is_served_after_a_roll_back(method):
+    with fleet(2) as hub:
+        record = known(hub)
+        hub.loc2.versions = ("1.1", "1.90")
+        path, body = {
+            "GET": ("/v1/nodes/{uuid}", None),
+            "PATCH": ("/v1/nodes/{uuid}", [{"op": "add", "path": "/extra/a", "value": 1}]),
+            "PUT": ("/v1/nodes/{uuid}/maintenance", {"reason": "x"}),
+            "DELETE": ("/v1/nodes/{uuid}/maintenance", None),
+            "POST": ("/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1", "name": "new"}),
+        }[method]
+        reply = hub.call(method, path.format(uuid=record["uuid"]), body, version="latest")
+        assert reply.status < 300, reply
+        assert reply.header("X-OpenStack-Ironic-API-Version") == "1.90"
+
+
+def test_a_406_to_a_poll_is_no_no():
+    """The site's range shrank since it was asked: the poll is made anew, and the node is found."""
+    with fleet(2) as hub:
+        there = hub.loc2.add(node("there"))
+        hub.loc2.versions = ("1.1", "1.90")
+        for ident in (there["uuid"], "there"):
+            reply = hub.get(f"/v1/nodes/{ident}", version="latest")
+            assert reply.status == 200, reply
+
+
+# --- what goes out
+
+
+SENT_BY_CLIENTS = {
+    "Accept": "*/*",
+    "If-None-Match": "*",
+    "If-Modified-Since": "Sat, 29 Oct 1994 19:43:31 GMT",
+    "Range": "bytes=0-1",
+    "TE": "trailers",
+    "User-Agent": "x" * 5000,
+    "Content-Type": "text/plain",
+    "X-Roles": "admin",
+    "Cookie": "a=b",
+}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTED, ids=ROUTED_NAMES)
+def test_a_location_is_sent_what_we_mean(hub, method, path, body):
+    record = known(hub)
+    hub.call(method, path.format(uuid=record["uuid"]), body, headers=SENT_BY_CLIENTS)
+    [request] = [request for request in hub.loc2.asked(method) if record["uuid"] in request.path][-1:]
+    allowed = {"host", "accept", "x-openstack-ironic-api-version", "x-openstack-request-id", "openstack-system-scope", "content-type", "content-length", "transfer-encoding", "connection"}
+    names = {name.lower() for name, _ in request.headers}
+    assert names <= allowed, names - allowed
+    assert request.header("Accept") == "application/json"
+    if body is None:
+        assert "content-type" not in names
+    else:
+        assert request.header("Content-Type") == "application/json"
