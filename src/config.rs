@@ -26,7 +26,7 @@ pub use crate::config::credential::{
 pub use crate::config::endpoint::{Endpoint, EndpointError};
 pub use crate::config::groups::{GroupMap, LocationId};
 pub use crate::config::inbound::{AuthStrategy, KeystoneInbound};
-pub use crate::config::location::LocationConfig;
+pub use crate::config::location::{ExpectScope, LocationConfig};
 pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
 pub use crate::oslo::notes::Errors;

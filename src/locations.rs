@@ -11,8 +11,11 @@ pub mod speech;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use log::error;
 use log::info;
 
@@ -86,6 +89,26 @@ impl Locations {
         } else {
             self.agree(told)
         }
+    }
+
+    /// The same, waited for: a gateway that has just started knows none until a first location has told, and a request is
+    /// not refused for that. `None`: every location was probed, and none told.
+    pub async fn common_by(&self, deadline: Instant) -> Option<VersionRange> {
+        if let Some(common) = self.common() {
+            return Some(common);
+        }
+        let mut probes: FuturesUnordered<_> = self.all.iter().map(Location::probed).collect();
+        let told = async {
+            while probes.next().await.is_some() {
+                if let Some(common) = self.common() {
+                    return Some(common);
+                }
+            }
+            None
+        };
+        tokio::time::timeout_at(deadline.into(), told)
+            .await
+            .unwrap_or(None)
     }
 
     /// A location told what it is (or a file told what it last was): who has to stay out is decided anew.

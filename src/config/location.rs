@@ -21,6 +21,15 @@ use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
 use crate::oslo::section::Section;
 
+/// What a location shows us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpectScope {
+    /// All of it: what is not there is nowhere at this location.
+    System,
+    /// A project's part, which is all that this gateway is to know of it.
+    Project,
+}
+
 /// One independent Ironic installation.
 #[derive(Debug, Clone)]
 pub struct LocationConfig {
@@ -36,6 +45,8 @@ pub struct LocationConfig {
     pub required: bool,
     /// Whether the user's own token goes there instead of our credential.
     pub forward_user_token: bool,
+    /// What the gateway's own token there has to be scoped to.
+    pub expect_scope: ExpectScope,
     /// Bound on making one connection.
     pub connect_timeout: Duration,
     /// Bound on waiting for the head of an answer.
@@ -168,6 +179,13 @@ fn location(
         let text = "needs auth_strategy = keystone: without it no user has a token";
         section.fault("forward_user_token", text);
     }
+    let expect_scope = section.choice(
+        "expect_scope",
+        &[
+            ("system", ExpectScope::System),
+            ("project", ExpectScope::Project),
+        ],
+    );
     let connect_timeout = section.seconds("connect_timeout");
     let timeout = section.seconds("timeout");
     let response_timeout = if section.sets("response_timeout") {
@@ -188,6 +206,7 @@ fn location(
         endpoints,
         required: required?,
         forward_user_token: forward_user_token?,
+        expect_scope: expect_scope?,
         connect_timeout: connect_timeout?,
         response_timeout: response_timeout?,
         timeout: timeout?,

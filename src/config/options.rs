@@ -282,6 +282,11 @@ const LOCATION: &[Opt] = &[
         "Whether a list without this location may be refused; false only announces that it is missing.",
     ),
     opt(
+        "expect_scope",
+        "system",
+        "What the credential's token is scoped to: system, or project if only a project's part of the location is to be known; a token of a project is reported otherwise, and lists say that they lack something.",
+    ),
+    opt(
         "forward_user_token",
         "false",
         "Hand on the user's own token instead of this credential; only where the same Keystone validates it.",

@@ -183,6 +183,11 @@ impl Door {
         if !self.is_public(&target) {
             context.identity = Some(self.guard.authenticator.authenticate(&head.headers).await?);
         }
+        if self.locations.common().is_none() {
+            // Only a gateway that has just started waits here.
+            let deadline = Instant::now() + self.request_deadline;
+            self.locations.common_by(deadline).await;
+        }
         let spoken = self.speak(head, &target, context)?;
         let target = target?;
         let (range, version) = spoken?;

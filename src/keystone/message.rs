@@ -48,6 +48,8 @@ pub struct Token {
     pub asked: Instant,
     pub lifetime: Duration,
     pub catalog: Catalog,
+    /// It is scoped to the whole system.
+    pub is_system: bool,
 }
 
 /// What Keystone says about a valid token.
@@ -191,6 +193,7 @@ pub(crate) fn token(answer: http::Response<Bytes>, asked: Instant) -> Result<Tok
         header,
         asked,
         lifetime,
+        is_system: info.system.and_then(|system| system.all).unwrap_or(false),
         catalog: Catalog(info.catalog.unwrap_or_default()),
     })
 }

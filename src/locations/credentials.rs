@@ -181,6 +181,14 @@ impl Credentials {
         }
     }
 
+    /// Whether the token at hand is of the whole system; `None`: there is none, or none is needed.
+    pub fn sees_the_system(&self) -> Option<bool> {
+        match &self.means {
+            Means::None | Means::Fixed(_) => None,
+            Means::Keystone(keeper) => Some(keeper.ready(Instant::now())?.token.is_system),
+        }
+    }
+
     /// Whether a proof can be shown without asking anybody.
     pub fn is_in_hand(&self) -> bool {
         match &self.means {
@@ -307,6 +315,7 @@ mod tests {
             endpoints,
             required: true,
             forward_user_token: false,
+            expect_scope: crate::config::ExpectScope::System,
             connect_timeout: second * 5,
             response_timeout: second * 5,
             timeout: second * 5,

@@ -30,6 +30,7 @@ use crate::api::header;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
+use crate::config::ExpectScope;
 use crate::config::LocationAuth;
 use crate::config::LocationConfig;
 use crate::config::LocationId;
@@ -86,8 +87,10 @@ pub struct Location {
     quarantined: AtomicBool,
     /// What its endpoint serves is not the root of an Ironic.
     is_foreign: AtomicBool,
+    /// The log has it that the credential sees a project only.
+    told_narrow: AtomicBool,
     /// A first round is over: addresses were looked for, and a probe ended.
-    probed: watch::Sender<bool>,
+    probe_ended: watch::Sender<bool>,
     /// Why it was silent last.
     failure: Mutex<Reason>,
     /// Counts what locations told of themselves, all of them together.
@@ -125,7 +128,8 @@ impl Location {
             standing: ArcSwapOption::empty(),
             quarantined: AtomicBool::new(false),
             is_foreign: AtomicBool::new(false),
-            probed: watch::Sender::new(false),
+            told_narrow: AtomicBool::new(false),
+            probe_ended: watch::Sender::new(false),
             failure: Mutex::new(Reason::Connect),
             told: Arc::clone(told),
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
@@ -234,9 +238,13 @@ impl Location {
 
     /// Until addresses were looked up and a first probe has ended, however it did; no longer than the request may take.
     async fn first_round(&self, asker: &Asker) {
-        let mut ended = self.probed.subscribe();
-        let _ =
-            tokio::time::timeout_at(asker.deadline.into(), ended.wait_for(|ended| *ended)).await;
+        let _ = tokio::time::timeout_at(asker.deadline.into(), self.probed()).await;
+    }
+
+    /// Until a first probe has ended.
+    pub async fn probed(&self) {
+        // The sender lives as long as the location.
+        let _ = self.probe_ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// A connection's worth of the location. Taken last, when nothing else has to be waited for.
@@ -324,7 +332,10 @@ impl Location {
         }
         let patience = self.config.connect_timeout.min(asker.patience());
         match tokio::time::timeout(patience, self.credentials.header()).await {
-            Ok(Ok(proof)) => Ok(proof),
+            Ok(Ok(proof)) => {
+                self.check_scope();
+                Ok(proof)
+            }
             Ok(Err(error)) => {
                 warn!("No credentials for location `{}`: {error}", self.name());
                 self.failed(Reason::Refused);
@@ -338,6 +349,28 @@ impl Location {
                 self.failed(Reason::Refused);
                 Err(self.silent(Reason::Refused))
             }
+        }
+    }
+
+    /// Whether our credential there may be shown a project's part of it only.
+    pub fn is_narrow(&self) -> bool {
+        self.config.expect_scope == ExpectScope::System
+            && self.credentials.sees_the_system() == Some(false)
+    }
+
+    fn check_scope(&self) {
+        let narrow = self.is_narrow();
+        if narrow && !self.told_narrow.swap(true, Ordering::Relaxed) {
+            error!(
+                "The token for location `{}` is not scoped to the system: lists lack what is not its project's, and \
+                 drivers and chassis are refused. Set system_scope = all in [group:{}] and give its user the role admin \
+                 on the system, or say expect_scope = project",
+                self.name(),
+                self.name()
+            );
+        }
+        if !narrow {
+            self.told_narrow.store(false, Ordering::Relaxed);
         }
     }
 
@@ -604,8 +637,12 @@ impl Location {
             Err(Some(range)) => self.root(asker, range.max()).await,
             told => told,
         };
-        self.probed.send_replace(true);
-        told.ok()
+        let told = told.ok();
+        if let Some(standing) = &told {
+            self.learn(standing.clone());
+        }
+        self.probe_ended.send_replace(true);
+        told
     }
 
     /// The root document. `Err`: it is none, or there is none in this version, but in that range.

@@ -18,6 +18,8 @@ pub enum Reason {
     Quarantine,
     /// Our credentials.
     Refused,
+    /// Our credentials are shown a project's part only.
+    Scope,
     /// Too many exchanges at the same time.
     Busy,
     /// Its range of API versions is another one than it was: the request has to be made anew.
@@ -36,6 +38,7 @@ impl Reason {
             Self::Breaker => "breaker",
             Self::Quarantine => "quarantine",
             Self::Refused => "refused",
+            Self::Scope => "scope",
             Self::Busy => "busy",
             Self::Versions => "versions",
             Self::Gateway => "gateway",

@@ -42,20 +42,19 @@ impl BackgroundService for HealthCheck {
             self.locations.iter().len(),
             self.budget.clone(),
         ));
-        let first = join_all(
-            self.locations
-                .iter()
-                .map(|location| self.probe(&transport, location)),
-        );
-        // Whoever is silent is waited for no longer than this; the loops go on with it.
-        let _ = tokio::time::timeout(FIRST_ROUND, first).await;
-        info!("Listening on {}", self.listening);
-        systemd::ready();
         let probes = join_all(
             self.locations
                 .iter()
                 .map(|location| self.watch(&transport, location)),
         );
+        let ready = async {
+            let first = join_all(self.locations.iter().map(Location::probed));
+            // Whoever is silent is waited for no longer than this; its loop goes on.
+            let _ = tokio::time::timeout(FIRST_ROUND, first).await;
+            info!("Listening on {}", self.listening);
+            systemd::ready();
+            std::future::pending::<()>().await;
+        };
         let tokens = join_all(self.locations.iter().map(keep_fresh));
         let own_token = async {
             loop {
@@ -65,6 +64,7 @@ impl BackgroundService for HealthCheck {
         tokio::select! {
             _ = shutdown.changed() => {}
             () = own_token => {}
+            () = ready => {}
             _ = probes => {}
             _ = tokens => {}
         }
@@ -87,6 +87,7 @@ impl HealthCheck {
     }
 
     async fn watch(&self, transport: &Arc<Transport>, location: &Location) {
+        self.probe(transport, location).await;
         loop {
             let well =
                 location.standing().is_some() && location.is_reachable() && !location.is_troubled();

@@ -242,6 +242,29 @@ def test_the_endpoint_of_the_catalog(options, wanted):
         assert edge.site.connections == 0
 
 
+def test_a_dead_address_makes_the_catalog_be_asked_again():
+    """The site moved and its catalog says so, while the token is good for an hour."""
+    edge = Edge(catalog=True, probe_interval=1)
+    old, new = Standin([node("here")]), Standin([node("here")])
+    edge.keystone.catalog = [("public", "one", old.endpoint)]
+    with edge.keystone, old, new, edge_fleet(edge, wait=False) as hub:
+        until(lambda: hub.get("/v1/nodes").status == 200, what="the location by its catalog")
+        edge.keystone.catalog = [("public", "one", new.endpoint)]
+        old.down()
+        until(lambda: hub.get("/v1/nodes").status == 200, 20, "the location by its new catalog")
+        assert new.asked("GET", "/v1/nodes")
+
+
+@pytest.mark.parametrize(("expected", "told"), [(None, 1), ("project", 0)])
+def test_a_token_of_a_project_is_an_error_that_is_told_once(edge, expected, told):
+    del edge.options["system_scope"]
+    edge.options.update(project_name="service", project_domain_id="default", expect_scope=expected)
+    with edge_fleet(edge, wait=False) as hub:
+        until(lambda: hub.get("/v1/nodes").status == 200, what="a list")
+        hub.get("/v1/nodes")
+        assert hub.gateway.log().count("is not scoped to the system") == told
+
+
 def test_no_secret_is_in_the_log(edge):
     for logs in ({"debug": True}, {"debug": True, "use_json": True}):
         edge.site = Standin([node("here")], credentials=("token", edge.keystone.valid))
