@@ -89,6 +89,7 @@ pub(super) fn words(reason: Reason) -> &'static str {
         Reason::Status => "status: it fails with 5xx, or asks for less with 429",
         Reason::Body => "body: what answers is no Ironic, or its answer is cut off or too large",
         Reason::Refused => "refused: our credential is not taken, or its Keystone gives no token",
+        Reason::Scope => "its token is not scoped to the system",
         Reason::Busy => "busy: too many exchanges at the same time",
         Reason::Breaker => "breaker: it failed too often in a row",
         Reason::Versions => "versions: they changed meanwhile",
