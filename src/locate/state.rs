@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::BufWriter;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -57,10 +59,18 @@ fn file(state_path: &Path) -> PathBuf {
 /// Writes everything that is known.
 pub fn save(state_path: &Path, locations: &Locations, locator: &Locator) -> Result<(), StateError> {
     let path = file(state_path);
+    let temporary = path.with_extension("new");
     let written = (|| {
         fs::create_dir_all(state_path)?;
-        let temporary = path.with_extension("new");
-        let mut out = BufWriter::new(File::create(&temporary)?);
+        // Of a process that was killed in the middle.
+        let _ = fs::remove_file(&temporary);
+        // Names of nodes are nobody else's business.
+        let new = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        let mut out = BufWriter::new(new);
         let mut lines = 0;
         let mut write = |line: &Line| {
             lines += 1;
@@ -96,7 +106,11 @@ pub fn save(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
             .sync_all()?;
         fs::rename(&temporary, &path)
     })();
-    written.map_err(|source| StateError::Io { path, source })
+    written.map_err(|source| {
+        // On a full disk half a file would keep it full.
+        let _ = fs::remove_file(&temporary);
+        StateError::Io { path, source }
+    })
 }
 
 /// Takes over what was known. A file that is not there is fine; of one that is damaged nothing is taken.

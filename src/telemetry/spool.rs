@@ -1,4 +1,6 @@
-//! Lines on their way to the log. Under load many leave in one system call; a line that comes alone leaves at once.
+//! Lines on their way to the log. One thread writes them, so whoever has something to say never waits for who reads it:
+//! a pipe that nobody reads or a full disk costs lines, which are counted, and no request. Under load many leave in one
+//! system call; a line that comes alone leaves at once.
 
 use std::fmt;
 use std::io;
@@ -13,12 +15,15 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use log::warn;
 use once_cell::sync::OnceCell;
 
-/// A line waits no longer than this.
+/// A line waits no longer than this, if somebody takes it.
 const DELAY: Duration = Duration::from_millis(20);
-/// More than this is not held: whoever writes more waits.
-const HELD: usize = 1 << 20;
+/// Bytes that wait at most. What comes then is lost.
+const HELD: usize = 4 << 20;
+/// How long the end of the process waits for its last lines.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Where lines are put.
 #[derive(Clone)]
@@ -30,45 +35,54 @@ impl fmt::Debug for Spool {
     }
 }
 
+#[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// Lines wait.
-    some: Condvar,
-    sink: Mutex<Box<dyn Write + Send>>,
+    /// Lines wait, or have left.
+    changed: Condvar,
 }
 
+#[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
-    /// When lines left last, if any did.
-    left: Option<Instant>,
+    /// Some are being written.
+    leaving: bool,
+    /// Lost since that was told last.
+    lost: u64,
+    /// Lost since the start.
+    lost_in_all: u64,
+}
+
+impl Waiting {
+    fn lose(&mut self, lines: &[u8]) {
+        let lost = lines.split(|byte| *byte == b'\n').count() as u64 - 1;
+        self.lost += lost;
+        self.lost_in_all += lost;
+    }
 }
 
 static SPOOL: OnceCell<Spool> = OnceCell::new();
 
 /// Begins to write to `sink`.
 pub fn start(sink: Box<dyn Write + Send>) -> Spool {
-    let waiting = Waiting {
-        lines: Vec::new(),
-        left: None,
-    };
-    let shared = Shared {
-        waiting: Mutex::new(waiting),
-        some: Condvar::new(),
-        sink: Mutex::new(sink),
-    };
-    let spool = Spool(Arc::new(shared));
+    let spool = Spool(Arc::default());
     let writer = spool.clone();
-    thread::spawn(move || writer.run());
+    thread::spawn(move || writer.run(sink));
     // A second logger in one process is a test's own doing.
     let _ = SPOOL.set(spool.clone());
     spool
 }
 
-/// Writes what waits: the process is about to end.
+/// Waits for what waits to be written: the process is about to end.
 pub fn finish() {
     if let Some(spool) = SPOOL.get() {
-        spool.release(spool.waiting());
+        spool.finish(LAST);
     }
+}
+
+/// Lines that nobody took since the start.
+pub fn lost() -> u64 {
+    SPOOL.get().map_or(0, |spool| spool.waiting().lost_in_all)
 }
 
 impl Spool {
@@ -79,41 +93,63 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes all that waits, in order.
-    fn release(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        // Taken before the lines are let go of, so that nobody's later lines overtake them.
-        let mut sink = self.0.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = mem::take(&mut waiting.lines);
-        waiting.left = Some(Instant::now());
-        drop(waiting);
-        // A log that cannot be written has nowhere to say so.
-        let _ = sink.write_all(&lines).and_then(|()| sink.flush());
+    fn run(&self, mut sink: Box<dyn Write + Send>) {
+        loop {
+            let begun = Instant::now();
+            let lines = self.next();
+            // The log may be a pipe that nobody reads: no lock is held here.
+            let written = sink.write_all(&lines).and_then(|()| sink.flush());
+            let lost = {
+                let mut waiting = self.waiting();
+                waiting.leaving = false;
+                self.0.changed.notify_all();
+                if written.is_ok() {
+                    mem::take(&mut waiting.lost)
+                } else {
+                    waiting.lose(&lines);
+                    0
+                }
+            };
+            if lost > 0 {
+                warn!(
+                    "{lost} lines of the log were lost: nobody read it, or there was no room for it"
+                );
+            }
+            thread::sleep(DELAY.saturating_sub(begun.elapsed()));
+        }
     }
 
-    fn run(&self) {
-        loop {
-            let waiting = self
-                .0
-                .some
-                .wait_while(self.waiting(), |waiting| waiting.lines.is_empty());
-            drop(waiting);
-            thread::sleep(DELAY);
-            self.release(self.waiting());
-        }
+    /// What waits, once something does.
+    fn next(&self) -> Vec<u8> {
+        let waiting = self.waiting();
+        let mut waiting = self
+            .0
+            .changed
+            .wait_while(waiting, |waiting| waiting.lines.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        waiting.leaving = true;
+        mem::take(&mut waiting.lines)
+    }
+
+    fn finish(&self, patience: Duration) {
+        let waiting = self.waiting();
+        let left = |waiting: &mut Waiting| waiting.leaving || !waiting.lines.is_empty();
+        drop(self.0.changed.wait_timeout_while(waiting, patience, left));
     }
 }
 
 impl Write for Spool {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.waiting();
-        let first = waiting.lines.is_empty();
-        waiting.lines.extend_from_slice(line);
-        if waiting.lines.len() > HELD
-            || (first && waiting.left.is_none_or(|left| left.elapsed() >= DELAY))
-        {
-            self.release(waiting);
-        } else if first {
-            self.0.some.notify_one();
+        if waiting.lines.len() + line.len() > HELD {
+            waiting.lose(line);
+        } else {
+            let first = waiting.lines.is_empty();
+            waiting.lines.extend_from_slice(line);
+            drop(waiting);
+            if first {
+                self.0.changed.notify_all();
+            }
         }
         Ok(line.len())
     }
@@ -158,5 +194,64 @@ mod tests {
         let writes = sink.0.lock().unwrap();
         assert_eq!(writes.concat(), wanted);
         assert!(writes.len() < 500, "{} system calls", writes.len());
+    }
+
+    /// Takes nothing until it is told to.
+    struct Stuck(std::sync::mpsc::Receiver<()>, Sink);
+
+    impl Write for Stuck {
+        fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.write(lines)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_costs_lines_and_no_time() {
+        let (open, stuck) = std::sync::mpsc::channel();
+        let sink = Sink::default();
+        let mut spool = start(Box::new(Stuck(stuck, sink.clone())));
+        let line = [&[b'x'; 1023][..], b"\n"].concat();
+        let begun = Instant::now();
+        for _ in 0..20_000 {
+            spool.write_all(&line).unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        let lost = spool.waiting().lost;
+        assert!((10_000..20_000).contains(&lost), "{lost}");
+        spool.finish(Duration::from_millis(10));
+        drop(open);
+        spool.finish(Duration::from_secs(10));
+        let written = sink.0.lock().unwrap().concat().len() / line.len();
+        assert_eq!(written as u64 + lost, 20_000, "all others are there");
+        assert_eq!(spool.waiting().lost, 0, "that was told");
+    }
+
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _lines: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_find_no_room_are_counted() {
+        let mut spool = start(Box::new(Full));
+        spool.write_all(b"one\ntwo\n").unwrap();
+        spool.finish(Duration::from_secs(10));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while spool.waiting().lost < 2 && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        assert_eq!(spool.waiting().lost_in_all, 2);
     }
 }
