@@ -54,6 +54,7 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Heard;
 use crate::locations::speech::Said;
 use crate::locations::speech::Standing;
+use crate::locations::speech::head_too_large;
 use crate::locations::speech::judge;
 use crate::locations::speech::range_of;
 use crate::locations::speech::standing;
@@ -456,6 +457,9 @@ impl Location {
             let permit = self.permit(asker, question.body.pace()).await?;
             let reply = match self.send(asker, question, proof.as_ref()).await {
                 Ok(reply) => reply,
+                Err(Failure::HeadRefused) if question.method.is_safe() => {
+                    return Ok(Said::Refuses(head_too_large()));
+                }
                 Err(failure) => return Err(self.no_answer(question, failure, is_trial)),
             };
             drop(permit);

@@ -233,16 +233,22 @@ fn in_ironics_words(reply: Reply, is_ironics: bool) -> Reply {
     if is_ironics {
         return reply;
     }
-    let fault = match reply.status {
-        StatusCode::PAYLOAD_TOO_LARGE => Fault::flat(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "Request body is too large. Please contact the service administrator.",
-        ),
-        _ => Fault::new(
-            StatusCode::URI_TOO_LONG,
-            "The request's query is longer than the location's web server takes.",
-        ),
-    };
+    if reply.status == StatusCode::PAYLOAD_TOO_LARGE {
+        let text = "Request body is too large. Please contact the service administrator.";
+        return told(&Fault::flat(StatusCode::PAYLOAD_TOO_LARGE, text));
+    }
+    head_too_large()
+}
+
+/// What a web server means that closes a connection over a head which does not fit its buffer.
+pub fn head_too_large() -> Reply {
+    told(&Fault::new(
+        StatusCode::URI_TOO_LONG,
+        "The path and query are longer than the web server of the location takes.",
+    ))
+}
+
+fn told(fault: &Fault) -> Reply {
     let mut headers = HeaderMap::new();
     headers.insert(
         http::header::CONTENT_TYPE,

@@ -25,6 +25,10 @@ CLIENTS = "clients"
 EVERY = (IRONIC, IRONIC_OLD, KEYSTONE, CLIENTS)
 
 
+# Debian keeps servers where a user's $PATH does not look.
+PATH = os.environ.get("PATH", "") + ":/usr/sbin"
+
+
 class CannotInstall(RuntimeError):
     """Something is missing that we cannot bring ourselves; the text says what to do."""
 
@@ -82,8 +86,11 @@ def _install_one(venv):
 
 def _system_packages():
     # The build wants cmake, the tests of the units systemd-analyze, those of the documentation curl.
-    wanted = {"cmake": "cmake", "curl": "curl", "systemd-analyze": "systemd"}
-    missing = [package for program, package in wanted.items() if shutil.which(program) is None]
+    # nginx and uWSGI stand in front of some of the locations.
+    wanted = {"cmake": "cmake", "curl": "curl", "systemd-analyze": "systemd", "nginx": "nginx-light", "uwsgi": "uwsgi-core"}
+    missing = [package for program, package in wanted.items() if shutil.which(program, path=PATH) is None]
+    if not Path("/usr/lib/uwsgi/plugins/python3_plugin.so").exists():
+        missing.append("uwsgi-plugin-python3")
     if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
     if not missing:

@@ -8,7 +8,7 @@ import json
 import pytest
 import scripted
 from fleet import assert_fate_unknown, assert_unavailable, fleet, together, until
-from standin import new_uuid, node
+from standin import Standin, new_uuid, node
 from standin_keystone import StandinKeystone
 
 LOCATION = "X-Ironic-Proxy-Location"
@@ -226,13 +226,25 @@ def test_a_keystone_that_hangs_costs_healthy_sites_nothing():
 
 def test_a_site_that_was_never_an_ironic_is_not_asked():
     """An endpoint below the root, or another service: no false 404, no short list, and the log says what to do."""
-    with fleet(2, wait=False) as hub:
-        hub.loc2.fault(scripted.answers(200, json.dumps({"id": "v1", "links": []}).encode()), path="/")
-        until(lambda: hub.get("/v1", version=None).status == 200, what="versions")
-        if hub.get("/v1/nodes").status == 200:
-            pytest.skip("the first probe was quicker than the fault")
-        assert_unavailable(hub.get(f"/v1/nodes/{new_uuid()}"), "loc2")
-        assert hub.logged("endpoint_override must name the address below which `/v1` is")
+    below = Standin()
+    below.fault(scripted.answers(200, json.dumps({"id": "v1", "links": []}).encode()), path="/")
+    with fleet(Standin(), below, wait=False) as hub:
+        for path in (f"/v1/nodes/{new_uuid()}", "/v1/nodes/nobody", "/v1/nodes", "/v1/nodes?sort_key=name", "/v1/drivers?detail=true"):
+            assert_unavailable(hub.get(path, headers={"X-Ironic-Proxy-Partial": "deny"}), "loc2")
+        hub.logged("endpoint_override must name the address below which `/v1` is")
+        assert not hub.loc2.asked(path="/v1/.*")
+
+
+def test_a_policy_that_refuses_us_is_not_told_as_the_clients(hub):
+    """Also above the 64 KiB that could be sent again."""
+    record = known(hub)
+    denied = "Access was denied to the following resource: baremetal:node:set_provision_state"
+    hub.loc2.fault(scripted.says(403, denied), method="PUT")
+    for size in (10, 100_000):
+        reply = hub.put(f"/v1/nodes/{record['uuid']}/states/provision", {"target": "active", "configdrive": "x" * size})
+        assert_unavailable(reply, "loc2")
+        assert b"denied" not in reply.body
+    assert well(hub)
 
 
 # --- bounds
