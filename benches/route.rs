@@ -25,6 +25,7 @@ use ironic_proxy::api::microversion::Microversion;
 use ironic_proxy::api::microversion::Requested;
 use ironic_proxy::api::microversion::VersionRange;
 use ironic_proxy::api::query::Query;
+use ironic_proxy::api::route::Path;
 use ironic_proxy::api::route::Target;
 use ironic_proxy::config::DirectoryConfig;
 use ironic_proxy::config::LocationId;
@@ -51,6 +52,7 @@ criterion_main!(benches);
 fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("route");
     group.throughput(Throughput::Elements(1));
+    let latest = Microversion::new(1, 115);
     for (name, method, path) in [
         (
             "show",
@@ -67,7 +69,10 @@ fn requests(criterion: &mut Criterion) {
         ("unknown", Method::GET, "/v1/nodes/n/no/such/path"),
     ] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| Target::parse(black_box(&method), black_box(path)));
+            bencher.iter(|| {
+                let path = Path::read(black_box(path)).ok()?;
+                Target::read(black_box(&method), path, Query::default(), latest).ok()
+            });
         });
     }
     group.bench_function("query", |bencher| {

@@ -1,9 +1,11 @@
 //! Ironic's words, as pure values: nothing here awaits, opens a socket, or knows a configuration.
 
+pub mod accept;
 pub mod body;
 pub mod collection;
 pub mod fault;
 pub mod header;
+pub mod identifier;
 pub mod json;
 pub mod link;
 pub mod microversion;

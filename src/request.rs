@@ -53,7 +53,13 @@ impl Request {
     pub fn question(&self) -> Question {
         let mut path = self.target.path();
         self.query.append_to(&mut path);
-        let (purpose, expect) = expected(&self.method, &self.target.route);
+        let (purpose, mut expect) = expected(&self.method, &self.target);
+        if matches!(expect, Expect::Member { .. }) && self.query.value("fields").is_some() {
+            // What is selected need not say who it is; only links are always there.
+            expect = Expect::Document {
+                member: Some("links"),
+            };
+        }
         Question {
             method: self.method.clone(),
             path,
@@ -86,30 +92,25 @@ impl Request {
 const HISTORY_SINCE: Microversion = Microversion::new(1, 78);
 
 /// What an answer to a client's request holds.
-fn expected(method: &Method, route: &Route) -> (Purpose, Expect) {
-    let Route::Known {
-        action,
-        template,
-        parameters,
-    } = route
-    else {
+fn expected(method: &Method, target: &Target) -> (Purpose, Expect) {
+    let Route::Known { row, parameters } = &target.route else {
         return (Purpose::RoutedBelow, Expect::Unknown);
     };
+    let asked_by = parameters
+        .first()
+        .filter(|ident| target.fallback(ident).is_none());
     let member = |collection, ident| Expect::Member { collection, ident };
-    match *action {
-        Action::Member(_) if method == Method::DELETE => (Purpose::Routed, Expect::Effect),
+    match row.action {
+        Action::Member(_) if *method == Method::DELETE => (Purpose::Routed, Expect::Effect),
         // A patch may change the name that it was asked by.
         Action::Member(collection) if method == Method::PATCH => {
             (Purpose::Routed, member(collection, None))
         }
-        Action::Member(collection) => (
-            Purpose::Routed,
-            member(collection, parameters.first().cloned()),
-        ),
+        Action::Member(collection) => (Purpose::Routed, member(collection, asked_by.cloned())),
         Action::Create(collection) => (Purpose::Routed, member(collection, None)),
         Action::Driver => (
             Purpose::Routed,
-            member(Collection::Drivers, parameters.first().cloned()),
+            member(Collection::Drivers, asked_by.cloned()),
         ),
         Action::List(collection) => (Purpose::Routed, Expect::list(collection)),
         Action::ListBelow { items, .. } => (Purpose::Routed, Expect::list(items)),
@@ -123,7 +124,7 @@ fn expected(method: &Method, route: &Route) -> (Purpose, Expect) {
             },
         ),
         Action::Below(_) if method == Method::GET => {
-            (Purpose::RoutedBelow, document_below(template))
+            (Purpose::RoutedBelow, document_below(row.template))
         }
         Action::ValidateNode => (Purpose::RoutedBelow, document_below("nodes/{}/validate")),
         Action::DriverBelow => (Purpose::RoutedBelow, Expect::Unknown),

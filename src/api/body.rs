@@ -27,6 +27,8 @@ pub enum BodyError {
     },
     #[error("Schema error for patch: '{0}' is a required property")]
     Missing(&'static str),
+    #[error("Schema error for patch: {0} is not one of ['add', 'replace', 'remove']")]
+    Operation(String),
 }
 
 /// The members of a JSON object in their order; of a repeated one the last value, as Python's parser has it.
@@ -187,7 +189,15 @@ impl Patch {
                     Some(_) => {}
                 }
             }
-            Ok(object)
+            match object.text("op").as_deref() {
+                // RFC 6902 has more; `ironic.common.args.patch` has not.
+                Some("add" | "replace" | "remove") => Ok(object),
+                _ => Err(BodyError::Operation(
+                    object
+                        .raw("op")
+                        .map_or_else(String::new, |op| python(op.get().as_bytes())),
+                )),
+            }
         };
         operations
             .into_iter()
@@ -439,10 +449,6 @@ mod tests {
                 Value::Null,
             ),
             (
-                r#"[{"op": "move", "from": "/name", "path": "/conductor_group"}]"#,
-                Value::Other,
-            ),
-            (
                 r#"[{"op": "add", "path": "/conductor_group", "value": 3}]"#,
                 Value::Other,
             ),
@@ -453,6 +459,18 @@ mod tests {
                     .outcome("/conductor_group"),
                 outcome,
                 "{patch}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_operations_are_refused() {
+        for op in ["move", "copy", "test", "ADD", "", "add\\n"] {
+            let patch = format!(r#"[{{"op": "{op}", "path": "/conductor_group", "value": null}}]"#);
+            let refusal = Patch::parse(patch.as_bytes()).unwrap_err().to_string();
+            assert!(
+                refusal.ends_with("is not one of ['add', 'replace', 'remove']"),
+                "{refusal}"
             );
         }
     }

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 
+use crate::api::accept::Accept;
+use crate::api::accept::Words;
+
 /// Which part of Ironic speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -16,6 +19,8 @@ pub enum Form {
     Routing,
     /// A body limit's: the controller's members, not wrapped.
     Flat,
+    /// The routing layer's for a client that does not want JSON most: a page, in JSON all the same.
+    Page(Words),
 }
 
 /// An error answer of ours.
@@ -52,6 +57,27 @@ impl Fault {
         }
     }
 
+    /// What pecan says to a client that takes no JSON, and webob words for it.
+    pub fn not_acceptable(accept: &Accept) -> Self {
+        let text = format!(
+            "The resource could not be generated that was acceptable to your browser\n(content of type {}. ",
+            accept.text()
+        );
+        Self {
+            form: Form::Page(accept.words()),
+            ..Self::new(StatusCode::NOT_ACCEPTABLE, text)
+        }
+    }
+
+    /// The routing layer's words for who accepts this.
+    #[must_use]
+    pub fn shown_to(mut self, accept: &Accept) -> Self {
+        if self.form == Form::Routing && accept.words() != Words::Json {
+            self.form = Form::Page(accept.words());
+        }
+        self
+    }
+
     pub fn bad_request(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
@@ -62,11 +88,29 @@ impl Fault {
 
     /// It comes from before the controllers, which are what sends version headers; a 406 has them all the same.
     pub fn is_unversioned(&self) -> bool {
-        self.form != Form::Controller && self.status != StatusCode::NOT_ACCEPTABLE
+        match self.form {
+            Form::Controller => false,
+            Form::Routing | Form::Flat => self.status != StatusCode::NOT_ACCEPTABLE,
+            Form::Page(_) => true,
+        }
     }
 
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// As webob writes it.
+    fn page(&self, words: Words) -> String {
+        let (status, text) = (self.status, &self.text);
+        if words == Words::Html {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            format!(
+                "<html>\n <head>\n  <title>{status}</title>\n </head>\n <body>\n  <h1>{status}</h1>\n  {text}<br /><br />\n\n\n \
+                 </body>\n</html>"
+            )
+        } else {
+            format!("{status}\n\n{}\n\n ", text.replace('\n', " "))
+        }
     }
 
     /// The JSON body.
@@ -98,6 +142,9 @@ impl Fault {
                 format!("{{\"error_message\": {}}}", quoted(&inner))
             }
             Form::Flat => fault(""),
+            Form::Page(words) => {
+                format!("{{\"error_message\": {}}}", quoted(&self.page(words)))
+            }
         }
         .into()
     }

@@ -1,268 +1,45 @@
-//! The one table of routes, to be held beside Ironic's API reference.
-//!
-//! Routes are matched exactly, segment count included: Ironic takes extra segments as arguments, so a prefix match
-//! would let a client say something that the gateway did not read.
+//! What a request names: its path is decoded once, read as Ironic reads it, and sent in one spelling.
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+mod pecan;
+pub mod table;
 
 use http::Method;
+use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
+use crate::api::accept::Accept;
 use crate::api::collection::Collection;
+use crate::api::collection::Spread;
+use crate::api::fault::Fault;
+use crate::api::identifier;
+use crate::api::microversion::Microversion;
+use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::api::query::is_percent_encoded;
+use crate::api::route::pecan::Abort;
+use crate::api::route::pecan::Call;
+use crate::api::route::table::Below;
+use crate::api::route::table::Form;
+use crate::api::route::table::Payload;
+use crate::api::route::table::Row;
 
-/// What the gateway does with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Merge the lists of all locations.
-    List(Collection),
-    /// Merge the nodes of a chassis, which every location may have some of.
-    ChassisNodes,
-    /// Make one: where, the collection decides.
-    Create(Collection),
-    /// Show, change or delete one member; the identifier is the first parameter.
-    Member(Collection),
-    /// Something below one member: goes to where the member is.
-    Below(Collection),
-    /// The same, but Ironic wants the member's UUID and answers with a list of another collection.
-    ListBelow {
-        of: Collection,
-        items: Collection,
-    },
-    /// A node's events: a list by UUID or name.
-    History,
-    /// The node is named in the query.
-    ValidateNode,
-    /// One driver, and what is told of it: united.
-    Driver,
-    DriverBelow,
-    /// Goes to the only location that has the driver.
-    DriverPassthru,
-    Shards,
-    VolumeRoot,
-    /// Told to every location.
-    Events,
-    /// What a ramdisk asks, without credentials.
-    Lookup,
-    Heartbeat,
-    ContinueInspection,
-}
+pub use crate::api::route::table::Action;
+pub use crate::api::route::table::TABLE;
 
-/// One route.
-#[derive(Debug)]
-pub struct Row {
-    /// Methods, separated by blanks; `*` is any.
-    pub methods: &'static str,
-    /// Below `/v1/`; `{}` is one segment that the client chooses.
-    pub template: &'static str,
-    pub action: Action,
-}
+/// From this version on `.json` at the end of a path is part of it.
+const JSON_IS_A_NAME: Microversion = Microversion::new(1, 91);
+const SUFFIX: &str = ".json";
 
-impl Row {
-    fn serves(&self, method: &Method) -> bool {
-        self.methods == "*"
-            || self
-                .methods
-                .split(' ')
-                .any(|known| known == method.as_str())
-    }
-}
-
-const fn row(methods: &'static str, template: &'static str, action: Action) -> Row {
-    Row {
-        methods,
-        template,
-        action,
-    }
-}
-
-/// The table. `tests/outside` proves that each row was exercised against real Ironics.
-#[rustfmt::skip]
-pub static TABLE: &[Row] = {
-    use Action::{Below, ChassisNodes, ContinueInspection, Create, Driver, DriverBelow, DriverPassthru, Events, Heartbeat, History, List, ListBelow, Lookup, Member, Shards, ValidateNode, VolumeRoot};
-    use Collection::{Allocations, Chassis, Conductors, DeployTemplates, Drivers, InspectionRules, Nodes, Portgroups, Ports, Runbooks, VolumeConnectors, VolumeTargets};
-    &[
-        row("GET",                    "nodes",                                        List(Nodes)),
-        row("GET",                    "nodes/detail",                                 List(Nodes)),
-        row("POST",                   "nodes",                                        Create(Nodes)),
-        row("GET",                    "nodes/validate",                               ValidateNode),
-        row("GET PATCH DELETE",       "nodes/{}",                                     Member(Nodes)),
-        row("GET",                    "nodes/{}/validate",                            Below(Nodes)),
-        row("GET",                    "nodes/{}/states",                              Below(Nodes)),
-        row("PUT",                    "nodes/{}/states/power",                        Below(Nodes)),
-        row("PUT",                    "nodes/{}/states/provision",                    Below(Nodes)),
-        row("PUT",                    "nodes/{}/states/raid",                         Below(Nodes)),
-        row("PUT",                    "nodes/{}/states/boot_mode",                    Below(Nodes)),
-        row("PUT",                    "nodes/{}/states/secure_boot",                  Below(Nodes)),
-        row("GET PUT",                "nodes/{}/states/console",                      Below(Nodes)),
-        row("PUT DELETE",             "nodes/{}/maintenance",                         Below(Nodes)),
-        row("GET PUT",                "nodes/{}/management/boot_device",              Below(Nodes)),
-        row("GET",                    "nodes/{}/management/boot_device/supported",    Below(Nodes)),
-        row("PUT",                    "nodes/{}/management/inject_nmi",               Below(Nodes)),
-        row("GET",                    "nodes/{}/management/indicators",               Below(Nodes)),
-        row("GET PUT",                "nodes/{}/management/indicators/{}",            Below(Nodes)),
-        row("GET",                    "nodes/{}/vendor_passthru/methods",             Below(Nodes)),
-        row("*",                      "nodes/{}/vendor_passthru",                     Below(Nodes)),
-        row("*",                      "nodes/{}/vendor_passthru/{}",                  Below(Nodes)),
-        row("GET PUT DELETE",         "nodes/{}/traits",                              Below(Nodes)),
-        row("PUT DELETE",             "nodes/{}/traits/{}",                           Below(Nodes)),
-        row("GET POST",               "nodes/{}/vifs",                                Below(Nodes)),
-        row("DELETE",                 "nodes/{}/vifs/{}",                             Below(Nodes)),
-        row("GET",                    "nodes/{}/ports",                               ListBelow { of: Nodes, items: Ports }),
-        row("GET",                    "nodes/{}/ports/detail",                        ListBelow { of: Nodes, items: Ports }),
-        row("GET",                    "nodes/{}/portgroups",                          ListBelow { of: Nodes, items: Portgroups }),
-        row("GET",                    "nodes/{}/portgroups/detail",                   ListBelow { of: Nodes, items: Portgroups }),
-        row("GET",                    "nodes/{}/portgroups/{}/ports",                 ListBelow { of: Nodes, items: Ports }),
-        row("GET",                    "nodes/{}/volume",                              Below(Nodes)),
-        row("GET",                    "nodes/{}/volume/connectors",                   ListBelow { of: Nodes, items: VolumeConnectors }),
-        row("GET",                    "nodes/{}/volume/targets",                      ListBelow { of: Nodes, items: VolumeTargets }),
-        row("GET",                    "nodes/{}/bios",                                Below(Nodes)),
-        row("GET",                    "nodes/{}/bios/{}",                             Below(Nodes)),
-        row("GET",                    "nodes/{}/firmware",                            Below(Nodes)),
-        row("GET DELETE",             "nodes/{}/allocation",                          Below(Nodes)),
-        row("GET",                    "nodes/{}/history",                             History),
-        row("GET",                    "nodes/{}/history/{}",                          Below(Nodes)),
-        row("GET",                    "nodes/{}/inventory",                           Below(Nodes)),
-        row("GET",                    "nodes/{}/children",                            Below(Nodes)),
-        row("GET POST DELETE",        "nodes/{}/vmedia",                              Below(Nodes)),
-
-        row("GET",                    "ports",                                        List(Ports)),
-        row("GET",                    "ports/detail",                                 List(Ports)),
-        row("POST",                   "ports",                                        Create(Ports)),
-        row("GET PATCH DELETE",       "ports/{}",                                     Member(Ports)),
-
-        row("GET",                    "portgroups",                                   List(Portgroups)),
-        row("GET",                    "portgroups/detail",                            List(Portgroups)),
-        row("POST",                   "portgroups",                                   Create(Portgroups)),
-        row("GET PATCH DELETE",       "portgroups/{}",                                Member(Portgroups)),
-        row("GET",                    "portgroups/{}/ports",                          ListBelow { of: Portgroups, items: Ports }),
-        row("GET",                    "portgroups/{}/ports/detail",                   ListBelow { of: Portgroups, items: Ports }),
-
-        row("GET",                    "volume",                                       VolumeRoot),
-        row("GET",                    "volume/connectors",                            List(VolumeConnectors)),
-        row("POST",                   "volume/connectors",                            Create(VolumeConnectors)),
-        row("GET PATCH DELETE",       "volume/connectors/{}",                         Member(VolumeConnectors)),
-        row("GET",                    "volume/targets",                               List(VolumeTargets)),
-        row("POST",                   "volume/targets",                               Create(VolumeTargets)),
-        row("GET PATCH DELETE",       "volume/targets/{}",                            Member(VolumeTargets)),
-
-        row("GET",                    "allocations",                                  List(Allocations)),
-        row("POST",                   "allocations",                                  Create(Allocations)),
-        row("GET PATCH DELETE",       "allocations/{}",                               Member(Allocations)),
-
-        row("GET",                    "chassis",                                      List(Chassis)),
-        row("GET",                    "chassis/detail",                               List(Chassis)),
-        row("POST",                   "chassis",                                      Create(Chassis)),
-        row("GET PATCH DELETE",       "chassis/{}",                                   Member(Chassis)),
-        row("GET",                    "chassis/{}/nodes",                             ChassisNodes),
-        row("GET",                    "chassis/{}/nodes/detail",                      ChassisNodes),
-
-        row("GET",                    "deploy_templates",                             List(DeployTemplates)),
-        row("POST",                   "deploy_templates",                             Create(DeployTemplates)),
-        row("GET PATCH DELETE",       "deploy_templates/{}",                          Member(DeployTemplates)),
-
-        row("GET",                    "runbooks",                                     List(Runbooks)),
-        row("POST",                   "runbooks",                                     Create(Runbooks)),
-        row("GET PATCH DELETE",       "runbooks/{}",                                  Member(Runbooks)),
-        row("GET PUT DELETE",         "runbooks/{}/traits",                           Below(Runbooks)),
-        row("PUT DELETE",             "runbooks/{}/traits/{}",                        Below(Runbooks)),
-
-        row("GET",                    "inspection_rules",                             List(InspectionRules)),
-        row("POST",                   "inspection_rules",                             Create(InspectionRules)),
-        row("GET PATCH DELETE",       "inspection_rules/{}",                          Member(InspectionRules)),
-
-        row("GET",                    "drivers",                                      List(Drivers)),
-        row("GET",                    "drivers/{}",                                   Driver),
-        row("GET",                    "drivers/{}/properties",                        DriverBelow),
-        row("GET",                    "drivers/{}/raid/logical_disk_properties",      DriverBelow),
-        row("GET",                    "drivers/{}/vendor_passthru/methods",           DriverBelow),
-        row("*",                      "drivers/{}/vendor_passthru",                   DriverPassthru),
-        row("*",                      "drivers/{}/vendor_passthru/{}",                DriverPassthru),
-
-        row("GET",                    "conductors",                                   List(Conductors)),
-        row("GET",                    "conductors/{}",                                Member(Conductors)),
-
-        row("GET",                    "shards",                                       Shards),
-        row("POST",                   "events",                                       Events),
-
-        row("GET",                    "lookup",                                       Lookup),
-        row("POST",                   "heartbeat/{}",                                 Heartbeat),
-        row("POST",                   "continue_inspection",                          ContinueInspection),
-    ]
-};
-
-/// Rows by their first segment.
-static INDEX: std::sync::LazyLock<HashMap<&'static str, Vec<&'static Row>>> =
-    std::sync::LazyLock::new(|| {
-        let mut index: HashMap<_, Vec<_>> = HashMap::new();
-        for row in TABLE {
-            index
-                .entry(row.template.split('/').next().unwrap_or_default())
-                .or_default()
-                .push(row);
-        }
-        index
-    });
-
-/// What a request's method and path name.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Route {
-    Root,
-    V1,
-    Known {
-        action: Action,
-        template: &'static str,
-        /// What stands for each `{}`, decoded.
-        parameters: Vec<String>,
-    },
-    /// Below a member of a collection that we know, but nothing that we know.
-    UnknownBelow {
-        of: Collection,
-        ident: String,
-    },
-    /// A collection that we do not know, a member of it, or something below one.
-    UnknownCollection,
-    /// The path is known, with these other methods.
-    WrongMethod {
-        allowed: String,
-    },
-}
-
-/// A route and the path that named it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Target {
-    pub route: Route,
-    /// Everything below `/v1/`, decoded.
+/// A path, decoded and split; one trailing slash does not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// It begins with `/v1`, as all do but bookmark links.
+    versioned: bool,
+    /// Everything below `/v1/`.
     segments: Vec<String>,
-}
-
-impl Target {
-    /// The path in the one spelling that is sent to locations.
-    pub fn path(&self) -> String {
-        self.path_with(usize::MAX, "")
-    }
-
-    /// The same with another identifier for the member of `of` that it is about.
-    pub fn path_for(&self, of: Collection, ident: &str) -> String {
-        self.path_with(of.facts().path.split('/').count(), ident)
-    }
-
-    fn path_with(&self, position: usize, ident: &str) -> String {
-        let mut path = "/v1".to_owned();
-        for (index, segment) in self.segments.iter().enumerate() {
-            path.push('/');
-            path.push_str(&encode_segment(if index == position {
-                ident
-            } else {
-                segment
-            }));
-        }
-        path
-    }
+    /// One slash at the end.
+    has_slash: bool,
 }
 
 /// A path that is refused before it is matched.
@@ -271,19 +48,65 @@ pub enum PathError {
     /// Empty or dot segments, or `;`: two parsers could read them differently.
     #[error("no such path")]
     NotFound,
-    /// `/v1/nodes/detail/`, the only path that Ironic does not take with a trailing slash.
-    #[error("Resource could not be found.")]
-    NoSuchResource,
-    /// Below `/v1/shards`, of which Ironic has a word of its own.
-    #[error("The resource could not be found.")]
-    NoSuchShard,
     /// A segment that holds `/`, control characters, or no UTF-8 once decoded.
     #[error("Expected UUID or name for node: {0}")]
     Unreadable(String),
 }
 
-/// Decodes a path once; one trailing slash does not matter, nor does the missing `/v1` of bookmark links.
-fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, PathError> {
+impl Path {
+    pub fn read(path: &str) -> Result<Self, PathError> {
+        let mut segments = segments(path)?;
+        let versioned = segments.first().is_some_and(|segment| segment == "v1");
+        if versioned {
+            segments.remove(0);
+        }
+        Ok(Self {
+            versioned,
+            segments,
+            has_slash: path.ends_with('/'),
+        })
+    }
+
+    /// `/` and `/v1`, which anybody may ask for.
+    pub fn is_root(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// `/` itself.
+    pub fn is_top(&self) -> bool {
+        self.segments.is_empty() && !self.versioned
+    }
+
+    /// What ramdisks ask for, who have no credentials.
+    pub fn is_ramdisks(&self) -> bool {
+        self.segments.first().is_some_and(|first| {
+            ["lookup", "heartbeat", "continue_inspection"].contains(&first.as_str())
+        })
+    }
+
+    /// The same without `.json`, which Ironic takes off the end of the whole path (`middleware/json_ext.py`).
+    fn without_suffix(mut self) -> Option<Self> {
+        match self.segments.last_mut() {
+            Some(last) => {
+                let stripped = last.strip_suffix(SUFFIX)?;
+                if stripped.is_empty() {
+                    self.segments.pop();
+                } else {
+                    stripped.to_owned().clone_into(last);
+                }
+            }
+            None => return None,
+        }
+        // `/v1.json`
+        if !self.versioned && self.segments.first().is_some_and(|first| first == "v1") {
+            self.versioned = true;
+            self.segments.remove(0);
+        }
+        Some(self)
+    }
+}
+
+fn segments(path: &str) -> Result<Vec<String>, PathError> {
     let path = path.strip_prefix('/').ok_or(PathError::NotFound)?;
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {
@@ -304,295 +127,400 @@ fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, PathError> {
             if matches!(&*segment, "" | "." | "..") || segment.contains(';') {
                 return Err(PathError::NotFound);
             }
-            Ok(segment)
+            Ok(segment.into_owned())
         })
         .collect()
 }
 
+/// What a request's method and path name.
+#[derive(Debug, PartialEq)]
+pub enum Route {
+    Root,
+    V1,
+    Known {
+        row: &'static Row,
+        /// What stands for each `{}`, decoded.
+        parameters: Vec<String>,
+    },
+    /// Below a member of a collection that we know, but nothing that we know.
+    UnknownBelow {
+        of: Collection,
+        ident: String,
+    },
+    /// Calls a function of Ironic's that only refuses; what it finds wrong first is for Ironic to say.
+    NotPermitted,
+    /// A collection that we do not know, a member of it, or something below one.
+    UnknownCollection,
+}
+
+/// What Ironic refuses by the path alone.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("no such route")]
+pub struct Unrouted {
+    pub fault: Fault,
+    pub allow: Option<String>,
+}
+
+impl Unrouted {
+    #[must_use]
+    pub fn shown_to(self, accept: &Accept) -> Self {
+        Self {
+            fault: self.fault.shown_to(accept),
+            ..self
+        }
+    }
+}
+
+impl From<Fault> for Unrouted {
+    fn from(fault: Fault) -> Self {
+        Self { fault, allow: None }
+    }
+}
+
+impl From<Abort> for Unrouted {
+    fn from(abort: Abort) -> Self {
+        Self {
+            fault: Fault::routing(abort.status, abort.text),
+            allow: abort.allow,
+        }
+    }
+}
+
+/// A route and the path that named it, in its plain spelling.
+#[derive(Debug, PartialEq)]
+pub struct Target {
+    pub route: Route,
+    /// Everything below `/v1/`, decoded.
+    segments: Vec<String>,
+    /// The path ended in `.json`, which Ironic of this version takes for a part of a name only if nothing else fits.
+    suffixed: bool,
+}
+
 impl Target {
-    pub fn parse(method: &Method, path: &str) -> Result<Self, PathError> {
-        let mut segments = segments(path)?;
-        let versioned = segments.first().is_some_and(|segment| segment == "v1");
-        if versioned {
-            segments.remove(0);
-        }
-        if path.ends_with("/nodes/detail/") {
-            return Err(PathError::NoSuchResource);
-        }
-        let route = if !segments.is_empty() && method == Method::HEAD {
-            Route::WrongMethod {
-                allowed: allowed(&segments),
-            }
-        } else if !segments.is_empty() {
-            Route::of(method, &segments)?
-        } else if !versioned {
-            Route::Root
-        } else if method == Method::GET || method == Method::HEAD {
-            Route::V1
+    /// Reads a path as Ironic of this version does. Arguments that pecan takes from either place are moved to where the
+    /// plain spelling has them.
+    pub fn read(
+        method: &Method,
+        path: Path,
+        query: Query,
+        version: Microversion,
+    ) -> Result<(Self, Query), Unrouted> {
+        let stripped = (version < JSON_IS_A_NAME)
+            .then(|| path.clone().without_suffix())
+            .flatten();
+        let suffixed = stripped.is_some();
+        let path = stripped.unwrap_or(path);
+        let (route, segments, query) = if path.segments.is_empty() {
+            (root(method, path.versioned)?, Vec::new(), query)
         } else {
-            Route::WrongMethod {
-                allowed: allowed(&segments),
+            if path.has_slash && *method == Method::GET && path.segments == ["nodes", "detail"] {
+                // The only path that Ironic does not take with a slash at its end (`NodesController.detail`).
+                let text = "Resource could not be found.";
+                return Err(Fault::new(StatusCode::NOT_FOUND, text).into());
             }
+            resolve(method, path.segments, query, version)?
         };
-        Ok(Self {
+        let target = Self {
             route,
-            segments: segments.into_iter().map(Cow::into_owned).collect(),
-        })
+            segments,
+            suffixed,
+        };
+        Ok((target, query))
+    }
+
+    /// The path in the one spelling that is sent to locations.
+    pub fn path(&self) -> String {
+        self.path_with(usize::MAX, "")
+    }
+
+    /// The same with another identifier for the member of `of` that it is about.
+    pub fn path_for(&self, of: Collection, ident: &str) -> String {
+        self.path_with(of.facts().path.split('/').count(), ident)
+    }
+
+    fn path_with(&self, position: usize, ident: &str) -> String {
+        let mut path = "/v1".to_owned();
+        for (index, segment) in self.segments.iter().enumerate() {
+            path.push('/');
+            path.push_str(&encode_segment(if index == position {
+                ident
+            } else {
+                segment
+            }));
+        }
+        if self.ends_in_suffixed_identifier() && position >= self.segments.len() {
+            path.push_str(SUFFIX);
+        }
+        path
+    }
+
+    /// The identifier with its `.json`, for Ironic to fall back on; `None`: this path leaves no doubt.
+    pub fn fallback(&self, ident: &str) -> Option<String> {
+        let last = self.segments.last()?;
+        (self.ends_in_suffixed_identifier() && last == ident).then(|| format!("{ident}{SUFFIX}"))
+    }
+
+    fn ends_in_suffixed_identifier(&self) -> bool {
+        self.suffixed
+            && matches!(&self.route, Route::Known { row, .. } if row.template.ends_with("{}"))
     }
 
     /// Everything below `/v1/`, decoded.
     pub fn segments(&self) -> &[String] {
         &self.segments
     }
-}
 
-impl Route {
-    fn of(method: &Method, segments: &[Cow<'_, str>]) -> Result<Self, PathError> {
-        let Some(rows) = INDEX.get(&*segments[0]) else {
-            return Ok(Self::UnknownCollection);
-        };
-        let mut other_methods: Option<&str> = None;
-        for row in rows {
-            // `nodes/detail` is also `nodes/{}`: what is written literally goes first, with any method.
-            if other_methods
-                .is_some_and(|literal| literal != row.template && !literal.ends_with("{}"))
-            {
-                continue;
-            }
-            let Some(parameters) = capture(row.template, segments) else {
-                continue;
-            };
-            if let Some(ident) = parameters.first().filter(|ident| ident.contains(' ')) {
-                // No name of Ironic's holds a blank, and in a request line it could be read as the end of the target.
-                return Err(PathError::Unreadable(ident.clone()));
-            }
-            if row.serves(method) {
-                return Ok(Self::Known {
-                    action: row.action,
-                    template: row.template,
-                    parameters,
-                });
-            }
-            other_methods = Some(row.template);
-        }
-        let member = Collection::ALL.into_iter().find_map(|collection| {
-            let depth = collection.facts().path.split('/').count();
-            let named = capture(collection.facts().path, segments.get(..depth)?).is_some();
-            named.then_some((collection, depth))
-        });
-        match member {
-            Some((of, depth)) if segments.len() > depth + 1 => Ok(Self::UnknownBelow {
-                of,
-                ident: segments[depth].clone().into_owned(),
-            }),
-            _ if other_methods.is_some() => Ok(Self::WrongMethod {
-                allowed: allowed(segments),
-            }),
-            _ if segments[0] == "shards" => Err(PathError::NoSuchShard),
-            _ => Err(PathError::NotFound),
-        }
-    }
-}
-
-/// Ironic's `Allow`: what the table has below the member, and always these for collections and members.
-fn allowed(segments: &[Cow<'_, str>]) -> String {
-    let rows = segments
-        .first()
-        .and_then(|first| INDEX.get(&**first))
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let below = |row: &&&Row| {
-        row.template.contains("{}/")
-            && row.methods != "*"
-            && capture(row.template, segments).is_some()
-    };
-    let methods: BTreeSet<&str> = rows
-        .iter()
-        .filter(below)
-        .flat_map(|row| row.methods.split(' '))
-        .collect();
-    if methods.is_empty() {
-        "DELETE, GET, PATCH, POST".to_owned()
-    } else {
-        Vec::from_iter(methods).join(", ")
-    }
-}
-
-/// The parameters, if the template fits.
-fn capture(template: &str, segments: &[Cow<'_, str>]) -> Option<Vec<String>> {
-    let mut wanted = template.split('/');
-    let mut parameters = Vec::new();
-    for segment in segments {
-        match wanted.next()? {
-            "{}" => parameters.push(segment.clone().into_owned()),
-            literal if literal == segment => {}
-            _ => return None,
-        }
-    }
-    wanted.next().is_none().then_some(parameters)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn parse(method: &Method, path: &str) -> Result<Route, PathError> {
-        Target::parse(method, path).map(|target| target.route)
-    }
-
-    fn known(method: &Method, path: &str) -> Option<(Action, Vec<String>)> {
-        match parse(method, path) {
-            Ok(Route::Known {
-                action, parameters, ..
-            }) => Some((action, parameters)),
+    pub fn row(&self) -> Option<&'static Row> {
+        match self.route {
+            Route::Known { row, .. } => Some(row),
             _ => None,
         }
     }
 
-    #[test]
-    fn every_row_is_reached() {
-        for row in TABLE {
-            let path = format!("/v1/{}", row.template.replace("{}", "x"));
-            for method in row
-                .methods
-                .split(' ')
-                .map(|method| if method == "*" { "PUT" } else { method })
-            {
-                let method = method.parse().unwrap();
-                match parse(&method, &path) {
-                    Ok(Route::Known { template, .. }) => assert_eq!(template, row.template),
-                    other => panic!("{method} {path}: {other:?}"),
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn paths_as_ironic_reads_them() {
-        let node = |ident: &str| Some((Action::Member(Collection::Nodes), vec![ident.to_owned()]));
-        let nodes = Some((Action::List(Collection::Nodes), vec![]));
-        for (path, expected) in [
-            ("/v1/nodes", nodes.clone()),
-            ("/v1/nodes/", nodes.clone()),
-            ("/nodes", nodes.clone()),
-            ("/%76%31/%6eodes", nodes.clone()),
-            ("/v1/nodes/detail", nodes),
-            ("/v1/nodes/s1%2Dbeta", node("s1-beta")),
-            ("/nodes/x", node("x")),
-            ("/v1/nodes/v1", node("v1")),
-            ("/V1/nodes", None),
-            ("/v1/v1/nodes", None),
-        ] {
-            assert_eq!(known(&Method::GET, path), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn what_two_parsers_could_read_differently_is_refused() {
-        for path in [
-            "/v1//nodes",
-            "//v1/nodes",
-            "/v1/nodes/../x",
-            "/v1/./nodes",
-            "/v1/nodes/%2e%2e",
-            "/v1/nodes;x=1",
-            "/v1/nodes/a%3Bb",
-            "/v1/nodes/x//",
-            "nodes",
-        ] {
-            assert_eq!(
-                parse(&Method::GET, path),
-                Err(PathError::NotFound),
-                "{path}"
-            );
-        }
-        for path in [
-            "/v1/nodes/a%2Fb",
-            "/v1/nodes/a%0a",
-            "/v1/nodes/%00",
-            "/v1/nodes/%ff",
-            "/v1/nodes/%4",
-            "/v1/nodes/%zz",
-        ] {
-            assert!(
-                matches!(parse(&Method::GET, path), Err(PathError::Unreadable(_))),
-                "{path}"
-            );
-        }
-    }
-
-    #[test]
-    fn detail_takes_no_trailing_slash() {
-        assert_eq!(
-            parse(&Method::GET, "/v1/nodes/detail/"),
-            Err(PathError::NoSuchResource)
-        );
-    }
-
-    #[test]
-    fn what_is_not_in_the_table() {
-        let wrong = |allowed: &str| {
-            Ok(Route::WrongMethod {
-                allowed: allowed.to_owned(),
-            })
-        };
-        let below = |ident: &str| {
-            Ok(Route::UnknownBelow {
-                of: Collection::Nodes,
-                ident: ident.to_owned(),
-            })
-        };
-        for (method, path, expected) in [
-            (
-                Method::PUT,
-                "/v1/nodes/x/states/power/power%20off",
-                below("x"),
-            ),
-            (Method::POST, "/v1/nodes/x/states/power", below("x")),
-            (Method::GET, "/v1/nodes/x/novelty/y", below("x")),
-            (Method::GET, "/v1/novelties", Ok(Route::UnknownCollection)),
-            (Method::GET, "/v1/Nodes/x", Ok(Route::UnknownCollection)),
-            (
-                Method::PUT,
-                "/v1/nodes/x",
-                wrong("DELETE, GET, PATCH, POST"),
-            ),
-            (Method::HEAD, "/v1/nodes", wrong("DELETE, GET, PATCH, POST")),
-            (Method::HEAD, "/v1/nodes/x/states", wrong("GET")),
-            (
-                Method::HEAD,
-                "/v1/nodes/x/vmedia",
-                wrong("DELETE, GET, POST"),
-            ),
-            (Method::POST, "/v1", wrong("DELETE, GET, PATCH, POST")),
-            (Method::POST, "/", Ok(Route::Root)),
-            (Method::GET, "/v1/shards/x", Err(PathError::NoSuchShard)),
-        ] {
-            assert_eq!(parse(&method, path), expected, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn one_spelling_is_sent() {
-        let target = Target::parse(&Method::GET, "/volume/connectors/a%23b/").unwrap();
-        assert_eq!(target.path(), "/v1/volume/connectors/a%23b");
-        assert_eq!(
-            target.path_for(Collection::VolumeConnectors, "x/y"),
-            "/v1/volume/connectors/x%2Fy"
-        );
-        let target = Target::parse(&Method::GET, "/v1/nodes/name/ports").unwrap();
-        assert_eq!(
-            target.path_for(Collection::Nodes, "uuid"),
-            "/v1/nodes/uuid/ports"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_panics(path in "(/[ -~]{0,8}){0,6}") {
-            let _: Result<Route, PathError> = parse(&Method::GET, &path);
-        }
+    /// A driver's own method: neither its body nor its answer need be JSON.
+    pub fn is_vendors(&self) -> bool {
+        self.row().is_some_and(|row| row.payload == Payload::Vendor)
     }
 }
+
+fn root(method: &Method, versioned: bool) -> Result<Route, Unrouted> {
+    match (versioned, method) {
+        (false, _) => Ok(Route::Root),
+        (true, &Method::GET | &Method::HEAD) => Ok(Route::V1),
+        (true, _) => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, MALFORMED).into()),
+    }
+}
+
+/// What Ironic says to other methods on `/v1`.
+const MALFORMED: &str = "The server could not comply with the request since it is either malformed or otherwise incorrect.";
+
+type Resolved = (Route, Vec<String>, Query);
+
+fn resolve(
+    method: &Method,
+    segments: Vec<String>,
+    query: Query,
+    version: Microversion,
+) -> Result<Resolved, Unrouted> {
+    let Some(called) = pecan::call(method.as_str(), version.minor, &segments) else {
+        if *method == Method::HEAD {
+            return Err(Fault::not_found().into());
+        }
+        return Ok((Route::UnknownCollection, segments, query));
+    };
+    if let Some((of, ident)) = member(&segments)
+        && is_novelty(method, of, &segments, &called)
+        && version >= of.since()
+    {
+        let ident = ident.to_owned();
+        return Ok((Route::UnknownBelow { of, ident }, segments, query));
+    }
+    let call = called?;
+    if call.rows.is_empty() {
+        return Ok((Route::NotPermitted, segments, query));
+    }
+    bind(method, call, &segments, query, version)
+}
+
+/// The collection that a path is in, and the member that it names.
+fn member(segments: &[String]) -> Option<(Collection, &str)> {
+    Collection::ALL.into_iter().find_map(|collection| {
+        let path = collection.facts().path;
+        let depth = path.split('/').count();
+        let ident = segments.get(depth)?;
+        let named = path.split('/').eq(&segments[..depth]);
+        named.then_some((collection, ident.as_str()))
+    })
+}
+
+/// Below a member, and no path of Ironic 39's: a newer one may know it. What Ironic 39 takes for a member's field is new,
+/// too.
+fn is_novelty(
+    method: &Method,
+    of: Collection,
+    segments: &[String],
+    called: &Result<Call, Abort>,
+) -> bool {
+    let path = of.facts().path;
+    let mut behind = segments.iter().skip(path.split('/').count());
+    let (Some(ident), Some(below)) = (behind.next(), behind.next()) else {
+        return false;
+    };
+    let is_a_controller = behind.next().is_none() && pecan::is_known_below(path, below);
+    let calls_nothing = match called {
+        Err(_) => true,
+        Ok(call) => call.rows.first().is_some_and(|row| {
+            call.arguments.len() > row.parameters().count()
+                || matches!(row.action, Action::Member(_)) && call.arguments.len() > 1
+        }),
+    };
+    let is_asked_of_one = of.facts().spread == Spread::Located && of != Collection::Conductors;
+    calls_nothing
+        && !is_a_controller
+        && (is_asked_of_one && *method != Method::HEAD || *method == Method::GET)
+        && !pecan::is_known_below(path, ident)
+        && identifier::is_uuid_or_name(ident)
+        && !TABLE.iter().any(|row| row.fits(segments))
+}
+
+/// Puts a call's arguments where the plain spelling of one of its rows has them.
+fn bind(
+    method: &Method,
+    call: Call,
+    asked: &[String],
+    mut query: Query,
+    version: Microversion,
+) -> Result<Resolved, Unrouted> {
+    let Some(&any) = call.rows.iter().find(|row| row.serves(method)) else {
+        return Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into());
+    };
+    if version.minor < any.since {
+        let status = match any.below {
+            Below::NotFound => Some(StatusCode::NOT_FOUND),
+            Below::NotAllowed => Some(StatusCode::METHOD_NOT_ALLOWED),
+            Below::ByLocation | Below::Controller | Below::Unseen => None,
+        };
+        if let Some(status) = status {
+            return Err(Fault::new(status, "The API is not supported for this version").into());
+        }
+    }
+    let parameters: Vec<_> = any.parameters().collect();
+    // What the path lacks may stand in the query.
+    let mut values = call.arguments;
+    let given = values.len();
+    let rows = call.rows.iter().filter(|row| row.serves(method));
+    let least = rows
+        .clone()
+        .map(|row| row.arity())
+        .min()
+        .unwrap_or_default();
+    while values.len() < least
+        && let Some((name, _)) = parameters.get(values.len())
+        && let Some(value) = query.value(name)
+    {
+        values.push(value.to_owned());
+        query = query.without(&[name]);
+    }
+    let Some(row) = rows
+        .filter(|row| row.arity() <= values.len())
+        .max_by_key(|row| row.arity())
+    else {
+        let missing = parameters.get(values.len()).map_or("", |(name, _)| name);
+        let text = format!("Missing mandatory parameter: {missing}");
+        return Err(Fault::bad_request(text).into());
+    };
+    for (index, (name, form)) in parameters.iter().enumerate() {
+        let named = query.value(name);
+        match values.get(index) {
+            Some(_) if index < given && named.is_some() => {
+                let text = format!("Unexpected repeated argument: {name}");
+                return Err(Fault::bad_request(text).into());
+            }
+            Some(value) => check(name, *form, value)?,
+            None => named.map_or(Ok(()), |value| check(name, *form, value))?,
+        }
+    }
+    if values.len() > parameters.len() {
+        return Err(surplus(method).into());
+    }
+    if values.len() > row.arity() && row.template.ends_with("/detail") {
+        // It looks at the path itself, and is only there right below a collection; its arguments are judged before.
+        let misfit = parameters
+            .iter()
+            .zip(&values)
+            .find(|((_, form), value)| *form == Form::Uuid && !identifier::is_uuid_like(value));
+        return Err(match misfit {
+            Some(((name, _), value)) => {
+                Fault::bad_request(format!("Expected UUID for {name}: {value}")).into()
+            }
+            None => surplus(method).into(),
+        });
+    }
+    let of = member_of(row.action);
+    if let (Some(of), Some(ident)) = (of, values.first())
+        && pecan::is_known_below(of.facts().path, ident)
+    {
+        // Asked for by this name, Ironic understands something else.
+        let text = format!("{} {ident} could not be found.", of.facts().noun);
+        return Err(Fault::new(StatusCode::NOT_FOUND, text).into());
+    }
+    let surplus = values.split_off(row.arity());
+    for ((name, _), value) in parameters.iter().skip(row.arity()).zip(surplus) {
+        query = query.with(name, value);
+    }
+    let mut chosen = values.iter();
+    let segments: Vec<String> = row
+        .template
+        .split('/')
+        .map(|segment| match segment {
+            "{}" => chosen.next().cloned().unwrap_or_default(),
+            literal => literal.to_owned(),
+        })
+        .collect();
+    let reads_the_same = segments == asked
+        || pecan::call(method.as_str(), version.minor, &segments).is_some_and(|again| {
+            again.is_ok_and(|again| again.function == call.function && again.arguments == values)
+        });
+    if !reads_the_same {
+        // An identifier that Ironic takes for one of its own words: by that name nothing can be asked for.
+        let ident = values.first().map(String::as_str).unwrap_or_default();
+        return Err(Fault::new(
+            StatusCode::NOT_FOUND,
+            format!("{ident} could not be found."),
+        )
+        .into());
+    }
+    let route = Route::Known {
+        row,
+        parameters: values,
+    };
+    Ok((route, segments, query))
+}
+
+/// Where Ironic's functions do not fail with a 500, which most do.
+fn surplus(method: &Method) -> Fault {
+    let (status, text) = match *method {
+        // It is taken for the body, or for `reset_interfaces`.
+        Method::POST | Method::PATCH => {
+            (StatusCode::BAD_REQUEST, "Unexpected arguments in the path")
+        }
+        _ => (StatusCode::NOT_FOUND, "Resource could not be found."),
+    };
+    Fault::new(status, text)
+}
+
+/// Whose member the first parameter names.
+fn member_of(action: Action) -> Option<Collection> {
+    match action {
+        Action::Member(of) | Action::Below(of) | Action::ListBelow { of, .. } => Some(of),
+        Action::History | Action::Heartbeat => Some(Collection::Nodes),
+        Action::ChassisNodes => Some(Collection::Chassis),
+        Action::Driver | Action::DriverBelow | Action::DriverPassthru => Some(Collection::Drivers),
+        Action::List(_)
+        | Action::Create(_)
+        | Action::ValidateNode
+        | Action::Shards
+        | Action::VolumeRoot
+        | Action::Events
+        | Action::Lookup
+        | Action::ContinueInspection => None,
+    }
+}
+
+/// What no location could have: refused in Ironic's words, whatever the locations are.
+fn check(name: &str, form: Form, value: &str) -> Result<(), Unrouted> {
+    let name = if name == "{}" { "identifier" } else { name };
+    let (fits, wanted) = match form {
+        Form::Name => (identifier::is_uuid_or_name(value), "UUID or name"),
+        // Where a name is none, Ironic itself says so.
+        Form::Uuid => (identifier::is_uuid_or_name(value), "UUID"),
+        Form::Text => (true, ""),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Fault::bad_request(format!("Expected {wanted} for {name}: {value}")).into())
+}
+
+#[cfg(test)]
+mod tests;

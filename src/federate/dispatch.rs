@@ -3,13 +3,17 @@
 use http::Method;
 use http::StatusCode;
 
+use crate::api::body::Patch;
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
+use crate::api::identifier;
 use crate::api::link::Kind;
 use crate::api::route::Action;
 use crate::api::route::Route;
+use crate::api::route::table::Payload;
+use crate::api::route::table::Row;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -64,45 +68,75 @@ pub enum BodyUse {
 
 /// Decided before the body is touched.
 pub fn body_use(method: &Method, route: &Route) -> BodyUse {
-    let (action, template) = match route {
-        Route::Known {
-            action, template, ..
-        } => (Some(*action), *template),
-        _ => (None, ""),
+    let row = match route {
+        Route::Known { row, .. } => Some(row),
+        _ => None,
     };
-    if action == Some(Action::DriverPassthru) || is_vendors(template) {
-        BodyUse::Proxied
-    } else if *method == Method::GET {
-        BodyUse::None
-    } else if template == "nodes/{}/states/provision" {
-        BodyUse::Streamed
-    } else {
-        BodyUse::Read
+    match row.map(|row| row.payload) {
+        Some(Payload::Vendor) => BodyUse::Proxied,
+        _ if *method == Method::GET => BodyUse::None,
+        Some(Payload::Provision) => BodyUse::Streamed,
+        _ => BodyUse::Read,
     }
-}
-
-/// A driver's own method: what it is sent and what it answers only the driver knows.
-fn is_vendors(template: &str) -> bool {
-    matches!(
-        template,
-        "nodes/{}/vendor_passthru" | "nodes/{}/vendor_passthru/{}"
-    )
 }
 
 impl Federation {
     /// `body` is the whole body where [`body_use`] says that it is read, else empty.
     pub async fn dispatch(&self, request: &Request, body: &[u8]) -> Result<Plan, Error> {
+        match Box::pin(self.plan(request, body)).await {
+            Err(Error::Locate(LocateError::Nobody { first, .. }))
+                if !said_all_there_is(request, body) =>
+            {
+                self.let_one_say(request, first).await
+            }
+            planned => planned,
+        }
+    }
+
+    /// Whoever can be asked, to word a refusal.
+    fn anyone(&self) -> LocationId {
+        self.locations
+            .iter()
+            .find(|location| location.is_reachable())
+            .map_or(LocationId(0), |location| location.id)
+    }
+
+    /// What the client wants is refused wherever it is sent: Ironic words it.
+    async fn let_one_say(&self, request: &Request, location: LocationId) -> Result<Plan, Error> {
+        let question = request.question();
+        if request.target.is_vendors() {
+            return Ok(Plan::Forward(Forward {
+                location,
+                path: question.path,
+                key: None,
+                source: Source::Asked,
+            }));
+        }
+        let reply = self
+            .locations
+            .location(location)
+            .ask(&request.asker, &question)
+            .await?
+            .into_reply();
+        Ok(Plan::Answer(Answer {
+            // Nobody has it: no location is to be named.
+            location: None,
+            ..self.relay(request, location, Kind::Plain, None, reply)
+        }))
+    }
+
+    async fn plan(&self, request: &Request, body: &[u8]) -> Result<Plan, Error> {
         match &request.target.route {
-            Route::Known {
-                action,
-                template,
-                parameters,
-            } => self.act(request, *action, template, parameters, body).await,
+            Route::Known { row, parameters } => self.act(request, row, parameters, body).await,
             Route::UnknownBelow { of, ident } => {
                 self.below_unknown(request, *of, ident, body).await
             }
+            Route::NotPermitted => {
+                let location = request.pinned.unwrap_or_else(|| self.anyone());
+                self.let_one_say(request, location).await
+            }
             Route::UnknownCollection => self.unknown(request).await,
-            Route::WrongMethod { .. } | Route::Root | Route::V1 => {
+            Route::Root | Route::V1 => {
                 Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into())
             }
         }
@@ -111,14 +145,13 @@ impl Federation {
     async fn act(
         &self,
         request: &Request,
-        action: Action,
-        template: &str,
+        row: &Row,
         parameters: &[String],
         body: &[u8],
     ) -> Result<Plan, Error> {
         let ident = parameters.first().map(String::as_str).unwrap_or_default();
         // Boxed, since the future of one arm would be as large as that of the largest.
-        let answer = match action {
+        let answer = match row.action {
             Action::List(collection) => Box::pin(self.list_collection(request, collection)).await,
             Action::ChassisNodes => Box::pin(self.list_all(request, Collection::Nodes)).await,
             Action::Create(collection) => Box::pin(self.create(request, collection, body)).await,
@@ -126,7 +159,7 @@ impl Federation {
                 return Box::pin(self.member(request, collection, ident, body)).await;
             }
             Action::Below(collection) => {
-                return Box::pin(self.below(request, collection, template, ident, body)).await;
+                return Box::pin(self.below(request, collection, row.template, ident, body)).await;
             }
             Action::ListBelow { of, items } => {
                 Box::pin(self.list_below(request, of, items, ident)).await
@@ -413,9 +446,7 @@ impl Federation {
             }
         }
         let visit = self.visit(request, collection, ident).await?;
-        let vendors =
-            matches!(&request.target.route, Route::Known { template, .. } if is_vendors(template));
-        if !vendors {
+        if !request.target.is_vendors() {
             return self
                 .fetch(request, visit, kind, member_of)
                 .await
@@ -504,6 +535,35 @@ impl Federation {
         };
         self.list(request, &listing).await
     }
+}
+
+/// Attributes that each version may patch in every way: that the thing is nowhere is all there is to say.
+const PLAIN: &[&str] = &[
+    "/extra/",
+    "/properties/",
+    "/driver_info/",
+    "/instance_info/",
+];
+
+/// Whether "nobody has it" is what one Ironic would say, too: what is wrong with a request is often found before the
+/// thing is looked for. Then one location says it, about the client's own request.
+fn said_all_there_is(request: &Request, body: &[u8]) -> bool {
+    let Route::Known { row, parameters } = &request.target.route else {
+        return false;
+    };
+    let is_member = matches!(row.action, Action::Member(_));
+    let is_uuid = parameters
+        .first()
+        .is_some_and(|ident| identifier::is_uuid_like(ident));
+    let says_nothing_else = match request.method {
+        Method::GET | Method::DELETE => body.is_empty(),
+        Method::PATCH => Patch::parse(body).is_ok_and(|patch| {
+            let is_plain = |path: &str| PLAIN.iter().any(|plain| path.starts_with(plain));
+            !patch.changes().is_empty() && patch.changes().iter().all(|(path, _)| is_plain(path))
+        }),
+        _ => false,
+    };
+    is_member && is_uuid && request.query.is_empty() && says_nothing_else
 }
 
 /// A node's events. They are listed as the location orders them.

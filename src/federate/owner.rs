@@ -8,7 +8,6 @@ use log::warn;
 
 use crate::api::collection::Collection;
 use crate::api::fault;
-use crate::api::microversion::Microversion;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -25,9 +24,6 @@ use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
-
-/// From this version on `.json` at the end of a name is part of it.
-const JSON_IS_A_NAME: Microversion = Microversion::new(1, 91);
 
 /// More moves than this within one request are no moves.
 const MOVES: usize = 3;
@@ -198,20 +194,17 @@ impl Federation {
             };
             return Ok(visit(key, owner));
         }
-        // Before 1.91 Ironic takes `.json` for a suffix first, and for a part of the name second.
-        if let Some(stripped) = ident
-            .strip_suffix(".json")
-            .filter(|_| request.version < JSON_IS_A_NAME)
-        {
-            let key = Key::new(collection, stripped);
-            match self.locator.owner(asker, &key).await {
-                Ok(owner) => return Ok(visit(key, owner)),
-                Err(LocateError::Nobody { .. }) => {}
-                Err(error) => return Err(error.into()),
+        match self.locator.owner(asker, &key).await {
+            Err(LocateError::Nobody { first, reply }) => {
+                let Some(whole) = request.target.fallback(ident) else {
+                    return Err(LocateError::Nobody { first, reply }.into());
+                };
+                let key = Key::new(collection, &whole);
+                let owner = self.locator.owner(asker, &key).await?;
+                Ok(visit(key, owner))
             }
+            owner => Ok(visit(key, owner?)),
         }
-        let owner = self.locator.owner(asker, &key).await?;
-        Ok(visit(key, owner))
     }
 
     /// Waits until nobody else within this process claims any of it.

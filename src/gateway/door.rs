@@ -13,8 +13,10 @@ use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 use thiserror::Error;
 
+use crate::api::accept::Accept;
 use crate::api::body::BodyError;
 use crate::api::body::Patch;
+use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::NotAcceptable;
@@ -23,9 +25,13 @@ use crate::api::microversion::VersionRange;
 use crate::api::query::Query;
 use crate::api::query::QueryError;
 use crate::api::route::Action;
+use crate::api::route::Path;
 use crate::api::route::PathError;
 use crate::api::route::Route;
 use crate::api::route::Target;
+use crate::api::route::Unrouted;
+use crate::api::route::table::Payload;
+use crate::api::route::table::Row;
 use crate::api::version_document;
 use crate::auth::AuthError;
 use crate::auth::Authenticator;
@@ -73,8 +79,14 @@ pub enum Refusal {
     NotAcceptable { error: NotAcceptable, at_root: bool },
     #[error(transparent)]
     Path(#[from] PathError),
-    #[error("this path has only {allowed}")]
-    WrongMethod { allowed: String, at_root: bool },
+    #[error(transparent)]
+    Route(#[from] Unrouted),
+    /// Ironic has nothing but JSON.
+    #[error("nothing but JSON is here")]
+    Accept(Accept),
+    /// Nobody who may not be anybody gets further than `/`, `/v1` and the ramdisks' routes.
+    #[error("no such path")]
+    Anonymous,
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error("Unexpected repeated argument: {0}")]
@@ -179,8 +191,9 @@ impl Door {
         if let Some(answer) = self.answer_early(head) {
             return Ok(Entry::Answered(answer));
         }
-        let target = Target::parse(&head.method, head.uri.path());
-        if !self.is_public(&target) {
+        let path = Path::read(head.uri.path());
+        let public = self.is_public(&path);
+        if !public {
             context.identity = Some(self.guard.authenticator.authenticate(&head.headers).await?);
         }
         if self.locations.common().is_none() {
@@ -188,26 +201,36 @@ impl Door {
             let deadline = Instant::now() + self.request_deadline;
             self.locations.common_by(deadline).await;
         }
-        let spoken = self.speak(head, &target, context)?;
-        let target = target?;
+        let spoken = self.speak(head, &path, context)?;
+        let path = path?;
         let (range, version) = spoken?;
-        if let Route::WrongMethod { allowed } = &target.route {
-            let at_root = target.segments().is_empty();
-            let allowed = allowed.clone();
-            return Err(Refusal::WrongMethod { allowed, at_root });
+        let query = Query::parse(head.uri.query())?;
+        let accept = Accept::of(&head.headers);
+        let (target, query) = Target::read(&head.method, path, query, version)
+            .map_err(|unrouted| unrouted.shown_to(&accept))?;
+        if !accept.takes_json() {
+            return Err(match target.route {
+                Route::UnknownCollection => {
+                    Unrouted::from(Fault::not_found().shown_to(&accept)).into()
+                }
+                _ => Refusal::Accept(accept),
+            });
         }
         let base = self.endpoint.of(&head.headers, reached_at(session))?;
         let document = match target.route {
             Route::Root => Some(version_document::root(base.as_str(), range)),
             Route::V1 => Some(version_document::v1(base.as_str(), range, version)),
             Route::Known { .. }
+            | Route::NotPermitted
             | Route::UnknownBelow { .. }
-            | Route::UnknownCollection
-            | Route::WrongMethod { .. } => None,
+            | Route::UnknownCollection => None,
         };
         if let Some(text) = document {
             let answer = Answer::json(StatusCode::OK, text.into());
             return Ok(Entry::Answered(answer));
+        }
+        if public && !is_ramdisk(&target) {
+            return Err(Refusal::Anonymous);
         }
         if is_ramdisk(&target) && !self.ramdisk {
             return Err(Refusal::RamdiskOff);
@@ -216,11 +239,10 @@ impl Door {
         if self.is_gated(&head.method, pinned) {
             self.authorise(context.identity.as_ref(), &head.method, &target.route)?;
         }
-        let query = Query::parse(head.uri.query())?;
         if let Some(name) = query.repeated(ROUTING) {
             return Err(Refusal::RepeatedArgument(name.to_owned()));
         }
-        let limits = self.body.limits(&target.route);
+        let limits = self.body.limits(target.row().map(|row| row.payload));
         limits.allow(&head.headers)?;
         let request = Request {
             method: head.method.clone(),
@@ -248,17 +270,16 @@ impl Door {
         health_is_asked.then(|| health::answer(&self.locations, &head.method))
     }
 
-    fn is_public(&self, target: &Result<Target, PathError>) -> bool {
-        target.as_ref().is_ok_and(|target| {
-            matches!(target.route, Route::Root | Route::V1) || (self.ramdisk && is_ramdisk(target))
-        })
+    fn is_public(&self, path: &Result<Path, PathError>) -> bool {
+        path.as_ref()
+            .is_ok_and(|path| path.is_root() || (self.ramdisk && path.is_ramdisks()))
     }
 
     /// The version to speak. A path that is refused is refused first, whatever the version.
     fn speak(
         &self,
         head: &RequestHeader,
-        target: &Result<Target, PathError>,
+        path: &Result<Path, PathError>,
         context: &mut Context,
     ) -> Result<Result<(VersionRange, Microversion), Refusal>, Refusal> {
         let range = self.locations.common().ok_or(Refusal::Unready)?;
@@ -269,9 +290,7 @@ impl Door {
             }
             Err(error) => {
                 context.versions = (error != NotAcceptable::Invalid).then_some((range, None));
-                let at_root = target
-                    .as_ref()
-                    .is_ok_and(|target| target.route == Route::Root);
+                let at_root = path.as_ref().is_ok_and(Path::is_top);
                 Ok(Err(Refusal::NotAcceptable { error, at_root }))
             }
         }
@@ -326,12 +345,12 @@ impl Door {
         // What is sent to a vendor's method is no patch, whatever the HTTP method.
         let (
             Some(identity),
-            Route::Known {
+            Some(Row {
                 action: Action::Member(_),
                 template,
                 ..
-            },
-        ) = (identity, &request.target.route)
+            }),
+        ) = (identity, request.target.row())
         else {
             return Ok(());
         };
@@ -357,7 +376,10 @@ impl Door {
             return Ok(());
         };
         let access = match route {
-            Route::Known { template, .. } => Access::Known { method, template },
+            Route::Known { row, .. } => Access::Known {
+                method,
+                template: row.template,
+            },
             _ => Access::Unknown,
         };
         self.guard.gate.check(identity, access)
@@ -397,36 +419,26 @@ impl Door {
 }
 
 impl MaxBody {
-    fn limits(&self, route: &Route) -> BodyLimits {
-        let size = match route {
-            Route::Known {
-                template: "nodes/{}/states/provision",
-                ..
-            } => self.provision,
-            Route::Known {
-                action: Action::ContinueInspection,
-                ..
-            } => self.inspection,
-            _ => self.plain,
-        };
-        // What a driver's own method takes may be anything.
-        let passthru =
-            matches!(route, Route::Known { template, .. } if template.contains("vendor_passthru"));
+    fn limits(&self, payload: Option<Payload>) -> BodyLimits {
         BodyLimits {
-            size,
-            depth: (!passthru).then_some(self.depth),
+            size: match payload {
+                Some(Payload::Provision) => self.provision,
+                Some(Payload::Inspection) => self.inspection,
+                Some(Payload::Ordinary | Payload::Vendor) | None => self.plain,
+            },
+            // What a driver's own method takes may be anything.
+            depth: (payload != Some(Payload::Vendor)).then_some(self.depth),
         }
     }
 }
 
 fn is_ramdisk(target: &Target) -> bool {
-    matches!(
-        target.route,
-        Route::Known {
-            action: Action::Lookup | Action::Heartbeat | Action::ContinueInspection,
-            ..
-        }
-    )
+    target.row().is_some_and(|row| {
+        matches!(
+            row.action,
+            Action::Lookup | Action::Heartbeat | Action::ContinueInspection
+        )
+    })
 }
 
 /// The address of ours that the client connected to.

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::api::fault::Fault;
 use crate::api::route::PathError;
+use crate::api::route::Unrouted;
 use crate::auth::AuthError;
 use crate::auth::http_basic::BasicError;
 use crate::auth::token::TokenError;
@@ -101,15 +102,14 @@ fn refused(refusal: Refusal) -> Answer {
     let text = refusal.to_string();
     let fault = match refusal {
         Refusal::Auth(error) => return unauthenticated(&error),
-        Refusal::WrongMethod { allowed, at_root } => {
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            let fault = if at_root {
-                Fault::new(status, MALFORMED)
-            } else {
-                Fault::routing(status, "")
+        Refusal::Route(Unrouted { fault, allow }) => {
+            let answer = Answer::from(&fault);
+            return match allow {
+                Some(allow) => answer.with(header::ALLOW, &allow),
+                None => answer,
             };
-            return Answer::from(&fault).with(header::ALLOW, &allowed);
         }
+        Refusal::Accept(accept) => Fault::not_acceptable(&accept),
         Refusal::Oversized(oversized) => too_much(oversized),
         Refusal::Framing(FramingError::Encoding) => {
             Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
@@ -122,10 +122,7 @@ fn refused(refusal: Refusal) -> Answer {
         Refusal::NotAcceptable { at_root: false, .. } => {
             Fault::routing(StatusCode::NOT_ACCEPTABLE, text)
         }
-        Refusal::Path(PathError::NotFound) => Fault::not_found(),
-        Refusal::Path(PathError::NoSuchResource | PathError::NoSuchShard) => {
-            Fault::new(StatusCode::NOT_FOUND, text)
-        }
+        Refusal::Path(PathError::NotFound) | Refusal::Anonymous => Fault::not_found(),
         Refusal::Path(PathError::Unreadable(_)) => Fault::routing(StatusCode::BAD_REQUEST, text),
         Refusal::Framing(_)
         | Refusal::Query(_)
@@ -137,9 +134,6 @@ fn refused(refusal: Refusal) -> Answer {
     };
     Answer::from(&fault)
 }
-
-/// What Ironic says to other methods on `/v1`.
-const MALFORMED: &str = "The server could not comply with the request since it is either malformed or otherwise incorrect.";
 
 fn too_much(oversized: Oversized) -> Fault {
     let status = match oversized {

@@ -247,7 +247,7 @@ mod tests {
         };
         let routes: HashSet<_> = TABLE
             .iter()
-            .flat_map(|row| pairs(row.methods, row.template))
+            .flat_map(|row| pairs(row.method, row.template))
             .collect();
         let rows: Vec<_> = ROWS
             .iter()

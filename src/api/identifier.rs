@@ -1,0 +1,55 @@
+//! What may identify a thing, as Ironic judges it (`ironic/common/args.py`, `ironic/common/utils.py`).
+
+use uuid::Uuid;
+
+/// Columns of names and UUIDs hold no more, so nothing longer can be there.
+const LONGEST: usize = 255;
+
+/// `uuidutils.is_uuid_like`: such an identifier is never a name.
+pub fn is_uuid_like(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok()
+}
+
+/// `utils.is_valid_logical_name`: RFC 3986's unreserved characters.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= LONGEST
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
+
+/// `args.uuid_or_name`
+pub fn is_uuid_or_name(text: &str) -> bool {
+    is_name(text) || is_uuid_like(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_as_ironic_takes_them() {
+        let longest = "x".repeat(255);
+        for name in ["a", "s1-beta", "_x", "~", "a.b", "None", longest.as_str()] {
+            assert!(is_name(name), "{name}");
+        }
+        let longer = "x".repeat(256);
+        for name in ["", "a b", "a/b", "ä", "a!", "a\n", longer.as_str()] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn uuids_as_ironic_takes_them() {
+        for (text, expected) in [
+            ("1be26c0b-03f2-4d2e-ae87-c02d7f33c123", true),
+            ("1BE26C0B03F24D2EAE87C02D7F33C123", true),
+            ("1be26c0b-03f2-4d2e-ae87-c02d7f33c12", false),
+            ("", false),
+            ("name", false),
+        ] {
+            assert_eq!(is_uuid_like(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+"""One Ironic is asked directly and through the gateway, thousands of odd things: the answers are of one kind."""
+
+import re
+from typing import NamedTuple
+
+import oracle
+import pytest
+
+from client import Api, until
+from gateway import Gateway, config
+
+ABSENT = "11111111-2222-4333-8444-555555555555"
+
+
+class Allowed(NamedTuple):
+    """A difference that may be: why, and which requests and statuses it is about (patterns; of statuses "theirs ours")."""
+
+    reason: str
+    request: str
+    statuses: str
+
+
+PERMITTED = [
+    Allowed("where Ironic fails with a 500 of its own, we need not", r".*", r"500 [24]\d\d"),
+    Allowed(
+        "lists below a node that is named: Ironic has them by UUID only",
+        r"GET \S+/\{(name|node)\}(\.json)?/(ports|portgroups|volume)",
+        r"404 200",
+    ),
+    Allowed(
+        "a name that Ironic takes for a word of its own is refused before its body is looked at",
+        rf"\w+ /v1/[a-z_]+(/connectors|/targets)?/({'|'.join(oracle.STRANGE[4:15])})",
+        r"400 404",
+    ),
+    Allowed(
+        "a collection that we do not know is asked for at the locations, whose words we relay, in JSON",
+        r"GET /v1/nonsense .* Accept: ",
+        r"404 404",
+    ),
+    Allowed("a property of a driver that is called `properties`", r"GET /v1/drivers/properties/fake-hardware", r"406 404"),
+]
+
+# Faults of kinds that are still there.
+KNOWN = [
+    Allowed("arguments in other types than JSON", r"PUT /v1/nodes/{absent}/states/power .* Content-Type: ", r"400 404"),
+    Allowed("a location's own 500", r".*", r"500 503"),
+    Allowed("writes to a collection that nobody has", r"\w+ /(v1/)?(nonsense|V1|Nodes|v1|v2|\.json|v1\.json)", r"404 (400|503)"),
+    Allowed("sort keys that are hidden in another collection", r"GET .*sort_key=", r"400 200"),
+    Allowed("empty identifiers in bodies", r"POST .*\"\"", r"400 503"),
+    Allowed("no node to validate", r"GET /v1/nodes/validate ", r"40[04] 503"),
+    Allowed("fields below their version", r"GET .*fields=", r"40[06] 200"),
+    Allowed("an empty marker of conductors", r"GET /v1/conductors\?marker= ", r"400 404"),
+    Allowed("the allocation of a node, with bad arguments", r"GET /v1/allocations\?node={node}&", r"400 200"),
+    Allowed("a node that is an attribute, and its allocation", r"GET /v1/nodes/_custom_actions/allocation", r"400 404"),
+    Allowed("a conductor group below its version", r"POST /v1/nodes at", r"406 400"),
+    Allowed("a suffix within a path", r"GET \S+\.json/traits", r"404 406"),
+    Allowed("a patch of an allocation's field", r"PATCH /v1/allocations/{absent}/nonsense", r"405 400"),
+    Allowed("an empty marker of rules", r"GET /v1/inspection_rules\?marker= ", r"200 400"),
+    Allowed("a bad patch of a replicated object", r"PATCH ", r"400 404"),
+]
+
+
+@pytest.fixture
+def names(direct, clean):
+    """A node of the one Ironic, with something in most of its lists."""
+    ironic = direct["loc1"]
+    node = ironic.create(name="the-node", vendor_interface="fake", bios_interface="fake")
+    ironic.ok("POST", "/v1/ports", json={"node_uuid": node["uuid"], "address": "52:54:00:aa:bb:01"})
+    ironic.ok("POST", "/v1/chassis", json={})
+    return {"node": node["uuid"], "name": "the-node", "absent": ABSENT}
+
+
+@pytest.mark.timeout(900)
+def test_odd_requests_are_answered_as_by_one_ironic(sites, names):
+    url = sites["loc1"].url
+    # A 500 that Ironic gives to a malformed question says nothing about the location.
+    options = {"loc1": {"breaker_failures": 1000000}}
+    with Gateway(config({"loc1": url}, api={"enable_ramdisk_endpoints": True}, location_options=options)) as gateway:
+        until(lambda: Api(gateway.url).get("/v1/nodes").status_code == 200)
+        different = oracle.compare(url, gateway.url, names, oracle.cases())
+    faults, used = [], set()
+    for case, wanted, said, words in different:
+        about = str(case), f"{wanted.status} {said.status}"
+        fitting = [row for row in PERMITTED + KNOWN if re.match(row.request, about[0]) and re.fullmatch(row.statuses, about[1])]
+        used.update(fitting[:1])
+        if not fitting:
+            faults.append(f"{case}\n    Ironic: {wanted} {words[0][:200]}\n    we:     {said} {words[1][:200]}")
+    assert not faults, f"{len(faults)} of other kinds:\n" + "\n".join(sorted(faults)[:100])
+    idle = [row.reason for row in KNOWN if row not in used]
+    assert not idle, f"gone, and so no longer to be listed: {idle}"
