@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::config::GroupMap;
 use crate::config::LocationId;
 use crate::federate::claim::Stake;
+use crate::federate::merged::memory::Memory;
 use crate::federate::turns::Turns;
 use crate::locate::LocateError;
 use crate::locate::Locator;
@@ -37,14 +38,10 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
+use crate::locations::walk::UNKNOWN_BASE;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
-
-/// Where a location's links begin if it never told.
-pub static UNKNOWN_BASE: std::sync::LazyLock<Base> = std::sync::LazyLock::new(|| {
-    Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!())
-});
 
 /// Why there is no answer; the gateway's one table turns it into a status.
 #[derive(Clone, Debug, Error)]
@@ -97,8 +94,10 @@ pub struct Federation {
     pub locations: Arc<Locations>,
     pub locator: Locator,
     pub groups: GroupMap,
-    /// Items on one page.
+    /// Items on one page of a list.
     pub max_limit: usize,
+    /// What is remembered of walks through lists.
+    pub walks: Memory,
     /// A create needs every location's word that the name is free.
     pub require_unique: bool,
     /// Who claims what right now.
@@ -112,6 +111,7 @@ impl Federation {
             locations,
             groups: config.groups.clone(),
             max_limit: config.api.max_limit,
+            walks: Memory::new(config.api.walk_memory),
             require_unique: config.api.require_unique,
             turns: Turns::default(),
         }

@@ -7,6 +7,7 @@ pub mod peer;
 pub mod question;
 pub mod silence;
 pub mod speech;
+pub mod walk;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -107,20 +107,6 @@ impl Collection {
         }
     }
 
-    /// Sortable columns that no answer shows: sorting by them is sorting by nothing a client can see.
-    pub const HIDDEN_SORT_KEYS: &'static [&'static str] = &[
-        "id",
-        "",
-        "chassis_id",
-        "conductor_affinity",
-        "version",
-        "allocation_id",
-        "node_id",
-        "portgroup_id",
-        "online",
-        "scope",
-    ];
-
     /// The microversion that first has it.
     pub fn since(self) -> Microversion {
         Microversion::new(

@@ -123,6 +123,13 @@ impl Page {
         self.entries.iter().map(|entry| self.view(entry))
     }
 
+    /// Forgets items; they are no longer of the page.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Item<'_>) -> bool) {
+        let (body, cuts) = (&self.body, &self.cuts);
+        self.entries
+            .retain(|entry| keep(&Item { body, entry, cuts }));
+    }
+
     fn view<'p>(&'p self, entry: &'p Entry) -> Item<'p> {
         Item {
             body: &self.body,
@@ -178,6 +185,11 @@ impl<'p> Item<'p> {
     pub fn sort_value(&self) -> Option<&'p [u8]> {
         let raw = self.entry.sort.of(self.body);
         (!raw.is_empty()).then_some(raw)
+    }
+
+    /// The item as the location wrote it.
+    pub fn text(&self) -> &'p [u8] {
+        self.entry.item.of(self.body)
     }
 
     /// Writes the item byte for byte, but for its links, which point at `to`, and for members that

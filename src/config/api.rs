@@ -25,6 +25,8 @@ pub struct ApiConfig {
     pub public_endpoint: Option<String>,
     /// Items on one page, at least one.
     pub max_limit: usize,
+    /// Bytes for what walks through lists remember.
+    pub walk_memory: usize,
     /// Whether the routes of the ramdisks are served.
     pub ramdisk: bool,
     /// Whether a create needs every location's word that the name is free.
@@ -93,6 +95,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let workers = section.optional_number("api_workers", 1..=4096);
     let public_endpoint = public_endpoint(section);
     let max_limit = section.number("max_limit", 1..=1_000_000);
+    let walk_memory = section.number("walk_memory", 0..=usize::MAX);
     let ramdisk = section.flag("enable_ramdisk_endpoints");
     let require_unique = section.flag("require_unique");
     let partial_lists = section.choice(
@@ -116,6 +119,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         workers: workers?.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)),
         public_endpoint: public_endpoint?,
         max_limit: max_limit?,
+        walk_memory: walk_memory?,
         ramdisk: ramdisk?,
         require_unique: require_unique?,
         partial_lists: partial_lists?,

@@ -124,6 +124,11 @@ const API: &[Opt] = &[
     ),
     opt("max_limit", "1000", "Items on one page of a list."),
     opt(
+        "walk_memory",
+        "67108864",
+        "Bytes for what is remembered of walks through lists between two pages, for five minutes: which items there are, never what they hold.",
+    ),
+    opt(
         "auth_strategy",
         "keystone",
         "Who may come in: keystone, http_basic or noauth (none is the same).",

@@ -20,7 +20,8 @@ use crate::federate::Federation;
 use crate::federate::located::allocate::Allocations;
 use crate::federate::located::create::Creation;
 use crate::federate::located::update::Update;
-use crate::federate::merged::Listing;
+use crate::federate::merged::Lists;
+use crate::federate::merged::listing::Listing;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
@@ -509,6 +510,15 @@ impl Federation {
         }
     }
 
+    fn lists(&self) -> Lists<'_> {
+        Lists {
+            locations: &self.locations,
+            locator: &self.locator,
+            memory: &self.walks,
+            max_limit: self.max_limit,
+        }
+    }
+
     async fn list_all(&self, request: &Request, collection: Collection) -> Result<Answer, Error> {
         let listing = Listing {
             collection,
@@ -516,7 +526,7 @@ impl Federation {
             scope: self.scope(request),
             facts: collection.facts(),
         };
-        self.list(request, &listing).await
+        self.lists().page(request, &listing).await
     }
 
     async fn list_at(
@@ -533,7 +543,7 @@ impl Federation {
             scope: vec![self.locations.location(location)],
             facts,
         };
-        self.list(request, &listing).await
+        self.lists().page(request, &listing).await
     }
 }
 

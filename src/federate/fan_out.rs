@@ -5,15 +5,16 @@ use std::fmt::Write;
 use futures_util::future::join_all;
 use http::StatusCode;
 
+use crate::api::fault;
+use crate::api::fault::Fault;
 use crate::api::header;
 use crate::config::LocationId;
 use crate::config::Partial;
 use crate::federate::Error;
-use crate::federate::Federation;
+use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
-use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
@@ -74,64 +75,55 @@ pub fn refusal(reply: Reply, location: LocationId) -> Error {
     }))
 }
 
-impl Federation {
-    /// Silent locations: missing and announced where that is allowed, else the answer is their silence. `asked`: how
-    /// many locations were.
-    pub fn tolerate(
-        &self,
-        request: &Request,
-        asked: usize,
-        silent: Vec<Silence>,
-    ) -> Result<Vec<Silence>, Error> {
-        if silent.is_empty() {
-            return Ok(silent);
-        }
-        let required =
-            |silence: &Silence| self.locations.location(silence.location).config.required;
-        let only_optional = !silent.iter().any(required);
-        if silent.len() < asked && (request.partial == Partial::Allow || only_optional) {
-            return Ok(silent);
-        }
-        let (location, reply) = unanimous(silent, asked)?;
-        Err(refusal(reply, location))
+/// Silent locations: missing and announced where that is allowed, else the answer is their silence. `asked`: how many
+/// locations were.
+pub fn tolerate(
+    locations: &Locations,
+    request: &Request,
+    asked: usize,
+    silent: Vec<Silence>,
+) -> Result<Vec<Silence>, Error> {
+    if silent.is_empty() {
+        return Ok(silent);
     }
-
-    /// Says which locations an answer lacks.
-    pub fn announce(&self, answer: Answer, missing: &[Silence]) -> Answer {
-        if missing.is_empty() {
-            return answer;
-        }
-        let mut announced = String::new();
-        for silence in missing {
-            let separator = if announced.is_empty() { "" } else { ", " };
-            let name = self.locations.location(silence.location).name();
-            // Writing to a String cannot fail.
-            let _ = write!(announced, "{separator}{name};reason={}", silence.reason);
-        }
-        answer.with(header::INCOMPLETE, &announced)
+    if let Some(fault) = silent.iter().find_map(malformed) {
+        return Err(fault.into());
     }
+    let required = |silence: &Silence| locations.location(silence.location).config.required;
+    let only_optional = !silent.iter().any(required);
+    if silent.len() < asked && (request.partial == Partial::Allow || only_optional) {
+        return Ok(silent);
+    }
+    Err(Error::Silent(silent))
 }
 
-/// What is said when every location that was asked gave no answer: if each gave the very same error of Ironic's, that
-/// is the answer, else it is their silence.
-fn unanimous(silent: Vec<Silence>, asked: usize) -> Result<(LocationId, Reply), Error> {
-    let mut replies = silent.iter().filter_map(|silence| {
-        let reply = silence
-            .reply
-            .as_ref()
-            .filter(|_| silence.reason == Reason::Status)?;
-        (reply.status == StatusCode::INTERNAL_SERVER_ERROR).then_some((silence.location, reply))
-    });
-    let first = replies.next();
-    let same = replies
-        .filter(|(_, reply)| {
-            first
-                .as_ref()
-                .is_some_and(|(_, one)| one.body == reply.body)
-        })
-        .count();
-    match first {
-        Some((location, reply)) if same + 1 == asked => Ok((location, Reply::clone(reply))),
-        _ => Err(Error::Silent(silent)),
+/// Says which locations an answer lacks.
+pub fn announce(locations: &Locations, answer: Answer, missing: &[Silence]) -> Answer {
+    if missing.is_empty() {
+        return answer;
     }
+    let mut announced = String::new();
+    for silence in missing {
+        let separator = if announced.is_empty() { "" } else { ", " };
+        let name = locations.location(silence.location).name();
+        // Writing to a String cannot fail.
+        let _ = write!(announced, "{separator}{name};reason={}", silence.reason);
+    }
+    answer.with(header::INCOMPLETE, &announced)
+}
+
+/// Ironic 39 fails with a 500 where a list of nodes is asked for a field that there is not
+/// (`type object 'Node' has no attribute 'foo'`): that is the client's to mend. Other errors of a location's are its
+/// own, and hold what clients must not see.
+fn malformed(silence: &Silence) -> Option<Fault> {
+    let reply = silence.reply.as_ref()?;
+    let text = fault::text_of(&reply.body)?;
+    let (_, field) = text
+        .strip_prefix("type object '")?
+        .split_once("' has no attribute '")?;
+    let field = field.strip_suffix('\'').unwrap_or(field);
+    let is_word = field
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_word.then(|| Fault::bad_request(format!("Field {field} is not a valid field.")))
 }

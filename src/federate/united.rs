@@ -9,19 +9,27 @@ use serde_json::Value;
 use crate::api::fault::Fault;
 use crate::api::link;
 use crate::api::link::Kind;
+use crate::api::page::Keep;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::UNKNOWN_BASE;
 use crate::federate::dispatch::Forward;
 use crate::federate::dispatch::Plan;
 use crate::federate::fan_out::Told;
+use crate::federate::fan_out::announce;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
+use crate::federate::fan_out::tolerate;
 use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locations::question::Body;
+use crate::locations::question::Expect;
+use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
+use crate::locations::walk::Halt;
+use crate::locations::walk::List;
+use crate::locations::walk::UNKNOWN_BASE;
+use crate::locations::walk::Walk;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
@@ -51,7 +59,8 @@ impl Federation {
             }
         }
         let drivers = drivers.into_iter().map(Value::Object).collect();
-        Ok(self.announce(
+        Ok(announce(
+            &self.locations,
             united(Object::from_iter([(
                 "drivers".to_owned(),
                 Value::Array(drivers),
@@ -70,7 +79,7 @@ impl Federation {
         for (location, other) in bodies {
             self.unite_driver(&mut driver, other, location);
         }
-        Ok(self.announce(united(driver), &missing))
+        Ok(announce(&self.locations, united(driver), &missing))
     }
 
     /// What is told of a driver: of two locations that tell the same key, the first one counts.
@@ -82,7 +91,7 @@ impl Federation {
                 whole.entry(name).or_insert(value);
             }
         }
-        Ok(self.announce(united(whole), &missing))
+        Ok(announce(&self.locations, united(whole), &missing))
     }
 
     /// `GET /v1/shards`: nodes of a shard are counted wherever they are.
@@ -116,7 +125,8 @@ impl Federation {
             }
         }
         let shards = shards.into_iter().map(Value::Object).collect();
-        Ok(self.announce(
+        Ok(announce(
+            &self.locations,
             united(Object::from_iter([(
                 "shards".to_owned(),
                 Value::Array(shards),
@@ -229,8 +239,12 @@ impl Federation {
                 Err(error) => return Err(error),
             }
         }
-        let missing = self.tolerate(request, scope.len(), silent)?;
-        Ok(Plan::Answer(self.announce(united(whole), &missing)))
+        let missing = tolerate(&self.locations, request, scope.len(), silent)?;
+        Ok(Plan::Answer(announce(
+            &self.locations,
+            united(whole),
+            &missing,
+        )))
     }
 
     /// Appends the further pages of a location's list. Of a collection that we do not know we cannot make pages of our
@@ -241,31 +255,43 @@ impl Federation {
         location: LocationId,
         body: &mut Object,
     ) -> Result<(), Error> {
+        if body.remove("next").is_none_or(|next| next.is_null()) {
+            return Ok(());
+        }
         let there = self.locations.location(location);
-        let mut seen = BTreeSet::new();
-        while body.remove("next").is_some() {
-            let Some(marker) = last_ident(body).filter(|marker| seen.insert(marker.clone())) else {
-                return Err(there.misspoke().into());
+        let last = last_ident(body).ok_or_else(|| there.misspoke())?;
+        let list = List {
+            path: request.target.path(),
+            query: request.query.without(&["limit", "marker"]),
+            version: request.version,
+            purpose: Purpose::Shared,
+            expect: Expect::Unknown,
+            key: &last.list,
+            kind: Kind::Plain,
+            id: last.member,
+            sort_key: None,
+            keep: Keep::All,
+        };
+        let mut walk = Walk::behind(&list, &request.asker, there, Some(last.ident));
+        loop {
+            let page = match walk.next(None).await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(()),
+                Err(Halt::Silent(silence)) => return Err(silence.into()),
+                Err(Halt::Unknown(reply) | Halt::Refusal(reply)) => {
+                    return Err(refusal(reply, location));
+                }
             };
-            let query = request
-                .query
-                .without(&["limit", "marker"])
-                .with("marker", marker);
-            let mut path = request.target.path();
-            query.append_to(&mut path);
-            let question = request.ask(http::Method::GET, path);
-            let reply = there.reply(&request.asker, &question).await?;
-            if reply.status != StatusCode::OK {
-                return Err(refusal(reply, location));
-            }
-            let mut page = self.body(request, location, Kind::Listing, &reply)?;
-            let next = page.remove("next");
-            unite_lists(body, page);
-            if let Some(next) = next {
-                body.insert("next".to_owned(), next);
+            let mut text = Vec::new();
+            let Some(Value::Array(items)) = body.get_mut(list.key) else {
+                return Ok(());
+            };
+            for item in page.items() {
+                text.clear();
+                item.write(&mut text, &request.base);
+                items.push(serde_json::from_slice(&text).map_err(|_| there.misspoke())?);
             }
         }
-        Ok(())
     }
 
     fn one_of(
@@ -296,7 +322,10 @@ impl Federation {
         let scope = self.scope(request);
         let told: Told = ask_each(&scope, &request.asker, &request.shared()).await;
         let (bodies, silent) = self.understand(request, kind, told.found()?);
-        Ok((bodies, self.tolerate(request, scope.len(), silent)?))
+        Ok((
+            bodies,
+            tolerate(&self.locations, request, scope.len(), silent)?,
+        ))
     }
 
     /// What cannot be read is as good as not said.
@@ -379,15 +408,28 @@ fn unite_lists(known: &mut Object, other: Object) {
     }
 }
 
-/// What a marker calls the last item of a list: by whatever Ironic identifies anything.
-fn last_ident(body: &Object) -> Option<String> {
-    let items = body.values().find_map(Value::as_array)?;
-    let last = items.last()?;
-    let ident = |name: &&str| last.get(*name).and_then(Value::as_str);
-    ["uuid", "name", "hostname"]
+/// The last item of a list, as a marker calls it.
+#[derive(Debug, PartialEq, Eq)]
+struct Last {
+    /// The member of the body that is the list.
+    list: String,
+    /// The member of the item that identifies it: whatever Ironic identifies anything by.
+    member: &'static str,
+    ident: String,
+}
+
+fn last_ident(body: &Object) -> Option<Last> {
+    let (list, items) = body
         .iter()
-        .find_map(ident)
-        .map(str::to_owned)
+        .find_map(|(name, value)| Some((name, value.as_array()?)))?;
+    let last = items.last()?;
+    ["uuid", "name", "hostname"].into_iter().find_map(|member| {
+        Some(Last {
+            list: list.clone(),
+            member,
+            ident: last.get(member)?.as_str()?.to_owned(),
+        })
+    })
 }
 
 fn united(body: Object) -> Answer {
@@ -421,7 +463,7 @@ mod tests {
 
     #[test]
     fn what_a_marker_calls_an_item() {
-        let ident = |body: Value| last_ident(body.as_object().unwrap());
+        let ident = |body: Value| last_ident(body.as_object().unwrap()).map(|last| last.ident);
         assert_eq!(
             ident(json!({"x": [{"uuid": "a"}, {"name": "n", "uuid": "b"}]})),
             Some("b".to_owned())

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use http::StatusCode;
 use log::debug;
 use log::info;
 use log::warn;
@@ -16,15 +15,15 @@ use pingora::services::background::BackgroundService;
 
 use crate::api::collection::Collection;
 use crate::api::page::Keep;
-use crate::api::page::Need;
-use crate::api::page::Page;
 use crate::api::query::Query;
 use crate::federate::Federation;
-use crate::federate::UNKNOWN_BASE;
 use crate::locate::state;
 use crate::locations::location::Location;
 use crate::locations::question::Asker;
-use crate::locations::question::Question;
+use crate::locations::question::Expect;
+use crate::locations::question::Purpose;
+use crate::locations::walk::List;
+use crate::locations::walk::Walk;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
@@ -121,33 +120,26 @@ impl Sweep {
         let facts = collection.facts();
         let named = facts.name_since.is_some_and(|since| version.minor >= since);
         let fields = if named { "uuid,name" } else { "uuid" };
-        let need = Need {
+        let mut query = Query::default();
+        if version.minor >= 8 {
+            query = query.with("fields", fields);
+        }
+        let list = List {
+            path: format!("/v1/{}", facts.path),
+            query,
+            version,
+            purpose: Purpose::Own,
+            expect: Expect::list(collection),
+            key: facts.key,
             kind: facts.kind,
-            base: &UNKNOWN_BASE,
             id: facts.id,
             sort_key: None,
             keep: Keep::All,
         };
-        let mut marker: Option<String> = None;
-        loop {
-            let mut query = Query::default();
-            if version.minor >= 8 {
-                query = query.with("fields", fields);
-            }
-            if let Some(marker) = &marker {
-                query = query.with("marker", marker.as_str());
-            }
-            let mut path = format!("/v1/{}", facts.path);
-            query.append_to(&mut path);
-            let reply = location
-                .reply(asker, &Question::get(path, version))
-                .await
-                .ok()?;
-            if reply.status != StatusCode::OK {
-                return None;
-            }
-            let page = Page::decode(reply.body, facts.key, &need).ok()?;
-            let mut last = None;
+        let mut walk = Walk::new(&list, asker, location);
+        let mut total = 0;
+        while let Some(page) = walk.next(None).await.ok()? {
+            total += page.len();
             for item in page.items() {
                 self.federation.locator.learn(
                     collection,
@@ -155,12 +147,11 @@ impl Sweep {
                     item.name().as_deref(),
                     location.id,
                 );
-                last = item.id().map(std::borrow::Cow::into_owned);
-            }
-            match last.filter(|last| page.has_next() && marker.as_ref() != Some(last)) {
-                Some(last) => marker = Some(last),
-                None => return Some(()),
             }
         }
+        self.federation
+            .walks
+            .counted(collection, location.id, total);
+        Some(())
     }
 }

@@ -51,6 +51,8 @@ class Standin(Lists, Writes, Objects, Site):
         self.ports = []
         self.objects = {kind: [] for kind in KINDS}
         self.drivers = {}
+        self.conductors = []
+        self.history = []
         self.data = threading.RLock()
         self._ids = 0
         self.nodes = []
@@ -205,8 +207,10 @@ class Standin(Lists, Writes, Objects, Site):
                 if not found:
                     raise Refused(404, f"Port {ident} could not be found.")
                 return Answer.of_json(200, self._with_links(request, found[0], "ports"))
-            case [("conductors" | "shards") as kind] if method == "GET":
-                return Answer.of_json(200, {kind: []})
+            case ["conductors"] if method == "GET":
+                return self._paged(request, "conductors", self.conductors, parameters, noun="Conductor", ident="hostname")
+            case ["shards"] if method == "GET":
+                return Answer.of_json(200, {"shards": []})
             case ["drivers", *rest]:
                 return self._driver(request, rest)
             case ["events"] if method == "POST":
@@ -236,6 +240,9 @@ class Standin(Lists, Writes, Objects, Site):
             return Answer.of_json(200, {"ports": ports})
         record = self._existing(ident, minor)
         match (method, rest):
+            case ("GET", ["history"]):
+                path = f"nodes/{record['uuid']}/history"
+                return self._paged(request, "history", self.history, parameters, noun="Event", path=path)
             case ("GET", []):
                 fields = wanted_fields(parameters)
                 unexpected = [name for name in parameters if name != "fields"]

@@ -32,17 +32,27 @@ class Objects:
 
     def _list_objects(self, request, kind, parameters):
         records = self.objects[kind]
+        order = parameters.get("sort_key", ["id"])[-1]
+        if order != "id":
+            records = sorted(records, key=lambda record: (record.get(order) is not None, record.get(order)))
+        return self._paged(request, kind, records, parameters, noun=KINDS[kind])
+
+    def _paged(self, request, kind, records, parameters, *, noun, ident="uuid", path=None):
+        """A page of records that stand in ascending order."""
+        if parameters.get("sort_dir", ["asc"])[-1] == "desc":
+            records = records[::-1]
         marker = parameters.get("marker", [None])[-1]
         if marker is not None:
-            at = next((index for index, record in enumerate(records) if record["uuid"] == marker), None)
+            at = next((index for index, record in enumerate(records) if record[ident] == marker), None)
             if at is None:
-                raise Refused(404, f"{KINDS[kind]} {marker} could not be found.")
+                raise Refused(404, f"{noun} {marker} could not be found.")
             records = records[at + 1 :]
         size = min(limit_of(parameters) or self.max_limit, self.max_limit)
         shown = records[:size]
-        document = {kind: [self._with_links(request, record, kind) for record in shown]}
+        path = path or kind
+        document = {kind: [{**record, "links": self._links(request, f"{path}/{record[ident]}")} for record in shown]}
         if len(shown) == size:
-            document["next"] = f"{self._base(request)}/v1/{kind}?limit={size}&marker={shown[-1]['uuid']}"
+            document["next"] = f"{self._base(request)}/v1/{path}?limit={size}&marker={shown[-1][ident]}"
         return Answer.of_json(200, document)
 
     def _create_object(self, request, kind):

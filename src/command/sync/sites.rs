@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::api::microversion::Microversion;
+use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::command::sync::compare::Object;
@@ -32,6 +33,8 @@ use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
+use crate::locations::walk::List;
+use crate::locations::walk::Walk;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
@@ -192,56 +195,44 @@ impl Sites {
     ) -> Result<Shelf, Silence> {
         let facts = collection.facts();
         let newest = self.newest(location.id);
+        // The chassis is older than the parameter.
+        let (path, query) = if collection == Collection::Chassis {
+            (format!("/v1/{}/detail", facts.path), Query::default())
+        } else {
+            let query = Query::default().with("detail", "True");
+            (format!("/v1/{}", facts.path), query)
+        };
+        let list = List {
+            path,
+            query,
+            version: newest,
+            purpose: Purpose::Own,
+            expect: Expect::list(collection),
+            key: facts.key,
+            kind: facts.kind,
+            id: facts.id,
+            sort_key: None,
+            keep: Keep::All,
+        };
         let asker = self.asker();
         let mut objects: BTreeMap<String, Object> = BTreeMap::new();
-        let mut marker: Option<String> = None;
-        loop {
-            // The chassis is older than the parameter.
-            let mut path = format!("/v1/{}", facts.path);
-            let mut query = Query::default();
-            if collection == Collection::Chassis {
-                path.push_str("/detail");
-            } else {
-                query = query.with("detail", "True");
-            }
-            if let Some(marker) = &marker {
-                query = query.with("marker", marker.as_str());
-            }
-            query.append_to(&mut path);
-            let question = Question::get(path, newest).for_list(collection);
-            let reply = match location.ask(&asker, &question).await? {
-                Said::Has(reply) => reply,
-                Said::No(_) | Said::Refuses(_) | Said::Fails(_) => return Err(location.misspoke()),
-            };
-            let strange = || location.misspoke();
-            let mut body: Object = serde_json::from_slice(&reply.body).map_err(|_| strange())?;
-            let Some(Value::Array(items)) = body.remove(facts.key) else {
-                return Err(strange());
-            };
-            let mut last = None;
-            for item in items {
-                let Value::Object(object) = item else {
-                    return Err(strange());
-                };
-                let uuid = object
-                    .get("uuid")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned);
-                let uuid = uuid.ok_or_else(strange)?;
-                last = Some(uuid.clone());
-                objects.insert(uuid, object);
-            }
-            match last.filter(|last| body.contains_key("next") && marker.as_ref() != Some(last)) {
-                Some(last) => marker = Some(last),
-                None => {
-                    return Ok(Shelf {
-                        location: location.id,
-                        newest,
-                        objects,
-                    });
-                }
+        let mut walk = Walk::new(&list, &asker, location);
+        while let Some(page) = walk
+            .next(None)
+            .await
+            .map_err(|halt| halt.silence(location))?
+        {
+            for item in page.items() {
+                let uuid = item.id().ok_or_else(|| location.misspoke())?;
+                let object = serde_json::from_slice(item.text());
+                objects.insert(uuid.into_owned(), object.map_err(|_| location.misspoke())?);
             }
         }
+        Ok(Shelf {
+            location: location.id,
+            newest,
+            objects,
+        })
     }
 
     /// Copies one object with all that both locations know of it.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::api::body::Object;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
+use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::config::LocationId;
@@ -26,7 +27,12 @@ use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
+use crate::locations::question::Expect;
+use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
+use crate::locations::walk::Halt;
+use crate::locations::walk::List;
+use crate::locations::walk::Walk;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -40,12 +46,6 @@ struct Available {
     traits: Vec<String>,
     owner: Option<String>,
     lessee: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct AvailableNodes {
-    nodes: Vec<Available>,
-    next: Option<String>,
 }
 
 /// What an allocation wants of a node.
@@ -378,34 +378,42 @@ async fn offer(
     class: &str,
     wanted: &Wanted,
 ) -> Result<Offer, Error> {
-    let mut offer = Offer::default();
-    let mut marker: Option<String> = None;
-    loop {
-        let mut query = Query::default()
+    let facts = Collection::Nodes.facts();
+    let list = List {
+        path: "/v1/nodes".to_owned(),
+        query: Query::default()
             .with("resource_class", class)
             .with("provision_state", "available")
             .with("associated", "False")
             .with("maintenance", "False")
-            .with("fields", "uuid,name,power_state,traits,owner,lessee");
-        if let Some(marker) = &marker {
-            query = query.with("marker", marker.as_str());
-        }
-        let mut path = "/v1/nodes".to_owned();
-        query.append_to(&mut path);
-        let reply = location.reply(&request.asker, &request.probe(path)).await?;
-        if reply.status != StatusCode::OK {
-            return Err(refusal(reply, location.id));
-        }
-        let page: AvailableNodes =
-            serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
-        for node in page.nodes.iter().filter(|node| wanted.is_met_by(node)) {
-            offer.nodes += 1;
-            offer.namesake |= wanted.name.is_some() && wanted.name == node.name;
-        }
-        let last = page.nodes.last().map(|node| node.uuid.clone());
-        match last.filter(|last| page.next.is_some() && marker.as_ref() != Some(last)) {
-            Some(last) => marker = Some(last),
-            None => return Ok(offer),
+            .with("fields", "uuid,name,power_state,traits,owner,lessee"),
+        version: request.range.max(),
+        purpose: Purpose::Shared,
+        expect: Expect::list(Collection::Nodes),
+        key: facts.key,
+        kind: facts.kind,
+        id: facts.id,
+        sort_key: None,
+        keep: Keep::All,
+    };
+    let mut offer = Offer::default();
+    let mut walk = Walk::new(&list, &request.asker, location);
+    loop {
+        let page = match walk.next(None).await {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(offer),
+            Err(Halt::Silent(silence)) => return Err(silence.into()),
+            Err(Halt::Unknown(reply) | Halt::Refusal(reply)) => {
+                return Err(refusal(reply, location.id));
+            }
+        };
+        for item in page.items() {
+            let node: Available =
+                serde_json::from_slice(item.text()).map_err(|_| location.misspoke())?;
+            if wanted.is_met_by(&node) {
+                offer.nodes += 1;
+                offer.namesake |= wanted.name.is_some() && wanted.name == node.name;
+            }
         }
     }
 }

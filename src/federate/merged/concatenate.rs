@@ -1,163 +1,413 @@
-//! Nothing visible to sort by: the locations' own orders, one location after the other.
+//! Nothing visible to sort by: the locations' own orders, one location after the other. A page needs the location of
+//! its marker and as many after it as fill it; which these are is planned, asked, and planned anew.
 
 use futures_util::future::join_all;
 
+use crate::api::page::Keep;
+use crate::api::page::ListWriter;
 use crate::api::page::Page;
+use crate::config::LocationId;
 use crate::federate::Error;
-use crate::federate::merged::Merge;
-use crate::federate::merged::More;
-use crate::federate::merged::Output;
-use crate::federate::merged::Told;
-use crate::federate::merged::Walk;
+use crate::federate::merged::marker::Marker;
+use crate::federate::merged::memory::Course;
+use crate::federate::merged::merge::Finished;
+use crate::federate::merged::merge::Merge;
 use crate::federate::merged::order::Direction;
+use crate::federate::merged::plan::Ask;
+use crate::federate::merged::plan::Manner;
+use crate::federate::merged::rows::Seen;
+use crate::federate::merged::stops::Known;
+use crate::federate::merged::stops::Need;
+use crate::federate::merged::stops::Reached;
+use crate::federate::merged::stops::State;
+use crate::federate::merged::stops::Stop;
+use crate::federate::merged::stops::reached;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
 use crate::locations::silence::Silence;
+use crate::locations::walk::Halt;
+use crate::locations::walk::List;
+use crate::locations::walk::Told;
+use crate::locations::walk::Walk;
 use crate::request::Answer;
 
-/// First pages, and who gave none.
-struct Sorted<'l> {
-    pages: Vec<(&'l Location, Page)>,
-    silent: Vec<Silence>,
+/// Where a page begins.
+#[derive(Default)]
+struct Start {
+    place: usize,
+    /// Items of that location that were given before, as far as is remembered.
+    course: Option<Course>,
+    /// What follows there, if it had to be asked to find out.
+    page: Option<Page>,
+    /// Whether the place is a guess.
+    is_hint: bool,
 }
 
-impl Merge<'_> {
-    /// The location's own order, one location after the other.
-    pub(super) async fn concatenate(&self) -> Result<Answer, Error> {
-        let mut order: Vec<&Location> = self.listing.scope.clone();
-        if self.wish.direction == Direction::Descending {
-            order.reverse();
-        }
-        let ahead = Some(self.wish.limit.saturating_add(1));
-        let mut first = None;
-        if let Some(marker) = &self.wish.marker {
-            let (index, page) = self.resume(&order, marker).await?;
-            order.drain(..index);
-            first = Some(page);
-        }
-        let rest = if first.is_some() {
-            &order[1..]
-        } else {
-            &order[..]
-        };
-        let mut told = Vec::with_capacity(order.len());
-        told.extend(first.map(|page| Ok(Told::Page(page))));
-        told.extend(join_all(rest.iter().map(|location| self.page(location, ahead, None))).await);
+/// The merge of a page.
+pub(super) struct Concatenation<'a> {
+    merge: Merge<'a>,
+    list: &'a List<'a>,
+    /// The scope in the order of the walk.
+    order: &'a [&'a Location],
+}
 
-        let Sorted { pages, silent } = self.sort(&order, told)?;
-        let mut missing = self.tolerate(silent)?;
-        let mut output = Output::new(self.listing.facts.key, self.expected_length(&pages));
-        for (location, mut page) in pages {
-            let mut walk = Walk::default();
-            loop {
-                for item in page.items() {
-                    if output.count == self.wish.limit {
-                        return self.finish(output, More::Yes, missing);
-                    }
-                    self.write(&mut output, &item, location.id);
+/// One page of the locations' own orders, one location after the other.
+pub(super) async fn page(merge: Merge<'_>) -> Result<Answer, Error> {
+    let shown = merge.wish.bodies.shown();
+    let keep = shown.as_deref().map_or(Keep::All, Keep::Only);
+    let mut list = merge.list(&merge.wish.bodies, keep);
+    let mut order = merge.scope().to_vec();
+    if merge.wish.direction == Direction::Descending {
+        list.query = list.query.with("sort_dir", merge.wish.direction.as_str());
+        order.reverse();
+    }
+    let concatenation = Concatenation {
+        merge,
+        list: &list,
+        order: &order,
+    };
+    concatenation.page().await
+}
+
+impl Concatenation<'_> {
+    async fn page(&self) -> Result<Answer, Error> {
+        let Some(marker) = self.merge.marker else {
+            return self.fill(Start::default()).await;
+        };
+        if let Some(start) = self.remembered(marker) {
+            match self.fill(start).await {
+                Err(Error::Reply(answer)) if answer.status == http::StatusCode::NOT_FOUND => {
+                    // It is no longer where it was, or never was there.
+                    let key = Key::new(self.merge.listing.collection, &marker.item);
+                    self.merge.locator.directory.forget(&key);
                 }
-                let Some(last) = walk.next(location, &page)? else {
-                    break;
-                };
-                let left = self.wish.limit - output.count;
-                page = match self
-                    .page(location, Some(left.saturating_add(1)), Some(&last))
-                    .await
-                {
-                    Ok(Told::Page(page)) => page,
-                    Ok(Told::Unknown(reply) | Told::Refusal(reply)) => {
-                        return Err(self.refuse(reply, location.id));
-                    }
-                    Err(silence) => {
-                        missing.extend(self.tolerate(vec![silence])?);
-                        break;
-                    }
-                };
+                other => return other,
             }
         }
-        self.finish(output, More::No, missing)
+        self.fill(self.found(marker).await?).await
     }
 
-    fn expected_length(&self, pages: &[(&Location, Page)]) -> usize {
-        pages
-            .iter()
-            .flat_map(|(_, page)| page.items())
-            .take(self.wish.limit)
-            .map(|item| item.length(&self.request.base) + 2)
-            .sum()
+    fn place(&self, id: LocationId) -> Option<usize> {
+        self.order.iter().position(|location| location.id == id)
     }
 
-    /// Splits what was told into pages and silence; an error of the client's making ends it. A 404 is an empty page
-    /// unless everybody says so: it is about what is filtered by (a chassis), which may be unknown somewhere.
-    fn sort<'l>(
-        &self,
-        order: &[&'l Location],
-        told: Vec<Result<Told, Silence>>,
-    ) -> Result<Sorted<'l>, Error> {
-        let mut pages = Vec::new();
-        let mut silent = Vec::new();
-        let mut unknown = None;
-        for (location, told) in order.iter().zip(told) {
+    /// Where the marker is said to be, or was seen last.
+    fn remembered(&self, marker: &Marker) -> Option<Start> {
+        let merge = &self.merge;
+        let course = merge
+            .memory
+            .course(&merge.walked(), &marker.item, marker.location);
+        let at = |place| Start {
+            place,
+            course: course.clone(),
+            page: None,
+            is_hint: true,
+        };
+        if let Some(place) = marker.location.and_then(|id| self.place(id)) {
+            return Some(at(place));
+        }
+        if let Some(course) = &course {
+            return Some(at(course.place));
+        }
+        let key = Key::new(merge.listing.collection, &marker.item);
+        let owner = merge.locator.remembered(&key)?;
+        self.place(owner.location).map(at)
+    }
+
+    /// Asks everybody for what follows the marker.
+    async fn found(&self, marker: &Marker) -> Result<Start, Error> {
+        let merge = &self.merge;
+        let wanted = Some(merge.wish.limit.saturating_add(1));
+        let asked = self.order.iter().map(|location| {
+            self.list
+                .page(&merge.request.asker, location, wanted, Some(&marker.item))
+        });
+        let (mut found, mut unknown, mut silent) = (None, None, Vec::new());
+        for (place, told) in join_all(asked).await.into_iter().enumerate() {
+            let location = self.order[place].id;
             match told {
-                Ok(Told::Page(page)) => pages.push((*location, page)),
+                // Of several the last one, so that no walk goes round.
+                Ok(Told::Page(page)) => found = Some((place, page)),
+                Ok(Told::Refusal(reply)) => return Err(merge.refuse(reply, location)),
                 Ok(Told::Unknown(reply)) => {
-                    unknown.get_or_insert((location.id, reply));
+                    unknown.get_or_insert((location, reply));
                 }
-                Ok(Told::Refusal(reply)) => return Err(self.refuse(reply, location.id)),
                 Err(silence) => silent.push(silence),
             }
         }
+        match (found, unknown) {
+            (Some((place, page)), _) => Ok(Start {
+                place,
+                course: None,
+                page: Some(page),
+                is_hint: false,
+            }),
+            (None, Some((location, reply))) if silent.is_empty() => {
+                Err(merge.refuse(reply, location))
+            }
+            (None, _) => Err(Error::Silent(silent)),
+        }
+    }
+
+    /// Asks until the page is full, and it is known whether something follows, or nobody has more.
+    async fn fill(&self, start: Start) -> Result<Answer, Error> {
+        let merge = &self.merge;
+        let asker = &merge.request.asker;
+        let mut stops: Vec<Stop<'_>> = self
+            .order
+            .iter()
+            .enumerate()
+            .map(|(place, location)| {
+                let marker = merge.marker.filter(|_| place == start.place);
+                let from = marker.map(|marker| marker.item.clone());
+                Stop {
+                    walk: Walk::behind(self.list, asker, location, from),
+                    pages: Vec::new(),
+                    state: State::Open,
+                }
+            })
+            .collect();
+        if let Some(page) = start.page {
+            let stop = &mut stops[start.place];
+            match stop.walk.begin_with(page) {
+                Ok(page) => stop.pages.push(page),
+                Err(silence) => stop.state = State::Silent(silence),
+            }
+            if stop.walk.has_ended() {
+                stop.state = State::Ended;
+            }
+        }
+        let known = self.known(start.place, start.course.as_ref());
+        let wanted = merge.wish.limit.saturating_add(1);
+        let mut least = 1;
+        let mut manner =
+            if start.course.is_none() && (merge.wish.is_filtered() || !merge.wish.is_limited) {
+                Manner::Spreading
+            } else {
+                Manner::Sparing
+            };
+        loop {
+            let Reached { count, place } = reached(&stops, start.place, wanted);
+            let is_full = count >= wanted;
+            let is_silent = stops
+                .get(place)
+                .is_some_and(|stop| matches!(stop.state, State::Silent(_)));
+            // What a silent location may have is not known; that it is on another page is, if this one is full.
+            if is_full || place == stops.len() || (is_silent && count >= merge.wish.limit) {
+                break;
+            }
+            let need = Need {
+                wanted: wanted - count,
+                least,
+                manner,
+            };
+            let asks = known.plan(&stops, place, &need);
+            manner = Manner::Sparing;
+            self.ask(&mut stops, &asks, start.is_hint.then_some(start.place))
+                .await?;
+            // Who has nothing at all was asked in vain.
+            let is_vain = reached(&stops, start.place, wanted).count == count;
+            least = if is_vain { asks.len() * 2 } else { 1 };
+            if self.is_denied(&stops[start.place..]) {
+                break;
+            }
+        }
+        self.answer(&stops, start.place, &known)
+    }
+
+    /// Without a location that has to answer, further questions are in vain.
+    fn is_denied(&self, stops: &[Stop<'_>]) -> bool {
+        let reached = stops.iter().take_while(|stop| !stop.is_open());
+        let silent: Vec<Silence> = reached.filter_map(Stop::silence).collect();
+        !silent.is_empty() && self.merge.tolerate(silent).is_err()
+    }
+
+    async fn ask(
+        &self,
+        stops: &mut [Stop<'_>],
+        asks: &[Ask],
+        hint: Option<usize>,
+    ) -> Result<(), Error> {
+        let limits: Vec<Option<usize>> = (0..stops.len())
+            .map(|place| {
+                let ask = asks.iter().find(|ask| ask.ahead == place);
+                ask.map(|ask| ask.limit)
+            })
+            .collect();
+        let asked = stops.iter_mut().zip(limits).enumerate();
+        let asked = asked.filter_map(|(place, (stop, limit))| {
+            limit.map(|limit| async move {
+                let told = stop.walk.next(Some(limit)).await;
+                (place, stop, told)
+            })
+        });
+        for (place, stop, told) in join_all(asked).await {
+            let location = stop.walk.location().id;
+            match told {
+                Ok(page) => {
+                    stop.pages.extend(page);
+                    if stop.walk.has_ended() {
+                        stop.state = State::Ended;
+                    }
+                }
+                Err(Halt::Silent(silence)) => stop.state = State::Silent(silence),
+                Err(Halt::Refusal(reply)) => return Err(self.merge.refuse(reply, location)),
+                Err(Halt::Unknown(reply)) if hint == Some(place) => {
+                    return Err(self.merge.refuse(reply, location));
+                }
+                Err(Halt::Unknown(reply)) => stop.state = State::Unknown(reply),
+            }
+        }
+        Ok(())
+    }
+
+    /// How many items locations have, as far as is remembered.
+    fn known(&self, first: usize, course: Option<&Course>) -> Known {
+        let merge = &self.merge;
+        let is_counted = !merge.wish.is_filtered() && merge.listing.is_of_collection();
+        let mut totals = if is_counted {
+            let scope = self.order.iter().map(|location| location.id);
+            merge.memory.totals_of(merge.listing.collection, scope)
+        } else {
+            vec![None; self.order.len()]
+        };
+        // What the walk found out itself is newer.
+        for (total, found) in totals
+            .iter_mut()
+            .zip(course.iter().flat_map(|course| &course.totals))
+        {
+            *total = found.map(|found| found as usize).or(*total);
+        }
+        Known {
+            totals,
+            first,
+            given: match (course, merge.marker) {
+                (Some(course), _) => Some(course.given),
+                (None, None) => Some(0),
+                (None, Some(_)) => None,
+            },
+        }
+    }
+
+    fn answer(&self, stops: &[Stop<'_>], first: usize, known: &Known) -> Result<Answer, Error> {
+        let merge = &self.merge;
+        let limit = merge.wish.limit;
+        let base = &merge.request.base;
+        if let (Some(_), State::Silent(silence), []) =
+            (merge.marker, &stops[first].state, &stops[first].pages[..])
+        {
+            // Where the walk goes on is not known without it.
+            return Err(silence.clone().into());
+        }
+        let items = stops[first..].iter().flat_map(|stop| &stop.pages);
+        let length = items
+            .flat_map(Page::items)
+            .take(limit)
+            .map(|item| item.length(base) + 2)
+            .sum();
+        let mut writer = ListWriter::new(merge.listing.facts.key, length);
+        let mut seen: Vec<Seen> = Vec::new();
+        let (mut silent, mut unknown) = (Vec::new(), None);
+        let (mut last, mut more) = (first, false);
+        for (place, stop) in stops.iter().enumerate().skip(first) {
+            let location = stop.walk.location().id;
+            for item in stop.pages.iter().flat_map(Page::items) {
+                if seen.len() == limit {
+                    more = true;
+                    break;
+                }
+                writer.push(&item, base);
+                seen.push(Seen {
+                    id: item.id().map(std::borrow::Cow::into_owned),
+                    name: item.name().map(std::borrow::Cow::into_owned),
+                    location,
+                });
+                last = place;
+            }
+            match &stop.state {
+                _ if more => break,
+                State::Open | State::Silent(_) if seen.len() == limit => {
+                    more = true;
+                    break;
+                }
+                State::Silent(silence) => silent.push(silence.clone()),
+                State::Unknown(reply) => {
+                    unknown.get_or_insert((location, reply.clone()));
+                }
+                State::Open | State::Ended => {}
+            }
+        }
+        let nobody = stops[first..]
+            .iter()
+            .all(|stop| matches!(stop.state, State::Unknown(_) | State::Silent(_)));
         match unknown {
-            Some((location, reply)) if pages.is_empty() && silent.is_empty() => {
-                Err(self.refuse(reply, location))
+            Some((location, reply)) if nobody && silent.is_empty() => {
+                return Err(merge.refuse(reply, location));
             }
             // Nobody has any, as far as could be asked: that is no empty list.
-            Some(_) if pages.is_empty() => Err(Error::Silent(silent)),
-            _ => Ok(Sorted { pages, silent }),
+            Some(_) if nobody => return Err(Error::Silent(silent)),
+            _ => {}
         }
+        let missing = merge.tolerate(silent)?;
+        self.count(stops, first);
+        let end = seen
+            .last()
+            .and_then(|end| Some((end.id.clone()?, end.location)))
+            .filter(|_| more);
+        let next = end.map(|(item, location)| {
+            if missing.is_empty() {
+                let given = seen.iter().filter(|one| one.location == location).count();
+                let course = known.after(stops, last, given);
+                let end = (item.clone(), location);
+                merge.memory.keep_course(merge.walked(), end, course);
+            }
+            let is_only = self.is_only(stops, &item);
+            Marker {
+                item,
+                location: Some(location).filter(|_| !is_only),
+            }
+        });
+        merge.finish(Finished {
+            writer,
+            seen,
+            next,
+            missing,
+        })
     }
 
-    /// Whose marker is it? The index of its location, and the page that follows there.
-    async fn resume(&self, order: &[&Location], marker: &str) -> Result<(usize, Page), Error> {
-        let ahead = Some(self.wish.limit.saturating_add(1));
-        let key = Key::new(self.listing.collection, marker);
-        let remembered = self
-            .federation
-            .locator
-            .remembered(&key)
-            .map(|owner| owner.location);
-        if let Some(index) = order
-            .iter()
-            .position(|location| Some(location.id) == remembered)
-        {
-            match self.page(order[index], ahead, Some(marker)).await {
-                Ok(Told::Page(page)) => return Ok((index, page)),
-                Ok(Told::Refusal(reply)) => return Err(self.refuse(reply, order[index].id)),
-                Ok(Told::Unknown(_)) => self.federation.locator.directory.forget(&key),
-                Err(silence) => return Err(silence.into()),
-            }
-        }
-        let asked = join_all(
-            order
+    /// Whether it is known that nothing else at any location is called the same: only then does its name alone say
+    /// where the walk goes on. Most pages end before all was read.
+    fn is_only(&self, stops: &[Stop<'_>], item: &str) -> bool {
+        let is_whole = !self.merge.wish.is_filtered() && self.merge.marker.is_none();
+        let of_that_name = || {
+            let items = stops
                 .iter()
-                .map(|location| self.page(location, ahead, Some(marker))),
-        )
-        .await;
-        let mut silent = Vec::new();
-        let mut unknown = None;
-        for (index, told) in asked.into_iter().enumerate() {
-            match told {
-                Ok(Told::Page(page)) => return Ok((index, page)),
-                Ok(Told::Refusal(reply)) => return Err(self.refuse(reply, order[index].id)),
-                Ok(Told::Unknown(reply)) => {
-                    unknown.get_or_insert((order[index].id, reply));
-                }
-                Err(silence) => silent.push(silence),
-            }
+                .flat_map(|stop| &stop.pages)
+                .flat_map(Page::items);
+            items
+                .filter(|one| one.id().as_deref() == Some(item))
+                .count()
+        };
+        stops.len() == 1
+            || (is_whole
+                && stops.iter().all(|stop| matches!(stop.state, State::Ended))
+                && of_that_name() == 1)
+    }
+
+    /// What locations have that were read from the start to the end.
+    fn count(&self, stops: &[Stop<'_>], first: usize) {
+        let merge = &self.merge;
+        if merge.wish.is_filtered() || !merge.listing.is_of_collection() {
+            return;
         }
-        match unknown {
-            Some((location, reply)) if silent.is_empty() => Err(self.refuse(reply, location)),
-            _ => Err(Error::Silent(silent)),
+        for (place, stop) in stops.iter().enumerate() {
+            let is_whole = place != first || merge.marker.is_none();
+            if is_whole && matches!(stop.state, State::Ended) {
+                let location = stop.walk.location().id;
+                merge
+                    .memory
+                    .counted(merge.listing.collection, location, stop.count());
+            }
         }
     }
 }

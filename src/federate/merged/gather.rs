@@ -1,107 +1,199 @@
-//! Small collections: everything of everybody, each replicated object once.
+//! Reads the bodies of items whose place is known, in as few questions as bring them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use futures_util::future::join_all;
-use http::StatusCode;
 
-use crate::api::collection::Spread;
-use crate::api::fault::Fault;
-use crate::api::page::Item;
+use crate::api::page::Keep;
 use crate::api::page::Page;
-use crate::config::LocationId;
 use crate::federate::Error;
-use crate::federate::merged::Merge;
-use crate::federate::merged::More;
-use crate::federate::merged::Output;
-use crate::federate::merged::Told;
-use crate::federate::merged::Walk;
+use crate::federate::merged::index::Index;
+use crate::federate::merged::index::Run;
+use crate::federate::merged::index::Spot;
+use crate::federate::merged::index::Way;
+use crate::federate::merged::merge::Merge;
 use crate::federate::merged::order::Direction;
-use crate::federate::merged::order::SortValue;
-use crate::locations::location::Location;
-use crate::request::Answer;
+use crate::federate::merged::rows::Body;
+use crate::locations::silence::Silence;
+use crate::locations::walk::Halt;
+use crate::locations::walk::Walk;
 
-impl Merge<'_> {
-    /// Everything of everybody, each replicated object once.
-    pub(super) async fn gather(&self) -> Result<Answer, Error> {
-        if self.wish.sort_key.is_some() {
-            self.validate().await?;
+/// What came of asking for bodies.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) bodies: HashMap<Spot, Body>,
+    /// Items behind which something was asked for: are they still there?
+    pub(super) proven: HashMap<Spot, bool>,
+    /// By place. Of whom nothing was wanted was not asked.
+    pub(super) silent: HashMap<u32, Silence>,
+}
+
+/// What one location gave.
+#[derive(Default)]
+struct Given {
+    bodies: HashMap<u32, Body>,
+    proven: HashMap<u32, bool>,
+}
+
+/// What one question brought.
+struct Brought {
+    bodies: Vec<(u32, Body)>,
+    is_there: bool,
+}
+
+enum Trouble {
+    Silent(Silence),
+    Error(Error),
+}
+
+impl From<Silence> for Trouble {
+    fn from(silence: Silence) -> Self {
+        Self::Silent(silence)
+    }
+}
+
+/// Reading bodies of what an index holds.
+pub(super) struct Gathering<'a> {
+    pub(super) merge: &'a Merge<'a>,
+    pub(super) index: &'a Index,
+}
+
+impl Gathering<'_> {
+    pub(super) async fn gather(&self, spots: &[Spot]) -> Result<Gathered, Error> {
+        let mut wanted: HashMap<u32, Vec<u32>> = HashMap::new();
+        for spot in spots {
+            wanted.entry(spot.place).or_default().push(spot.sequence);
         }
-        let told = join_all(
-            self.listing
-                .scope
-                .iter()
-                .map(|location| self.read_all(location)),
-        )
-        .await;
-        let mut pages: Vec<(&Location, Page)> = Vec::new();
-        let mut silent = Vec::new();
-        for (location, told) in self.listing.scope.iter().zip(told) {
-            match told {
-                Ok(read) => pages.extend(read.into_iter().map(|page| (*location, page))),
-                Err(Error::Silent(more)) => silent.extend(more),
-                Err(error) => return Err(error),
+        let asked = wanted
+            .into_iter()
+            .map(|(place, wanted)| async move { (place, self.gather_at(place, wanted).await) });
+        let mut gathered = Gathered::default();
+        for (place, given) in join_all(asked).await {
+            let at = |sequence| Spot { place, sequence };
+            match given {
+                Ok(given) => {
+                    let bodies = given.bodies.into_iter();
+                    gathered
+                        .bodies
+                        .extend(bodies.map(|(one, body)| (at(one), body)));
+                    let proven = given.proven.into_iter();
+                    gathered
+                        .proven
+                        .extend(proven.map(|(one, there)| (at(one), there)));
+                }
+                Err(Trouble::Silent(silence)) => {
+                    gathered.silent.insert(place, silence);
+                }
+                Err(Trouble::Error(error)) => return Err(error),
             }
         }
-        let missing = self.tolerate(silent)?;
-        let mut seen = HashSet::new();
-        let mut items: Vec<(SortValue, LocationId, Item<'_>)> = Vec::new();
-        for (location, page) in &pages {
-            for item in page.items() {
-                let replicated = self.listing.facts.spread == Spread::Replicated;
-                if !replicated || item.id().is_none_or(|id| seen.insert(id.into_owned())) {
-                    items.push((SortValue::new(item.sort_value()), location.id, item));
-                }
-            }
-        }
-        // Stable: equals stay in the order of the configuration.
-        items.sort_by(|(one, ..), (two, ..)| one.cmp(two));
-        if self.wish.direction == Direction::Descending {
-            items.reverse();
-        }
-        let skipped = match &self.wish.marker {
-            None => 0,
-            Some(marker) => match items
-                .iter()
-                .rposition(|(_, _, item)| item.id().as_deref() == Some(marker))
-            {
-                Some(index) => index + 1,
-                None if missing.is_empty() => {
-                    let noun = self.listing.facts.noun;
-                    let text = format!("{noun} {marker} could not be found.");
-                    return Err(Fault::new(StatusCode::NOT_FOUND, text).into());
-                }
-                None => return Err(Error::Silent(missing)),
-            },
-        };
-        let mut output = Output::new(self.listing.facts.key, 0);
-        let more = if items.len() - skipped > self.wish.limit {
-            More::Yes
-        } else {
-            More::No
-        };
-        for (_, location, item) in items.iter().skip(skipped).take(self.wish.limit) {
-            self.write(&mut output, item, *location);
-        }
-        self.finish(output, more, missing)
+        Ok(gathered)
     }
 
-    async fn read_all(&self, location: &Location) -> Result<Vec<Page>, Error> {
-        let mut pages: Vec<Page> = Vec::new();
-        let mut walk = Walk::default();
-        let mut marker: Option<String> = None;
-        loop {
-            let page = match self.page(location, None, marker.as_deref()).await? {
-                Told::Page(page) => page,
-                Told::Unknown(reply) | Told::Refusal(reply) => {
-                    return Err(self.refuse(reply, location.id));
-                }
-            };
-            marker = walk.next(location, &page)?;
-            pages.push(page);
-            if marker.is_none() {
-                return Ok(pages);
+    /// By the key first, as we guess that the location orders; what does not come so, by its own order, which is sure.
+    async fn gather_at(&self, place: u32, wanted: Vec<u32>) -> Result<Given, Trouble> {
+        let way = if self.merge.wish.sort_key.is_some() {
+            self.index.way(place as usize)
+        } else {
+            Way::Own
+        };
+        let mut given = Given::default();
+        self.ask_runs(
+            place,
+            self.index.runs(place as usize, &wanted, way),
+            &mut given,
+        )
+        .await?;
+        let missed = |given: &Given| -> Vec<u32> {
+            let missed = wanted.iter().filter(|one| !given.bodies.contains_key(one));
+            missed.copied().collect()
+        };
+        let missing = missed(&given);
+        if way == Way::Own || missing.is_empty() {
+            return Ok(given);
+        }
+        if missing.len() * 2 > wanted.len() {
+            self.index.is_wrong(place as usize, way);
+        }
+        self.ask_runs(
+            place,
+            self.index.runs(place as usize, &missing, Way::Own),
+            &mut given,
+        )
+        .await?;
+        Ok(given)
+    }
+
+    async fn ask_runs(&self, place: u32, runs: Vec<Run>, given: &mut Given) -> Result<(), Trouble> {
+        let asked = runs.iter().map(|run| self.ask_run(place, run));
+        for (run, brought) in runs.iter().zip(join_all(asked).await) {
+            let brought = brought?;
+            given.bodies.extend(brought.bodies);
+            if let Some(behind) = run.behind {
+                given.proven.insert(behind, brought.is_there);
             }
         }
+        Ok(())
+    }
+
+    async fn ask_run(&self, place: u32, run: &Run) -> Result<Brought, Trouble> {
+        let shown = self.merge.wish.bodies.shown();
+        let keep = shown.as_deref().map_or(Keep::All, Keep::Only);
+        let mut list = self.merge.list(&self.merge.wish.bodies, keep);
+        if let (Way::Key(_), Some(key)) = (run.way, &self.merge.wish.sort_key) {
+            list.query = list.query.with("sort_key", key);
+        }
+        if run.direction == Direction::Descending {
+            list.query = list.query.with("sort_dir", run.direction.as_str());
+        }
+        let location = self.merge.scope()[place as usize];
+        let id = |sequence: u32| &*self.index.entry(Spot { place, sequence }).id;
+        let mut behind = run.behind;
+        let mut back = 0;
+        loop {
+            let start = behind.map(|one| id(one).to_owned());
+            let mut walk = Walk::behind(&list, &self.merge.request.asker, location, start);
+            let mut left = run.count + back as usize;
+            let mut bodies = Vec::new();
+            loop {
+                match walk.next(Some(left)).await {
+                    Ok(Some(page)) => {
+                        left = left.saturating_sub(page.len());
+                        bodies.extend(self.pick(&page, run, id));
+                    }
+                    Ok(None) => left = 0,
+                    Err(Halt::Silent(silence)) => return Err(silence.into()),
+                    Err(Halt::Refusal(reply)) => {
+                        return Err(Trouble::Error(self.merge.refuse(reply, location.id)));
+                    }
+                    Err(Halt::Unknown(_)) => break,
+                }
+                if left == 0 || walk.has_ended() {
+                    return Ok(Brought {
+                        bodies,
+                        is_there: back == 0,
+                    });
+                }
+            }
+            // In its own order what is behind an item is behind all before it too.
+            if run.way != Way::Own || behind.is_none() {
+                return Ok(Brought {
+                    bodies,
+                    is_there: false,
+                });
+            }
+            back = (back * 2).max(1);
+            behind = run.behind.and_then(|one| one.checked_sub(back));
+        }
+    }
+
+    fn pick<'i>(&self, page: &Page, run: &Run, id: impl Fn(u32) -> &'i str) -> Vec<(u32, Body)> {
+        let wanted: HashMap<&str, u32> = run.wanted.iter().map(|&one| (id(one), one)).collect();
+        page.items()
+            .filter_map(|item| {
+                let sequence = *wanted.get(&*item.id()?)?;
+                Some((sequence, Body::new(&item, &self.merge.request.base)))
+            })
+            .collect()
     }
 }

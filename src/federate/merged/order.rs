@@ -34,7 +34,48 @@ impl Direction {
 pub enum SortValue {
     Null,
     Number(f64),
-    Text { folded: String, exact: String },
+    Text(Text),
+}
+
+/// Text and how it compares; most is in lower case already and is kept once.
+#[derive(Clone, Debug)]
+pub struct Text {
+    exact: Box<str>,
+    folded: Option<Box<str>>,
+}
+
+impl Text {
+    fn new(exact: &str) -> Self {
+        let folded = exact.to_lowercase();
+        Self {
+            folded: (folded != exact).then(|| folded.into()),
+            exact: exact.into(),
+        }
+    }
+
+    fn folded(&self) -> &str {
+        self.folded.as_deref().unwrap_or(&self.exact)
+    }
+}
+
+/// How a database may compare text: as its bytes (`SQLite`; `PostgreSQL` with the locale C), or without regard to case
+/// (`MySQL`). We order by the second and then by the first; a guess of what a location does saves questions, no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collation {
+    Exact,
+    Folded,
+}
+
+impl Collation {
+    pub fn compare(self, one: &SortValue, two: &SortValue) -> Ordering {
+        match (one, two) {
+            (SortValue::Text(one), SortValue::Text(two)) => match self {
+                Self::Exact => one.exact.cmp(&two.exact),
+                Self::Folded => one.folded().cmp(two.folded()),
+            },
+            _ => one.cmp(two),
+        }
+    }
 }
 
 impl SortValue {
@@ -48,26 +89,32 @@ impl SortValue {
             _ => {}
         }
         if let Some(text) = json::decode(raw) {
-            return Self::Text {
-                folded: text.to_lowercase(),
-                exact: text.into_owned(),
-            };
+            return Self::Text(Text::new(&text));
         }
         let text = String::from_utf8_lossy(raw);
-        text.parse().map_or_else(
-            |_| Self::Text {
-                folded: text.to_lowercase(),
-                exact: text.to_string(),
-            },
-            Self::Number,
-        )
+        text.parse()
+            .map_or_else(|_| Self::Text(Text::new(&text)), Self::Number)
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Bytes that it takes beside itself.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Null | Self::Number(_) => 0,
+            Self::Text(text) => {
+                text.exact.len() + text.folded.as_ref().map_or(0, |text| text.len())
+            }
+        }
     }
 
     fn rank(&self) -> u8 {
         match self {
             Self::Null => 0,
             Self::Number(_) => 1,
-            Self::Text { .. } => 2,
+            Self::Text(_) => 2,
         }
     }
 }
@@ -90,16 +137,10 @@ impl Ord for SortValue {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Self::Number(one), Self::Number(two)) => one.total_cmp(two),
-            (
-                Self::Text {
-                    folded: one,
-                    exact: exactly_one,
-                },
-                Self::Text {
-                    folded: two,
-                    exact: exactly_two,
-                },
-            ) => one.cmp(two).then_with(|| exactly_one.cmp(exactly_two)),
+            (Self::Text(one), Self::Text(two)) => one
+                .folded()
+                .cmp(two.folded())
+                .then_with(|| one.exact.cmp(&two.exact)),
             _ => self.rank().cmp(&other.rank()),
         }
     }

@@ -4,6 +4,7 @@ use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::fault::Fault;
 use crate::api::query::Query;
+use crate::federate::merged::listing::Listing;
 use crate::federate::merged::order::Direction;
 use crate::request::Request;
 
@@ -11,16 +12,23 @@ use crate::request::Request;
 pub(super) struct Wish {
     /// Items wanted on the page; at least one.
     pub(super) limit: usize,
+    /// The client said how many.
+    pub(super) is_limited: bool,
+    /// As the client spells it.
     pub(super) marker: Option<String>,
     /// A key whose values clients can see; `None`: the locations' own order.
     pub(super) sort_key: Option<String>,
     pub(super) direction: Direction,
     /// Filters: everything that is only handed on.
     pub(super) filters: Query,
-    pub(super) selection: Selection,
+    /// For the items of the page.
+    pub(super) bodies: Selection,
+    /// For identifiers and sort keys only.
+    pub(super) keys: Selection,
 }
 
 /// How locations are asked for what the merge and the client need.
+#[derive(Clone, Debug)]
 pub(super) struct Selection {
     /// `fields` and `detail` as they are sent.
     pub(super) parameters: Query,
@@ -28,6 +36,33 @@ pub(super) struct Selection {
     pub(super) detail_path: bool,
     /// What the client is shown, if that is less than what is asked for.
     pub(super) shown: Option<Vec<String>>,
+    /// Details are asked for: much more than an identifier and a key.
+    pub(super) is_detailed: bool,
+}
+
+/// The versions that first have `fields`, and `detail` as a parameter.
+const FIELDS_SINCE: i64 = 8;
+const DETAIL_SINCE: i64 = 43;
+
+/// Columns that a collection can be sorted by and that no answer shows: sorting by them is sorting by nothing a client
+/// can see (Ironic's `db/sqlalchemy/models.py`).
+fn is_hidden(collection: Collection, key: &str) -> bool {
+    let hidden: &[&str] = match collection {
+        Collection::Nodes => &["chassis_id", "conductor_affinity", "allocation_id"],
+        Collection::Ports => &["node_id", "portgroup_id"],
+        Collection::Portgroups | Collection::VolumeConnectors | Collection::VolumeTargets => {
+            &["node_id"]
+        }
+        Collection::Allocations => &["node_id", "conductor_affinity"],
+        Collection::Conductors => &["online"],
+        Collection::InspectionRules => &["scope"],
+        Collection::Chassis
+        | Collection::DeployTemplates
+        | Collection::Runbooks
+        | Collection::Drivers
+        | Collection::Shards => &[],
+    };
+    matches!(key, "" | "id" | "version") || hidden.contains(&key)
 }
 
 /// `None`: neither of Ironic's two words.
@@ -63,15 +98,24 @@ fn limit(text: &str) -> Result<usize, Fault> {
 impl Wish {
     pub(super) fn new(
         request: &Request,
-        facts: &Facts,
+        listing: &Listing<'_>,
         direction: Direction,
         max_limit: usize,
     ) -> Result<Self, Fault> {
         let query = &request.query;
+        let facts = listing.facts;
+        let is_own = std::ptr::eq(facts, listing.collection.facts());
         let sort_key = query
             .value("sort_key")
-            .filter(|key| !Collection::HIDDEN_SORT_KEYS.contains(key))
+            .filter(|key| {
+                if is_own {
+                    !is_hidden(listing.collection, key)
+                } else {
+                    !matches!(*key, "" | "id")
+                }
+            })
             .map(str::to_owned);
+        let bodies = Selection::new(request, facts, sort_key.as_deref());
         Ok(Self {
             limit: query
                 .value("limit")
@@ -79,20 +123,22 @@ impl Wish {
                 .transpose()?
                 .unwrap_or(max_limit)
                 .min(max_limit),
+            is_limited: query.value("limit").is_some(),
             marker: query.value("marker").map(str::to_owned),
             direction,
             filters: query.without(&[
                 "limit", "marker", "sort_key", "sort_dir", "fields", "detail",
             ]),
-            selection: Selection::new(request, facts, sort_key.as_deref()),
+            keys: Selection::of_keys(request, facts, sort_key.as_deref())
+                .unwrap_or_else(|| bodies.clone()),
+            bodies,
             sort_key,
         })
     }
 
-    /// The members that items are written with; `None`: all.
-    pub(super) fn shown(&self) -> Option<Vec<&str>> {
-        let shown = self.selection.shown.as_ref();
-        shown.map(|fields| fields.iter().map(String::as_str).collect())
+    /// A filter lets some items through and others not, so that what locations have says little of what they list.
+    pub(super) fn is_filtered(&self) -> bool {
+        !self.filters.is_empty()
     }
 }
 
@@ -110,13 +156,9 @@ impl Selection {
             parameters,
             detail_path: false,
             shown: None,
+            is_detailed: is_detailed(request),
         };
-        let detailed = query.value("detail").is_some_and(is_true)
-            || request
-                .target
-                .segments()
-                .last()
-                .is_some_and(|segment| segment == "detail");
+        let detailed = as_asked.is_detailed;
         let asked: Option<Vec<String>> = query.value("fields").is_some().then(|| {
             let split = |value: &str| {
                 value
@@ -150,12 +192,20 @@ impl Selection {
         if needed.len() == shown.len() {
             return as_asked;
         }
-        let selectable = request.version.minor >= 8;
+        let selectable = request.version.minor >= FIELDS_SINCE;
         if sort_key.is_some_and(|key| facts.detail_only.contains(&key)) || !selectable {
+            // `/detail` shows children that the plain list does not; where it is the only way there are no children.
+            let by_parameter = request.version.minor >= DETAIL_SINCE;
+            let parameters = Query::default();
             return Self {
-                parameters: Query::default(),
-                detail_path: true,
+                parameters: if by_parameter {
+                    parameters.with("detail", "True")
+                } else {
+                    parameters
+                },
+                detail_path: !by_parameter,
                 shown: Some(shown),
+                is_detailed: true,
             };
         }
         let detail = query.value("detail");
@@ -167,8 +217,43 @@ impl Selection {
             parameters,
             detail_path: false,
             shown: Some(shown),
+            is_detailed: false,
         }
     }
+
+    /// The least that tells what there is and in which order; `None`: there is no way to ask for less.
+    fn of_keys(request: &Request, facts: &Facts, sort_key: Option<&str>) -> Option<Self> {
+        let is_selectable = request.version.minor >= FIELDS_SINCE
+            && !sort_key.is_some_and(|key| facts.detail_only.contains(&key));
+        if !is_selectable || has_detail_path(request) {
+            return None;
+        }
+        let fields: Vec<&str> = [facts.id]
+            .into_iter()
+            .chain(sort_key.filter(|key| *key != facts.id))
+            .collect();
+        Some(Self {
+            parameters: Query::default().with("fields", fields.join(",")),
+            detail_path: false,
+            shown: None,
+            is_detailed: false,
+        })
+    }
+
+    /// The members that items are written with; `None`: all.
+    pub(super) fn shown(&self) -> Option<Vec<&str>> {
+        let shown = self.shown.as_ref();
+        shown.map(|fields| fields.iter().map(String::as_str).collect())
+    }
+}
+
+fn has_detail_path(request: &Request) -> bool {
+    let segments = request.target.segments();
+    segments.last().is_some_and(|segment| segment == "detail")
+}
+
+fn is_detailed(request: &Request) -> bool {
+    request.query.value("detail").is_some_and(is_true) || has_detail_path(request)
 }
 
 /// Ironic's `strutils.bool_from_string`, as far as true goes.

@@ -1,0 +1,497 @@
+//! What a sorted walk knows: which items there are, in its order, and where each is. It holds identifiers and keys, no
+//! bodies; those are read page by page, and so are never old.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
+
+use crate::federate::merged::order::Collation;
+use crate::federate::merged::order::Direction;
+use crate::federate::merged::order::SortValue;
+
+/// Items that are read along between two that are wanted, sooner than asking twice.
+const GAP: u32 = 10;
+
+/// One item.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub id: Box<str>,
+    /// NULL of all, where nothing is sorted by.
+    pub value: SortValue,
+}
+
+/// Where an item is: at which location of the scope, and at which place in that location's own order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Spot {
+    pub place: u32,
+    pub sequence: u32,
+}
+
+/// An order in which a location lists its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// That of their creation.
+    Own,
+    /// By the key, as far as we guess how the location compares.
+    Key(Collation),
+}
+
+/// Some of a location's items that stand together in one of its orders: one question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub way: Way,
+    pub direction: Direction,
+    /// The item before them; `None`: they are the first.
+    pub behind: Option<u32>,
+    pub count: usize,
+    /// Those of them that are wanted.
+    pub wanted: Vec<u32>,
+}
+
+/// The items of one location, in its own order.
+#[derive(Debug, Default)]
+struct Shelf {
+    entries: Vec<Entry>,
+    /// Sequences by key, without NULLs, for each collation.
+    by_key: [OnceLock<Vec<u32>>; 2],
+    /// How many guesses of its order were wrong.
+    wrong: AtomicU8,
+}
+
+/// Every item of a list, in the order of the walk.
+#[derive(Debug)]
+pub struct Index {
+    shelves: Vec<Shelf>,
+    order: Vec<Spot>,
+    direction: Direction,
+    /// Identifiers that more than one location has.
+    twice: HashSet<Box<str>>,
+}
+
+impl Index {
+    /// Of what was read of each location of the scope, in its own order. `once`: what several locations have is listed
+    /// from the first.
+    pub fn new(read: Vec<Vec<Entry>>, direction: Direction, once: bool) -> Self {
+        let shelves: Vec<Shelf> = read
+            .into_iter()
+            .map(|entries| Shelf {
+                entries,
+                ..Shelf::default()
+            })
+            .collect();
+        let mut seen = HashSet::new();
+        let mut twice = HashSet::new();
+        let mut order = Vec::with_capacity(shelves.iter().map(|shelf| shelf.entries.len()).sum());
+        for (place, shelf) in (0..).zip(&shelves) {
+            for (sequence, entry) in (0..).zip(&shelf.entries) {
+                let is_new = shelves.len() == 1 || seen.insert(&*entry.id);
+                if !is_new {
+                    twice.insert(entry.id.clone());
+                }
+                if is_new || !once {
+                    order.push(Spot { place, sequence });
+                }
+            }
+        }
+        if once {
+            twice.clear();
+        }
+        let value =
+            |spot: &Spot| &shelves[spot.place as usize].entries[spot.sequence as usize].value;
+        // Stable: equals stay in the order of locations, and there in the location's own.
+        order.sort_by(|one, two| value(one).cmp(value(two)));
+        if direction == Direction::Descending {
+            order.reverse();
+        }
+        Self {
+            shelves,
+            order,
+            direction,
+            twice,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Those of a page, as far as there are any.
+    pub fn spots(&self, range: Range<usize>) -> &[Spot] {
+        let end = range.end.min(self.order.len());
+        self.order.get(range.start..end).unwrap_or_default()
+    }
+
+    /// The last one before the next page.
+    pub fn before(&self, end: usize) -> Option<Spot> {
+        self.order.get(end.checked_sub(1)?).copied()
+    }
+
+    pub fn entry(&self, spot: Spot) -> &Entry {
+        &self.shelves[spot.place as usize].entries[spot.sequence as usize]
+    }
+
+    /// Identifiers that more than one location has.
+    pub fn twice(&self) -> impl Iterator<Item = (&str, Vec<usize>)> {
+        self.twice.iter().map(|id| {
+            let has = |shelf: &Shelf| shelf.entries.iter().any(|entry| entry.id == *id);
+            let places = (0..self.shelves.len()).filter(|&place| has(&self.shelves[place]));
+            (&**id, places.collect())
+        })
+    }
+
+    pub fn is_twice(&self, id: &str) -> bool {
+        self.twice.contains(id)
+    }
+
+    /// Where the walk goes on behind an item; `place`: it is that location's. Of several the last one counts, so that
+    /// no walk goes round. `None`: it is not listed.
+    pub fn behind(&self, id: &str, place: Option<usize>) -> Option<usize> {
+        let is_it = |spot: &Spot| {
+            place.is_none_or(|place| place == spot.place as usize) && *self.entry(*spot).id == *id
+        };
+        Some(self.order.iter().rposition(is_it)? + 1)
+    }
+
+    /// The same for an item that is there, and not listed since it does not match the filters: by its value, and by
+    /// which items follow it in its location's own order.
+    pub fn behind_unlisted(&self, place: usize, value: &SortValue, followers: &[String]) -> usize {
+        let entries = &self.shelves[place].entries;
+        let follows = |entry: &Entry| followers.iter().any(|id| **id == *entry.id);
+        let sequence = entries.iter().position(follows).unwrap_or(entries.len());
+        self.order.partition_point(|spot| {
+            let here = (
+                &self.entry(*spot).value,
+                spot.place as usize,
+                spot.sequence as usize,
+            );
+            let is_before = here < (value, place, sequence);
+            match self.direction {
+                Direction::Ascending => is_before,
+                Direction::Descending => !is_before,
+            }
+        })
+    }
+
+    /// In which order a location is asked for what is sorted by a key.
+    pub fn way(&self, place: usize) -> Way {
+        match self.shelves[place].wrong.load(Ordering::Relaxed) {
+            0 => Way::Key(Collation::Exact),
+            1 => Way::Key(Collation::Folded),
+            _ => Way::Own,
+        }
+    }
+
+    /// A location does not list in that order.
+    pub fn is_wrong(&self, place: usize, way: Way) {
+        let guess = match way {
+            Way::Key(Collation::Exact) => 0,
+            Way::Key(Collation::Folded) => 1,
+            Way::Own => return,
+        };
+        // Another question may have found out the same.
+        let _ = self.shelves[place].wrong.compare_exchange(
+            guess,
+            guess + 1,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// The questions that bring these items of a location.
+    pub fn runs(&self, place: usize, wanted: &[u32], way: Way) -> Vec<Run> {
+        let shelf = &self.shelves[place];
+        let Way::Key(collation) = way else {
+            return own_runs(wanted.to_vec());
+        };
+        // Ironic loses rows when it pages by a key that is NULL.
+        let is_null = |sequence: &u32| shelf.entries[*sequence as usize].value.is_null();
+        let (null, keyed): (Vec<u32>, Vec<u32>) = wanted.iter().partition(|&one| is_null(one));
+        let mut runs = own_runs(null);
+        runs.extend(shelf.keyed_runs(&keyed, collation, self.direction));
+        runs
+    }
+
+    /// Bytes that it takes, about.
+    pub fn weight(&self) -> usize {
+        let entries = self.shelves.iter().flat_map(|shelf| &shelf.entries);
+        let of_entry = |entry: &Entry| {
+            // Sorted once more for each way that it is read in.
+            size_of::<Entry>() + entry.id.len() + entry.value.weight() + 2 * size_of::<u32>()
+        };
+        entries.map(of_entry).sum::<usize>()
+            + self.order.len() * size_of::<Spot>()
+            + self.shelves.len() * size_of::<Shelf>()
+    }
+}
+
+impl Shelf {
+    fn keyed_runs(&self, wanted: &[u32], collation: Collation, direction: Direction) -> Vec<Run> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let by_key = self.by_key(collation);
+        let has_nulls = by_key.len() < self.entries.len();
+        let wanted: HashSet<u32> = wanted.iter().copied().collect();
+        let positions: Vec<u32> = (0..)
+            .zip(by_key)
+            .filter(|(_, sequence)| wanted.contains(*sequence))
+            .map(|(position, _)| position)
+            .collect();
+        let at = |position: u32| by_key.get(position as usize).copied();
+        together(&positions)
+            .into_iter()
+            .map(|range| {
+                let before = (
+                    Direction::Ascending,
+                    range.start.checked_sub(1).and_then(at),
+                );
+                let after = (Direction::Descending, at(range.end));
+                let (ahead, other) = match direction {
+                    Direction::Ascending => (before, after),
+                    Direction::Descending => (after, before),
+                };
+                // Where there are NULLs, some databases have them first: then the first item is no place to begin at.
+                let (direction, behind) = match (ahead.1, other.1) {
+                    (None, Some(_)) if has_nulls => other,
+                    (None, None) if has_nulls => after,
+                    _ => ahead,
+                };
+                Run {
+                    way: Way::Key(collation),
+                    direction,
+                    behind,
+                    count: range.len(),
+                    wanted: range
+                        .filter_map(at)
+                        .filter(|sequence| wanted.contains(sequence))
+                        .collect(),
+                }
+            })
+            .collect()
+    }
+
+    fn by_key(&self, collation: Collation) -> &[u32] {
+        let slot = match collation {
+            Collation::Exact => &self.by_key[0],
+            Collation::Folded => &self.by_key[1],
+        };
+        slot.get_or_init(|| {
+            let value = |sequence: u32| &self.entries[sequence as usize].value;
+            let mut sorted: Vec<u32> = (0..)
+                .zip(&self.entries)
+                .filter(|(_, entry)| !entry.value.is_null())
+                .map(|(sequence, _)| sequence)
+                .collect();
+            sorted.sort_by(|&one, &two| collation.compare(value(one), value(two)));
+            sorted
+        })
+    }
+}
+
+/// In the order of creation, which is that of the sequences; upwards, since what is new comes at the end.
+fn own_runs(mut wanted: Vec<u32>) -> Vec<Run> {
+    wanted.sort_unstable();
+    together(&wanted)
+        .into_iter()
+        .map(|range| Run {
+            way: Way::Own,
+            direction: Direction::Ascending,
+            behind: range.start.checked_sub(1),
+            count: range.len(),
+            wanted: wanted
+                .iter()
+                .copied()
+                .filter(|one| range.contains(one))
+                .collect(),
+        })
+        .collect()
+}
+
+/// Ascending positions as ranges, those that are close in one.
+fn together(positions: &[u32]) -> Vec<Range<u32>> {
+    let mut ranges: Vec<Range<u32>> = Vec::new();
+    for &position in positions {
+        match ranges.last_mut() {
+            Some(range) if position - range.end <= GAP => range.end = position + 1,
+            _ => ranges.push(position..position + 1),
+        }
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value(text: Option<&str>) -> SortValue {
+        let raw = text.map(|text| format!("\"{text}\""));
+        SortValue::new(raw.as_deref().map(str::as_bytes))
+    }
+
+    fn read(rows: &[&[(&str, Option<&str>)]]) -> Vec<Vec<Entry>> {
+        let entry = |&(id, key): &(&str, Option<&str>)| Entry {
+            id: id.into(),
+            value: value(key),
+        };
+        rows.iter()
+            .map(|row| row.iter().map(entry).collect())
+            .collect()
+    }
+
+    fn ids(index: &Index, from: usize) -> Vec<&str> {
+        index
+            .spots(from..index.len())
+            .iter()
+            .map(|spot| &*index.entry(*spot).id)
+            .collect()
+    }
+
+    #[test]
+    fn equal_keys_are_ordered_by_location_and_desc_is_the_reverse() {
+        let rows: &[&[_]] = &[
+            &[("a1", Some("x")), ("a2", None), ("a3", Some("X"))],
+            &[("b1", Some("x")), ("b2", Some("a")), ("b3", None)],
+        ];
+        let mut asc = ["a2", "b3", "b2", "a3", "a1", "b1"];
+        let index = Index::new(read(rows), Direction::Ascending, false);
+        assert_eq!(ids(&index, 0), asc);
+        asc.reverse();
+        let index = Index::new(read(rows), Direction::Descending, false);
+        assert_eq!(ids(&index, 0), asc);
+    }
+
+    #[test]
+    fn one_identifier_at_two_locations() {
+        let rows: &[&[_]] = &[&[("a", None), ("d", None)], &[("d", None), ("z", None)]];
+        let index = Index::new(read(rows), Direction::Ascending, false);
+        assert_eq!(ids(&index, 0), ["a", "d", "d", "z"]);
+        assert!(index.is_twice("d") && !index.is_twice("a"));
+        assert_eq!(index.twice().collect::<Vec<_>>(), [("d", vec![0, 1])]);
+        assert_eq!(index.behind("d", Some(0)), Some(2));
+        assert_eq!(index.behind("d", Some(1)), Some(3));
+        assert_eq!(index.behind("d", None), Some(3), "no walk goes round");
+        assert_eq!(index.behind("x", None), None);
+        let once = Index::new(read(rows), Direction::Descending, true);
+        assert_eq!(ids(&once, 0), ["z", "d", "a"]);
+        assert!(!once.is_twice("d"));
+    }
+
+    #[test]
+    fn a_marker_that_is_not_listed_has_its_place_all_the_same() {
+        let rows: &[&[_]] = &[
+            &[("a1", Some("k")), ("a2", Some("k"))],
+            &[("b1", Some("k")), ("b2", Some("k")), ("b3", Some("l"))],
+        ];
+        let follower = |id: &str| vec!["gone".to_owned(), id.to_owned()];
+        for (direction, rest) in [
+            (Direction::Ascending, &["b2", "b3"][..]),
+            (Direction::Descending, &["b1", "a2", "a1"][..]),
+        ] {
+            let index = Index::new(read(rows), direction, false);
+            let behind = index.behind_unlisted(1, &value(Some("k")), &follower("b2"));
+            assert_eq!(ids(&index, behind), rest);
+        }
+        let index = Index::new(read(rows), Direction::Ascending, false);
+        let behind = index.behind_unlisted(0, &value(Some("k")), &[]);
+        assert_eq!(ids(&index, behind), ["b1", "b2", "b3"]);
+        let behind = index.behind_unlisted(0, &value(None), &[]);
+        assert_eq!(behind, 0);
+    }
+
+    /// What Ironic lists: by key and creation, with the defect that a marker whose key is NULL loses rows.
+    fn ironics(entries: &[Entry], collation: Collation, run: &Run) -> Vec<u32> {
+        let key = |sequence: u32| &entries[sequence as usize].value;
+        let mut rows: Vec<u32> = (0..).take(entries.len()).collect();
+        if let Way::Key(_) = run.way {
+            rows.sort_by(|&one, &two| collation.compare(key(one), key(two)));
+        }
+        if run.direction == Direction::Descending {
+            rows.reverse();
+        }
+        let from = match run.behind {
+            None => 0,
+            Some(behind) => rows.iter().position(|&one| one == behind).unwrap() + 1,
+        };
+        let is_lost = |&one: &u32| {
+            run.way != Way::Own
+                && run.behind.is_some_and(|behind| key(behind).is_null())
+                && one % 2 == 0
+        };
+        rows[from..]
+            .iter()
+            .copied()
+            .filter(|one| !is_lost(one))
+            .take(run.count)
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn runs_bring_what_is_wanted(
+            keys in prop::collection::vec(prop::option::of("[abAB]{0,2}"), 1..60),
+            chosen in prop::collection::vec(any::<prop::sample::Index>(), 1..30),
+            folded in any::<bool>(),
+            own in any::<bool>(),
+            descending in any::<bool>(),
+        ) {
+            let entries: Vec<Entry> = keys
+                .iter()
+                .enumerate()
+                .map(|(number, key)| Entry { id: format!("{number}").into(), value: value(key.as_deref()) })
+                .collect();
+            let collation = if folded { Collation::Folded } else { Collation::Exact };
+            let way = if own { Way::Own } else { Way::Key(collation) };
+            let mut wanted: Vec<u32> = chosen.iter().map(|one| u32::try_from(one.index(keys.len())).unwrap()).collect();
+            wanted.sort_unstable();
+            wanted.dedup();
+            let direction = if descending { Direction::Descending } else { Direction::Ascending };
+            let index = Index::new(vec![entries.clone()], direction, false);
+            let runs = index.runs(0, &wanted, way);
+            let mut brought: Vec<u32> = Vec::new();
+            for run in &runs {
+                let listed = ironics(&entries, collation, run);
+                prop_assert!(run.wanted.iter().all(|one| listed.contains(one)), "{run:?}: {listed:?}");
+                brought.extend(&run.wanted);
+            }
+            brought.sort_unstable();
+            prop_assert_eq!(brought, wanted);
+        }
+
+        #[test]
+        fn every_item_has_its_place_behind_the_one_before(
+            rows in prop::collection::vec(prop::collection::vec(prop::option::of("[abA]{0,2}"), 0..8), 1..4),
+            descending in any::<bool>(),
+        ) {
+            let direction = if descending { Direction::Descending } else { Direction::Ascending };
+            let read = rows
+                .iter()
+                .enumerate()
+                .map(|(place, row)| row.iter().enumerate().map(|(number, key)| Entry {
+                    id: format!("{place}.{number}").into(),
+                    value: value(key.as_deref()),
+                }).collect())
+                .collect::<Vec<Vec<Entry>>>();
+            let index = Index::new(read.clone(), direction, false);
+            for (position, spot) in index.spots(0..index.len()).iter().enumerate() {
+                let entry = index.entry(*spot);
+                let place = spot.place as usize;
+                prop_assert_eq!(index.behind(&entry.id, None), Some(position + 1));
+                // As if it was filtered out: what follows it in its location's own order says where it was.
+                let mut without = read.clone();
+                let followers: Vec<String> = read[place][spot.sequence as usize + 1..].iter().map(|one| one.id.to_string()).collect();
+                without[place].remove(spot.sequence as usize);
+                let without = Index::new(without, direction, false);
+                let behind = without.behind_unlisted(place, &entry.value, &followers);
+                prop_assert_eq!(behind, position);
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! What is remembered between two pages. All of it is a hint: another replica of the gateway, a restart or a full
+//! memory know nothing of it, and find out anew from the marker.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::api::collection::Collection;
+use crate::api::microversion::Microversion;
+use crate::api::query::Query;
+use crate::config::LocationId;
+use crate::federate::merged::index::Index;
+use crate::request::Request;
+
+/// How long a walk may pause.
+const LIFETIME: Duration = Duration::from_mins(5);
+
+/// A list as a client asks for it, page or no page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// Who asks, where that changes what there is.
+    caller: Option<u64>,
+    path: String,
+    query: Query,
+    version: Microversion,
+    scope: Vec<LocationId>,
+}
+
+/// What is known of an unsorted walk: where it is, and what it learnt of the locations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// The location of the page's last item, counted in the order of the walk.
+    pub place: usize,
+    /// Items of that location that were given.
+    pub given: usize,
+    /// Items that each location has, as far as this walk found out.
+    pub totals: Vec<Option<u32>>,
+}
+
+#[derive(Debug)]
+enum Known {
+    Course(Course),
+    /// And how far the pages went that were given.
+    Index(Arc<Index>, Vec<usize>),
+}
+
+#[derive(Debug)]
+struct Kept {
+    walked: Walked,
+    /// The item that the page ended with; of an index, any of its pages.
+    end: Option<(String, LocationId)>,
+    known: Known,
+    weight: usize,
+    used: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Walks {
+    /// Oldest first.
+    kept: VecDeque<Kept>,
+    weight: usize,
+}
+
+/// Walks under way, and how many items locations have.
+#[derive(Debug)]
+pub struct Memory {
+    /// Bytes for walks.
+    budget: usize,
+    walks: Mutex<Walks>,
+    totals: Mutex<HashMap<(Collection, LocationId), usize>>,
+    /// Keys that Ironic was seen to sort by. There are as many as it has columns.
+    sortable: Mutex<HashSet<(&'static str, String, Microversion)>>,
+    hasher: RandomState,
+}
+
+impl Memory {
+    pub fn new(budget: usize) -> Self {
+        Self {
+            budget,
+            walks: Mutex::default(),
+            totals: Mutex::default(),
+            sortable: Mutex::default(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub fn walked(&self, request: &Request, path: &str, scope: Vec<LocationId>) -> Walked {
+        let token = request.asker.token.as_ref();
+        Walked {
+            caller: token.map(|token| self.hasher.hash_one(token.as_bytes())),
+            path: path.to_owned(),
+            query: request.query.without(&["limit", "marker"]),
+            version: request.version,
+            scope,
+        }
+    }
+
+    /// Ironic sorts by that key in that version.
+    pub fn sortable(&self, path: &'static str, key: &str, version: Microversion) {
+        let mut known = self.sortable.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((path, key.to_owned(), version));
+    }
+
+    pub fn is_sortable(&self, path: &'static str, key: &str, version: Microversion) -> bool {
+        let known = self.sortable.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains(&(path, key.to_owned(), version))
+    }
+
+    /// A location was read to its end, without filters.
+    pub fn counted(&self, collection: Collection, location: LocationId, total: usize) {
+        self.totals().insert((collection, location), total);
+    }
+
+    /// How many items locations have, as far as any list or sweep found out.
+    pub fn totals_of(
+        &self,
+        collection: Collection,
+        locations: impl Iterator<Item = LocationId>,
+    ) -> Vec<Option<usize>> {
+        let totals = self.totals();
+        locations
+            .map(|location| totals.get(&(collection, location)).copied())
+            .collect()
+    }
+
+    /// The walk whose page ended with this item.
+    pub fn course(
+        &self,
+        walked: &Walked,
+        item: &str,
+        location: Option<LocationId>,
+    ) -> Option<Course> {
+        let now = Instant::now();
+        let walks = self.walks();
+        walks.kept.iter().rev().find_map(|kept| match &kept.known {
+            Known::Course(course)
+                if kept.is_fresh(now)
+                    && kept.ends_with(item, location)
+                    && kept.walked == *walked =>
+            {
+                Some(course.clone())
+            }
+            _ => None,
+        })
+    }
+
+    pub fn keep_course(&self, walked: Walked, end: (String, LocationId), course: Course) {
+        let weight = size_of::<Kept>() + 200 + course.totals.len() * size_of::<Option<u32>>();
+        self.keep(Kept {
+            walked,
+            end: Some(end),
+            known: Known::Course(course),
+            weight,
+            used: Instant::now(),
+        });
+    }
+
+    /// The index of the walk whose page ended with this item, and where it goes on.
+    pub fn index(
+        &self,
+        walked: &Walked,
+        item: &str,
+        place: Option<usize>,
+    ) -> Option<(Arc<Index>, usize)> {
+        let now = Instant::now();
+        let mut walks = self.walks();
+        walks.kept.iter_mut().rev().find_map(|kept| {
+            let is_fresh = kept.is_fresh(now);
+            let Known::Index(index, ends) = &kept.known else {
+                return None;
+            };
+            if !is_fresh || kept.walked != *walked {
+                return None;
+            }
+            let is_it = |end: &&usize| {
+                index.before(**end).is_some_and(|spot| {
+                    *index.entry(spot).id == *item
+                        && place.is_none_or(|place| place == spot.place as usize)
+                })
+            };
+            let behind = *ends.iter().rfind(is_it)?;
+            kept.used = now;
+            Some((Arc::clone(index), behind))
+        })
+    }
+
+    /// A page was given that ended there; the index may be known already.
+    pub fn keep_index(&self, walked: Walked, index: Arc<Index>, end: usize) {
+        let known = self
+            .walks()
+            .kept
+            .iter_mut()
+            .find_map(|kept| match &mut kept.known {
+                Known::Index(one, ends) if Arc::ptr_eq(one, &index) => {
+                    if !ends.contains(&end) {
+                        ends.push(end);
+                    }
+                    Some(())
+                }
+                _ => None,
+            });
+        if known.is_some() {
+            return;
+        }
+        let weight = size_of::<Kept>() + 200 + index.weight();
+        self.keep(Kept {
+            walked,
+            end: None,
+            known: Known::Index(index, vec![end]),
+            weight,
+            used: Instant::now(),
+        });
+    }
+
+    /// What it said of where things are was wrong.
+    pub fn forget_index(&self, index: &Arc<Index>) {
+        let is_it =
+            |kept: &Kept| matches!(&kept.known, Known::Index(one, _) if Arc::ptr_eq(one, index));
+        self.walks().drop_where(is_it);
+    }
+
+    fn keep(&self, new: Kept) {
+        if new.weight > self.budget {
+            return;
+        }
+        let mut walks = self.walks();
+        while walks.weight + new.weight > self.budget
+            || walks
+                .kept
+                .front()
+                .is_some_and(|kept| !kept.is_fresh(new.used))
+        {
+            walks.drop_oldest();
+        }
+        walks.weight += new.weight;
+        walks.kept.push_back(new);
+    }
+
+    fn walks(&self) -> MutexGuard<'_, Walks> {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn totals(&self) -> MutexGuard<'_, HashMap<(Collection, LocationId), usize>> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Walks {
+    fn drop_oldest(&mut self) {
+        if let Some(kept) = self.kept.pop_front() {
+            self.weight -= kept.weight;
+        }
+    }
+
+    fn drop_where(&mut self, is_it: impl Fn(&Kept) -> bool) {
+        let weight = &mut self.weight;
+        self.kept.retain(|kept| {
+            let goes = is_it(kept);
+            *weight -= if goes { kept.weight } else { 0 };
+            !goes
+        });
+    }
+}
+
+impl Kept {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.used) < LIFETIME
+    }
+
+    fn ends_with(&self, item: &str, location: Option<LocationId>) -> bool {
+        self.end.as_ref().is_some_and(|(known, there)| {
+            known == item && location.is_none_or(|location| location == *there)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::federate::merged::index::Entry;
+    use crate::federate::merged::order::Direction;
+    use crate::federate::merged::order::SortValue;
+
+    fn walked(path: &str) -> Walked {
+        Walked {
+            caller: None,
+            path: path.to_owned(),
+            query: Query::default(),
+            version: Microversion::new(1, 90),
+            scope: vec![LocationId(0)],
+        }
+    }
+
+    fn index(ids: &[&str]) -> Arc<Index> {
+        let entry = |id: &&str| Entry {
+            id: (*id).into(),
+            value: SortValue::Null,
+        };
+        let read = vec![ids.iter().map(entry).collect()];
+        Arc::new(Index::new(read, Direction::Ascending, false))
+    }
+
+    #[test]
+    fn a_walk_goes_on_where_its_page_ended() {
+        let memory = Memory::new(1 << 20);
+        let (one, other) = (index(&["a", "b", "c"]), index(&["b", "a", "c"]));
+        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 2);
+        memory.keep_index(walked("/v1/nodes"), Arc::clone(&other), 2);
+        let found = |path: &str, item: &str| memory.index(&walked(path), item, None);
+        // Of two walks the one whose page ended so.
+        let (found_one, behind) = found("/v1/nodes", "b").unwrap();
+        assert!(Arc::ptr_eq(&found_one, &one) && behind == 2);
+        let (found_other, _) = found("/v1/nodes", "a").unwrap();
+        assert!(Arc::ptr_eq(&found_other, &other));
+        assert!(found("/v1/nodes", "c").is_none() && found("/v1/ports", "b").is_none());
+        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
+        assert!(found("/v1/nodes", "c").is_some());
+        memory.forget_index(&one);
+        assert!(found("/v1/nodes", "c").is_none());
+    }
+
+    #[test]
+    fn it_is_bounded() {
+        let memory = Memory::new(20_000);
+        let course = |place| Course {
+            place,
+            given: 1,
+            totals: vec![None; 100],
+        };
+        for place in 0..100 {
+            memory.keep_course(
+                walked("/v1/nodes"),
+                (format!("{place}"), LocationId(0)),
+                course(place),
+            );
+        }
+        let weight: usize = memory.walks().kept.iter().map(|kept| kept.weight).sum();
+        assert_eq!(weight, memory.walks().weight);
+        assert!(weight <= 20_000 && weight > 10_000, "{weight}");
+        assert_eq!(
+            memory.course(&walked("/v1/nodes"), "99", None),
+            Some(course(99))
+        );
+        assert_eq!(
+            memory.course(&walked("/v1/nodes"), "99", Some(LocationId(1))),
+            None
+        );
+        assert_eq!(memory.course(&walked("/v1/nodes"), "0", None), None);
+        let none = Memory::new(0);
+        none.keep_index(walked("/v1/nodes"), index(&["a"]), 1);
+        assert!(none.index(&walked("/v1/nodes"), "a", None).is_none());
+    }
+}

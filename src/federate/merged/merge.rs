@@ -1,0 +1,201 @@
+//! One page of a merged list under way: what all ways of merging share.
+
+use std::collections::HashMap;
+
+use http::StatusCode;
+use log::warn;
+
+use crate::api::collection::Collection;
+use crate::api::page::Keep;
+use crate::api::page::ListWriter;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::fan_out;
+use crate::federate::merged::listing::Listing;
+use crate::federate::merged::marker::Marker;
+use crate::federate::merged::memory::Memory;
+use crate::federate::merged::memory::Walked;
+use crate::federate::merged::rows::Seen;
+use crate::federate::merged::wish::Selection;
+use crate::federate::merged::wish::Wish;
+use crate::locate::Locator;
+use crate::locate::directory::Asked;
+use crate::locate::directory::Sighting;
+use crate::locations::Locations;
+use crate::locations::location::Location;
+use crate::locations::question::Purpose;
+use crate::locations::silence::Silence;
+use crate::locations::walk::List;
+use crate::request::Answer;
+use crate::request::Request;
+use crate::wire::transport::Reply;
+
+/// What is merged, for whom, and what there is to do it with.
+#[derive(Clone, Copy)]
+pub(super) struct Merge<'a> {
+    pub(super) locations: &'a Locations,
+    pub(super) locator: &'a Locator,
+    pub(super) memory: &'a Memory,
+    pub(super) request: &'a Request,
+    pub(super) listing: &'a Listing<'a>,
+    pub(super) wish: &'a Wish,
+    pub(super) marker: Option<&'a Marker>,
+}
+
+/// A page that is ready to be answered.
+pub(super) struct Finished {
+    pub(super) writer: ListWriter,
+    pub(super) seen: Vec<Seen>,
+    /// The last item, if something follows.
+    pub(super) next: Option<Marker>,
+    pub(super) missing: Vec<Silence>,
+}
+
+impl<'a> Merge<'a> {
+    pub(super) fn scope(&self) -> &'a [&'a Location] {
+        &self.listing.scope
+    }
+
+    /// What locations are asked for this selection; `keep`: the members that items are written with.
+    pub(super) fn list(&self, selection: &Selection, keep: Keep<'a>) -> List<'a> {
+        let mut path = self.listing.path.clone();
+        if selection.detail_path {
+            path.push_str("/detail");
+        }
+        let mut query = self.wish.filters.clone();
+        for (name, value) in selection.parameters.iter() {
+            query = query.with(name, value);
+        }
+        let question = self.request.shared();
+        List {
+            path,
+            query,
+            version: question.version,
+            // What one location alone is asked is its own to answer, errors included.
+            purpose: if self.scope().len() == 1 {
+                Purpose::Routed
+            } else {
+                Purpose::Shared
+            },
+            expect: question.expect,
+            key: self.listing.facts.key,
+            kind: self.listing.facts.kind,
+            id: self.listing.facts.id,
+            sort_key: self.wish.sort_key.as_deref(),
+            keep,
+        }
+    }
+
+    pub(super) fn place(&self, id: LocationId) -> Option<usize> {
+        self.scope().iter().position(|location| location.id == id)
+    }
+
+    pub(super) fn walked(&self) -> Walked {
+        let scope = self.scope().iter().map(|location| location.id).collect();
+        self.memory.walked(self.request, &self.listing.path, scope)
+    }
+
+    /// An error that locations gave is the client's, as it is.
+    pub(super) fn refuse(&self, reply: Reply, location: LocationId) -> Error {
+        let only = self.scope().len() == 1;
+        let answer = Answer::relay(reply, location);
+        Error::Reply(Box::new(Answer {
+            location: answer.location.filter(|_| only),
+            ..answer
+        }))
+    }
+
+    /// Those that may be missing, if any may.
+    pub(super) fn tolerate(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
+        // Whether something is missing in a look-up is not known before the end.
+        if self.is_look_up() {
+            Ok(silent)
+        } else {
+            self.refuse_incomplete(silent)
+        }
+    }
+
+    fn refuse_incomplete(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
+        fan_out::tolerate(self.locations, self.request, self.scope().len(), silent)
+    }
+
+    /// A filter that one thing passes at most makes a look-up of a list: it is whole when the thing was found.
+    fn is_look_up(&self) -> bool {
+        let unique = match self.listing.collection {
+            Collection::Nodes => "instance_uuid",
+            Collection::Ports | Collection::Portgroups => "address",
+            _ => return false,
+        };
+        self.wish.filters.value(unique).is_some()
+    }
+
+    /// The whole answer; what is missing is announced, and what was seen is learnt.
+    pub(super) fn finish(&self, page: Finished) -> Result<Answer, Error> {
+        let missing = match self.is_look_up() {
+            // There is one thing of this kind, and here it is.
+            true if !page.seen.is_empty() => Vec::new(),
+            true => self.refuse_incomplete(page.missing)?,
+            false => page.missing,
+        };
+        let is_whole = self.is_of_everything() && page.next.is_none() && missing.is_empty();
+        self.learn(&page.seen, if is_whole { Asked::All } else { Asked::Some });
+        let next = page.next.map(|marker| self.link(&marker));
+        let mut answer = Answer::json(StatusCode::OK, page.writer.finish(next.as_deref()));
+        if let [only] = self.scope() {
+            answer.location = Some(only.id);
+        }
+        Ok(fan_out::announce(self.locations, answer, &missing))
+    }
+
+    /// Whether every location was asked for all that it has, if it answered: then nobody else has a name that was seen.
+    fn is_of_everything(&self) -> bool {
+        let mut filters = self.wish.filters.iter();
+        self.marker.is_none()
+            && self.scope().len() == self.locations.iter().len()
+            && self.listing.is_of_collection()
+            && filters.all(|(name, _)| name == "include_children")
+    }
+
+    /// The client's own question, for the page behind the marker.
+    fn link(&self, marker: &Marker) -> String {
+        let query = self.request.query.without(&["limit", "marker"]);
+        let query = query
+            .with("limit", self.wish.limit.to_string())
+            .with("marker", marker.text(self.locations));
+        let mut next = format!(
+            "{}{}",
+            self.request.base.as_str(),
+            self.request.path.trim_end_matches('/')
+        );
+        query.append_to(&mut next);
+        next
+    }
+
+    /// Learns where items live, and tells the operators of one that lives twice.
+    fn learn(&self, seen: &[Seen], asked: Asked) {
+        let mut known: HashMap<&str, LocationId> = HashMap::new();
+        for one in seen {
+            let sighting = Sighting {
+                uuid: one.id.as_deref(),
+                name: one.name.as_deref(),
+                location: one.location,
+                asked,
+            };
+            self.locator.note(self.listing.collection, sighting);
+            if let Some(id) = one.id.as_deref().filter(|_| self.scope().len() > 1)
+                && let Some(other) = known.insert(id, one.location)
+                && other != one.location
+            {
+                self.warn_of_twins(id, &[other, one.location]);
+            }
+        }
+    }
+
+    pub(super) fn warn_of_twins(&self, id: &str, at: &[LocationId]) {
+        warn!(
+            "{} {id} is at more than one location: {}",
+            self.listing.facts.noun,
+            self.locations.names(at)
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! Where a sorted walk goes on: the place of its marker in an order that was read just now.
+
+use http::Method;
+use http::StatusCode;
+
+use crate::api::fault::Fault;
+use crate::api::json;
+use crate::api::page::Keep;
+use crate::api::query::Query;
+use crate::api::query::encode_segment;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::merged::index::Index;
+use crate::federate::merged::marker::Marker;
+use crate::federate::merged::merge::Merge;
+use crate::federate::merged::order::SortValue;
+use crate::locate::LocateError;
+use crate::locate::directory::Key;
+use crate::locations::location::Location;
+use crate::locations::question::Expect;
+use crate::locations::silence::Silence;
+use crate::locations::speech::Said;
+use crate::locations::walk::Told;
+
+/// Items after a marker that is not listed, one of which is still there when the keys are read.
+const FOLLOWERS: usize = 100;
+
+/// A marker, and what could not be read.
+pub(super) struct Position<'a> {
+    pub(super) merge: &'a Merge<'a>,
+    pub(super) marker: &'a Marker,
+    pub(super) missing: &'a [Silence],
+    /// Filters leave nothing out, and nobody else knows where things are.
+    pub(super) is_small: bool,
+}
+
+impl Position<'_> {
+    /// Where the walk goes on.
+    pub(super) async fn behind(&self, index: &Index) -> Result<usize, Error> {
+        let (marker, missing) = (self.marker, self.missing);
+        let named = marker.location.and_then(|id| self.merge.place(id));
+        // Where it is said to be it may not be any more.
+        if let Some(behind) = index
+            .behind(&marker.item, named)
+            .or_else(|| index.behind(&marker.item, None))
+        {
+            return Ok(behind);
+        }
+        if let Some(silence) = self.silent_owner() {
+            return Err(silence.clone().into());
+        }
+        if self.is_small {
+            return Err(self.unknown().await);
+        }
+        let place = self.owner().await?;
+        let location = self.merge.scope()[place];
+        if let Some(silence) = missing.iter().find(|one| one.location == location.id) {
+            return Err(silence.clone().into());
+        }
+        let list = self.merge.list(&self.merge.wish.keys, Keep::All);
+        let (value, followers) = futures_util::join!(
+            self.value(location, &marker.item),
+            list.page(
+                &self.merge.request.asker,
+                location,
+                Some(FOLLOWERS),
+                Some(&marker.item)
+            )
+        );
+        let followers = match followers? {
+            Told::Page(page) => page
+                .items()
+                .filter_map(|item| item.id().map(std::borrow::Cow::into_owned))
+                .collect::<Vec<_>>(),
+            Told::Unknown(reply) | Told::Refusal(reply) => {
+                return Err(self.merge.refuse(reply, location.id));
+            }
+        };
+        match value? {
+            Some(value) => Ok(index.behind_unlisted(place, &value, &followers)),
+            None => Err(self.unknown().await),
+        }
+    }
+
+    /// The silent location that may have the self.marker.
+    fn silent_owner(&self) -> Option<&Silence> {
+        let key = Key::new(self.merge.listing.collection, &self.marker.item);
+        let seen_at =
+            |location: LocationId| self.missing.iter().find(|one| one.location == location);
+        let remembered = || {
+            self.merge
+                .locator
+                .remembered(&key)
+                .map(|owner| owner.location)
+        };
+        self.marker.location.or_else(remembered).and_then(seen_at)
+    }
+
+    async fn owner(&self) -> Result<usize, Error> {
+        if let [_] = self.merge.scope() {
+            return Ok(0);
+        }
+        let key = Key::new(self.merge.listing.collection, &self.marker.item);
+        let found = match self
+            .merge
+            .locator
+            .poll(&self.merge.request.asker, &key)
+            .await
+        {
+            Ok(owner) => owner.location,
+            // It says so of the self.marker.
+            Err(LocateError::Nobody { first, .. }) => first,
+            Err(error) => return Err(error.into()),
+        };
+        self.merge
+            .place(found)
+            .ok_or_else(|| Fault::not_found().into())
+    }
+
+    /// A marker that nobody knows, in a location's own words.
+    async fn unknown(&self) -> Error {
+        if !self.missing.is_empty() {
+            return Error::Silent(self.missing.to_vec());
+        }
+        let list = self.merge.list(&self.merge.wish.bodies, Keep::All);
+        if let Some(location) = self.merge.scope().first() {
+            let told = list.page(
+                &self.merge.request.asker,
+                location,
+                Some(1),
+                Some(&self.marker.item),
+            );
+            match told.await {
+                Ok(Told::Unknown(reply) | Told::Refusal(reply)) => {
+                    return self.merge.refuse(reply, location.id);
+                }
+                Ok(Told::Page(_)) => {}
+                Err(silence) => return silence.into(),
+            }
+        }
+        let noun = self.merge.listing.facts.noun;
+        let text = format!("{noun} {} could not be found.", self.marker.item);
+        Fault::new(StatusCode::NOT_FOUND, text).into()
+    }
+
+    /// What an item has of the sort key; `None`: it is not there.
+    async fn value(&self, location: &Location, item: &str) -> Result<Option<SortValue>, Error> {
+        let Some(sort_key) = self.merge.wish.sort_key.as_deref() else {
+            return Ok(Some(SortValue::Null));
+        };
+        let facts = self.merge.listing.collection.facts();
+        let mut path = format!("/v1/{}/{}", facts.path, encode_segment(item));
+        let selectable =
+            !facts.detail_only.contains(&sort_key) && self.merge.request.version.minor >= 8;
+        if selectable {
+            let fields = format!("{},{sort_key}", facts.id);
+            Query::default().with("fields", fields).append_to(&mut path);
+        }
+        let question = self
+            .merge
+            .request
+            .ask(Method::GET, path)
+            .expecting(Expect::Member {
+                collection: self.merge.listing.collection,
+                ident: Some(item.to_owned()),
+            });
+        match location.ask(&self.merge.request.asker, &question).await? {
+            Said::Has(reply) => {
+                let [value] =
+                    json::raw_members(&reply.body, [sort_key]).map_err(|_| location.misspoke())?;
+                Ok(Some(SortValue::new(value)))
+            }
+            Said::No(_) => Ok(None),
+            Said::Refuses(reply) | Said::Fails(reply) => Err(self.merge.refuse(reply, location.id)),
+        }
+    }
+}

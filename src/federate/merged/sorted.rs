@@ -1,0 +1,380 @@
+//! Something to sort by, or a collection that is the same everywhere: all keys are read once and put into one order,
+//! and the bodies of each page are read when it is asked for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::api::collection::Spread;
+use crate::api::fault::Fault;
+use crate::api::page::Keep;
+use crate::api::page::ListWriter;
+use crate::federate::Error;
+use crate::federate::merged::gather::Gathered;
+use crate::federate::merged::gather::Gathering;
+use crate::federate::merged::index::Index;
+use crate::federate::merged::index::Spot;
+use crate::federate::merged::marker::Marker;
+use crate::federate::merged::merge::Finished;
+use crate::federate::merged::merge::Merge;
+use crate::federate::merged::position::Position;
+use crate::federate::merged::rows::Body;
+use crate::federate::merged::rows::Seen;
+use crate::federate::merged::scan::Bodies;
+use crate::federate::merged::scan::Scanning;
+use crate::locations::silence::Silence;
+use crate::locations::speech::Said;
+use crate::locations::walk::Told;
+use crate::request::Answer;
+
+/// An index, and where a page of it begins.
+struct Reading {
+    index: Arc<Index>,
+    behind: usize,
+    /// It was made for an earlier page.
+    is_remembered: bool,
+    bodies: HashMap<Spot, Body>,
+    missing: Vec<Silence>,
+}
+
+/// One page of all items in one order.
+pub(super) async fn page(merge: Merge<'_>) -> Result<Answer, Error> {
+    Sorted { merge }.page().await
+}
+
+/// The merge of a page.
+struct Sorted<'a> {
+    merge: Merge<'a>,
+}
+
+impl Sorted<'_> {
+    async fn page(&self) -> Result<Answer, Error> {
+        if let Some((index, behind)) = self.remembered() {
+            let reading = Reading {
+                index: Arc::clone(&index),
+                behind,
+                is_remembered: true,
+                bodies: HashMap::new(),
+                missing: Vec::new(),
+            };
+            if let Some(answer) = self.read(reading).await? {
+                return Ok(answer);
+            }
+            // The marker is not where it was.
+            self.merge.memory.forget_index(&index);
+        }
+        let reading = self.anew().await?;
+        // A fresh index holds its marker.
+        let answer = self.read(reading).await?;
+        answer.ok_or_else(|| Fault::not_found().into())
+    }
+
+    fn remembered(&self) -> Option<(Arc<Index>, usize)> {
+        let merge = &self.merge;
+        let marker = merge.marker?;
+        let place = match marker.location {
+            None => None,
+            Some(location) => Some(merge.place(location)?),
+        };
+        merge.memory.index(&merge.walked(), &marker.item, place)
+    }
+
+    /// Collections of which a page's worth is all there is: everything is read each time.
+    fn is_small(&self) -> bool {
+        let own = std::ptr::eq(
+            self.merge.listing.facts,
+            self.merge.listing.collection.facts(),
+        );
+        !own || !self.merge.listing.collection.is_cached()
+    }
+
+    /// Reads everything, and finds the marker in it.
+    async fn anew(&self) -> Result<Reading, Error> {
+        let bodies = self.bodies_along();
+        let is_sortable = bodies != Bodies::None && self.is_known_to_sort();
+        let scanning = Scanning {
+            merge: &self.merge,
+            bodies,
+        };
+        let (valid, scan) = futures_util::join!(
+            async {
+                if is_sortable {
+                    Ok(())
+                } else {
+                    self.validate().await
+                }
+            },
+            scanning.scan()
+        );
+        valid?;
+        let scan = scan?;
+        let behind = match self.merge.marker {
+            None => 0,
+            Some(marker) => {
+                self.position(marker, &scan.missing)
+                    .behind(&scan.index)
+                    .await?
+            }
+        };
+        Ok(Reading {
+            index: Arc::new(scan.index),
+            behind,
+            is_remembered: false,
+            bodies: scan.bodies,
+            missing: scan.missing,
+        })
+    }
+
+    /// Bodies are worth reading along where all of them, or little more, are on the page.
+    fn bodies_along(&self) -> Bodies {
+        if self.is_small() {
+            return Bodies::All;
+        }
+        if self.merge.marker.is_some() {
+            return Bodies::None;
+        }
+        let scope = self.merge.scope().iter().map(|location| location.id);
+        let totals = self
+            .merge
+            .memory
+            .totals_of(self.merge.listing.collection, scope);
+        let known: usize = totals.iter().flatten().sum();
+        let is_known = totals.iter().all(Option::is_some);
+        let fits = if is_known {
+            known <= self.merge.wish.limit
+        } else {
+            known <= self.merge.wish.limit && !self.merge.wish.bodies.is_detailed
+        };
+        if fits { Bodies::First } else { Bodies::None }
+    }
+
+    fn position<'p>(&'p self, marker: &'p Marker, missing: &'p [Silence]) -> Position<'p> {
+        Position {
+            merge: &self.merge,
+            marker,
+            missing,
+            is_small: self.is_small(),
+        }
+    }
+
+    fn is_known_to_sort(&self) -> bool {
+        let facts = self.merge.listing.facts;
+        self.merge.wish.sort_key.as_ref().is_none_or(|key| {
+            self.merge
+                .memory
+                .is_sortable(facts.path, key, self.merge.request.version)
+        })
+    }
+
+    /// Ironic says whether it can sort by that key; the scan itself never asks it to.
+    async fn validate(&self) -> Result<(), Error> {
+        let query = self
+            .merge
+            .request
+            .query
+            .without(&["limit", "marker"])
+            .with("limit", "1");
+        let mut question = self.merge.request.shared();
+        question.path.clone_from(&self.merge.listing.path);
+        query.append_to(&mut question.path);
+        for location in self.merge.scope() {
+            match location.ask(&self.merge.request.asker, &question).await {
+                Ok(Said::Has(_)) => {
+                    if let Some(key) = &self.merge.wish.sort_key {
+                        self.merge.memory.sortable(
+                            self.merge.listing.facts.path,
+                            key,
+                            self.merge.request.version,
+                        );
+                    }
+                    return Ok(());
+                }
+                Ok(Said::Refuses(reply)) => return Err(self.merge.refuse(reply, location.id)),
+                // Unknown there is what is filtered by, not the key. Who is silent will be found so by the scan.
+                Ok(Said::No(_) | Said::Fails(_)) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The page that begins there; `None`: its marker is gone from where it was.
+    async fn read(&self, reading: Reading) -> Result<Option<Answer>, Error> {
+        let index = &*reading.index;
+        let gathering = Gathering {
+            merge: &self.merge,
+            index,
+        };
+        let mut page = Page {
+            limit: self.merge.wish.limit,
+            rows: Vec::new(),
+            end: reading.behind,
+            more: false,
+            missing: reading.missing.clone(),
+        };
+        let mut bodies = reading.bodies;
+        let mut at = reading.behind;
+        // What follows may have gone since: one item more tells.
+        let ahead = usize::from(reading.is_remembered);
+        let marker = index.before(at);
+        while page.rows.len() < page.limit + ahead && !page.more {
+            let wanted = page.limit + ahead - page.rows.len();
+            let spots = index.spots(at..at.saturating_add(wanted));
+            let unread: Vec<Spot> = spots
+                .iter()
+                .copied()
+                .filter(|spot| !bodies.contains_key(spot))
+                .collect();
+            let is_first = at == reading.behind && reading.is_remembered;
+            let marker = marker.filter(|_| is_first);
+            let (gathered, is_there) = futures_util::join!(
+                gathering.gather(&unread),
+                self.is_there_beside(index, marker, &unread)
+            );
+            let gathered = gathered?;
+            if let Some(marker) = marker
+                && !self.is_there(index, marker, &gathered, is_there?).await?
+            {
+                return Ok(None);
+            }
+            bodies.extend(gathered.bodies);
+            page.take(at, spots, &mut bodies, &gathered.silent);
+            if spots.len() < wanted {
+                break;
+            }
+            at += spots.len();
+        }
+        if !reading.is_remembered {
+            page.more |= page.end < index.len();
+        }
+        let is_whole = page.missing.is_empty();
+        let missing = self.merge.tolerate(std::mem::take(&mut page.missing))?;
+        if page.more && is_whole && !self.is_small() {
+            self.merge
+                .memory
+                .keep_index(self.merge.walked(), Arc::clone(&reading.index), page.end);
+        }
+        self.answer(index, page, missing).map(Some)
+    }
+
+    /// Whether the marker is still there, where nothing is asked for that tells.
+    async fn is_there_beside(
+        &self,
+        index: &Index,
+        marker: Option<Spot>,
+        wanted: &[Spot],
+    ) -> Result<Option<bool>, Error> {
+        match marker {
+            Some(marker) if wanted.iter().all(|spot| spot.place != marker.place) => {
+                self.is_marker(index, marker).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn is_there(
+        &self,
+        index: &Index,
+        marker: Spot,
+        gathered: &Gathered,
+        known: Option<bool>,
+    ) -> Result<bool, Error> {
+        if let Some(silence) = gathered.silent.get(&marker.place) {
+            // Whether it is there cannot be asked; what follows of its location cannot be had either.
+            return Err(silence.clone().into());
+        }
+        match known.or_else(|| gathered.proven.get(&marker).copied()) {
+            Some(true) => Ok(true),
+            // A guess of its location's order may have been wrong.
+            _ => self.is_marker(index, marker).await,
+        }
+    }
+
+    async fn is_marker(&self, index: &Index, marker: Spot) -> Result<bool, Error> {
+        let location = self.merge.scope()[marker.place as usize];
+        let list = self.merge.list(&self.merge.wish.keys, Keep::All);
+        let id = &index.entry(marker).id;
+        match list
+            .page(&self.merge.request.asker, location, Some(1), Some(id))
+            .await?
+        {
+            Told::Page(_) => Ok(true),
+            Told::Unknown(_) => Ok(false),
+            Told::Refusal(reply) => Err(self.merge.refuse(reply, location.id)),
+        }
+    }
+
+    fn answer(&self, index: &Index, page: Page, missing: Vec<Silence>) -> Result<Answer, Error> {
+        let length = page.rows.iter().map(|(_, body)| body.text.len() + 2).sum();
+        let mut writer = ListWriter::new(self.merge.listing.facts.key, length);
+        let mut seen = Vec::with_capacity(page.rows.len());
+        let replicated = self.merge.listing.facts.spread == Spread::Replicated;
+        let last = page.rows.last().map(|(spot, _)| *spot);
+        for (spot, body) in page.rows {
+            writer.push_raw(&body.text);
+            seen.push(Seen {
+                id: Some(index.entry(spot).id.to_string()),
+                name: body.name,
+                location: self.merge.scope()[spot.place as usize].id,
+            });
+        }
+        let next = last.filter(|_| page.more).map(|spot| {
+            let item = index.entry(spot).id.to_string();
+            let location = self.merge.scope()[spot.place as usize].id;
+            let is_twice = !replicated && index.is_twice(&item);
+            Marker {
+                item,
+                location: Some(location).filter(|_| is_twice),
+            }
+        });
+        self.merge.finish(Finished {
+            writer,
+            seen,
+            next,
+            missing,
+        })
+    }
+}
+
+/// A page under way.
+struct Page {
+    limit: usize,
+    rows: Vec<(Spot, Body)>,
+    /// Behind the last row.
+    end: usize,
+    more: bool,
+    missing: Vec<Silence>,
+}
+
+impl Page {
+    /// Takes what was read of these spots, the first of which is at `at`. What is gone meanwhile is passed over.
+    fn take(
+        &mut self,
+        at: usize,
+        spots: &[Spot],
+        bodies: &mut HashMap<Spot, Body>,
+        silent: &HashMap<u32, Silence>,
+    ) {
+        for (offset, spot) in spots.iter().enumerate() {
+            let body = bodies.remove(spot);
+            let silence = silent.get(&spot.place).filter(|_| body.is_none());
+            if body.is_none() && silence.is_none() {
+                continue;
+            }
+            if self.rows.len() == self.limit {
+                // A page that is full is whole, whoever has what follows.
+                self.more = true;
+                return;
+            }
+            if let Some(body) = body {
+                self.rows.push((*spot, body));
+                self.end = at + offset + 1;
+            } else if let Some(silence) = silence
+                && self
+                    .missing
+                    .iter()
+                    .all(|known| known.location != silence.location)
+            {
+                self.missing.push(silence.clone());
+            }
+        }
+    }
+}

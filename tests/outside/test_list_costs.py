@@ -1,0 +1,161 @@
+"""What lists cost, counted at the sites: questions, and items in their answers. Counts are exact, so this is a test."""
+
+import json
+import math
+
+import pytest
+from client import Client
+from fleet import Fleet as Hub
+from fleet import fleet, fleet_config
+from gateway import Gateway
+from standin import Standin, node
+
+
+class Counting(Standin):
+    """Counts what it gives."""
+
+    given = 0
+
+    def answer(self, request):
+        answer = super().answer(request)
+        if request.method == "GET" and answer.status == 200 and request.path.rstrip("/").endswith(("nodes", "detail")):
+            self.given += len(json.loads(answer.body).get("nodes", []))
+        return answer
+
+
+class Fleet:
+    """Sites that count, and what was counted since it was asked last."""
+
+    def __init__(self, hub):
+        self.hub = hub
+        self.counted()
+
+    def counted(self):
+        """Questions and items, each of all sites."""
+        questions = sum(self.hub.asked("GET", "/v1/nodes.*").values())
+        items = sum(site.given for site in self.hub.all())
+        self.hub.forget_requests()
+        for site in self.hub.all():
+            site.given = 0
+        return questions, items
+
+
+def sites(count, each, **fields):
+    return [
+        Counting(
+            [
+                node(f"n{number:03}-{index:02}", **{name: value(index, number) for name, value in fields.items()})
+                for number in range(each)
+            ]
+        )
+        for index in range(count)
+    ]
+
+
+def follow(hub, target):
+    names, pages = [], 0
+    while target:
+        reply = hub.get(target)
+        assert reply.status == 200, reply
+        names += reply.names()
+        pages += 1
+        following = reply.json().get("next")
+        target = following and following.removeprefix(hub.url)
+    return names, pages
+
+
+P, EACH, L = 8, 100, 50
+N = P * EACH
+
+
+@pytest.fixture(scope="module")
+def counted():
+    with fleet(*sites(P, EACH, resource_class=lambda index, number: f"c{number % 2}", owner=lambda index, number: "o" if number % 3 else None)) as hub:
+        yield Fleet(hub)
+
+
+@pytest.fixture(params=["cold", "warm"])
+def any_fleet(request, counted):
+    """A gateway that knows nothing yet, and one that has seen everything."""
+    if request.param == "warm":
+        assert counted.hub.get("/v1/nodes").status == 200
+        counted.counted()
+        yield counted
+        return
+    with Gateway(fleet_config([site.endpoint for site in counted.hub.all()])) as gateway:
+        yield Fleet(Hub(gateway, counted.hub.sites))
+
+
+def everything(counted, order=None):
+    rows = [(record["name"], place) for place, site in enumerate(counted.hub.all()) for record in site.nodes]
+    return [name for name, _ in (sorted(rows, key=order) if order else rows)]
+
+
+def test_a_list_that_fits_in_a_page(any_fleet):
+    reply = any_fleet.hub.get("/v1/nodes")
+    assert reply.names() == everything(any_fleet)
+    assert any_fleet.counted() == (P, N)
+
+
+@pytest.mark.parametrize("query", ["", "&detail=True", "&sort_dir=desc"])
+def test_an_unsorted_walk(any_fleet, query):
+    names, pages = follow(any_fleet.hub, f"/v1/nodes?limit={L}{query}")
+    questions, items = any_fleet.counted()
+    assert names == (everything(any_fleet)[::-1] if "desc" in query else everything(any_fleet))
+    assert pages == N // L
+    assert questions <= N / L + 2 * P and items <= 1.1 * N + P, (questions, items)
+
+
+def test_a_filtered_walk(any_fleet):
+    names, _ = follow(any_fleet.hub, "/v1/nodes?limit=20&resource_class=c1")
+    questions, items = any_fleet.counted()
+    assert names == [name for name in everything(any_fleet) if int(name[1:4]) % 2]
+    # What a filter lets through nobody knows before: all are asked first, for a share each.
+    assert questions <= N / 2 / 20 + 3 * P and items <= 1.1 * N / 2 + P, (questions, items)
+
+
+@pytest.mark.parametrize("key", ["name", "provision_state", "created_at"])
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+def test_a_sorted_walk(any_fleet, key, direction):
+    names, pages = follow(any_fleet.hub, f"/v1/nodes?limit={L}&sort_key={key}&sort_dir={direction}")
+    questions, items = any_fleet.counted()
+    expected = everything(any_fleet, (lambda row: row[0]) if key == "name" else None)
+    assert names == (expected if direction == "asc" else expected[::-1])
+    # One scan, one question about the key, and a page's bodies of each site that has some of it.
+    sites_a_page = P if key == "name" else math.ceil(L / EACH) + 1
+    assert questions <= P + 1 + pages * sites_a_page, questions
+    assert items <= N + 1.1 * N + 1, items
+
+
+def test_a_sorted_walk_over_missing_keys(any_fleet):
+    names, _ = follow(any_fleet.hub, f"/v1/nodes?limit={L}&sort_key=owner")
+    questions, items = any_fleet.counted()
+    expected = everything(any_fleet)
+    assert names == [name for name in expected if int(name[1:4]) % 3 == 0] + [name for name in expected if int(name[1:4]) % 3]
+    assert questions <= P + 1 + 3 * P * 2 + N / L * 2, questions
+    assert items <= 3 * N, items
+
+
+def test_a_short_page_of_many_locations():
+    with fleet(*sites(60, 3)) as hub:
+        counted = Fleet(hub)
+        for query in ("", "&detail=True", "&sort_dir=desc", ""):
+            reply = hub.get(f"/v1/nodes?limit=10{query}")
+            assert len(reply.names()) == 10
+            questions, items = counted.counted()
+            assert questions <= 20 and items <= 40, (query, questions, items)
+
+
+def test_replicas_in_turn_cost_what_a_cold_one_does(counted):
+    with Gateway(fleet_config([site.endpoint for site in counted.hub.all()])) as gateway:
+        other = Client(gateway.url)
+        counted.counted()
+        target, names, turn = f"/v1/nodes?limit={L}", [], 0
+        while target:
+            reply = (counted.hub, other)[turn % 2].get(target)
+            names += reply.names()
+            following = reply.json().get("next")
+            target, turn = following and following[following.index("/v1/") :], turn + 1
+        questions, items = counted.counted()
+        assert names == everything(counted)
+        assert questions <= 2 * N / L + 2 * P and items <= 1.2 * N + P, (questions, items)
