@@ -11,7 +11,8 @@
 //! | 6 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
 //! |   | [`upkeep`] | beside requests: probes, the sweep, certificates |
 //! |   | [`command`] | the command line and the subcommands |
-//! | 5 | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
+//! | 5 | [`tenancy`] | what becomes of a request of somebody who may do some things to some things |
+//! |   | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
 //! | 4 | [`locate`] | which location has it; the directory of what was seen where |
 //! |   | [`request`] | a client's request, understood; an answer before it is written |
 //! | 3 | [`auth`] | who is asking, and may they |
@@ -45,6 +46,7 @@ pub mod policy;
 pub mod request;
 pub mod systemd;
 pub mod telemetry;
+pub mod tenancy;
 pub mod tls;
 pub mod upkeep;
 pub mod wire;

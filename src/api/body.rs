@@ -101,6 +101,23 @@ impl Object {
         serde_json::from_str(self.raw(name)?.get()).ok()
     }
 
+    /// Whether Python would take the member for true.
+    pub fn is_true(&self, name: &str) -> bool {
+        match self.json(name) {
+            None | Some(serde_json::Value::Null) => false,
+            Some(serde_json::Value::Bool(value)) => value,
+            Some(serde_json::Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(serde_json::Value::String(text)) => !text.is_empty(),
+            Some(serde_json::Value::Array(items)) => !items.is_empty(),
+            Some(serde_json::Value::Object(members)) => !members.is_empty(),
+        }
+    }
+
+    /// The whole of a member.
+    pub fn json(&self, name: &str) -> Option<serde_json::Value> {
+        serde_json::from_str(self.raw(name)?.get()).ok()
+    }
+
     pub fn contains(&self, name: &str) -> bool {
         self.raw(name).is_some()
     }

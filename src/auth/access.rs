@@ -29,7 +29,7 @@ use crate::policy::rules::Rule;
 use crate::policy::targets::Target;
 
 /// What Ironic may have learnt since is for those who may do everything.
-const UNKNOWN: &str = "baremetal:unknown_route";
+pub const UNKNOWN: &str = "baremetal:unknown_route";
 
 /// What a request wants, as the routes name it.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +74,34 @@ pub struct Gate {
     own_nodes: bool,
 }
 
+/// How far the rules let a request.
+#[derive(Debug)]
+pub enum Passage {
+    /// Whatever it is about.
+    Whole,
+    /// It depends on what it is about.
+    ByThing(Judged),
+}
+
+/// What is needed to judge a request by the thing that it is about.
+#[derive(Debug)]
+pub struct Judged {
+    /// The same ones for a whole request.
+    pub rules: Arc<Rules>,
+    /// `None`: no route that we know.
+    pub row: Option<&'static Row>,
+    /// `[api] project_admin_can_manage_own_nodes`
+    pub own_nodes: bool,
+}
+
 /// How somebody is looked at.
 enum Standing<'a> {
     /// Without Keystone Ironic has no policies at all; admins of the time before scopes.
     Everything,
-    /// As the rules have it.
+    /// As the rules have it, without things that belong to somebody.
     Ruled(Caller<'a>),
+    /// As the rules have it, thing by thing.
+    Tenant,
     /// Not at all.
     Nothing(Caller<'a>),
 }
@@ -95,50 +117,46 @@ impl Gate {
 
     /// Whether this identity may do this. A patch of a node or a runbook is judged by [`Self::check_patch`] only, once
     /// its body is there.
-    pub fn check(&self, identity: &Identity, access: Access<'_>) -> Result<(), Denied> {
+    pub fn check(&self, identity: &Identity, access: Access<'_>) -> Result<Passage, Denied> {
         let rules = self.policy.in_force();
         let standing = self.standing(identity, &rules);
         let row = match access {
-            Access::Known { method, template } if is_patch(method, template) => {
-                return match standing {
-                    Standing::Nothing(_) => Err(general(template).into()),
-                    Standing::Everything | Standing::Ruled(_) => Ok(()),
-                };
-            }
             Access::Known { method, template } => Row::of(method, template),
             Access::Unknown => None,
         };
-        let denied = |caller: &Caller<'_>| match row.map(|row| (row.about, row.rule)) {
-            // Ironic tries the rule of a project's own things last.
-            Some((About::All(own) | About::AllOfNode(own) | About::AllOf(_, own), _))
-                if caller.scope != Scope::System =>
-            {
-                own.into()
-            }
-            Some((_, rule)) => rule.into(),
-            None => Denied { policy: UNKNOWN },
+        let caller = match standing {
+            Standing::Everything => return Ok(Passage::Whole),
+            Standing::Tenant => return Ok(self.by_thing(rules, row)),
+            Standing::Nothing(caller) => return Err(self.denied(row, &caller)),
+            Standing::Ruled(caller) => caller,
         };
-        match standing {
-            Standing::Everything => Ok(()),
-            Standing::Nothing(caller) => Err(denied(&caller)),
-            Standing::Ruled(caller) => {
-                let may = |rule| rules.judge(rule, &caller, &Target::Unasked) == Verdict::Yes;
-                let allowed = match row {
-                    Some(row) if row.about == About::NewNode => {
-                        (self.own_nodes
-                            && caller.scope == Scope::System
-                            && may(Rule::NodeCreateSelfOwnedNode))
-                            || may(row.rule)
-                    }
-                    Some(row) => may(row.rule),
-                    None => caller.scope == Scope::System && caller.has_role("admin"),
-                };
-                if allowed {
-                    Ok(())
-                } else {
-                    Err(denied(&caller))
+        if matches!(access, Access::Known { method, template } if is_patch(method, template)) {
+            return Ok(Passage::Whole);
+        }
+        let judge = |rule| rules.judge(rule, &caller, &Target::Unasked);
+        let verdict = match row {
+            Some(row) if row.about == About::NewNode && caller.scope == Scope::System => {
+                match judge(Rule::NodeCreateSelfOwnedNode) {
+                    Verdict::Yes if self.own_nodes => Verdict::Yes,
+                    _ => judge(row.rule),
                 }
             }
+            Some(row) if row.rule == Rule::NodeDelete && self.own_nodes => match judge(row.rule) {
+                Verdict::Yes => Verdict::Yes,
+                _ => judge(Rule::NodeDeleteSelfOwnedNode),
+            },
+            Some(row) if row.about == About::NewAllocation => match judge(row.rule) {
+                Verdict::Yes => Verdict::Yes,
+                _ => judge(Rule::AllocationCreateRestricted),
+            },
+            Some(row) => judge(row.rule),
+            None => (caller.scope == Scope::System && caller.has_role("admin")).into(),
+        };
+        match verdict {
+            Verdict::Yes => Ok(Passage::Whole),
+            // Nobody's rights to a thing are looked up for whom the configuration shuts out.
+            Verdict::Open if caller.scope == Scope::System => Ok(self.by_thing(rules, row)),
+            Verdict::Open | Verdict::No => Err(self.denied(row, &caller)),
         }
     }
 
@@ -148,20 +166,55 @@ impl Gate {
         identity: &Identity,
         template: &str,
         changes: impl IntoIterator<Item = Change<'a>>,
-    ) -> Result<(), Denied> {
+    ) -> Result<Passage, Denied> {
         if !is_patch(&Method::PATCH, template) {
-            return Ok(());
+            return Ok(Passage::Whole);
         }
         let rules = self.policy.in_force();
+        let row = Row::of(&Method::PATCH, template);
         let caller = match self.standing(identity, &rules) {
-            Standing::Everything => return Ok(()),
-            Standing::Nothing(_) => return Err(general(template).into()),
+            Standing::Everything => return Ok(Passage::Whole),
+            Standing::Tenant => return Ok(self.by_thing(rules, row)),
+            Standing::Nothing(caller) => return Err(self.denied(row, &caller)),
             Standing::Ruled(caller) => caller,
         };
-        attributes::rules(template, general(template), changes)
-            .into_iter()
-            .find(|rule| rules.judge(*rule, &caller, &Target::Unasked) != Verdict::Yes)
-            .map_or(Ok(()), |rule| Err(rule.into()))
+        let general = row.map_or(Rule::NodeUpdate, |row| row.rule);
+        let mut is_open = false;
+        for rule in attributes::rules(template, general, changes) {
+            match rules.judge(rule, &caller, &Target::Unasked) {
+                Verdict::Yes => {}
+                Verdict::Open if caller.scope == Scope::System => is_open = true,
+                Verdict::Open | Verdict::No => return Err(rule.into()),
+            }
+        }
+        Ok(if is_open {
+            self.by_thing(rules, row)
+        } else {
+            Passage::Whole
+        })
+    }
+
+    /// Of several rules Ironic names the one that it tried last.
+    fn denied(&self, row: Option<&Row>, caller: &Caller<'_>) -> Denied {
+        match row.map(|row| (row.about, row.rule)) {
+            Some((About::All(own) | About::AllOfNode(own) | About::AllOf(_, own), _))
+                if caller.scope != Scope::System =>
+            {
+                own.into()
+            }
+            Some((_, Rule::NodeDelete)) if self.own_nodes => Rule::NodeDeleteSelfOwnedNode.into(),
+            Some((About::NewAllocation, _)) => Rule::AllocationCreateRestricted.into(),
+            Some((_, rule)) => rule.into(),
+            None => Denied { policy: UNKNOWN },
+        }
+    }
+
+    fn by_thing(&self, rules: Arc<Rules>, row: Option<&'static Row>) -> Passage {
+        Passage::ByThing(Judged {
+            rules,
+            row,
+            own_nodes: self.own_nodes,
+        })
     }
 
     fn standing<'a>(&self, identity: &'a Identity, rules: &Rules) -> Standing<'a> {
@@ -170,6 +223,7 @@ impl Gate {
         };
         match caller.scope {
             Scope::System => Standing::Ruled(caller),
+            Scope::Project(_) if self.projects == ProjectScoped::Policy => Standing::Tenant,
             Scope::Project(_) => {
                 let elevated = rules.judge(Rule::ServiceRole, &caller, &Target::Nothing);
                 if self.projects == ProjectScoped::LegacyAdmin && caller.has_role("admin") {
@@ -188,14 +242,6 @@ impl Gate {
 /// Whether it is judged by what it changes.
 fn is_patch(method: &Method, template: &str) -> bool {
     method == Method::PATCH && matches!(template, "nodes/{}" | "runbooks/{}")
-}
-
-/// The rule of changes without a rule of their own.
-fn general(template: &str) -> Rule {
-    match template {
-        "runbooks/{}" => Rule::RunbookUpdate,
-        _ => Rule::NodeUpdate,
-    }
 }
 
 #[cfg(test)]

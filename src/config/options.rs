@@ -136,7 +136,7 @@ const API: &[Opt] = &[
     opt(
         "project_scoped_access",
         "deny",
-        "What a project-scoped token may do: deny (nothing), or legacy_admin (with the role admin everything, the rule before system scopes).",
+        "What a project-scoped token may do: policy (what Ironic's rules say of owners and lessees), deny (nothing), or legacy_admin (with the role admin everything, the rule before system scopes).",
     ),
     opt(
         "project_admin_can_manage_own_nodes",

@@ -36,6 +36,8 @@ pub struct PolicyFiles {
 /// What a token that is scoped to a project may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProjectScoped {
+    /// What Ironic's rules say of it.
+    Policy,
     /// Nothing.
     Deny,
     /// With the role admin, everything: the rule before system scopes.
@@ -63,6 +65,7 @@ pub(crate) fn policy(reader: &mut Reader, places: Vec<PathBuf>) -> Result<Policy
     let project_scoped_access = api.choice(
         "project_scoped_access",
         &[
+            ("policy", ProjectScoped::Policy),
             ("deny", ProjectScoped::Deny),
             ("legacy_admin", ProjectScoped::LegacyAdmin),
         ],

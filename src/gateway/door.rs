@@ -38,6 +38,7 @@ use crate::auth::Authenticator;
 use crate::auth::access::Access;
 use crate::auth::access::Denied;
 use crate::auth::access::Gate;
+use crate::auth::access::Passage;
 use crate::auth::access::attributes::Change;
 use crate::auth::identity::Identity;
 use crate::config::Config;
@@ -120,6 +121,7 @@ pub enum Entry {
 #[derive(Debug)]
 pub struct Admitted {
     pub request: Request,
+    pub passage: Passage,
     pub limits: BodyLimits,
 }
 
@@ -236,9 +238,11 @@ impl Door {
             return Err(Refusal::RamdiskOff);
         }
         let pinned = self.pinned(&head.headers)?;
-        if self.is_gated(&head.method, pinned) {
-            self.authorise(context.identity.as_ref(), &head.method, &target.route)?;
-        }
+        let passage = if self.is_gated(&head.method, pinned) {
+            self.authorise(context.identity.as_ref(), &head.method, &target.route)?
+        } else {
+            Passage::Whole
+        };
         if let Some(name) = query.repeated(ROUTING) {
             return Err(Refusal::RepeatedArgument(name.to_owned()));
         }
@@ -257,7 +261,11 @@ impl Door {
             asker: self.asker(&head.headers, context, &target),
             target,
         };
-        Ok(Entry::Admitted(Box::new(Admitted { request, limits })))
+        Ok(Entry::Admitted(Box::new(Admitted {
+            request,
+            passage,
+            limits,
+        })))
     }
 
     /// What is asked of the gateway itself, by anybody.
@@ -341,7 +349,7 @@ impl Door {
         request: &Request,
         identity: Option<&Identity>,
         body: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Passage, Refusal> {
         // What is sent to a vendor's method is no patch, whatever the HTTP method.
         let (
             Some(identity),
@@ -352,10 +360,10 @@ impl Door {
             }),
         ) = (identity, request.target.row())
         else {
-            return Ok(());
+            return Ok(Passage::Whole);
         };
         if request.method != Method::PATCH || !self.is_gated(&request.method, request.pinned) {
-            return Ok(());
+            return Ok(Passage::Whole);
         }
         let patch = Patch::parse(body)?;
         let changes = patch.changes();
@@ -371,9 +379,9 @@ impl Door {
         identity: Option<&Identity>,
         method: &Method,
         route: &Route,
-    ) -> Result<(), Denied> {
+    ) -> Result<Passage, Denied> {
         let Some(identity) = identity else {
-            return Ok(());
+            return Ok(Passage::Whole);
         };
         let access = match route {
             Route::Known { row, .. } => Access::Known {

@@ -69,7 +69,7 @@ impl Credential {
 }
 
 /// Python's word for what is not there; a check may name it.
-const NONE: &str = "None";
+pub(crate) const NONE: &str = "None";
 
 impl<'a> Caller<'a> {
     /// On the routes of the ramdisks, which ask for no identity.

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::policy::caller::Caller;
 use crate::policy::caller::Credential;
+use crate::policy::caller::NONE;
 use crate::policy::caller::same_role;
 use crate::policy::targets::Fact;
 use crate::policy::targets::Known;
@@ -414,6 +415,8 @@ impl Check {
                 .unwrap_or(Verdict::No),
             Self::Is(Left::Literal(literal), text) => text.equals(literal, caller, target),
             Self::Is(Left::Credential(credential), text) => match caller.value(*credential) {
+                // Nobody's name is that of what is not there, so there is nothing to ask.
+                Some(NONE) if text.names_a_holder() => Verdict::No,
                 Some(value) => text.equals(value, caller, target),
                 None => Verdict::No,
             },
@@ -456,6 +459,14 @@ impl From<bool> for Verdict {
 }
 
 impl Text {
+    /// Whether it says whose a thing is.
+    fn names_a_holder(&self) -> bool {
+        self.0.iter().any(|piece| match piece {
+            Piece::Literal(_) => false,
+            Piece::Fact(fact) => !matches!(fact, Fact::Of(_) | Fact::Absent),
+        })
+    }
+
     /// The whole of it, if it is one piece.
     fn single<'a>(&'a self, caller: &Caller<'a>, target: &Target<'a>) -> Option<Known<'a>> {
         match &*self.0 {

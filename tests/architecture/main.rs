@@ -29,6 +29,8 @@ const FLOORS: &[&[&str]] = &[
     &["locate", "request"],
     // Many locations, one API.
     &["federate"],
+    // A tenant's requests, judged.
+    &["tenancy"],
     // What runs: the front, what keeps the rest true in the background, what is typed.
     &["command", "gateway", "upkeep"],
     // Builds and runs all of it.

@@ -27,7 +27,7 @@ class StandinKeystone(Site):
     def valid(self, token):
         """Whether a token was issued here, is not revoked and has not expired."""
         document = self.tokens.get(token)
-        return document is not None and document["expires_at"] > _instant(0)
+        return document is not None and document["expires_at"] > instant(0)
 
     def revoke_all(self):
         self.tokens.clear()
@@ -76,10 +76,11 @@ class StandinKeystone(Site):
         document = {
             "methods": ["password"],
             "user": {"domain": {"id": "default", "name": "Default"}, "id": uuid.uuid4().hex, "name": user["name"]},
-            "issued_at": _instant(0),
-            "expires_at": _instant(self.lifetime),
+            "issued_at": instant(0),
+            "expires_at": instant(self.lifetime),
             "audit_ids": ["stand-in"],
-            "roles": [{"id": uuid.uuid4().hex, "name": "admin"}],
+            # Keystone writes what a role implies beside it.
+            "roles": [{"id": uuid.uuid4().hex, "name": name} for name in ("admin", "manager", "member", "reader")],
             "catalog": [{"id": uuid.uuid4().hex, "name": "ironic", "type": "baremetal", "endpoints": endpoints}],
         }
         scope = auth.get("scope", {})
@@ -96,6 +97,6 @@ def _unauthorized():
     return Answer.of_json(401, {"error": {"code": 401, "title": "Unauthorized", "message": message}})
 
 
-def _instant(ahead):
+def instant(ahead):
     moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=ahead)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -279,7 +279,7 @@ fn a_patch_is_under_the_rules_of_what_it_changes_and_no_others() {
     let check = |identity: &Identity, paths: &[&str]| {
         let changes = paths.iter().map(|path| Change { path, value: None });
         let checked = gate.check_patch(identity, "nodes/{}", changes);
-        checked.map_err(|denied| denied.policy)
+        checked.map(|_| ()).map_err(|denied| denied.policy)
     };
     let (extra, update) = ("baremetal:node:update_extra", "baremetal:node:update");
     assert!(allowed(&gate, &tagger, "PATCH", "nodes/{}"));

@@ -1,0 +1,165 @@
+//! Allocations: each has an owner of its own, and is made only of what its owner owns or leases.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+use http::Method;
+
+use crate::api::body::Object;
+use crate::api::body::Value;
+use crate::api::collection::Collection;
+use crate::api::query::Query;
+use crate::federate::Error;
+use crate::policy::rules::Rule;
+use crate::policy::targets::Target;
+use crate::request::Answer;
+use crate::tenancy::case::Case;
+use crate::tenancy::case::Errand;
+use crate::tenancy::case::path;
+use crate::tenancy::case::text;
+use crate::tenancy::facts::ALLOCATION_OWNER;
+use crate::tenancy::facts::Owned;
+use crate::tenancy::refusal;
+
+/// Requests about allocations.
+pub(crate) struct Allocations<'c>(pub(crate) &'c Case<'c>);
+
+impl<'c> Deref for Allocations<'c> {
+    type Target = Case<'c>;
+
+    fn deref(&self) -> &Case<'c> {
+        self.0
+    }
+}
+
+impl Allocations<'_> {
+    pub(crate) async fn one_allocation(
+        &self,
+        ident: &str,
+        rule: Rule,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let found = self.allocation(ident).await?;
+        let allocation = found
+            .filter(|found| self.allows(Rule::AllocationGet, &found.allocation()))
+            .ok_or_else(|| refusal::absent(Collection::Allocations, ident))?;
+        self.permit(rule, &allocation.allocation())?;
+        let mut errand = self.errand(body);
+        errand.path = self
+            .request
+            .target
+            .path_for(Collection::Allocations, &allocation.uuid);
+        self.send(errand).await
+    }
+
+    /// `/nodes/{}/allocation`
+    pub(crate) async fn allocation_of(&self, ident: &str, rule: Rule) -> Result<Answer, Error> {
+        let node = match self.visible_node(ident).await? {
+            Some(node) => node,
+            None if self.request.method == Method::GET => return Err(refusal::no_resource()),
+            None => return Err(refusal::absent(Collection::Nodes, ident)),
+        };
+        let mut errand = self.errand(Bytes::new());
+        errand.path = path(&["nodes", &node.uuid, "allocation"]);
+        let found = self
+            .read(Errand::get(
+                errand.path.clone(),
+                Query::default(),
+                self.newest(),
+            ))
+            .await?;
+        if let Some(found) = found {
+            let owned = Owned {
+                uuid: String::new(),
+                owner: text(&found, "owner").map(str::to_owned),
+                public: false,
+            };
+            self.permit(rule, &owned.allocation())?;
+        }
+        self.send(errand).await
+    }
+
+    pub(crate) async fn new_allocation(&self, body: &[u8]) -> Result<Answer, Error> {
+        let mut object = Object::parse("allocation", body)?;
+        let project = self.project();
+        let wanted = object.text("owner").filter(|owner| !owner.is_empty());
+        let restricted = self.allows(Rule::AllocationCreateRestricted, &Target::Nothing);
+        if !self.allows(Rule::AllocationCreate, &Target::Nothing) {
+            let other = wanted
+                .as_deref()
+                .is_some_and(|wanted| project.is_some_and(|project| project.id != wanted));
+            if other || !restricted {
+                return Err(self.deny(if other {
+                    Rule::AllocationCreate
+                } else {
+                    Rule::AllocationCreateRestricted
+                }));
+            }
+        }
+        let Some(project) = project else {
+            return self.send(self.errand(object.to_bytes())).await;
+        };
+        if object.contains("owner") && self.request.version < ALLOCATION_OWNER {
+            // Its schema has no such member, and it says so.
+            return self.send(self.errand(object.to_bytes())).await;
+        }
+        match (&wanted, restricted) {
+            (Some(wanted), false) if wanted != project.id => {
+                self.tell(Rule::AllocationCreateRestricted.name());
+                return Err(refusal::forbidden(format!(
+                    "Cannot create allocation with an owner Project ID value {wanted} not matching the requester \
+                     Project ID {}. Policy baremetal:allocation:create_restricted is required for this capability.",
+                    project.id
+                )));
+            }
+            (Some(_), _) => {}
+            (None, _) => object.set("owner", project.id),
+        }
+        self.check_candidates(&mut object, restricted).await?;
+        let mut errand = self.errand(object.to_bytes());
+        let lifted = errand.version < ALLOCATION_OWNER;
+        if lifted {
+            errand.version = ALLOCATION_OWNER;
+        }
+        let answer = self.send(errand).await?;
+        self.at_the_client_s_version(answer, "allocations", lifted)
+            .await
+    }
+
+    /// Nodes that the body names must be there for the caller; they are sent by UUID.
+    async fn check_candidates(&self, object: &mut Object, restricted: bool) -> Result<(), Error> {
+        if let Value::Text(ident) = object.value("node")
+            && !ident.is_empty()
+        {
+            let node = self.visible_node(&ident).await?;
+            let node = node.ok_or_else(|| refusal::no_such_node(&ident))?;
+            object.set("node", &node.uuid);
+        }
+        let Some(candidates) = object.texts("candidate_nodes").filter(|_| !restricted) else {
+            return Ok(());
+        };
+        let (mut uuids, mut lost) = (Vec::new(), Vec::new());
+        for ident in candidates {
+            let node = self.node(&ident).await?;
+            // Owned or leased, whatever the roles: Ironic looks them up with the project as a filter.
+            let mine = node.filter(|node| {
+                let project = self.project().map(|project| project.id);
+                project.is_some()
+                    && (node.holders.owner.as_deref() == project
+                        || node.holders.lessee.as_deref() == project)
+            });
+            match mine {
+                Some(node) => uuids.push(node.uuid),
+                None => lost.push(ident),
+            }
+        }
+        if !lost.is_empty() {
+            return Err(refusal::invalid(format!(
+                "Nodes cannot be found: {}",
+                lost.join(", ")
+            )));
+        }
+        object.set("candidate_nodes", &uuids);
+        Ok(())
+    }
+}

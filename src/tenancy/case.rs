@@ -1,0 +1,266 @@
+//! One request on its way: who asks, by which rules, and how the federation is spoken to.
+
+use bytes::Bytes;
+use http::Method;
+use http::StatusCode;
+use log::info;
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::api::fault::Fault;
+use crate::api::microversion::Microversion;
+use crate::api::query::Query;
+use crate::api::query::encode_segment;
+use crate::api::route::Action;
+use crate::api::route::Path;
+use crate::api::route::Target as Route;
+use crate::auth::access::Denied;
+use crate::auth::access::Judged;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::federate::dispatch::Plan;
+use crate::locate::LocateError;
+use crate::locations::question::Body;
+use crate::policy::caller::Caller;
+use crate::policy::caller::Project;
+use crate::policy::in_force::Rules;
+use crate::policy::language::Verdict;
+use crate::policy::rules::Rule;
+use crate::policy::targets::Target;
+use crate::request::Answer;
+use crate::request::Request;
+
+/// The members of a resource.
+pub(crate) type Resource = Map<String, Value>;
+
+/// One request of somebody who may do some things.
+pub(crate) struct Case<'a> {
+    pub(crate) federation: &'a Federation,
+    pub(crate) request: &'a Request,
+    pub(crate) caller: Caller<'a>,
+    pub(crate) rules: &'a Rules,
+    /// `[api] project_admin_can_manage_own_nodes`
+    pub(crate) own_nodes: bool,
+}
+
+/// A request to the federation.
+pub(crate) struct Errand {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Query,
+    pub(crate) version: Microversion,
+    pub(crate) body: Bytes,
+}
+
+impl Errand {
+    pub(crate) fn get(path: String, query: Query, version: Microversion) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            query,
+            version,
+            body: Bytes::new(),
+        }
+    }
+}
+
+/// A path of one collection's member, and what is below it.
+pub(crate) fn path(segments: &[&str]) -> String {
+    let mut path = "/v1".to_owned();
+    for segment in segments {
+        path.push('/');
+        path.push_str(&encode_segment(segment));
+    }
+    path
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new(
+        federation: &'a Federation,
+        request: &'a Request,
+        judged: &'a Judged,
+        caller: Caller<'a>,
+    ) -> Self {
+        Self {
+            federation,
+            request,
+            caller,
+            rules: &judged.rules,
+            own_nodes: judged.own_nodes,
+        }
+    }
+
+    pub(crate) fn project(&self) -> Option<Project<'a>> {
+        self.caller.project()
+    }
+
+    /// The newest version that all locations have, for questions of ours.
+    pub(crate) fn newest(&self) -> Microversion {
+        self.request.range.max()
+    }
+
+    /// The client's own request.
+    pub(crate) fn errand(&self, body: Bytes) -> Errand {
+        Errand {
+            method: self.request.method.clone(),
+            path: self.request.target.path(),
+            query: self.request.query.clone(),
+            version: self.request.version,
+            body,
+        }
+    }
+
+    pub(crate) async fn send(&self, errand: Errand) -> Result<Answer, Error> {
+        let (target, query) = read(&errand)?;
+        let body = if errand.body.is_empty() {
+            Body::None
+        } else {
+            Body::Whole(errand.body.clone())
+        };
+        let request = Request {
+            method: errand.method,
+            path: errand.path,
+            target,
+            query,
+            range: self.request.range,
+            version: errand.version,
+            pinned: self.request.pinned,
+            partial: self.request.partial,
+            base: self.request.base.clone(),
+            asker: self.request.asker.clone(),
+            body,
+        };
+        match Box::pin(self.federation.dispatch(&request, &errand.body)).await? {
+            Plan::Answer(answer) => Ok(answer),
+            // What a driver's own method takes or gives is for those who may do everything.
+            Plan::Forward(_) => Err(self.deny(Rule::NodeVendorPassthru)),
+        }
+    }
+
+    /// One resource, or a list. `None`: everybody was asked and nobody has it.
+    pub(crate) async fn read(&self, errand: Errand) -> Result<Option<Resource>, Error> {
+        let answer = match self.send(errand).await {
+            Ok(answer) => answer,
+            Err(Error::Locate(LocateError::Nobody { .. })) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match answer.status {
+            StatusCode::OK => resource(&answer).map(Some),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(Error::Reply(Box::new(answer))),
+        }
+    }
+
+    /// One resource at the newest version, with these members.
+    pub(crate) async fn look_up(
+        &self,
+        segments: &[&str],
+        fields: &str,
+    ) -> Result<Option<Resource>, Error> {
+        let query = Query::default().with("fields", fields);
+        let errand = Errand::get(path(segments), query, self.newest());
+        // `nodes/detail` names no node, whatever it looks like.
+        let is_member = read(&errand).is_ok_and(|(target, _)| {
+            let row = target.row();
+            row.is_some_and(|row| matches!(row.action, Action::Member(_)))
+        });
+        if !is_member || segments.iter().any(|segment| segment.is_empty()) {
+            return Ok(None);
+        }
+        self.read(errand).await
+    }
+
+    /// What was made at a newer version, shown as the client's version has it.
+    pub(crate) async fn at_the_client_s_version(
+        &self,
+        made: Answer,
+        collection: &str,
+        lifted: bool,
+    ) -> Result<Answer, Error> {
+        if !lifted || !made.status.is_success() {
+            return Ok(made);
+        }
+        let resource = resource(&made)?;
+        let Some(uuid) = text(&resource, "uuid") else {
+            return Ok(made);
+        };
+        let shown = self
+            .send(Errand::get(
+                path(&[collection, uuid]),
+                Query::default(),
+                self.request.version,
+            ))
+            .await;
+        Ok(match shown {
+            Ok(shown) if shown.status.is_success() => Answer {
+                body: shown.body,
+                ..made
+            },
+            // It is made; only its picture is one of a newer version.
+            Ok(_) | Err(_) => made,
+        })
+    }
+
+    pub(crate) fn allows(&self, rule: Rule, target: &Target<'_>) -> bool {
+        self.rules.judge(rule, &self.caller, target) == Verdict::Yes
+    }
+
+    /// Ironic's 403 unless the rule says yes.
+    pub(crate) fn permit(&self, rule: Rule, target: &Target<'_>) -> Result<(), Error> {
+        if self.allows(rule, target) {
+            Ok(())
+        } else {
+            Err(self.deny(rule))
+        }
+    }
+
+    pub(crate) fn deny(&self, rule: Rule) -> Error {
+        self.tell(rule.name());
+        Denied::from(rule).fault().into()
+    }
+
+    /// For the audit: who was denied what.
+    pub(crate) fn tell(&self, rule: &str) {
+        info!(
+            "Denied by {rule}: user {}, project {}, {} {}",
+            self.caller.user_id,
+            self.project().map_or("-", |project| project.id),
+            self.request.method,
+            self.request.target.path(),
+        );
+    }
+}
+
+/// As the door reads a client's.
+fn read(errand: &Errand) -> Result<(Route, Query), Error> {
+    let path = Path::read(&errand.path).map_err(|_| Fault::not_found())?;
+    Route::read(&errand.method, path, errand.query.clone(), errand.version)
+        .map_err(|unrouted| unrouted.fault.into())
+}
+
+pub(crate) fn resource(answer: &Answer) -> Result<Resource, Error> {
+    serde_json::from_slice(&answer.body).map_err(|_| unreadable())
+}
+
+/// The same answer with another body.
+pub(crate) fn with_body(mut answer: Answer, resource: &Resource) -> Answer {
+    let body = serde_json::to_vec(resource).unwrap_or_default();
+    answer.headers.remove(http::header::CONTENT_LENGTH);
+    answer.body = body.into();
+    answer
+}
+
+fn unreadable() -> Error {
+    Fault::new(
+        StatusCode::BAD_GATEWAY,
+        "A location's answer cannot be read.",
+    )
+    .into()
+}
+
+pub(crate) fn text<'r>(resource: &'r Resource, name: &str) -> Option<&'r str> {
+    resource
+        .get(name)
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty())
+}

@@ -1,0 +1,408 @@
+//! Nodes, and what is below one.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+use http::Method;
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::api::body::Object;
+use crate::api::body::Patch;
+use crate::api::collection::Collection;
+use crate::api::fault::Fault;
+use crate::api::microversion::Microversion;
+use crate::api::query::Query;
+use crate::auth::access::attributes;
+use crate::auth::access::attributes::Change;
+use crate::federate::Error;
+use crate::locate::LocateError;
+use crate::policy::rules::Rule;
+use crate::policy::targets::Target;
+use crate::request::Answer;
+use crate::tenancy::case::Case;
+use crate::tenancy::case::Errand;
+use crate::tenancy::case::Resource;
+use crate::tenancy::case::path;
+use crate::tenancy::case::resource;
+use crate::tenancy::case::text;
+use crate::tenancy::case::with_body;
+use crate::tenancy::facts::Holders;
+use crate::tenancy::facts::LESSEE;
+use crate::tenancy::facts::Node;
+use crate::tenancy::facts::OWNER;
+use crate::tenancy::lists::Lists;
+use crate::tenancy::lists::with_fields;
+use crate::tenancy::masks;
+use crate::tenancy::provision::Provision;
+use crate::tenancy::refusal;
+
+/// From here on a new node is in the state enroll, before it is at once available.
+const ENROLL: Microversion = Microversion::new(1, 11);
+
+/// Members that came after the first version and no later than `owner` (Ironic's `VERSIONED_FIELDS`): a body for an
+/// older version that is sent at 1.50 must not get them in.
+const YOUNG: &[(&str, i64)] = &[
+    ("driver_internal_info", 3),
+    ("name", 5),
+    ("inspection_finished_at", 6),
+    ("inspection_started_at", 6),
+    ("clean_step", 7),
+    ("raid_config", 12),
+    ("target_raid_config", 12),
+    ("network_interface", 20),
+    ("resource_class", 21),
+    ("boot_interface", 31),
+    ("console_interface", 31),
+    ("deploy_interface", 31),
+    ("inspect_interface", 31),
+    ("management_interface", 31),
+    ("power_interface", 31),
+    ("raid_interface", 31),
+    ("vendor_interface", 31),
+    ("storage_interface", 33),
+    ("traits", 37),
+    ("rescue_interface", 38),
+    ("bios_interface", 40),
+    ("fault", 42),
+    ("deploy_step", 44),
+    ("conductor_group", 46),
+    ("automated_clean", 47),
+    ("protected", 48),
+    ("protected_reason", 48),
+    ("conductor", 49),
+];
+
+/// Requests about nodes and what is below one.
+pub(crate) struct Nodes<'c>(pub(crate) &'c Case<'c>);
+
+impl<'c> Deref for Nodes<'c> {
+    type Target = Case<'c>;
+
+    fn deref(&self) -> &Case<'c> {
+        self.0
+    }
+}
+
+impl Nodes<'_> {
+    /// Shows, changes or deletes one.
+    pub(crate) async fn one_node(
+        &self,
+        ident: &str,
+        rule: Rule,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        match self.request.method {
+            Method::GET => self.show_node(ident).await,
+            Method::PATCH => self.patch_node(ident, &body).await,
+            _ => {
+                let node = self.seen_node(ident).await?;
+                let target = node.holders.target();
+                if !self.allows(rule, &target) {
+                    let last = if self.own_nodes {
+                        Rule::NodeDeleteSelfOwnedNode
+                    } else {
+                        rule
+                    };
+                    self.permit(last, &target)?;
+                }
+                self.below_node(&node, body).await
+            }
+        }
+    }
+
+    /// The answer tells whose it is; only where it cannot, that is asked before.
+    async fn show_node(&self, ident: &str) -> Result<Answer, Error> {
+        if self.request.version < LESSEE {
+            let node = self.seen_node(ident).await?;
+            let answer = self.below_node(&node, Bytes::new()).await?;
+            return self.masked(answer, Some(&node.holders), &[]);
+        }
+        let (query, strip) = with_fields(&self.request.query, &["uuid", "owner", "lessee"]);
+        let mut errand = self.errand(Bytes::new());
+        errand.query = query;
+        match self.send(errand).await {
+            Ok(answer) if answer.status == StatusCode::OK => {
+                let holders = Holders::of(&resource(&answer)?);
+                if !self.sees(&holders) {
+                    return Err(refusal::absent(Collection::Nodes, ident));
+                }
+                self.masked(answer, Some(&holders), &strip)
+            }
+            Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
+                Err(refusal::absent(Collection::Nodes, ident))
+            }
+            Err(Error::Locate(LocateError::Nobody { .. })) => {
+                Err(refusal::absent(Collection::Nodes, ident))
+            }
+            // What is wrong with the question is told of what can be seen only.
+            other => {
+                self.seen_node(ident).await?;
+                other
+            }
+        }
+    }
+
+    fn masked(
+        &self,
+        answer: Answer,
+        holders: Option<&Holders>,
+        strip: &[&'static str],
+    ) -> Result<Answer, Error> {
+        if !answer.status.is_success() || answer.body.is_empty() {
+            return Ok(answer);
+        }
+        let mut node = resource(&answer)?;
+        let holders = holders.cloned().unwrap_or_default();
+        masks::node(&mut node, self.rules, &self.caller, &holders.target());
+        for name in strip {
+            node.remove(*name);
+        }
+        Ok(with_body(answer, &node))
+    }
+
+    async fn patch_node(&self, ident: &str, body: &[u8]) -> Result<Answer, Error> {
+        let patch = Patch::parse(body)?;
+        let changes = patch.changes();
+        let changes = changes.iter().map(|(path, value)| Change {
+            path,
+            value: value.as_ref(),
+        });
+        let rules = attributes::rules("nodes/{}", Rule::NodeUpdate, changes);
+        let node = self.seen_node(ident).await?;
+        for rule in rules {
+            self.permit(rule, &node.holders.target())?;
+        }
+        let answer = self.below_node(&node, patch.to_bytes()).await?;
+        self.masked(answer, Some(&node.holders), &[])
+    }
+
+    /// The client's request, about the very node that was judged.
+    async fn below_node(&self, node: &Node, body: Bytes) -> Result<Answer, Error> {
+        let mut errand = self.errand(body);
+        errand.path = self.request.target.path_for(Collection::Nodes, &node.uuid);
+        self.send(errand).await
+    }
+
+    /// What is below one, under one rule.
+    pub(crate) async fn at_node(
+        &self,
+        ident: &str,
+        rule: Rule,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let node = self.seen_node(ident).await?;
+        let segments = self.request.target.segments();
+        let below: Vec<&str> = segments[2..].iter().map(String::as_str).collect();
+        match below[..] {
+            ["states", "provision"] => return Provision(self.0).change(&node, &body).await,
+            ["children"] => return self.children(&node).await,
+            _ => self.permit(rule, &node.holders.target())?,
+        }
+        if let ["history", event] = below[..] {
+            self.check_event(&node, event).await?;
+        }
+        if let (["history"], Some(marker)) = (&below[..], self.request.query.value("marker")) {
+            self.check_event(&node, marker).await?;
+        }
+        let has_body = !body.is_empty();
+        let body = if has_body { canonical(&body) } else { body };
+        self.below_node(&node, body).await
+    }
+
+    /// Ironic finds an event by its UUID alone, whichever node's it is; here it has to be the node's own.
+    async fn check_event(&self, node: &Node, event: &str) -> Result<(), Error> {
+        let mut marker: Option<String> = None;
+        loop {
+            let mut query = Query::default();
+            if let Some(marker) = &marker {
+                query = query.with("marker", marker);
+            }
+            let errand = Errand::get(
+                path(&["nodes", &node.uuid, "history"]),
+                query,
+                self.newest(),
+            );
+            let page = self.read(errand).await?.unwrap_or_default();
+            let events: Vec<&Resource> = match page.get("history") {
+                Some(Value::Array(events)) => events.iter().filter_map(Value::as_object).collect(),
+                _ => Vec::new(),
+            };
+            if events
+                .iter()
+                .any(|known| text(known, "uuid") == Some(event))
+            {
+                return Ok(());
+            }
+            let last = events
+                .last()
+                .and_then(|known| text(known, "uuid"))
+                .map(str::to_owned);
+            if !page.contains_key("next") || last.is_none() || last == marker {
+                return Err(Fault::new(
+                    StatusCode::NOT_FOUND,
+                    format!("Node history record {event} could not be found."),
+                )
+                .into());
+            }
+            marker = last;
+        }
+    }
+
+    /// The children of a node that the caller sees himself.
+    async fn children(&self, node: &Node) -> Result<Answer, Error> {
+        let answer = self.below_node(node, Bytes::new()).await?;
+        if !answer.status.is_success() || self.allows(Rule::NodeListAll, &Target::Nothing) {
+            return Ok(answer);
+        }
+        let filter = Query::default().with("parent_node", &node.uuid);
+        let visible = self.visible_nodes(filter).await?;
+        let mut body = resource(&answer)?;
+        if let Some(Value::Array(children)) = body.get_mut("children") {
+            children.retain(|child| {
+                child
+                    .as_str()
+                    .is_some_and(|child| visible.contains_key(child))
+            });
+        }
+        Ok(with_body(answer, &body))
+    }
+
+    /// A list of what is at one node: whoever sees the node sees it.
+    pub(crate) async fn list_at_node(
+        &self,
+        ident: &str,
+        all: Rule,
+        own: Rule,
+    ) -> Result<Answer, Error> {
+        let node = self.seen_node(ident).await?;
+        if !self.allows(all, &Target::Nothing) {
+            self.permit(own, &Target::Nothing)?;
+        }
+        // A location would show what a port group holds at whichever node it is.
+        if let [_, _, portgroups, group, _] = self.request.target.segments()
+            && portgroups == "portgroups"
+        {
+            let part = self.seen_part(Collection::Portgroups, group).await?;
+            if part.node.uuid != node.uuid {
+                return Err(refusal::absent(Collection::Portgroups, group));
+            }
+        }
+        let answer = self.below_node(&node, Bytes::new()).await?;
+        Lists(self.0).mask_targets(answer)
+    }
+
+    /// `/nodes/validate?node=`
+    pub(crate) async fn validate(&self, rule: Rule) -> Result<Answer, Error> {
+        let query = &self.request.query;
+        let name = if query.value("node_uuid").is_some() {
+            "node_uuid"
+        } else {
+            "node"
+        };
+        let node = self
+            .seen_node(query.value(name).unwrap_or_default())
+            .await?;
+        self.permit(rule, &node.holders.target())?;
+        let mut errand = self.errand(Bytes::new());
+        errand.query = query.without(&["node", "node_uuid"]).with(name, node.uuid);
+        self.send(errand).await
+    }
+
+    pub(crate) async fn new_node(&self, body: &[u8]) -> Result<Answer, Error> {
+        let own = self.own_nodes && self.allows(Rule::NodeCreateSelfOwnedNode, &Target::Nothing);
+        if !own {
+            self.permit(Rule::NodeCreate, &Target::Nothing)?;
+        }
+        let mut object = Object::parse("node", body)?;
+        let Some(project) = self.project().filter(|_| own) else {
+            return self.send(self.errand(object.to_bytes())).await;
+        };
+        let version = self.request.version;
+        let is_young = |name: &str| {
+            YOUNG
+                .iter()
+                .any(|(young, minor)| *young == name && version < Microversion::new(1, *minor))
+        };
+        let owner_is_too_young = version < OWNER && object.is_true("owner");
+        if owner_is_too_young
+            || object
+                .names()
+                .any(|name| is_young(name) && object.is_true(name))
+        {
+            let text = "Request not acceptable.";
+            return Err(Fault::new(StatusCode::NOT_ACCEPTABLE, text).into());
+        }
+        let wanted = object.text("owner").filter(|owner| !owner.is_empty());
+        if wanted.is_some_and(|wanted| wanted != project.id) {
+            return Err(refusal::invalid(
+                "Cannot create a node as a project scoped admin with an owner other than your own project.",
+            ));
+        }
+        if let Some(parent) = object
+            .text("parent_node")
+            .filter(|parent| !parent.is_empty())
+        {
+            let node = self.visible_node(&parent).await?;
+            let mine = node.filter(|node| node.holders.owner.as_deref() == Some(project.id));
+            let node = mine.ok_or_else(|| refusal::unlinkable("parent_node", &parent))?;
+            object.set("parent_node", &node.uuid);
+        }
+        if version < ENROLL {
+            return self.new_old_node(&object, project.id).await;
+        }
+        object.set("owner", project.id);
+        let mut errand = self.errand(object.to_bytes());
+        errand.version = version.max(OWNER);
+        let answer = self.send(errand).await?;
+        if refusal::is_refused_owner(&answer) {
+            // For an Ironic without Keystone nobody is of the system, so nobody may name an owner at once.
+            object.remove("owner");
+            return self.new_old_node(&object, project.id).await;
+        }
+        let answer = self
+            .at_the_client_s_version(answer, "nodes", version < OWNER)
+            .await?;
+        let holders = Holders {
+            owner: Some(project.id.to_owned()),
+            lessee: object.text("lessee"),
+        };
+        self.masked(answer, Some(&holders), &[])
+    }
+
+    /// Makes a node and gives it its owner, or makes none: a version that makes nodes available at once cannot be lifted
+    /// to one that names the owner.
+    async fn new_old_node(&self, object: &Object, project: &str) -> Result<Answer, Error> {
+        let answer = self.send(self.errand(object.to_bytes())).await?;
+        if !answer.status.is_success() {
+            return Ok(answer);
+        }
+        let made = resource(&answer)?;
+        let Some(uuid) = text(&made, "uuid") else {
+            return Ok(answer);
+        };
+        let patch = serde_json::json!([{"op": "add", "path": "/owner", "value": project}]);
+        let change = |method, body: Bytes| Errand {
+            method,
+            path: path(&["nodes", uuid]),
+            query: Query::default(),
+            version: self.newest(),
+            body,
+        };
+        let given = self
+            .send(change(Method::PATCH, patch.to_string().into()))
+            .await;
+        match given {
+            Ok(given) if given.status.is_success() => Ok(answer),
+            failed => {
+                self.send(change(Method::DELETE, Bytes::new())).await?;
+                failed
+            }
+        }
+    }
+}
+
+/// A body as it will be read: of a member written twice the last one. What is no object goes as it is.
+fn canonical(body: &Bytes) -> Bytes {
+    Object::parse("body", body).map_or_else(|_| body.clone(), |object| object.to_bytes())
+}

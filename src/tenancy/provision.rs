@@ -1,0 +1,136 @@
+//! Provision states: the steps that a change brings along, the children it reaches, the runbook it follows.
+
+use std::ops::Deref;
+
+use serde_json::Value;
+
+use crate::api::body::Object;
+use crate::api::body::Patch;
+use crate::api::collection::Collection;
+use crate::federate::Error;
+use crate::policy::language::Verdict;
+use crate::policy::rules::Rule;
+use crate::policy::targets::Target;
+use crate::request::Answer;
+use crate::tenancy::case::Case;
+use crate::tenancy::facts::Node;
+use crate::tenancy::refusal;
+
+/// Changes of provision states, and the steps they bring along.
+pub(crate) struct Provision<'c>(pub(crate) &'c Case<'c>);
+
+impl<'c> Deref for Provision<'c> {
+    type Target = Case<'c>;
+
+    fn deref(&self) -> &Case<'c> {
+        self.0
+    }
+}
+
+impl Provision<'_> {
+    pub(crate) async fn change(&self, node: &Node, body: &[u8]) -> Result<Answer, Error> {
+        let target = node.holders.target();
+        self.permit(Rule::NodeSetProvisionState, &target)?;
+        let mut object = Object::parse("body", body)?;
+        for (steps, rule) in [
+            ("clean_steps", Some(Rule::NodeSetProvisionStateCleanSteps)),
+            (
+                "service_steps",
+                Some(Rule::NodeSetProvisionStateServiceSteps),
+            ),
+            ("deploy_steps", None),
+        ] {
+            if !object.is_true(steps) {
+                continue;
+            }
+            if let Some(rule) = rule {
+                self.permit(rule, &target)?;
+            }
+            self.check_children(&object, steps).await?;
+            self.check_steps(&object, steps, &target)?;
+        }
+        if let Some(ident) = object.text("runbook").filter(|ident| !ident.is_empty()) {
+            let runbook = self.known_runbook(&ident).await?;
+            self.permit(Rule::RunbookUse, &runbook.runbook())?;
+            object.set("runbook", &runbook.uuid);
+            let approved = runbook.owner.is_none() || runbook.public;
+            if !approved {
+                let found = self
+                    .look_up(&["runbooks", &runbook.uuid], "uuid,steps")
+                    .await?;
+                let steps = found.and_then(|mut found| found.remove("steps"));
+                self.check_each(steps.as_ref(), &target)?;
+            }
+        }
+        let mut errand = self.errand(object.to_bytes());
+        errand.path = self.request.target.path_for(Collection::Nodes, &node.uuid);
+        self.send(errand).await
+    }
+
+    /// `execute_on_child_nodes`, limited to some, needs the right to each of them (`_check_steps`).
+    async fn check_children(&self, object: &Object, steps: &str) -> Result<(), Error> {
+        let Some(Value::Array(steps)) = object.json(steps) else {
+            return Ok(());
+        };
+        for step in &steps {
+            let (Some(run), Some(Value::Array(children))) = (
+                step.get("execute_on_child_nodes"),
+                step.get("limit_child_node_execution"),
+            ) else {
+                continue;
+            };
+            if matches!(run, Value::Null | Value::Bool(false)) {
+                continue;
+            }
+            for child in children.iter().filter_map(Value::as_str) {
+                let child = self.seen_node(child).await?;
+                self.permit(Rule::NodeSetProvisionState, &child.holders.target())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps that have rules of their own (`baremetal:step:execute:…`).
+    pub(crate) fn check_steps(
+        &self,
+        object: &Object,
+        name: &str,
+        target: &Target<'_>,
+    ) -> Result<(), Error> {
+        self.check_each(object.json(name).as_ref(), target)
+    }
+
+    /// Those that a patch of a runbook brings in.
+    pub(crate) fn check_patched_steps(&self, patch: &Patch) -> Result<(), Error> {
+        for (path, value) in patch.changes() {
+            match value {
+                Some(steps @ Value::Array(_)) if path == "/steps" => {
+                    self.check_each(Some(&steps), &Target::Nothing)?;
+                }
+                Some(step) if path.starts_with("/steps/") => {
+                    self.check_each(Some(&Value::Array(vec![step])), &Target::Nothing)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_each(&self, steps: Option<&Value>, target: &Target<'_>) -> Result<(), Error> {
+        let Some(Value::Array(steps)) = steps else {
+            return Ok(());
+        };
+        for step in steps {
+            let word = |name| step.get(name).and_then(Value::as_str).unwrap_or_default();
+            let (interface, name) = (word("interface"), word("step"));
+            let verdict = self.rules.judge_step(interface, name, &self.caller, target);
+            if verdict != Verdict::Yes {
+                self.tell("baremetal:step:execute");
+                return Err(refusal::forbidden(format!(
+                    "insufficient privileges to execute step {name} on interface {interface}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! Ironic's words for what may not be, byte for byte.
+
+use http::StatusCode;
+
+use crate::api::collection::Collection;
+use crate::api::fault;
+use crate::api::fault::Fault;
+use crate::federate::Error;
+use crate::request::Answer;
+
+/// It is not there, or not for this caller: the client is not told which. `ident` is as the client wrote it.
+pub(crate) fn absent(collection: Collection, ident: &str) -> Error {
+    Fault::new(
+        StatusCode::NOT_FOUND,
+        format!("{} {ident} could not be found.", noun(collection)),
+    )
+    .into()
+}
+
+/// The same, where Ironic makes it a fault of the request.
+pub(crate) fn no_such_node(ident: &str) -> Error {
+    invalid(format!("Node {ident} could not be found."))
+}
+
+/// Whether an Ironic without Keystone has refused to make something for an owner.
+pub(crate) fn is_refused_owner(answer: &Answer) -> bool {
+    answer.status == StatusCode::BAD_REQUEST
+        && fault::text_of(&answer.body).is_some_and(|text| {
+            text.contains("as a project scoped admin with an owner other than your own project")
+        })
+}
+
+/// What Ironic's routing says where it knows no better.
+pub(crate) fn no_resource() -> Error {
+    Fault::new(StatusCode::NOT_FOUND, "Resource could not be found.").into()
+}
+
+pub(crate) fn invalid(text: impl Into<String>) -> Error {
+    Fault::bad_request(text).into()
+}
+
+pub(crate) fn forbidden(text: impl Into<String>) -> Error {
+    Fault::new(StatusCode::FORBIDDEN, text).into()
+}
+
+/// The message of `HTTPForbidden` without a resource: Ironic forgets to fill it in.
+pub(crate) fn forbidden_runbook() -> Error {
+    forbidden("Access was denied to the following resource: %(resource)s")
+}
+
+/// A link to a node that the caller cannot see, or that belongs to another (`authorize_node_link`).
+pub(crate) fn unlinkable(field: &str, node: &str) -> Error {
+    invalid(format!(
+        "Unable to apply the requested {field} '{node}'. Requested value was invalid."
+    ))
+}
+
+pub(crate) fn noun(collection: Collection) -> &'static str {
+    match collection {
+        Collection::Ports => "Port",
+        Collection::Portgroups => "Portgroup",
+        Collection::VolumeConnectors => "Volume connector",
+        Collection::VolumeTargets => "Volume target",
+        Collection::Allocations => "Allocation",
+        Collection::Runbooks => "Runbook",
+        Collection::Nodes
+        | Collection::Chassis
+        | Collection::Conductors
+        | Collection::DeployTemplates
+        | Collection::Drivers
+        | Collection::InspectionRules
+        | Collection::Shards => "Node",
+    }
+}

@@ -1,0 +1,96 @@
+//! Runbooks: each is its owner's, or everybody's to read. Ironic does not hide them: what may not be read is a 403.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use crate::api::body::Object;
+use crate::api::body::Patch;
+use crate::api::collection::Collection;
+use crate::auth::access::attributes;
+use crate::auth::access::attributes::Change;
+use crate::federate::Error;
+use crate::policy::rules::Rule;
+use crate::policy::targets::Target;
+use crate::request::Answer;
+use crate::tenancy::case::Case;
+use crate::tenancy::facts::Owned;
+use crate::tenancy::provision::Provision;
+use crate::tenancy::refusal;
+
+/// Requests about runbooks.
+pub(crate) struct Runbooks<'c>(pub(crate) &'c Case<'c>);
+
+impl<'c> Deref for Runbooks<'c> {
+    type Target = Case<'c>;
+
+    fn deref(&self) -> &Case<'c> {
+        self.0
+    }
+}
+
+impl Runbooks<'_> {
+    pub(crate) async fn one_runbook(
+        &self,
+        ident: &str,
+        rule: Rule,
+        body: Bytes,
+    ) -> Result<Answer, Error> {
+        let runbook = self.known_runbook(ident).await?;
+        let target = runbook.runbook();
+        match rule {
+            // Its traits are shown under the same rule, but not to everybody.
+            Rule::RunbookGet if self.request.target.segments().len() == 2 => {
+                if !self.allows(rule, &target) && !runbook.public {
+                    self.tell(rule.name());
+                    return Err(refusal::forbidden_runbook());
+                }
+            }
+            Rule::RunbookUpdate if self.request.method == http::Method::PATCH => {
+                let patch = Patch::parse(&body)?;
+                let changes = patch.changes();
+                let changes = changes.iter().map(|(path, value)| Change {
+                    path,
+                    value: value.as_ref(),
+                });
+                for rule in attributes::rules("runbooks/{}", Rule::RunbookUpdate, changes) {
+                    self.permit(rule, &target)?;
+                }
+                Provision(self.0).check_patched_steps(&patch)?;
+                return self.send_to_runbook(&runbook, patch.to_bytes()).await;
+            }
+            _ => self.permit(rule, &target)?,
+        }
+        self.send_to_runbook(&runbook, body).await
+    }
+
+    async fn send_to_runbook(&self, runbook: &Owned, body: Bytes) -> Result<Answer, Error> {
+        let mut errand = self.errand(body);
+        errand.path = self
+            .request
+            .target
+            .path_for(Collection::Runbooks, &runbook.uuid);
+        self.send(errand).await
+    }
+
+    pub(crate) async fn new_runbook(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
+        self.permit(rule, &Target::Nothing)?;
+        let mut object = Object::parse("runbook", body)?;
+        Provision(self.0).check_steps(&object, "steps", &Target::Nothing)?;
+        if let Some(project) = self.project() {
+            let wanted = object.text("owner").filter(|owner| !owner.is_empty());
+            if wanted.is_some_and(|wanted| wanted != project.id) {
+                return Err(refusal::invalid(
+                    "Cannot create a runbook as a project scoped admin with an owner other than your own project.",
+                ));
+            }
+            if object.is_true("public") {
+                return Err(refusal::invalid(
+                    "Cannot create a public runbook as a project scoped admin.",
+                ));
+            }
+            object.set("owner", project.id);
+        }
+        self.send(self.errand(object.to_bytes())).await
+    }
+}

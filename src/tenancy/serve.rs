@@ -1,0 +1,105 @@
+//! What becomes of a request, by what its rule is about.
+
+use bytes::Bytes;
+use http::Method;
+
+use crate::api::collection::Collection;
+use crate::auth::access::Denied;
+use crate::auth::access::Judged;
+use crate::auth::access::UNKNOWN;
+use crate::auth::access::routes::About;
+use crate::auth::access::routes::Row;
+use crate::auth::identity::Identity;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::policy::rules::Rule;
+use crate::policy::targets::Target;
+use crate::request::Answer;
+use crate::request::Request;
+use crate::tenancy::allocations::Allocations;
+use crate::tenancy::case::Case;
+use crate::tenancy::lists::Lists;
+use crate::tenancy::nodes::Nodes;
+use crate::tenancy::parts::Parts;
+use crate::tenancy::runbooks::Runbooks;
+
+/// Judges a request by the rules, thing by thing, and carries out what they allow.
+pub async fn serve(
+    federation: &Federation,
+    request: &Request,
+    identity: &Identity,
+    judged: &Judged,
+    body: Bytes,
+) -> Result<Answer, Error> {
+    let Some(caller) = identity.caller() else {
+        return Err(Denied { policy: UNKNOWN }.fault().into());
+    };
+    let case = Case::new(federation, request, judged, caller);
+    let Some(row) = judged.row else {
+        case.tell(UNKNOWN);
+        return Err(Denied { policy: UNKNOWN }.fault().into());
+    };
+    Box::pin(act(&case, row, body)).await
+}
+
+async fn act(case: &Case<'_>, row: &Row, body: Bytes) -> Result<Answer, Error> {
+    let segments = case.request.target.segments();
+    let second = segments.get(1).map(String::as_str).unwrap_or_default();
+    match row.about {
+        About::Nothing => {
+            case.permit(row.rule, &Target::Nothing)?;
+            case.send(case.errand(body)).await
+        }
+        About::All(own) => match row.rule {
+            Rule::NodeListAll => Lists(case).list_nodes(row.rule, own).await,
+            Rule::AllocationListAll => Lists(case).list_allocations(row.rule, own).await,
+            Rule::RunbookListAll => Lists(case).list_runbooks(row.rule, own).await,
+            _ => {
+                let collection = part_of(segments);
+                Lists(case).list_parts(collection, row.rule, own).await
+            }
+        },
+        About::AllOfNode(own) => Nodes(case).list_at_node(second, row.rule, own).await,
+        About::AllOf(collection, own) => {
+            let rule = if case.allows(row.rule, &Target::Nothing) {
+                row.rule
+            } else {
+                own
+            };
+            Parts(case).part(collection, second, rule, body).await
+        }
+        About::Node if segments.len() == 2 => Nodes(case).one_node(second, row.rule, body).await,
+        About::Node => Nodes(case).at_node(second, row.rule, body).await,
+        About::NodeOfQuery => Nodes(case).validate(row.rule).await,
+        About::NodeOfBody => Parts(case).new_part(row.rule, &body).await,
+        About::NodeOf(collection) => {
+            let ident = segments.last().map(String::as_str).unwrap_or_default();
+            let body = if case.request.method == Method::PATCH {
+                crate::api::body::Patch::parse(&body)?.to_bytes()
+            } else {
+                body
+            };
+            Parts(case).part(collection, ident, row.rule, body).await
+        }
+        About::NewNode => Nodes(case).new_node(&body).await,
+        About::Allocation => {
+            Allocations(case)
+                .one_allocation(second, row.rule, body)
+                .await
+        }
+        About::AllocationOfNode => Allocations(case).allocation_of(second, row.rule).await,
+        About::NewAllocation => Allocations(case).new_allocation(&body).await,
+        About::Runbook => Runbooks(case).one_runbook(second, row.rule, body).await,
+        About::NewRunbook => Runbooks(case).new_runbook(row.rule, &body).await,
+    }
+}
+
+fn part_of(segments: &[String]) -> Collection {
+    let words: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["portgroups", ..] => Collection::Portgroups,
+        ["volume", "connectors", ..] => Collection::VolumeConnectors,
+        ["volume", "targets", ..] => Collection::VolumeTargets,
+        _ => Collection::Ports,
+    }
+}
