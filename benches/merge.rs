@@ -1,7 +1,7 @@
-//! How fast answers are taken apart, merged and written: `cargo bench --bench merge`.
+//! How fast lists are split, merged and written: `cargo bench --bench merge`.
 //!
-//! Bytes per second are of what the locations sent. `copy` and `scan` handle the same bytes with the fastest
-//! there is for it, so that the other figures can be read as ratios of one run.
+//! Bytes per second count what the locations sent. `copy` and `scan` handle the same bytes in the fastest possible
+//! way, so that the other figures can be read as ratios within one run.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! How fast it is decided where a request goes: `cargo bench --bench route`.
+//! How fast the gateway decides where a request goes: `cargo bench --bench route`.
 
 #![allow(
     clippy::expect_used,

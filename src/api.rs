@@ -1,4 +1,4 @@
-//! Ironic's words, as pure values: nothing here awaits, opens a socket, or knows a configuration.
+//! Ironic's vocabulary as pure values: nothing here does I/O or knows the configuration.
 
 pub mod accept;
 pub mod body;

@@ -104,7 +104,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let budget = Budget::new(config.api.max_buffered);
     let federation = Arc::new(Federation::new(config, Arc::clone(&locations)));
     if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
-        warn!("Nothing is known of nodes from before: {error}");
+        warn!("The saved node cache cannot be used: {error}");
     }
     let listener = config
         .api
@@ -201,7 +201,7 @@ fn open_files() -> u64 {
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => raised.current.unwrap_or(u64::MAX),
         Err(error) => {
-            warn!("The limit of open files stays as it is: {error}");
+            warn!("The limit of open files cannot be raised: {error}");
             limits.current.unwrap_or(u64::MAX)
         }
     }

@@ -1,4 +1,4 @@
-//! Who is asking, and may they: the door of the house.
+//! Authentication and authorisation: who is asking, and whether they may.
 
 pub mod access;
 pub mod http_basic;

@@ -1,4 +1,4 @@
-//! What is typed: the command line, and the subcommands.
+//! The command line and its subcommands.
 
 pub mod check;
 pub mod cli;

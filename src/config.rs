@@ -1,6 +1,6 @@
-//! The typed whole of the configuration. A [`Config`] that exists is valid: what an operator can
-//! get wrong has been said by [`Config::load`], all of it at once. How files are read is oslo.config's matter (`oslo/`);
-//! here is what Ironic's, keystoneauth's and our own options mean.
+//! The typed configuration. A [`Config`] that exists is valid: [`Config::load`] reports all mistakes of the operator
+//! at once. How files are read is in `oslo/`; this room defines what the options of Ironic, keystoneauth and the
+//! gateway mean.
 
 mod adapter;
 mod api;

@@ -1,4 +1,5 @@
-//! Many locations, one API: what is answered from more than one, and where everything else goes.
+//! Many locations as one API: answers that are made from several locations, and the way to the right one for
+//! everything else.
 
 pub mod claim;
 pub mod dispatch;

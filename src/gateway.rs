@@ -1,4 +1,4 @@
-//! The front: Pingora's phases, each handed on to the room that knows.
+//! The front: the phases of Pingora's proxy, each delegated to the file that implements it.
 
 pub mod access_log;
 pub mod body;

@@ -1,4 +1,4 @@
-//! The locations: each one an Ironic of its own, and what they have in common.
+//! The locations: each an Ironic of its own, and the versions that they have in common.
 
 pub mod breaker;
 pub mod credentials;

@@ -1,4 +1,4 @@
-//! `ironic-proxy`: what was typed, and the exit code.
+//! `ironic-proxy`: the command line and the exit status.
 
 use std::io;
 use std::io::Write;

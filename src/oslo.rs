@@ -1,5 +1,7 @@
-//! oslo.config's rules: which files are read, how a line is understood, how an option is found and what its text means.
-//! Knows no option of its own and nothing of Ironic: what there is to configure is a [`option::Schema`].
+//! The rules of oslo.config: which files are read, how a line is parsed, how an option is looked up and what its value
+//! means.
+//!
+//! The room defines no option and knows nothing of Ironic: the options are passed in as a [`option::Schema`].
 
 mod advice;
 mod ini;

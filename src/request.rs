@@ -1,4 +1,4 @@
-//! A client's request, understood; and our answer, before it is written.
+//! A client's request once it is parsed, and the answer before it is written.
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,4 +1,5 @@
-//! What systemd is told and what it hands over; Pingora does neither.
+//! Tells systemd when the gateway is ready or stopping, and takes over a socket that systemd holds. Pingora does
+//! neither.
 
 use std::io;
 use std::net::TcpListener;
@@ -20,7 +21,7 @@ pub fn stopping() {
 fn notify(state: NotifyState<'_>) {
     // Without a service manager this does nothing.
     if let Err(error) = sd_notify::notify(&[state]) {
-        warn!("The service manager could not be told: {error}");
+        warn!("The service manager could not be notified: {error}");
     }
 }
 

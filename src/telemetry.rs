@@ -1,4 +1,4 @@
-//! The log: oslo's default line, or one JSON object a line.
+//! The log: oslo's default line, or one JSON object on each line.
 
 pub mod spool;
 

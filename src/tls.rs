@@ -1,4 +1,4 @@
-//! TLS of the listener, and what all certificates have in common: files that change, and an end.
+//! TLS of the listener, and what all certificates have in common: files that change and expire.
 
 pub mod expiry;
 pub mod listener;

@@ -1,4 +1,4 @@
-//! What runs beside requests: probes of locations, the sweep that fills the directory, certificates that change.
+//! What runs beside requests: health checks of locations, the sweep that fills the directory, files that change.
 
 pub mod certificates;
 pub mod health;

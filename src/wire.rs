@@ -1,4 +1,4 @@
-//! The wire: one bounded exchange with a location, one answer to a client in few parts. Knows HTTP and Pingora, and
+//! One bounded exchange with a location, and one answer to a client in few packets. Knows HTTP and Pingora, and
 //! nothing of Ironic.
 
 pub mod budget;

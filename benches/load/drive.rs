@@ -1,4 +1,4 @@
-//! Load: closed loops for throughput and cost, open ones for latency.
+//! Load: closed loops for throughput and cost, open loops for latency.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

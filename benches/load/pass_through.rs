@@ -1,4 +1,4 @@
-//! Pingora with nothing on it: what the gateway would cost if it did nothing.
+//! Pingora without any code of ours: what the gateway would cost if it did nothing.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Plots as SVG, by hand: lines on two axes are all there is to draw.
+//! Plots as SVG: lines on two axes.
 
 use std::fmt::Write;
 

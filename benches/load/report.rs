@@ -1,4 +1,4 @@
-//! What was measured, as a table, as JSON and as plots.
+//! The results, as a table, as JSON and as plots.
 
 use std::fs;
 use std::io;

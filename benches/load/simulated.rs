@@ -1,4 +1,4 @@
-//! Simulated locations: what an Ironic answers, made beforehand, on keep-alive connections.
+//! Simulated locations: canned answers of Ironic on keep-alive connections.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

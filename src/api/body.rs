@@ -1,5 +1,6 @@
-//! Request bodies whose content decides where they go: objects and patches, parsed once and sent re-serialised, so that
-//! the gateway and Ironic cannot read them differently. Values that do not matter here stay byte for byte.
+//! Request bodies whose contents decide where they go: objects and patches. They are parsed once and sent
+//! re-serialised, so that the gateway and Ironic cannot read them differently. Values that do not matter here stay
+//! byte for byte.
 
 use std::fmt;
 

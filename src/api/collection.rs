@@ -1,4 +1,4 @@
-//! The collections of the Bare Metal API, and how each is spread over locations: one row a collection.
+//! The collections of the Bare Metal API and how each is spread over the locations: one row for each collection.
 
 use crate::api::link::Kind;
 use crate::api::microversion::Microversion;

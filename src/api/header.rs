@@ -1,4 +1,4 @@
-//! Header names, what may pass in which direction, and request ids.
+//! Header names, which headers pass in which direction, and request ids.
 
 use http::HeaderMap;
 use http::HeaderName;

@@ -1,11 +1,11 @@
-//! Raw JSON without trees: what a body holds, as byte offsets into it.
+//! JSON without trees: the contents of a document as byte offsets into it.
 //!
-//! A [`Reader`] walks a document once, checks every byte of it and hands out [`Span`]s. Nothing is decoded
-//! unless asked for, so numbers, key order, escapes and spacing of what is passed on stay as they were.
+//! A [`Reader`] walks a document once, checks every byte and returns [`Span`]s. Nothing is decoded unless asked for,
+//! so numbers, key order, escapes and whitespace of what is passed on stay unchanged.
 //!
-//! The grammar is RFC 8259 and what Python adds to it when it writes: Ironic stores and returns `NaN`,
-//! `Infinity`, `-Infinity` and lone surrogates (`"\ud800"`) in `extra` and its like, and one such node must not
-//! make its whole location unreadable.
+//! The grammar is RFC 8259 plus what Python adds when it writes: Ironic stores and returns `NaN`, `Infinity`,
+//! `-Infinity` and lone surrogates (`"\ud800"`) in fields like `extra`, and one such node must not make its whole
+//! location unreadable.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
-//! Links that a location made, pointed at the gateway.
+//! Rewrites links that a location made, so that they point at the gateway.
 //!
-//! They are found by structure: only at the members that hold links in a resource of its [`Kind`], never by
-//! what a text looks like. A URL in `extra`, `driver_info` or a name is its user's data and stays as it is.
+//! Links are found by structure: only in the members that hold links in a resource of its [`Kind`], never by what a
+//! text looks like. A URL in `extra`, `driver_info` or a name is user data and stays unchanged.
 
 use std::borrow::Cow;
 use std::ops::Range;

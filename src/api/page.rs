@@ -1,4 +1,4 @@
-//! Collections as locations answer them, taken apart into items, and the collection we answer.
+//! Splits a location's list into items, and writes the merged list.
 
 use std::borrow::Cow;
 use std::ops::Range;

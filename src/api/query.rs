@@ -1,4 +1,4 @@
-//! A client's query string: decoded once, read by name, sent re-encoded.
+//! A client's query string: decoded once, read by name, and sent re-encoded.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! The documents at `/` and `/v1`, for the range that all locations have.
+//! The documents at `/` and `/v1`, for the range of versions that all locations have in common.
 //!
-//! `ironic/api/controllers/root.py`, `ironic/api/controllers/v1/__init__.py` and `versions.py`.
+//! Follows `ironic/api/controllers/root.py`, `ironic/api/controllers/v1/__init__.py` and `versions.py`.
 
 use std::fmt::Write;
 

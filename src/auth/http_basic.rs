@@ -1,7 +1,8 @@
-//! `auth_strategy = http_basic`: users of a file, as `ironic/common/auth_basic.py` has it.
+//! `auth_strategy = http_basic`: the users of a file, as in `ironic/common/auth_basic.py`.
 //!
-//! Not as there: checking happens beside the workers and only so often at a time, an unknown user takes as long as a
-//! known one, and a file that turned bad, or is empty or being written, is not used instead of stopping everybody.
+//! Differences: passwords are checked outside of the worker threads and only a few at a time, an unknown user takes as
+//! long as a known one, and a file that is empty, invalid or still being written leaves the old users in place instead
+//! of stopping the service.
 
 use std::collections::HashMap;
 use std::fs;
@@ -89,7 +90,7 @@ pub enum UserFileError {
     Digest { path: PathBuf, user: String },
     #[error("{} holds no user", .path.display())]
     Empty { path: PathBuf },
-    #[error("no random numbers")]
+    #[error("the system provides no random numbers")]
     Random,
 }
 

@@ -1,7 +1,7 @@
-//! `auth_strategy = keystone`: tokens, as keystonemiddleware's `auth_token` has it.
+//! `auth_strategy = keystone`: tokens, as in keystonemiddleware's `auth_token`.
 //!
-//! A token that Keystone found good is believed until `token_cache_time` is over or the token is, so a revoked one may
-//! work for that long. Nothing else is remembered: neither what Keystone refused nor that it was down.
+//! A valid token is cached until `token_cache_time` is over or the token expires, so a revoked token may work for that
+//! long. Nothing else is cached: neither Keystone's refusals nor its outages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -273,7 +273,7 @@ impl Inner {
 
     async fn ask(&self, token: &HeaderValue, expired: Expired) -> Outcome {
         let Ok(Ok(_turn)) = timeout(LONGEST_QUEUE, self.turns.acquire()).await else {
-            warn!("Too many tokens wait for Keystone");
+            warn!("Too many tokens are waiting for Keystone");
             return Err(Failure::Unavailable);
         };
         match self.ask_keystone(token, expired).await {

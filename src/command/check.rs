@@ -1,5 +1,5 @@
-//! `--check-config`: what only the files beside the configuration show. They are read by the code that serves with
-//! them, so what is a fault here is what would stop the start.
+//! `--check-config`: faults that only show in the files that the configuration names. The code that uses these files
+//! at the start reads them here too, so a fault here is what would stop the start.
 
 use std::error::Error;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What was typed.
+//! The command line's grammar.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `ironic-proxy policy`: which rules are in force, and what they say of somebody.
+//! `ironic-proxy policy`: which rules are in force, and what they say about a caller.
 
 use clap::Args;
 use thiserror::Error;

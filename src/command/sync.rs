@@ -1,5 +1,5 @@
-//! `ironic-proxy sync`: what should be the same at every location and is not; with `--apply`, copies what is missing.
-//! Copies that differ are shown and left alone: which one is right, only people know.
+//! `ironic-proxy sync`: shows what should be the same at every location and is not; `--apply` copies what is missing.
+//! Copies that differ are shown and left alone, since only people know which one is right.
 
 mod compare;
 mod report;

@@ -1,4 +1,5 @@
-//! What subcommands write: a line each, without the control characters of others, and progress where somebody watches.
+//! What subcommands print: lines without the control characters of others, and progress if standard error is a
+//! terminal.
 
 use std::fmt::Write as _;
 use std::io;

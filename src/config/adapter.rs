@@ -1,4 +1,4 @@
-//! keystoneauth's adapter options: where a location's Ironic is.
+//! keystoneauth's adapter options: the endpoint of a location's Ironic.
 
 use crate::config::credential::Interface;
 use crate::config::endpoint::Endpoint;
@@ -106,7 +106,7 @@ pub(crate) fn interface(word: &str) -> Option<Interface> {
 }
 
 /// What [`interface`] takes.
-pub(crate) const INTERFACE_WORDS: &str = "is none of public, internal, admin";
+pub(crate) const INTERFACE_WORDS: &str = "must be one of public, internal, admin";
 
 fn versions(section: &mut Section<'_>) -> Result<(), Faulted> {
     let mut outcome = Ok(());

@@ -1,4 +1,4 @@
-//! What proves us to a service, and over which TLS.
+//! The gateway's credential for a service, and TLS towards it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The URL of a service, cut to what a connection and a path need.
+//! The URL of a service, split into what a connection and a path need.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

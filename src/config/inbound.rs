@@ -1,4 +1,4 @@
-//! Who may come in.
+//! How clients prove who they are.
 
 use std::path::PathBuf;
 use std::time::Duration;

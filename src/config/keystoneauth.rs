@@ -1,4 +1,4 @@
-//! keystoneauth's options of a section: how we prove ourselves, and over which TLS.
+//! keystoneauth's options in a section: the credential of the gateway, and TLS.
 
 use crate::config::credential::CredentialRef;
 use crate::config::credential::DomainRef;
@@ -65,7 +65,7 @@ pub(crate) fn auth_type(section: &mut Section<'_>) -> Result<AuthType, Faulted> 
         return Err(section.fault("auth_type", format!("{known} {reason}")));
     }
     let known: Vec<_> = AUTH_TYPES.iter().map(|(name, _)| *name).collect();
-    Err(section.fault("auth_type", format!("is none of {}", known.join(", "))))
+    Err(section.fault("auth_type", format!("must be one of {}", known.join(", "))))
 }
 
 /// The credential of a location.

@@ -1,4 +1,4 @@
-//! The locations and the groups that they serve.
+//! The locations and the conductor groups that they serve.
 
 use std::collections::HashMap;
 use std::time::Duration;

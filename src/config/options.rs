@@ -1,5 +1,5 @@
-//! Every option there is: its name, its default and what it is for. `conf/ironic-proxy.conf` is
-//! held against this table by a test.
+//! The table of all options: names, defaults, and a sentence on each. Tests hold `conf/ironic-proxy.conf` and
+//! `docs/configuration.md` to it.
 
 mod ironic;
 mod keystone;

@@ -1,4 +1,4 @@
-//! What the rules are that decide who may do what.
+//! `[oslo_policy]`: where the rules come from that decide who may do what.
 
 use std::path::Path;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The sections of the gateway itself, and the whole.
+//! The gateway's own sections, and the configuration as a whole.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -60,7 +60,10 @@ fn load_all(texts: &[&str], environment: &[(&str, &str)]) -> Result<Config, Erro
     let plain = |lines: Vec<String>| -> Vec<String> {
         lines
             .iter()
-            .filter(|line| !line.contains(" already; "))
+            .filter(|line| {
+                !line.contains(": this option is already set")
+                    && !line.contains(": this section already begins")
+            })
             .map(|line| line.replace(&prefix, ""))
             .collect()
     };

@@ -1,5 +1,5 @@
-//! What a body claims for itself alone. Names, UUIDs and addresses are unique within one Ironic by its database; between
-//! Ironics somebody has to look ([`super::located::unique`]).
+//! The unique values that a request body claims: names, UUIDs and addresses. Within one Ironic the database keeps them
+//! unique; between Ironics the gateway has to ask ([`super::located::unique`]).
 
 use serde_json::Value as Json;
 

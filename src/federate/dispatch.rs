@@ -1,4 +1,4 @@
-//! What becomes of a request: one arm a kind of route.
+//! Decides what becomes of a request: one arm for each kind of route.
 
 use http::Method;
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! One question to several locations, and what becomes of those that stay silent.
+//! Asks several locations the same question, and decides what the silent ones mean.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Things that live at one location: made there, changed there, the only ones of their name anywhere.
+//! Resources that exist at one location only, and whose names are unique over all of them.
 
 pub mod allocate;
 pub mod beside;

@@ -1,5 +1,5 @@
-//! On the way to the one location that has a thing, wherever it is named: in a path, a query or a body. What is
-//! remembered of it may be wrong, so a *no* is not believed before everybody was asked anew.
+//! Finds the one location that has a thing, wherever it is named: in a path, a query or a body. Since the directory
+//! may be out of date, a location's *no* counts only after all locations were asked again.
 
 use std::collections::HashSet;
 

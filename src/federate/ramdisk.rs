@@ -1,4 +1,5 @@
-//! What a ramdisk asks. It shows no proof and gets none of ours; that it is let through at all is the operator's choice.
+//! Requests of ramdisks. They carry no credential and the gateway adds none; the operator decides whether they are
+//! served at all.
 
 use http::Method;
 use http::StatusCode;

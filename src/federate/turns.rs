@@ -1,5 +1,6 @@
-//! One after the other: two requests that want the same for themselves would both find it free. Holds within this
-//! process; between several gateways only the locations' own databases and the directory's doubts remain.
+//! Makes requests that claim the same value wait for each other, since both would find it free. This holds within one
+//! process; between several gateways only the databases of the locations and the directory's contested entries are
+//! left.
 
 use std::collections::HashSet;
 use std::hash::Hash;

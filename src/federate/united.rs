@@ -1,4 +1,5 @@
-//! One answer made of all locations' answers: drivers, what is told of them, shards; and what is asked of everybody.
+//! One answer made of the answers of all locations (drivers and their details, shards), and requests that go to every
+//! location.
 
 use std::collections::BTreeSet;
 

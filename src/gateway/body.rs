@@ -1,4 +1,4 @@
-//! A client's body: read as far as it may be, or drained because nobody wants it.
+//! Reads a client's body within its limits, or drains it when the request is refused.
 
 use std::time::Duration;
 

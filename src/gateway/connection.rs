@@ -1,4 +1,4 @@
-//! What happens on one client connection: a head, its request, the next head.
+//! One client connection: reads a head, serves its request, reads the next head.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

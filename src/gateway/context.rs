@@ -1,4 +1,4 @@
-//! What is known of one request from its first byte to its line in the log.
+//! What is known of a request, from its first byte to its line in the access log.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -1,5 +1,5 @@
-//! How many connections clients may have. Those of addresses that nobody has vouched for are bounded apart, each address
-//! and all of them together: strangers can slow strangers, nobody else.
+//! How many connections clients may have. Addresses without a valid login are limited each and all together, apart
+//! from the others: strangers can slow down strangers and nobody else.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! The door: what the head of a request says is understood here, once, or refused.
+//! The door: parses the head of a request once, or refuses it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub enum Refusal {
     #[error(transparent)]
     Denied(#[from] Denied),
     /// No location has told its versions, so it is not known what may be spoken.
-    #[error("No location has told its API versions yet, please retry.")]
+    #[error("No location has reported its API versions yet, please retry.")]
     Unready,
     /// Ironic words it differently at `/` than below.
     #[error("{error}")]

@@ -1,5 +1,5 @@
-//! Where the client finds us, for the links of an answer: as configured, else as a proxy in front says, else as the client
-//! says.
+//! The URL of the gateway as the client sees it, for the links in answers: from the configuration, else from a proxy
+//! in front, else from the request itself.
 
 use std::net::SocketAddr;
 

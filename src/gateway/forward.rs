@@ -1,6 +1,6 @@
-//! A vendor's method on its way through Pingora's proxy to one location, and its answer on the way back. Only the driver
-//! knows what either holds, so both are streamed as they are; everything else is asked by `Location::ask`, which judges
-//! an answer as a whole.
+//! Vendor passthru: a request on its way through Pingora's proxy to one location, and the answer on its way back. Only
+//! the driver knows what they contain, so both are streamed unchanged. All other requests go through `Location::ask`,
+//! which judges an answer as a whole.
 
 use std::mem;
 use std::sync::Arc;

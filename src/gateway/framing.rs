@@ -1,4 +1,4 @@
-//! Heads that two HTTP parsers could understand differently are refused, before anything is read out of them.
+//! Refuses heads that two HTTP parsers could read differently, before anything else is read from them.
 
 use http::Version;
 use http::header;

@@ -1,4 +1,4 @@
-//! `oslo.middleware`'s health check: well as long as some location can be asked.
+//! The health check of `oslo.middleware`: 200 as long as at least one location can be asked.
 
 use http::HeaderValue;
 use http::Method;

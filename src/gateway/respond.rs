@@ -1,4 +1,4 @@
-//! Writes an answer, and what every answer of the gateway carries.
+//! Writes an answer, with the headers that every answer of the gateway has.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The services of a cloud, and which endpoint to use. The choice is keystoneauth's.
+//! The service catalog of a cloud, and which endpoint to use. The choice follows keystoneauth.
 
 use openstack_sdk_auth_core::types::ServiceEndpoints;
 use reqwest::Url;

@@ -1,4 +1,4 @@
-//! The client of one Keystone: issues a token for us, validates tokens of others. Every exchange is bounded.
+//! A client of one Keystone: gets tokens for the gateway and validates tokens of others. Every exchange is bounded.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -81,7 +81,7 @@ pub enum SetupError {
     Url,
     #[error("a secret holds characters that no header can carry")]
     Secret,
-    #[error("no random numbers")]
+    #[error("the system provides no random numbers")]
     Random,
     #[error("no TLS client can be made")]
     Client(#[source] reqwest::Error),

@@ -1,4 +1,4 @@
-//! A stand-in for Keystone, for the tests of this room and of those above it.
+//! A stand-in for Keystone, for the tests of this room and of the rooms above it.
 
 use std::io::BufRead as _;
 use std::io::BufReader;

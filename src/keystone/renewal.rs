@@ -1,4 +1,4 @@
-//! When a token is renewed and when Keystone is asked again. No clock and no wire in here.
+//! Decides when a token is renewed and when Keystone is asked again. Pure: it has no clock and does no I/O.
 
 use std::time::Duration;
 use std::time::Instant;

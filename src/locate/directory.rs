@@ -1,5 +1,5 @@
-//! The node cache: where things were seen last, by UUID and by name. It says where to ask first, never that a thing is
-//! not there.
+//! The node cache: where things were last seen, by UUID and by name. It says where to ask first, and never that a
+//! thing does not exist.
 
 use std::fmt;
 use std::sync::Arc;

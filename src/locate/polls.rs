@@ -1,4 +1,4 @@
-//! Polls under way: who wants the same thing waits for the same poll.
+//! Polls in flight: a request that wants the same thing waits for the poll that is already under way.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,5 +1,5 @@
-//! What survives a restart: where things were, and which versions locations had. A file of lines, written whole beside
-//! the old one and renamed; its last line counts the others, so that half a file is recognised.
+//! The state file: where things were and which versions the locations had. It is written in full beside the old file
+//! and renamed. Its last line counts the others, so that an incomplete file is recognised.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What came of looking for a thing.
+//! The result of looking for a thing.
 
 use http::StatusCode;
 use thiserror::Error;

@@ -1,4 +1,4 @@
-//! May a location be asked now? Fed by every judged answer; no clock inside.
+//! Decides whether a location may be asked now. It counts judged answers and has no clock of its own.
 
 use std::time::Duration;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! How we prove ourselves to one location, and where its catalog says it is.
+//! The gateway's credential at one location, and the endpoint in that location's catalog.
 
 use std::sync::Arc;
 use std::sync::Mutex;

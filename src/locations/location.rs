@@ -1,4 +1,4 @@
-//! One Ironic: may it be asked, and how.
+//! One Ironic: whether it can be asked now, and how.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Endpoints of a location as peers that Pingora can dial.
+//! The endpoints of a location, as peers that Pingora can connect to.
 
 use std::net::IpAddr;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! One question to one location: what is asked, in whose name, and what an answer to it must hold.
+//! One question to one location: what is asked, on whose behalf, and what the answer must contain.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! The reasons why a location gave no answer.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! What a location said: is it Ironic who speaks, about what, and about whom? The only place that judges an answer.
+//! Judges what a location answered: whether it came from Ironic, and what it says about the request or about the
+//! gateway. No other place judges an answer.
 
 use http::HeaderMap;
 use http::HeaderName;

@@ -1,4 +1,4 @@
-//! What an operator may have meant otherwise, and what cannot be done as written.
+//! Notes on what an operator may have meant, and on what cannot work as written.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
-//! Files in oslo.config's dialect, read line by line as oslo does and handed to `serde_ini`.
+//! Files in oslo.config's dialect, read line by line as oslo does and passed to `serde_ini`.
 //!
-//! `serde_ini`'s own line rules differ from oslo's (quotes, continuation lines, `:`, the case of
-//! sections) and know no line numbers, so its deserializer is fed with items made here.
+//! The line rules of `serde_ini` differ from oslo's (quotes, continuation lines, `:`, the case of sections) and have
+//! no line numbers, so its deserializer gets items that are made here.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,9 +24,9 @@ pub(crate) enum Oddity {
     Comment,
     #[error("an indented line is part of the value above it; an option begins at the margin")]
     Option,
-    #[error("this section begins in line {0} already; both count as one")]
+    #[error("this section already begins in line {0}; the two are merged")]
     SectionAgain(usize),
-    #[error("this option is in line {0} already; only the last one counts")]
+    #[error("this option is already set in line {0}; only the last one counts")]
     OptionAgain(usize),
 }
 

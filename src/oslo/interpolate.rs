@@ -1,4 +1,4 @@
-//! `$option` and `${section.option}` in values, as Python's `string.Template` in oslo.config.
+//! `$option` and `${section.option}` in values, like Python's `string.Template` in oslo.config.
 
 /// Replaces every name in `text` by what `lookup` says. `$$` and `\$` are a plain `$`; a `$` that
 /// no name follows stays as it is.

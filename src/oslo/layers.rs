@@ -1,4 +1,4 @@
-//! All files and the environment, laid over each other, and where each value was written.
+//! All files and the environment in order of precedence, with the place where each value was written.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What is to be said about a configuration.
+//! Notes on a configuration: faults and warnings with their places.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What there is to configure: options, in tables, in sections.
+//! The options of a program: in tables, in sections.
 
 /// One option, as oslo.config knows it.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Reads the sources, and gathers what is wrong with them and with what is asked of them.
+//! Reads the sources and collects all faults, in them and in what is asked of them.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

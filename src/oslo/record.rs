@@ -1,4 +1,4 @@
-//! What the sources say, and what is to be said of it.
+//! The contents of the sources, and the notes on them.
 
 use std::collections::BTreeSet;
 use std::fmt;

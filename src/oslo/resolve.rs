@@ -1,4 +1,4 @@
-//! The value of an option: as written or its default, with all names in it replaced.
+//! The value of an option: as written or its default, with references to other options replaced.
 
 use crate::oslo::interpolate::expand;
 use crate::oslo::layers::Sections;

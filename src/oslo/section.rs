@@ -1,4 +1,4 @@
-//! Typed options out of one section.
+//! Reads typed options from one section.
 
 use std::fmt;
 use std::fs;
@@ -167,7 +167,7 @@ impl<'a> Section<'a> {
             return Ok(*value);
         }
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        Err(self.fault(option, format!("is none of {}", words.join(", "))))
+        Err(self.fault(option, format!("must be one of {}", words.join(", "))))
     }
 
     /// Texts between commas.

@@ -1,4 +1,4 @@
-//! Which files make the configuration, and in which order.
+//! Which files make up the configuration, and in which order.
 
 use std::io;
 use std::path::Path;

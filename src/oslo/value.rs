@@ -1,4 +1,4 @@
-//! oslo.config's types of values that hold several texts.
+//! oslo.config's types for values with several elements.
 
 use crate::oslo::ini::is_space;
 

@@ -1,4 +1,4 @@
-//! Who asks, as policies see it.
+//! The caller, as policies see it.
 
 /// One caller: parsed once from what Keystone said, borrowed by every check.
 #[derive(Clone, Copy, Debug)]

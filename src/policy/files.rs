@@ -1,4 +1,4 @@
-//! An operator's own rules, as files have them: YAML or JSON, a mapping of names to checks.
+//! Policy files of an operator: YAML or JSON, a mapping of rule names to checks.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! The rules in force: Ironic's, and an operator's own in their place.
+//! The rules in force: Ironic's own, with an operator's in their place.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -408,7 +408,7 @@ impl Policy {
         match self.reload() {
             Ok(()) => info!("The policy files were read again"),
             Err(error) => {
-                error!("The new policy files are not used, the old rules stay: {error}");
+                error!("The new policy files are not used, the old rules stay in force: {error}");
             }
         }
     }

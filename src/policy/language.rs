@@ -1,7 +1,7 @@
-//! oslo.policy's language of checks, read once and judged without allocation.
+//! oslo.policy's language of checks, parsed once and evaluated without allocation.
 //!
-//! What oslo.policy logs and takes for "nobody may", or raises while a request is served, is an error here, so that a
-//! file that says not what was meant is refused as a whole.
+//! Where oslo.policy logs a mistake and denies, or raises an error while it serves a request, this parser reports an
+//! error: a file with a mistake in it is refused as a whole.
 
 use thiserror::Error;
 

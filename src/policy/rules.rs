@@ -1,6 +1,6 @@
-//! Ironic 39's rules (`ironic/common/policy.py`): each under its own name, with its own check and scopes.
+//! Ironic 39's rules (`ironic/common/policy.py`), each with its name, check and scopes.
 //!
-//! A test holds this table to the `list_policies()` of a real Ironic.
+//! A test compares this table with `list_policies()` of a real Ironic.
 
 use crate::policy::caller::Scope;
 

@@ -1,4 +1,4 @@
-//! What a request is about, as policies see it.
+//! The target of a request, as policies see it.
 
 use crate::policy::caller::Caller;
 use crate::policy::caller::Credential;

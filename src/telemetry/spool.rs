@@ -1,6 +1,6 @@
-//! Lines on their way to the log. One thread writes them, so whoever has something to say never waits for who reads it:
-//! a pipe that nobody reads or a full disk costs lines, which are counted, and no request. Under load many leave in one
-//! system call; a line that comes alone leaves at once.
+//! Log lines on their way out. One thread writes them, so that no request waits for the reader: if nobody reads a pipe
+//! or a disk is full, lines are lost and counted, and requests go on. Under load many lines leave in one system call; a
+//! single line leaves at once.
 
 use std::fmt;
 use std::io;

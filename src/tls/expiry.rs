@@ -1,4 +1,4 @@
-//! When certificates end, told ahead of time.
+//! Reports the expiry of certificates ahead of time.
 
 use std::path::Path;
 use std::time::SystemTime;

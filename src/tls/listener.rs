@@ -1,4 +1,4 @@
-//! TLS towards clients. Pingora would read the files once and panic on bad ones, so the handshake is ours.
+//! TLS towards clients. The handshake is ours, since Pingora would read the files only once and panic on bad ones.
 
 use std::fmt;
 use std::path::PathBuf;

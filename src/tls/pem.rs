@@ -1,4 +1,4 @@
-//! PEM files, read whole and checked before anything is built of them: Pingora panics on what it cannot parse.
+//! PEM files, read in full and checked before they are used, since Pingora panics on what it cannot parse.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! In the background: files of certificates and keys are read again when they change, and their ends are told.
+//! In the background: reads files of certificates and keys again when they change, and logs when certificates expire.
 
 use std::collections::BTreeMap;
 use std::fs;

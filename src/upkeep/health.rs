@@ -1,4 +1,4 @@
-//! In the background: where locations are, which versions they have, whether they answer, and our tokens fresh.
+//! In the background: resolves addresses, asks for versions, tries troubled locations again, and renews tokens.
 
 use std::sync::Arc;
 use std::time::Duration;

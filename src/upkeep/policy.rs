@@ -1,4 +1,4 @@
-//! In the background: policy files are read again when they change.
+//! In the background: reads policy files again when they change.
 
 use std::sync::Arc;
 use std::time::Duration;

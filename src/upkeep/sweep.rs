@@ -1,5 +1,5 @@
-//! In the background: asks every location for the identifiers of all it has, so that the directory is full before
-//! anybody asks; and writes down what is known.
+//! In the background: asks every location for the identifiers of all that it has, so that the directory is filled
+//! before anybody asks, and writes the state file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ impl Sweep {
             &self.federation.locations,
             &self.federation.locator,
         ) {
-            warn!("What is known of nodes is not kept for the next start: {error}");
+            warn!("The node cache cannot be saved for the next start: {error}");
         }
     }
 

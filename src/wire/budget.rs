@@ -1,5 +1,5 @@
-//! One bound for all bodies that are held in memory at once, so that many large answers are waited for or refused here
-//! and not by the kernel's OOM killer.
+//! One limit for all bodies that are held in memory at the same time: past it, large answers wait or are refused here
+//! instead of by the kernel's OOM killer.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! One client's connection, between its socket and Pingora.
+//! A client's connection, between its socket and Pingora.
 //!
-//! What the client sends is handed on one request at a time: Pingora would read a head of any length, and drop a request
-//! that was sent ahead of its answer. What it is sent leaves in one piece where it is whole before it is sent: Pingora
-//! writes head and body one after the other, which is a system call and a packet each.
+//! Requests are passed on one at a time, since Pingora would read a head of any length and drop a request that was
+//! sent ahead of its answer. An answer that is complete before it is sent leaves in one piece, since Pingora writes
+//! head and body separately, which costs a system call and a packet each.
 
 use std::fmt;
 use std::io;

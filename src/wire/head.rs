@@ -1,5 +1,5 @@
-//! Where the head of a client's request ends, and how long its body is: what must be known before anything is parsed, so
-//! that no client makes us hold more than a head may have, and the next request is told from this one's body.
+//! Finds the end of a request's head and the length of its body before anything is parsed, so that no client makes the
+//! gateway hold more than a head may have, and the next request is told apart from this body.
 
 use std::time::Duration;
 

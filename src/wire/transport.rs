@@ -1,5 +1,5 @@
-//! One bounded exchange with one peer, on Pingora's own connectors. The only room, besides Pingora's proxy itself, that
-//! opens sockets to a location.
+//! One bounded exchange with one peer, on Pingora's own connectors. Besides Pingora's proxy, this is the only place
+//! that opens connections to a location.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A large body of a client on its way to a location: handed on part by part as it comes in, never held as a whole.
+//! A large body of a client on its way to a location: passed on part by part as it arrives, and never held as a whole.
 
 use std::fmt;
 

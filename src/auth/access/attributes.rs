@@ -1,4 +1,4 @@
-//! The rules that single attributes are under when they are patched.
+//! The policy rules for single attributes in a patch.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The rule that each route is under, beside the table of the routes.
+//! The policy rule of each route in the table of routes.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

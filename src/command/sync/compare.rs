@@ -1,4 +1,4 @@
-//! What is not the same at every location though it should be. Pure: what was read goes in, what is to be told comes out.
+//! Compares what the locations have. Pure: takes what was read and returns what to report.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What is told: lines as they come for people, or one JSON document at the end.
+//! The report of `sync`: a line for each difference, or one JSON document at the end.
 
 use std::io;
 

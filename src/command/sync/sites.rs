@@ -1,4 +1,4 @@
-//! The locations as this subcommand meets them: each is read whole, and written to one object at a time.
+//! The locations as `sync` uses them: each is read in full, and written one object at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

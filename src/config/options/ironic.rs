@@ -1,5 +1,6 @@
-//! What Ironic and the oslo libraries call their options and we do not honour. A file of Ironic's can be taken over: what
-//! is each location's own matter is ignored with a word, what would be a promise is refused.
+//! Options of Ironic and the oslo libraries that the gateway does not honour. An operator may start from a file of
+//! Ironic's: options that concern each location alone are ignored with a warning, options that promise something the
+//! gateway does not do are refused.
 
 use crate::oslo::option::Opt;
 use crate::oslo::option::elsewhere;

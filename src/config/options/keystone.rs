@@ -1,4 +1,4 @@
-//! What keystoneauth and keystonemiddleware call their options.
+//! The options of keystoneauth and keystonemiddleware.
 
 use crate::oslo::option::Opt;
 use crate::oslo::option::elsewhere;

@@ -1,4 +1,4 @@
-//! `docs/configuration.md`, made from the table.
+//! Generates `docs/configuration.md` from the table of options.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

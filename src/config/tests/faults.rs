@@ -24,7 +24,7 @@ fn all_faults_are_said_at_once() {
             "0.conf:7: [api] host_ip: is neither an IP address nor a name of one",
             "0.conf:10: [node_cache] name_lifetime: is not a number of seconds from 0 to a year",
             "1.conf:2: [DEFAULT] debug: is neither true nor false",
-            "1.conf:4: [group:loc1] auth_type: is none of none, http_basic, admin_token, password, v3password, v3applicationcredential, token, v3token",
+            "1.conf:4: [group:loc1] auth_type: must be one of none, http_basic, admin_token, password, v3password, v3applicationcredential, token, v3token",
             "OS_API__MAX_LIMIT: [api] max_limit: is not a whole number from 1 to 1000000",
         ]
     );
@@ -178,7 +178,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[api]\nauth_strategy = magic",
-        "10: [api] auth_strategy: is none of keystone, http_basic, noauth, none",
+        "10: [api] auth_strategy: must be one of keystone, http_basic, noauth, none",
     ),
     (
         "[DEFAULT]\nauth_strategy = keystone",
@@ -206,7 +206,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[api]\nenable_ssl_api = true\ncert_file = /dev/null\nkey_file = /dev/null\ntls_minimum_version = 1.1",
-        "13: [api] tls_minimum_version: is none of 1.2, 1.3",
+        "13: [api] tls_minimum_version: must be one of 1.2, 1.3",
     ),
     (
         "[api]\nenable_ssl_api = true\ncert_file = /dev/null\nkey_file = /dev/null\nclient_ca_file = /nowhere",

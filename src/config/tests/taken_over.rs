@@ -112,8 +112,8 @@ fn what_is_written_twice_is_told() {
         .map_or_else(|errors| errors.warnings, |config| config.warnings);
     let expected = [
         "10: an indented line is part of the value above it; an option begins at the margin",
-        "11: this option is in line 9 already; only the last one counts",
-        "12: this section begins in line 3 already; both count as one",
+        "11: this option is already set in line 9; only the last one counts",
+        "12: this section already begins in line 3; the two are merged",
     ];
     assert_eq!(
         warnings,

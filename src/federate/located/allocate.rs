@@ -1,5 +1,5 @@
-//! Allocations: an allocation is made at one location, which picks one of its own nodes. Which location, is decided by
-//! what `ironic/conductor/allocations.py` would look for in each.
+//! Allocations. An allocation is created at one location, which picks one of its own nodes. The gateway chooses the
+//! location by the criteria that `ironic/conductor/allocations.py` applies within one.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! A node that another one refers to is at the same location.
+//! A node that refers to another node has to be at the same location.
 
 use crate::api::fault::Fault;
 use crate::config::LocationId;

@@ -1,5 +1,5 @@
-//! Making a resource: at the one location where it belongs, under a UUID that is known beforehand, so that a lost answer
-//! can be asked for instead of sent again.
+//! Creates a resource at the one location where it belongs. Its UUID is chosen beforehand, so that after a lost answer
+//! the gateway can ask for it instead of sending the create again.
 
 use http::HeaderValue;
 use http::Method;

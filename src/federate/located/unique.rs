@@ -1,4 +1,4 @@
-//! Whether something is free: every other location is asked, with our own credential.
+//! Asks every other location, with the gateway's own credential, whether a name, UUID or address is free.
 
 use futures_util::future::join_all;
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! Changing a resource: where it is, and only so that it stays there.
+//! Changes a resource where it is, and refuses changes that would move it.
 
 use http::StatusCode;
 

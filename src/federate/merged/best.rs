@@ -1,4 +1,4 @@
-//! The best items of many, as many as a page holds.
+//! Keeps the best items out of many, as many as fit on a page.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a client wants of a list: paging, order, selection.
+//! What the client asks of a list: paging, order and selection of fields.
 
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;

@@ -1,4 +1,4 @@
-//! `PATCH`, `DELETE`, and what changes something below an object: at every location that has it.
+//! `PATCH`, `DELETE` and changes below an object, at every location that has it.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a location has of an object, and what puts it back as it was.
+//! The copy of an object at one location, and how to restore it.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! A write at every location. The first one goes ahead: what it refuses, the others are not asked. What fails after that
-//! is taken back where it was done, and the error names every location and its state.
+//! A write at every location. It is tried at the first location alone; if that refuses, the others are not asked. If a
+//! later location fails, the write is undone where it was done, and the error names the state of every location.
 
 use futures_util::future::join_all;
 use http::Method;
