@@ -16,13 +16,19 @@ use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use log::error;
 use uuid::Uuid;
 
 use crate::api::collection::Collection;
+use crate::api::fault::Fault;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
+use crate::api::route;
 use crate::config::DirectoryConfig;
 use crate::config::LocationId;
 use crate::locate::directory::Asked;
@@ -117,9 +123,34 @@ impl Locator {
     /// The way from an identifier to a location, wherever the identifier stands: as far as is remembered, else as the
     /// locations say.
     pub async fn owner(&self, asker: &Asker, key: &Key) -> Verdict {
+        if let Ident::Text(text) = &key.ident
+            && key.collection != Collection::Conductors
+            && !route::identifies(key.collection, text)
+        {
+            // Asked for, a location would understand something else.
+            return Err(self.nobody(key.collection, text));
+        }
         match self.remembered(key) {
             Some(owner) => Ok(owner),
             None => self.poll(asker, key).await,
+        }
+    }
+
+    /// What no location can have, in Ironic's words.
+    fn nobody(&self, collection: Collection, text: &str) -> LocateError {
+        let text = format!("{} {text} could not be found.", collection.facts().noun);
+        let fault = Fault::new(StatusCode::NOT_FOUND, text);
+        let json = HeaderValue::from_static("application/json");
+        let mut locations = self.locations.iter();
+        LocateError::Nobody {
+            first: locations
+                .find(|location| location.is_reachable())
+                .map_or(LocationId(0), |location| location.id),
+            reply: Box::new(Reply {
+                status: fault.status,
+                headers: HeaderMap::from_iter([(CONTENT_TYPE, json)]),
+                body: fault.body(),
+            }),
         }
     }
 

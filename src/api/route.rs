@@ -489,6 +489,12 @@ fn surplus(method: &Method) -> Fault {
     Fault::new(status, text)
 }
 
+/// Whether a path with this identifier is about a member of the collection: it may be a name, and is none of Ironic's own
+/// words there.
+pub fn identifies(of: Collection, ident: &str) -> bool {
+    identifier::is_uuid_or_name(ident) && !pecan::is_known_below(of.facts().path, ident)
+}
+
 /// Whose member the first parameter names.
 fn member_of(action: Action) -> Option<Collection> {
     match action {
