@@ -46,7 +46,7 @@ class Fleet(Client):
 
     def wait_ready(self):
         """Until every location's versions are known, so that a list is whole."""
-        until(lambda: self.get("/v1/nodes?limit=1&fields=uuid", version=None if self._old() else LATEST).status == 200)
+        until(lambda: self.get("/v1/nodes?fields=uuid", version=None if self._old() else LATEST).status == 200)
         self.forget_requests()
 
     def logged(self, pattern, since=0):

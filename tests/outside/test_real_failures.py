@@ -72,8 +72,12 @@ def test_known_nodes_answer_and_unknown_ones_are_503_naming_the_location(broken,
 
 def test_a_list_is_whole_or_announced(broken):
     api, nodes = broken
-    for path in ("/v1/nodes", "/v1/nodes/detail", "/v1/nodes?sort_key=name", "/v1/nodes?limit=1", "/v1/nodes?conductor_group=grp1"):
+    for path in ("/v1/nodes", "/v1/nodes/detail", "/v1/nodes?sort_key=name", "/v1/nodes?limit=3", "/v1/nodes?conductor_group=grp1"):
         assert refused(api.get(path))
+    # A page that others fill is whole without it, and the walk is told when it gets there.
+    page = api.get("/v1/nodes?limit=2")
+    assert page.status_code == 200 and INCOMPLETE not in page.headers
+    assert refused(api.get(page.json()["next"].removeprefix(api.url)))
     answer = api.get("/v1/nodes", headers={PARTIAL: "allow"})
     assert answer.status_code == 200
     assert [node["uuid"] for node in answer.json()["nodes"]] == [nodes["loc1"]["uuid"], nodes["loc2"]["uuid"]]
