@@ -4,7 +4,9 @@ pub mod access;
 pub mod http_basic;
 pub mod identity;
 pub mod token;
+pub mod turns;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
@@ -72,11 +74,15 @@ impl Authenticator {
     }
 
     /// Who sent these header fields. Looks at nothing but the fields that prove it.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Identity, AuthError> {
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        from: Option<IpAddr>,
+    ) -> Result<Identity, AuthError> {
         Ok(match &self.door {
             Door::Open => Identity::Anonymous,
-            Door::Basic(basic) => Identity::Basic(basic.authenticate(headers).await?),
-            Door::Keystone(tokens) => Identity::Keystone(tokens.authenticate(headers).await?),
+            Door::Basic(basic) => Identity::Basic(basic.authenticate(headers, from).await?),
+            Door::Keystone(tokens) => Identity::Keystone(tokens.authenticate(headers, from).await?),
         })
     }
 
@@ -147,7 +153,7 @@ mod tests {
     async fn without_a_strategy_everybody_comes_in() {
         let open = Authenticator::new(&AuthStrategy::Noauth).unwrap();
         assert_eq!(
-            open.authenticate(&HeaderMap::new()).await,
+            open.authenticate(&HeaderMap::new(), None).await,
             Ok(Identity::Anonymous)
         );
         assert_eq!(open.challenge(), None);

@@ -446,7 +446,8 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        if head.status.is_informational() {
+        // Nobody offered an upgrade, so a 101 is no answer; other 1xx are followed by one.
+        if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
         let replayable = !session.as_downstream().retry_buffer_truncated();

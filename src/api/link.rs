@@ -372,11 +372,37 @@ fn after_base<'h>(href: &'h str, from: &Base) -> Option<&'h str> {
     if only_path.ends_with("/v1") {
         return path.get(end - "/v1".len()..);
     }
-    match path.strip_prefix(from.prefix()) {
-        Some(rest) if begins(rest) => Some(rest),
-        _ => Some(path),
+    let rest = match path.strip_prefix(from.prefix()) {
+        Some(rest) if begins(rest) => rest,
+        _ => path,
+    };
+    // A prefix that the location never told of: the API begins at the first word that begins one of its paths.
+    let mut at = 0;
+    for segment in rest.split_inclusive('/') {
+        if at > 0 && BEGINNINGS.contains(&segment.trim_end_matches(['/', '?'])) {
+            return rest.get(at - 1..);
+        }
+        at += segment.len();
     }
+    Some(rest)
 }
+
+/// How paths of the API go on behind `/v1`.
+const BEGINNINGS: &[&str] = &[
+    "allocations",
+    "chassis",
+    "conductors",
+    "deploy_templates",
+    "drivers",
+    "inspection",
+    "inspection_rules",
+    "nodes",
+    "portgroups",
+    "ports",
+    "runbooks",
+    "shards",
+    "volume",
+];
 
 fn after_scheme(url: &str) -> Option<&str> {
     url.strip_prefix("http://")
@@ -488,7 +514,9 @@ mod tests {
             ("https://edge/a/b/v1/nodes/x/v1/y", "/v1/nodes/x/v1/y"),
             ("https://edge/a/v1", "/v1"),
             ("https://edge/metal/nodes/x", "/nodes/x"),
-            ("https://edge/metallic/nodes/x", "/metallic/nodes/x"),
+            // One that was never told of.
+            ("https://edge/metallic/nodes/x", "/nodes/x"),
+            ("https://edge/metallic/x", "/metallic/x"),
             ("https://edge/nodes/x?y=/v1/", "/nodes/x?y=/v1/"),
             ("https://v1/nodes/x", "/nodes/x"),
             ("https://edge", ""),
@@ -612,6 +640,38 @@ mod tests {
             let _ = rewrite_location(&value, &base(FROM), &base(TO));
             let _ = Base::parse(&value);
             let _ = Base::learn(&body);
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_was_never_told_is_no_part_of_the_path() {
+        let from = Base::parse("http://10.0.0.1:6385").unwrap();
+        let to = Base::parse("https://hub").unwrap();
+        for (href, wanted) in [
+            ("https://edge:6385/baremetal/nodes/u", "https://hub/nodes/u"),
+            (
+                "https://edge:6385/baremetal/v1/nodes/u",
+                "https://hub/v1/nodes/u",
+            ),
+            (
+                "https://edge:6385/a/b/nodes/u/ports",
+                "https://hub/nodes/u/ports",
+            ),
+            (
+                "https://edge:6385/nodes/u/ports",
+                "https://hub/nodes/u/ports",
+            ),
+            (
+                "https://edge:6385/baremetal/volume/connectors/u",
+                "https://hub/volume/connectors/u",
+            ),
+            (
+                "http://10.0.0.1:6385/nodes/u/ports",
+                "https://hub/nodes/u/ports",
+            ),
+            ("https://edge:6385/nowhere", "https://hub/nowhere"),
+        ] {
+            assert_eq!(rewrite_location(href, &from, &to), wanted, "{href}");
         }
     }
 }

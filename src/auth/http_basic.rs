@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -35,17 +36,17 @@ use quick_cache::sync::Cache;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+
+use crate::auth::turns::Asking;
+use crate::auth::turns::Turn;
+use crate::auth::turns::Turns;
 
 /// How long a password once found right is believed, if its line in the file stays the same.
 const BELIEVED: Duration = Duration::from_mins(5);
 const BELIEVED_AT_MOST: usize = 4096;
 /// bcrypt looks no further.
 const LONGEST_PASSWORD: usize = 72;
-/// How long a check may wait for its turn.
-const LONGEST_QUEUE: Duration = Duration::from_secs(10);
 /// A file that is written in place is whole once nobody wrote into it for this long.
 const AT_REST: Duration = Duration::from_secs(1);
 /// Of the dummy hash while the file has no user. bcrypt's customary one.
@@ -109,7 +110,7 @@ pub struct HttpBasic {
     key: hmac::Key,
     /// Until when a password is believed, by a keyed hash of user, password and line.
     believed: Cache<Key, Instant>,
-    checks: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl HttpBasic {
@@ -127,12 +128,16 @@ impl HttpBasic {
                 .map_err(|_| UserFileError::Random)?,
             believed: Cache::new(BELIEVED_AT_MOST),
             // bcrypt is all computing: the other half of the machine is for the requests.
-            checks: Arc::new(Semaphore::new((cores / 2).max(1))),
+            turns: Turns::new((cores / 2).max(1)),
         })
     }
 
     /// The user whose name and password the request carries.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<str>, BasicError> {
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        from: Option<IpAddr>,
+    ) -> Result<Arc<str>, BasicError> {
         let pair = Pair::parse(headers)?;
         self.reread_if_changed();
         let users = self.users.load_full();
@@ -140,7 +145,12 @@ impl HttpBasic {
         let hash = known.map_or(users.dummy.as_str(), |(_, hash)| hash);
         let key = self.key(&pair, hash);
         if !self.believes(&key, Instant::now()) {
-            self.check(&pair, hash, key).await?;
+            let asking = match self.believed.get(&key) {
+                Some(_) => Asking::Familiar,
+                None => Asking::Stranger(from),
+            };
+            let turn = self.turns.take(asking).await.ok_or(BasicError::Busy)?;
+            self.check(&pair, hash, key, turn).await?;
         }
         match known {
             Some((user, _)) => Ok(Arc::clone(user)),
@@ -149,11 +159,7 @@ impl HttpBasic {
     }
 
     /// bcrypt, beside the workers and only so many at a time.
-    async fn check(&self, pair: &Pair, hash: &str, key: Key) -> Result<(), BasicError> {
-        let turn = timeout(LONGEST_QUEUE, Arc::clone(&self.checks).acquire_owned())
-            .await
-            .map_err(|_| BasicError::Busy)?
-            .map_err(|_| BasicError::Busy)?;
+    async fn check(&self, pair: &Pair, hash: &str, key: Key, turn: Turn) -> Result<(), BasicError> {
         // Another request of the same client may have had its turn before.
         if self.believes(&key, Instant::now()) {
             return Ok(());
@@ -420,7 +426,7 @@ mod tests {
 
         async fn enter(&self, user: &str, password: &str) -> Result<Arc<str>, BasicError> {
             self.basic
-                .authenticate(&basic(user, password.as_bytes()))
+                .authenticate(&basic(user, password.as_bytes()), None)
                 .await
         }
     }

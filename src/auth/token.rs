@@ -4,6 +4,7 @@
 //! long. Nothing else is cached: neither Keystone's refusals nor its outages.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -27,10 +28,10 @@ use quick_cache::sync::Cache;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
-use tokio::time::timeout;
 
+use crate::auth::turns::Asking;
+use crate::auth::turns::Turns;
 use crate::config::Interface;
 use crate::config::KeystoneInbound;
 use crate::keystone::Kept;
@@ -54,8 +55,6 @@ const LONGEST_TOKEN: usize = 8192;
 const BELIEVED_AT_MOST: usize = 10_000;
 /// So many tokens are shown to Keystone at a time.
 const VALIDATIONS: usize = 32;
-/// How long a token may wait for its turn.
-const LONGEST_QUEUE: Duration = Duration::from_secs(10);
 /// keystoneauth's first pause before it tries to connect again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -116,7 +115,7 @@ impl Tokens {
                     .map_err(|_| SetupError::Random)?,
                 believed: Cache::new(BELIEVED_AT_MOST),
                 flights: Mutex::default(),
-                turns: Semaphore::new(VALIDATIONS),
+                turns: Turns::new(VALIDATIONS),
                 silent: AtomicBool::new(false),
             }),
         })
@@ -124,7 +123,11 @@ impl Tokens {
 
     /// Whom the token of the request stands for. A service token says nothing but whether the user's may be expired:
     /// it never lends the user its roles or its scope.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Validated>, TokenError> {
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        from: Option<IpAddr>,
+    ) -> Result<Arc<Validated>, TokenError> {
         let user = match one(headers, &X_AUTH_TOKEN)? {
             Some(field) => Some(field),
             None => one(headers, &X_STORAGE_TOKEN)?,
@@ -134,12 +137,12 @@ impl Tokens {
         let expired = match service {
             None => Expired::Refuse,
             Some(field) => {
-                self.service(token(field).ok_or_else(|| self.unauthorized())?)
-                    .await?
+                let service = token(field).ok_or_else(|| self.unauthorized())?;
+                self.service(service, from).await?
             }
         };
         self.inner
-            .validated(user, expired)
+            .validated(user, expired, from)
             .await
             .map_err(|failure| self.error(failure))
     }
@@ -167,10 +170,14 @@ impl Tokens {
     }
 
     /// What a service token is good for.
-    async fn service(&self, token: HeaderValue) -> Result<Expired, TokenError> {
+    async fn service(
+        &self,
+        token: HeaderValue,
+        from: Option<IpAddr>,
+    ) -> Result<Expired, TokenError> {
         let service = self
             .inner
-            .validated(token, Expired::Refuse)
+            .validated(token, Expired::Refuse, from)
             .await
             .map_err(|failure| self.error(failure))?;
         if service
@@ -224,26 +231,34 @@ struct Inner {
     believed: Cache<Key, Believed>,
     /// What is being asked now.
     flights: Mutex<HashMap<(Key, Expired), Flight>>,
-    turns: Semaphore,
+    turns: Turns,
     /// Keystone gave no answer the last time.
     silent: AtomicBool,
 }
 
 impl Inner {
-    async fn validated(self: &Arc<Self>, token: HeaderValue, expired: Expired) -> Outcome {
+    async fn validated(
+        self: &Arc<Self>,
+        token: HeaderValue,
+        expired: Expired,
+        from: Option<IpAddr>,
+    ) -> Outcome {
         let key = self.hash(&token);
-        if let Some(believed) = self
-            .believed
-            .get(&key)
-            .filter(|believed| Instant::now() < believed.until)
-        {
-            return Ok(believed.token);
-        }
-        let flight = self.flight(key, token, expired);
-        flight.await
+        let asking = match self.believed.get(&key) {
+            Some(believed) if Instant::now() < believed.until => return Ok(believed.token),
+            Some(_) => Asking::Familiar,
+            None => Asking::Stranger(from),
+        };
+        self.flight(key, token, expired, asking).await
     }
 
-    fn flight(self: &Arc<Self>, key: Key, token: HeaderValue, expired: Expired) -> Flight {
+    fn flight(
+        self: &Arc<Self>,
+        key: Key,
+        token: HeaderValue,
+        expired: Expired,
+        asking: Asking,
+    ) -> Flight {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(&(key, expired)) {
             return flight.clone();
@@ -255,7 +270,7 @@ impl Inner {
                 inner,
                 name: (key, expired),
             };
-            let outcome = listed.inner.ask(&token, expired).await;
+            let outcome = listed.inner.ask(&token, expired, asking).await;
             if let Ok(validated) = &outcome {
                 listed
                     .inner
@@ -271,8 +286,8 @@ impl Inner {
         flight
     }
 
-    async fn ask(&self, token: &HeaderValue, expired: Expired) -> Outcome {
-        let Ok(Ok(_turn)) = timeout(LONGEST_QUEUE, self.turns.acquire()).await else {
+    async fn ask(&self, token: &HeaderValue, expired: Expired, asking: Asking) -> Outcome {
+        let Some(_turn) = self.turns.take(asking).await else {
             warn!("Too many tokens are waiting for Keystone");
             return Err(Failure::Unavailable);
         };
@@ -487,7 +502,7 @@ mod tests {
 
     /// The user who came in, or the text for who did not.
     async fn enter(tokens: &Tokens, fields: &[(&'static str, &str)]) -> Result<String, String> {
-        let outcome = tokens.authenticate(&headers(fields)).await;
+        let outcome = tokens.authenticate(&headers(fields), None).await;
         outcome
             .map(|token| token.user_id.clone())
             .map_err(|error| error.to_string())
@@ -566,7 +581,7 @@ mod tests {
             enter(&strict, &[(auth, "expired")]).await.is_err(),
             "what a service vouched for is not remembered"
         );
-        let refused = strict.authenticate(&HeaderMap::new()).await;
+        let refused = strict.authenticate(&HeaderMap::new(), None).await;
         assert_eq!(
             refused,
             Err(TokenError::Unauthorized {

@@ -44,6 +44,7 @@ use crate::auth::identity::Identity;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::config::Partial;
+use crate::gateway::access_log;
 use crate::gateway::body::BodyLimits;
 use crate::gateway::body::Oversized;
 use crate::gateway::context::Context;
@@ -196,7 +197,7 @@ impl Door {
         let path = Path::read(head.uri.path());
         let public = self.is_public(&path);
         if !public {
-            context.identity = Some(self.guard.authenticator.authenticate(&head.headers).await?);
+            context.identity = Some(self.identify(session).await?);
         }
         if self.locations.common().is_none() {
             // Only a gateway that has just started waits here.
@@ -266,6 +267,13 @@ impl Door {
             passage,
             limits,
         })))
+    }
+
+    /// Who is asking. `noauth` and known tokens cost nothing; strangers wait for their turn.
+    async fn identify(&self, session: &Session) -> Result<Identity, AuthError> {
+        let headers = &session.req_header().headers;
+        let from = access_log::client(session);
+        self.guard.authenticator.authenticate(headers, from).await
     }
 
     /// What is asked of the gateway itself, by anybody.
