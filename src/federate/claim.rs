@@ -25,6 +25,8 @@ pub struct Stake {
     pub collection: Collection,
     pub column: Column,
     pub value: String,
+    /// Of a volume connector, which is unique by type and identifier together.
+    pub of_type: Option<String>,
 }
 
 /// A unique column of `ironic/db/sqlalchemy/models.py` that is unique beyond one node.
@@ -36,10 +38,18 @@ pub enum Column {
     /// It is a filter of the list, and shown.
     Instance,
     Address,
+    /// It is shown in the list, which has to be read.
+    Connector,
 }
 
 impl Column {
-    const ALL: [Self; 4] = [Self::Uuid, Self::Name, Self::Instance, Self::Address];
+    const ALL: [Self; 5] = [
+        Self::Uuid,
+        Self::Name,
+        Self::Instance,
+        Self::Address,
+        Self::Connector,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -47,11 +57,14 @@ impl Column {
             Self::Name => "name",
             Self::Instance => "instance_uuid",
             Self::Address => "address",
+            Self::Connector => "connector_id",
         }
     }
 
     const fn is_of(self, collection: Collection) -> bool {
-        use Collection::{Allocations, DeployTemplates, Nodes, Portgroups, Ports, Runbooks};
+        use Collection::{
+            Allocations, DeployTemplates, Nodes, Portgroups, Ports, Runbooks, VolumeConnectors,
+        };
         match self {
             Self::Uuid => true,
             Self::Name => matches!(
@@ -60,6 +73,7 @@ impl Column {
             ),
             Self::Instance => matches!(collection, Nodes),
             Self::Address => matches!(collection, Ports | Portgroups),
+            Self::Connector => matches!(collection, VolumeConnectors),
         }
     }
 }
@@ -71,6 +85,7 @@ impl Stake {
             collection,
             column: Column::Uuid,
             value: String::new(),
+            of_type: None,
         }
     }
 
@@ -95,21 +110,33 @@ impl Stake {
                     .append_to(&mut path);
                 path
             }
+            Column::Connector => format!("/v1/{collection}"),
         }
+    }
+
+    /// Whether an item of a list shows it.
+    pub fn is_shown_by(&self, item: &[u8]) -> bool {
+        let Ok(item) = serde_json::from_slice::<Json>(item) else {
+            return false;
+        };
+        let of_type = self.of_type.as_deref();
+        self.shows(&item) && of_type.is_none_or(|of_type| item["type"] == of_type)
+    }
+
+    fn shows(&self, item: &Json) -> bool {
+        let shown = item[self.column.name()].as_str();
+        shown.is_some_and(|shown| shown.eq_ignore_ascii_case(&self.value))
     }
 
     /// Whether an answer to it shows one. `None`: it is no answer to this question.
     pub fn is_taken(&self, body: &[u8]) -> Option<bool> {
         let body: Json = serde_json::from_slice(body).ok()?;
-        let shows = |item: &Json| {
-            let shown = item[self.column.name()].as_str();
-            shown.is_some_and(|shown| shown.eq_ignore_ascii_case(&self.value))
-        };
         match self.column {
-            Column::Uuid | Column::Name => shows(&body).then_some(true),
-            Column::Instance | Column::Address => {
+            Column::Uuid | Column::Name => self.shows(&body).then_some(true),
+            Column::Instance | Column::Address | Column::Connector => {
                 let found = body[self.facts().key].as_array()?;
-                found.iter().all(shows).then_some(!found.is_empty())
+                let all = found.iter().all(|item| self.shows(item));
+                all.then_some(!found.is_empty())
             }
         }
     }
@@ -123,6 +150,10 @@ impl Stake {
             Column::Uuid => format!("{article} {noun} with UUID {value} already exists."),
             Column::Name => format!("{article} {noun} with name {value} already exists."),
             Column::Address => format!("{article} {noun} with MAC address {value} already exists."),
+            Column::Connector => format!(
+                "A volume connector with type {} and connector ID {value} already exists.",
+                self.of_type.as_deref().unwrap_or_default()
+            ),
             Column::Instance => format!(
                 "Instance {value} is already associated with a node, it cannot be associated with this other node \
                  {uuid}"
@@ -138,9 +169,16 @@ fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) ->
             Value::Text(text) if !text.is_empty() => text,
             _ => return None,
         };
+        let of_type = match (column, member("type")) {
+            (Column::Connector, Value::Text(of_type)) => Some(of_type),
+            // Of a patch that leaves the type as it is, only the location itself can tell.
+            (Column::Connector, _) => return None,
+            _ => None,
+        };
         let stake = Stake {
             collection,
             column,
+            of_type,
             value: match column {
                 // As Ironic stores it.
                 Column::Address => value.to_lowercase(),

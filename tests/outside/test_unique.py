@@ -289,3 +289,37 @@ def test_a_look_up_that_was_answered_is_whole(hub, at):
     # What is no look-up is still whole or nothing.
     for path in ("/v1/nodes", "/v1/ports", "/v1/nodes?driver=fake-hardware"):
         assert_unavailable(hub.get(path), "loc2")
+
+
+def connectors(site):
+    """A stand-in's volume connectors; it takes new ones and lists them in pages of two."""
+    kept = []
+
+    def fault(exchange):
+        request = exchange.request
+        if request.method == "POST":
+            kept.append({**request.json(), "links": []})
+            return Answer.of_json(201, kept[-1])
+        behind = next((index + 1 for index, one in enumerate(kept) if one["uuid"] == request.parameter("marker")), 0)
+        page = kept[behind : behind + 2]
+        more = {"next": "http://x/v1/volume/connectors?marker=x"} if len(page) == 2 else {}
+        return Answer.of_json(200, {"connectors": page, **more})
+
+    site.fault(fault, path="/v1/volume/connectors")
+    return kept
+
+
+def test_a_volume_connector_that_another_location_has(hub):
+    kept = {name: connectors(site) for name, site in hub.sites.items()}
+    for number in range(5):
+        kept["loc2"].append({"uuid": new_uuid(), "type": "iqn", "connector_id": f"iqn.{number}", "links": []})
+    here = hub.loc1.add(node("here"))
+    taken = {"node_uuid": here["uuid"], "type": "iqn", "connector_id": "iqn.4"}
+    reply = hub.post("/v1/volume/connectors", taken)
+    wanted = "A volume connector with type iqn and connector ID iqn.4 already exists."
+    assert (reply.status, reply.text()) == (409, wanted), reply
+    # The same identifier of another type is another connector.
+    assert hub.post("/v1/volume/connectors", {**taken, "type": "wwpn"}).status == 201
+    hub.loc2.down()
+    reply = hub.post("/v1/volume/connectors", taken)
+    assert (reply.status, reply.header(UNVERIFIED)) == (201, "loc2"), reply

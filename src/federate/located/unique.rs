@@ -7,6 +7,8 @@ use log::warn;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
 use crate::api::header;
+use crate::api::page::Keep;
+use crate::api::query::Query;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -19,10 +21,13 @@ use crate::locate::directory::Sighting;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Expect;
-use crate::locations::question::Question;
+use crate::locations::question::Purpose;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
+use crate::locations::walk::Halt;
+use crate::locations::walk::List;
+use crate::locations::walk::Walk;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -125,7 +130,15 @@ pub async fn ask_whether_free<'a>(
 /// Whether a location has it; only a *no* is no. Asked with our own credential: what a client's token may not see would
 /// look free.
 async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Result<bool, Silence> {
-    let question = question(request, stake);
+    let question = match stake.column {
+        Column::Uuid | Column::Name => request
+            .probe(stake.path())
+            .for_member(stake.collection, &stake.value),
+        Column::Instance | Column::Address => request
+            .probe(stake.path())
+            .expecting(Expect::list(stake.collection)),
+        Column::Connector => return is_listed(request, location, stake).await,
+    };
     match location.ask(&request.asker.ours(), &question).await? {
         Said::Has(reply) => stake
             .is_taken(&reply.body)
@@ -137,10 +150,39 @@ async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Resu
     }
 }
 
-fn question(request: &Request, stake: &Stake) -> Question {
-    let question = request.probe(stake.path());
-    match stake.column {
-        Column::Uuid | Column::Name => question.for_member(stake.collection, &stake.value),
-        Column::Instance | Column::Address => question.expecting(Expect::list(stake.collection)),
+/// The same of what no filter finds: the whole list is read.
+async fn is_listed(
+    request: &Request,
+    location: &Location,
+    stake: &Stake,
+) -> Result<bool, Silence> {
+    let facts = stake.collection.facts();
+    let list = List {
+        path: stake.path(),
+        query: Query::default().with("fields", "uuid,type,connector_id"),
+        version: request.range.max(),
+        purpose: Purpose::Own,
+        expect: Expect::list(stake.collection),
+        key: facts.key,
+        kind: facts.kind,
+        id: facts.id,
+        sort_key: None,
+        keep: Keep::All,
+    };
+    let asker = request.asker.ours();
+    let mut walk = Walk::new(&list, &asker, location);
+    loop {
+        match walk.next(None).await {
+            Ok(Some(page)) => {
+                if page.items().any(|item| stake.is_shown_by(item.text())) {
+                    return Ok(true);
+                }
+            }
+            Ok(None) => return Ok(false),
+            Err(Halt::Silent(silence)) => return Err(silence),
+            Err(Halt::Unknown(_) | Halt::Refusal(_)) => {
+                return Err(location.silent(Reason::Status));
+            }
+        }
     }
 }
