@@ -7,6 +7,7 @@ pub mod fan_out;
 pub mod located;
 pub mod merged;
 pub mod owner;
+pub mod plan;
 pub mod ramdisk;
 pub mod replicated;
 pub mod turns;

@@ -25,7 +25,7 @@
 //! |   | [`systemd`] | readiness, and a socket handed over |
 //!
 //! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
-//! [`federate::dispatch::Plan`] once it is decided what becomes of it, a [`wire::transport::Reply`] of one location, a
+//! [`federate::plan::Plan`] once it is decided what becomes of it, a [`wire::transport::Reply`] of one location, a
 //! [`request::Answer`] for the client. Only [`gateway`] and [`app`] name Pingora's proxy; only [`wire::transport`] and that
 //! proxy open sockets to an Ironic. What is shared is built once in [`app`] and borrowed.
 //!

@@ -25,8 +25,11 @@ use crate::federate::merged::listing::Listing;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
+use crate::federate::plan::Forward;
+use crate::federate::plan::Plan;
 use crate::federate::ramdisk::Ramdisk;
 use crate::federate::replicated::Replicated;
+use crate::federate::united::United;
 use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
@@ -34,26 +37,6 @@ use crate::locate::directory::Key;
 use crate::locations::speech::Said;
 use crate::request::Answer;
 use crate::request::Request;
-
-/// What to do next.
-#[derive(Debug)]
-pub enum Plan {
-    /// It is answered.
-    Answer(Answer),
-    /// It goes to one location, through Pingora's proxy.
-    Forward(Forward),
-}
-
-/// A request for one location.
-#[derive(Debug)]
-pub struct Forward {
-    pub location: LocationId,
-    /// Path and query to send.
-    pub path: String,
-    /// What it is about, if that may turn out to be elsewhere.
-    pub key: Option<Key>,
-    pub source: Source,
-}
 
 /// How much of a request's body must be read before it can be decided where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +119,7 @@ impl Federation {
                 let location = request.pinned.unwrap_or_else(|| self.anyone());
                 self.let_one_say(request, location).await
             }
-            Route::UnknownCollection => self.unknown(request).await,
+            Route::UnknownCollection => self.united(request).unknown().await,
             Route::Root | Route::V1 => {
                 Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into())
             }
@@ -178,12 +161,14 @@ impl Federation {
                 return Box::pin(self.forward(request, Collection::Nodes, node, Kind::Plain, None))
                     .await;
             }
-            Action::Driver => Box::pin(self.driver(request)).await,
-            Action::DriverBelow => Box::pin(self.driver_below(request)).await,
-            Action::DriverPassthru => return Box::pin(self.driver_passthru(request, ident)).await,
-            Action::Shards => Box::pin(self.shards(request)).await,
-            Action::VolumeRoot => Box::pin(self.volume_root(request)).await,
-            Action::Events => Box::pin(self.events(request, body)).await,
+            Action::Driver => Box::pin(self.united(request).driver()).await,
+            Action::DriverBelow => Box::pin(self.united(request).driver_below()).await,
+            Action::DriverPassthru => {
+                return Box::pin(self.united(request).driver_passthru(ident)).await;
+            }
+            Action::Shards => Box::pin(self.united(request).shards()).await,
+            Action::VolumeRoot => Box::pin(self.united(request).volume_root()).await,
+            Action::Events => Box::pin(self.united(request).events(body)).await,
             Action::Lookup => Box::pin(self.ramdisk(request).lookup()).await,
             Action::Heartbeat => Box::pin(self.ramdisk(request).heartbeat(ident)).await,
             Action::ContinueInspection => {
@@ -195,6 +180,13 @@ impl Federation {
 
     fn allocations<'a>(&'a self, request: &'a Request) -> Allocations<'a> {
         Allocations {
+            federation: self,
+            request,
+        }
+    }
+
+    fn united<'a>(&'a self, request: &'a Request) -> United<'a> {
+        United {
             federation: self,
             request,
         }
@@ -310,7 +302,7 @@ impl Federation {
                 .read(ident, Kind::Plain)
                 .await
                 .map(Plan::Answer),
-            (Spread::Replicated | Spread::United, _) => self.unknown(request).await,
+            (Spread::Replicated | Spread::United, _) => self.united(request).unknown().await,
         }
     }
 
@@ -320,7 +312,7 @@ impl Federation {
         collection: Collection,
     ) -> Result<Answer, Error> {
         if collection == Collection::Drivers {
-            return self.drivers(request).await;
+            return self.united(request).drivers().await;
         }
         // A node, or a portgroup, named in the query: the list is where that is.
         let node = match collection {

@@ -14,13 +14,13 @@ use crate::api::page::Keep;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::dispatch::Forward;
-use crate::federate::dispatch::Plan;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::announce;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
 use crate::federate::fan_out::tolerate;
+use crate::federate::plan::Forward;
+use crate::federate::plan::Plan;
 use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locations::question::Body;
@@ -37,14 +37,26 @@ use crate::wire::transport::Reply;
 
 type Object = Map<String, Value>;
 
-impl Federation {
+/// A request that several locations' answers are one answer to, or that nobody knows an owner of.
+#[derive(Clone, Copy, Debug)]
+pub struct United<'a> {
+    pub federation: &'a Federation,
+    pub request: &'a Request,
+}
+
+impl United<'_> {
     /// `GET /v1/drivers`
-    pub async fn drivers(&self, request: &Request) -> Result<Answer, Error> {
-        let (bodies, missing) = self.bodies(request, Kind::Drivers).await?;
+    pub async fn drivers(&self) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(Kind::Drivers).await?;
         let mut drivers: Vec<Object> = Vec::new();
         for (location, mut body) in bodies {
             let Some(Value::Array(found)) = body.remove("drivers") else {
-                return Err(self.locations.location(location).misspoke().into());
+                return Err(self
+                    .federation
+                    .locations
+                    .location(location)
+                    .misspoke()
+                    .into());
             };
             for driver in found {
                 let Value::Object(driver) = driver else {
@@ -61,7 +73,7 @@ impl Federation {
         }
         let drivers = drivers.into_iter().map(Value::Object).collect();
         Ok(announce(
-            &self.locations,
+            &self.federation.locations,
             united(Object::from_iter([(
                 "drivers".to_owned(),
                 Value::Array(drivers),
@@ -71,8 +83,8 @@ impl Federation {
     }
 
     /// `GET /v1/drivers/{d}`
-    pub async fn driver(&self, request: &Request) -> Result<Answer, Error> {
-        let (bodies, missing) = self.bodies(request, Kind::Driver).await?;
+    pub async fn driver(&self) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(Kind::Driver).await?;
         let mut bodies = bodies.into_iter();
         let Some((_, mut driver)) = bodies.next() else {
             return Err(Error::Silent(missing));
@@ -80,28 +92,41 @@ impl Federation {
         for (location, other) in bodies {
             self.unite_driver(&mut driver, other, location);
         }
-        Ok(announce(&self.locations, united(driver), &missing))
+        Ok(announce(
+            &self.federation.locations,
+            united(driver),
+            &missing,
+        ))
     }
 
     /// What is told of a driver: of two locations that tell the same key, the first one counts.
-    pub async fn driver_below(&self, request: &Request) -> Result<Answer, Error> {
-        let (bodies, missing) = self.bodies(request, Kind::Plain).await?;
+    pub async fn driver_below(&self) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(Kind::Plain).await?;
         let mut whole = Object::new();
         for (_, body) in bodies {
             for (name, value) in body {
                 whole.entry(name).or_insert(value);
             }
         }
-        Ok(announce(&self.locations, united(whole), &missing))
+        Ok(announce(
+            &self.federation.locations,
+            united(whole),
+            &missing,
+        ))
     }
 
     /// `GET /v1/shards`: nodes of a shard are counted wherever they are.
-    pub async fn shards(&self, request: &Request) -> Result<Answer, Error> {
-        let (bodies, missing) = self.bodies(request, Kind::Plain).await?;
+    pub async fn shards(&self) -> Result<Answer, Error> {
+        let (bodies, missing) = self.bodies(Kind::Plain).await?;
         let mut shards: Vec<Object> = Vec::new();
         for (location, mut body) in bodies {
             let Some(Value::Array(found)) = body.remove("shards") else {
-                return Err(self.locations.location(location).misspoke().into());
+                return Err(self
+                    .federation
+                    .locations
+                    .location(location)
+                    .misspoke()
+                    .into());
             };
             for shard in found {
                 let Value::Object(shard) = shard else {
@@ -127,7 +152,7 @@ impl Federation {
         }
         let shards = shards.into_iter().map(Value::Object).collect();
         Ok(announce(
-            &self.locations,
+            &self.federation.locations,
             united(Object::from_iter([(
                 "shards".to_owned(),
                 Value::Array(shards),
@@ -137,12 +162,13 @@ impl Federation {
     }
 
     /// A driver's own business goes to the one location that has the driver.
-    pub async fn driver_passthru(&self, request: &Request, driver: &str) -> Result<Plan, Error> {
+    pub async fn driver_passthru(&self, driver: &str) -> Result<Plan, Error> {
+        let request = self.request;
         let location = if let Some(location) = request.pinned {
             location
         } else {
             let path = format!("/v1/drivers/{}", crate::api::query::encode_segment(driver));
-            let scope = self.scope(request);
+            let scope = self.federation.scope(request);
             let Told {
                 replies: having,
                 silent,
@@ -163,12 +189,14 @@ impl Federation {
     }
 
     /// Links below `/v1/volume`: every location has the same.
-    pub async fn volume_root(&self, request: &Request) -> Result<Answer, Error> {
+    pub async fn volume_root(&self) -> Result<Answer, Error> {
+        let request = self.request;
         let mut silent = Vec::new();
-        for location in self.scope(request) {
+        for location in self.federation.scope(request) {
             match location.reply(&request.asker, &request.shared()).await {
                 Ok(reply) => {
                     let answer = self
+                        .federation
                         .adopt(request, location.id, Kind::VolumeRoot, None, reply)
                         .map_err(|_| location.misspoke())?;
                     return Ok(Answer {
@@ -183,10 +211,11 @@ impl Federation {
     }
 
     /// Told to every location; each has to take it.
-    pub async fn events(&self, request: &Request, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn events(&self, body: &[u8]) -> Result<Answer, Error> {
+        let request = self.request;
         let mut question = request.question();
         question.body = Body::Whole(body.to_vec().into());
-        let told = ask_each(&self.scope(request), &request.asker, &question).await;
+        let told = ask_each(&self.federation.scope(request), &request.asker, &question).await;
         if let Some((location, reply)) = told
             .replies
             .iter()
@@ -205,11 +234,12 @@ impl Federation {
 
     /// A collection that the gateway does not know, of a newer Ironic: lists are put together, members are looked for;
     /// what changes something must name its location.
-    pub async fn unknown(&self, request: &Request) -> Result<Plan, Error> {
+    pub async fn unknown(&self) -> Result<Plan, Error> {
+        let request = self.request;
         if let Some(location) = request.pinned {
-            let there = self.locations.location(location);
+            let there = self.federation.locations.location(location);
             let reply = there.reply(&request.asker, &request.question()).await?;
-            return Ok(Plan::Answer(self.relay(
+            return Ok(Plan::Answer(self.federation.relay(
                 request,
                 location,
                 Kind::Plain,
@@ -223,26 +253,24 @@ impl Federation {
             )
             .into());
         }
-        let scope = self.scope(request);
+        let scope = self.federation.scope(request);
         let told = ask_each(&scope, &request.asker, &request.shared()).await;
         let told = told.found()?;
         if request.target.segments().len() > 1 {
-            return self
-                .one_of(request, told.replies, told.silent)
-                .map(Plan::Answer);
+            return self.one_of(told.replies, told.silent).map(Plan::Answer);
         }
-        let (bodies, mut silent) = self.understand(request, Kind::Listing, told);
+        let (bodies, mut silent) = self.understand(Kind::Listing, told);
         let mut whole = Object::new();
         for (location, mut body) in bodies {
-            match self.complete(request, location, &mut body).await {
+            match self.complete(location, &mut body).await {
                 Ok(()) => unite_lists(&mut whole, body),
                 Err(Error::Silent(more)) => silent.extend(more),
                 Err(error) => return Err(error),
             }
         }
-        let missing = tolerate(&self.locations, request, scope.len(), silent)?;
+        let missing = tolerate(&self.federation.locations, request, scope.len(), silent)?;
         Ok(Plan::Answer(announce(
-            &self.locations,
+            &self.federation.locations,
             united(whole),
             &missing,
         )))
@@ -250,16 +278,12 @@ impl Federation {
 
     /// Appends the further pages of a location's list. Of a collection that we do not know we cannot make pages of our
     /// own, since they need an order; and a location's `next` leads nowhere here.
-    async fn complete(
-        &self,
-        request: &Request,
-        location: LocationId,
-        body: &mut Object,
-    ) -> Result<(), Error> {
+    async fn complete(&self, location: LocationId, body: &mut Object) -> Result<(), Error> {
+        let request = self.request;
         if body.remove("next").is_none_or(|next| next.is_null()) {
             return Ok(());
         }
-        let there = self.locations.location(location);
+        let there = self.federation.locations.location(location);
         let last = last_ident(body).ok_or_else(|| there.misspoke())?;
         let list = List {
             path: request.target.path(),
@@ -297,10 +321,10 @@ impl Federation {
 
     fn one_of(
         &self,
-        request: &Request,
         found: Vec<(LocationId, Reply)>,
         silent: Vec<Silence>,
     ) -> Result<Answer, Error> {
+        let request = self.request;
         if found.len() > 1 {
             let owners = found.iter().map(|(location, _)| *location).collect();
             return Err(LocateError::Ambiguous { owners }.into());
@@ -308,38 +332,31 @@ impl Federation {
         let Some((location, reply)) = found.into_iter().next() else {
             return Err(Error::Silent(silent));
         };
-        let misspoke = |_| self.locations.location(location).misspoke();
+        let misspoke = |_| self.federation.locations.location(location).misspoke();
         Ok(self
+            .federation
             .adopt(request, location, Kind::Plain, None, reply)
             .map_err(misspoke)?)
     }
 
     /// Every location's answer to the client's own question, with links that point at us.
-    async fn bodies(
-        &self,
-        request: &Request,
-        kind: Kind,
-    ) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
-        let scope = self.scope(request);
+    async fn bodies(&self, kind: Kind) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
+        let request = self.request;
+        let scope = self.federation.scope(request);
         let told: Told = ask_each(&scope, &request.asker, &request.shared()).await;
-        let (bodies, silent) = self.understand(request, kind, told.found()?);
+        let (bodies, silent) = self.understand(kind, told.found()?);
         Ok((
             bodies,
-            tolerate(&self.locations, request, scope.len(), silent)?,
+            tolerate(&self.federation.locations, request, scope.len(), silent)?,
         ))
     }
 
     /// What cannot be read is as good as not said.
-    fn understand(
-        &self,
-        request: &Request,
-        kind: Kind,
-        told: Told,
-    ) -> (Vec<(LocationId, Object)>, Vec<Silence>) {
+    fn understand(&self, kind: Kind, told: Told) -> (Vec<(LocationId, Object)>, Vec<Silence>) {
         let mut silent = told.silent;
         let mut bodies = Vec::new();
         for (location, reply) in told.replies {
-            match self.body(request, location, kind, &reply) {
+            match self.body(location, kind, &reply) {
                 Ok(body) => bodies.push((location, body)),
                 Err(silence) => silent.push(silence),
             }
@@ -347,14 +364,9 @@ impl Federation {
         (bodies, silent)
     }
 
-    fn body(
-        &self,
-        request: &Request,
-        location: LocationId,
-        kind: Kind,
-        reply: &Reply,
-    ) -> Result<Object, Silence> {
-        let location = self.locations.location(location);
+    fn body(&self, location: LocationId, kind: Kind, reply: &Reply) -> Result<Object, Silence> {
+        let request = self.request;
+        let location = self.federation.locations.location(location);
         let standing = location.standing();
         let base = standing
             .as_deref()
@@ -378,7 +390,9 @@ impl Federation {
                     known.insert(name, value);
                 }
                 Some(ours) if set => unite_sets(ours, value),
-                Some(ours) if default && self.groups.default_location() == Some(location) => {
+                Some(ours)
+                    if default && self.federation.groups.default_location() == Some(location) =>
+                {
                     *ours = value;
                 }
                 Some(_) => {}

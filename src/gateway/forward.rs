@@ -23,7 +23,7 @@ use crate::api::link::Kind;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::dispatch::Forward;
+use crate::federate::plan::Forward;
 use crate::federate::relink;
 use crate::gateway::body::BodyLimits;
 use crate::gateway::body::Oversized;

@@ -18,7 +18,7 @@ use crate::auth::access::Denied;
 use crate::auth::access::Judged;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::federate::dispatch::Plan;
+use crate::federate::plan::Plan;
 use crate::locate::LocateError;
 use crate::locations::question::Body;
 use crate::policy::caller::Caller;

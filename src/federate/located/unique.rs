@@ -151,11 +151,7 @@ async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Resu
 }
 
 /// The same of what no filter finds: the whole list is read.
-async fn is_listed(
-    request: &Request,
-    location: &Location,
-    stake: &Stake,
-) -> Result<bool, Silence> {
+async fn is_listed(request: &Request, location: &Location, stake: &Stake) -> Result<bool, Silence> {
     let facts = stake.collection.facts();
     let list = List {
         path: stake.path(),
