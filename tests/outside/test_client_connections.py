@@ -111,7 +111,8 @@ def test_unfinished_heads_cost_little(hub):
             with contextlib.suppress(OSError):
                 connection.send(b"x" * 900_000)
         assert hub.get("/v1/nodes").status == 200
-        assert resident(hub) - before < 200
+        # 64 KiB each, buffers grow by doubling; Pingora alone would hold a MiB each.
+        assert resident(hub) - before < 300
 
 
 # --- requests sent ahead

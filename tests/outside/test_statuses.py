@@ -21,9 +21,10 @@ def test_retry_after_is_sent_to_those_who_want_it():
 
 def test_a_read_ends_at_the_deadline_of_the_request():
     """Whatever it is made of: here a name that is asked for at both locations, of which one never answers."""
-    with fleet(2, api={"request_deadline": 0.5}, every={"timeout": 20}) as hub:
+    with fleet(2, api={"request_deadline": 1.5}, every={"timeout": 20}) as hub:
         hub.loc2.fault(scripted.hang(), path="/v1/.*")
         for path in ("/v1/nodes/nobody", "/v1/nodes"):
             reply = hub.get(path)
-            assert reply.status == 504, reply
-            assert reply.seconds < 3
+            # 503 if there was time to say which location is silent.
+            assert reply.status in (503, 504), reply
+            assert reply.seconds < 5
