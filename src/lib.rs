@@ -6,19 +6,21 @@
 //!
 //! | floor | rooms | what they are for |
 //! |---|---|---|
-//! | 8 | `main`, this page | what was typed; exit codes |
-//! | 7 | [`app`] | builds everything once, runs it, drains it |
-//! | 6 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
+//! | 10 | `main`, this page | what was typed; exit codes |
+//! | 9 | [`app`] | builds everything once, runs it, drains it |
+//! | 8 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
 //! |   | [`upkeep`] | beside requests: probes, the sweep, certificates |
 //! |   | [`command`] | the command line and the subcommands |
-//! | 5 | [`tenancy`] | what becomes of a request of somebody who may do some things to some things |
+//! | 7 | [`tenancy`] | what becomes of a request of somebody who may do some things to some things |
 //! |   | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
-//! | 4 | [`locate`] | which location has it; the directory of what was seen where |
+//! | 6 | [`locate`] | which location has it; the directory of what was seen where |
 //! |   | [`request`] | a client's request, understood; an answer before it is written |
-//! | 3 | [`auth`] | who is asking, and may they |
+//! | 5 | [`auth`] | who is asking, and may they |
 //! |   | [`locations`] | the Ironics: may one be asked, how, what did it say; what they have in common |
+//! | 4 | [`keystone`] | tokens: ours, kept fresh, and those of others, validated |
+//! | 3 | [`wire`] | one bounded exchange with somebody, one answer to a client in few parts |
 //! | 2 | [`policy`] | rules and their language: who may do what |
-//! |   | [`keystone`], [`telemetry`], [`tls`], [`wire`] | instruments |
+//! |   | [`telemetry`], [`tls`] | instruments |
 //! | 1 | [`config`] | what the operator wrote, valid or not loaded |
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
 //! |   | [`oslo`] | oslo.config's rules: files, lines, options, and what is to be said about them |
@@ -27,7 +29,7 @@
 //! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
 //! [`federate::plan::Plan`] once it is decided what becomes of it, a [`wire::transport::Reply`] of one location, a
 //! [`request::Answer`] for the client. Only [`gateway`] and [`app`] name Pingora's proxy; only [`wire::transport`] and that
-//! proxy open sockets to an Ironic. What is shared is built once in [`app`] and borrowed.
+//! proxy open sockets to an Ironic or a Keystone. What is shared is built once in [`app`] and borrowed.
 //!
 //! Two requests are followed through the rooms in ARCHITECTURE.md.
 

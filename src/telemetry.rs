@@ -127,7 +127,7 @@ fn now() -> String {
             *second = since_epoch.as_secs();
             let time = Timestamp::from_second(second.cast_signed()).unwrap_or_default();
             *text = time
-                .to_zoned(TimeZone::system())
+                .to_zoned_datetime(TimeZone::system())
                 .strftime("%Y-%m-%d %H:%M:%S")
                 .to_string();
         }

@@ -1,8 +1,9 @@
-//! One bounded exchange with a location, and one answer to a client in few packets. Knows HTTP and Pingora, and
+//! One bounded exchange with a location or a Keystone, and one answer to a client in few packets. Knows HTTP and Pingora, and
 //! nothing of Ironic.
 
 pub mod budget;
 pub mod downstream;
 pub mod head;
+pub mod peer;
 pub mod transport;
 pub mod upload;

@@ -32,6 +32,7 @@ use tokio::time::sleep;
 
 use crate::auth::turns::Asking;
 use crate::auth::turns::Turns;
+use crate::config::Endpoint;
 use crate::config::Interface;
 use crate::config::KeystoneInbound;
 use crate::keystone::Kept;
@@ -99,7 +100,7 @@ impl Tokens {
         let uri = config
             .www_authenticate_uri
             .as_deref()
-            .unwrap_or(keystone.base().as_str());
+            .unwrap_or(keystone.auth_url());
         Ok(Self {
             challenge: HeaderValue::try_from(format!("Keystone uri=\"{uri}\""))
                 .map_err(|_| SetupError::Url)?,
@@ -356,7 +357,7 @@ impl Inner {
     }
 
     /// The Keystone that validates: of the catalog, else where our own token came from.
-    fn identity(&self, ours: &Kept) -> reqwest::Url {
+    fn identity(&self, ours: &Kept) -> Endpoint {
         let wanted = Wanted {
             service_type: "identity",
             service_name: None,

@@ -42,7 +42,7 @@ pub enum EndpointError {
 
 impl Endpoint {
     /// As [`FromStr`], but the path stays as it is apart from slashes at its end.
-    pub(crate) fn whole(text: &str) -> Result<Self, EndpointError> {
+    pub fn whole(text: &str) -> Result<Self, EndpointError> {
         let (scheme, rest) = text.split_once("://").ok_or(EndpointError::Scheme)?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,

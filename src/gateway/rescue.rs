@@ -251,7 +251,7 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
     } else {
         Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("{noun} {names} could not be asked, please retry."),
+            format!("{noun} {names} could not be asked{}", what_helps(silent)),
         )
     };
     let reset = silent
@@ -264,6 +264,20 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
     Answer {
         retry_after: reset.or(answer.retry_after),
         ..answer
+    }
+}
+
+/// Retrying is of no use where only an operator can put it right.
+fn what_helps(silent: &[Silence]) -> &'static str {
+    let any = |reason| silent.iter().any(|silence| silence.reason == reason);
+    if any(Reason::Quarantine) {
+        ". Retrying does not help: its API versions do not fit those of the other locations; the gateway's operator has \
+         to upgrade it, lower [api] min_max_version or take it out."
+    } else if any(Reason::Refused) {
+        ". Retrying does not help: it does not accept the gateway's credential; the gateway's operator has to put right \
+         the section of that location."
+    } else {
+        ", please retry."
     }
 }
 

@@ -1,13 +1,30 @@
 //! The service catalog of a cloud, and which endpoint to use. The choice follows keystoneauth.
 
-use openstack_sdk_auth_core::types::ServiceEndpoints;
-use reqwest::Url;
+use serde::Deserialize;
 
+use crate::config::Endpoint;
 use crate::config::Interface;
 
 /// The services of a cloud, as a token lists them.
-#[derive(Clone, Debug, Default)]
-pub struct Catalog(pub(crate) Vec<ServiceEndpoints>);
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Catalog(Vec<Service>);
+
+#[derive(Clone, Debug, Deserialize)]
+struct Service {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    endpoints: Vec<ServiceEndpoint>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ServiceEndpoint {
+    interface: String,
+    region: Option<String>,
+    url: String,
+}
 
 /// What to look for in a catalog.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +57,7 @@ impl Catalog {
     ) -> Option<&str> {
         self.0
             .iter()
-            .filter(|service| service.service_type == service_type)
+            .filter(|service| service.kind == service_type)
             // A catalog may leave names out; then they cannot decide.
             .filter(|service| {
                 wanted
@@ -58,14 +75,14 @@ impl Catalog {
     }
 }
 
-/// Identity endpoints come with and without a version: `…/v3/` in any case.
-pub fn v3_base(url: &str) -> Option<Url> {
+/// Identity endpoints come with and without a version: `…/v3` in any case.
+pub fn v3_base(url: &str) -> Option<Endpoint> {
     let root = url.trim_end_matches('/');
     let root = root
         .strip_suffix("/v3")
         .or_else(|| root.strip_suffix("/v2.0"))
         .unwrap_or(root);
-    Url::parse(&format!("{root}/v3/")).ok()
+    Endpoint::whole(&format!("{root}/v3")).ok()
 }
 
 /// The bare metal service is in the service types authority under both names.
@@ -153,14 +170,18 @@ mod tests {
     #[test]
     fn an_identity_endpoint_gets_its_version() {
         for (url, base) in [
-            ("http://h:5000", Some("http://h:5000/v3/")),
-            ("http://h:5000/", Some("http://h:5000/v3/")),
-            ("http://h/identity/v3", Some("http://h/identity/v3/")),
-            ("http://h/identity/v3/", Some("http://h/identity/v3/")),
-            ("http://h/v2.0", Some("http://h/v3/")),
+            ("http://h:5000", Some("http://h:5000/v3")),
+            ("http://h:5000/", Some("http://h:5000/v3")),
+            ("http://h/identity/v3", Some("http://h/identity/v3")),
+            ("http://h/identity/v3/", Some("http://h/identity/v3")),
+            ("http://h/v2.0", Some("http://h/v3")),
             ("no url", None),
         ] {
-            assert_eq!(v3_base(url).as_ref().map(Url::as_str), base, "{url}");
+            assert_eq!(
+                v3_base(url).map(|base| base.to_string()).as_deref(),
+                base,
+                "{url}"
+            );
         }
     }
 }

@@ -2,28 +2,24 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use bytes::BytesMut;
 use http::HeaderName;
 use http::HeaderValue;
+use http::Method;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
-use reqwest::Certificate;
-use reqwest::Client;
-use reqwest::Request;
-use reqwest::Url;
-use reqwest::redirect::Policy;
-use reqwest::tls::Identity as ClientCertificate;
+use http::header;
+use once_cell::sync::Lazy;
+use pingora::http::RequestHeader;
 use thiserror::Error;
 
+use crate::config::Endpoint;
 use crate::config::KeystoneAuth;
 use crate::config::Session;
 use crate::keystone::message::Token;
@@ -32,13 +28,34 @@ use crate::keystone::message::Validated;
 use crate::keystone::message::request_body;
 use crate::keystone::message::token;
 use crate::keystone::message::validated;
+use crate::tls::pem::TlsError;
+use crate::wire::budget::Budget;
+use crate::wire::peer::Clocks;
+use crate::wire::peer::Tls;
+use crate::wire::peer::dial;
+use crate::wire::peer::host;
+use crate::wire::peer::resolve;
+use crate::wire::transport::Bounds;
+use crate::wire::transport::Failure;
+use crate::wire::transport::Reply;
+use crate::wire::transport::Sent;
+use crate::wire::transport::Transport;
 
 pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// The catalog of a large cloud is some 100 KB.
 const MAX_ANSWER: usize = 2 * 1024 * 1024;
-const IDLE_CONNECTION: Duration = Duration::from_secs(30);
+/// Below the keep-alive of the web servers that Keystone runs in (Apache 5 s): the pool closes first.
+const IDLE: Duration = Duration::from_secs(4);
+/// Idle connections to all Keystones.
+const POOL: usize = 128;
+
+/// One pool for all Keystones: each connector reads the system's authorities anew, and a location has a Keystone of its
+/// own. Settings are kept apart by their group.
+static TRANSPORT: Lazy<Transport> =
+    Lazy::new(|| Transport::new(POOL, Budget::new(MAX_ANSWER * POOL)));
+static NEXT_GROUP: AtomicU16 = AtomicU16::new(0);
 
 /// Why Keystone gave us nothing. Never holds what it said: that may be a body of secrets.
 #[derive(Clone, Debug, Error)]
@@ -49,7 +66,7 @@ pub enum KeystoneError {
     #[error("Keystone answers with status {}", .0.as_u16())]
     Status(StatusCode),
     #[error("Keystone cannot be reached")]
-    Unreachable(#[source] Arc<reqwest::Error>),
+    Unreachable(#[source] Failure),
     #[error(transparent)]
     Answer(#[from] Unusable),
 }
@@ -70,21 +87,14 @@ pub enum ValidateError {
 /// A file of the TLS options that cannot be used, or an address that is none.
 #[derive(Debug, Error)]
 pub enum SetupError {
-    #[error("cannot read {}", .path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{} holds no usable certificate or key", .path.display())]
-    Pem { path: PathBuf },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("auth_url is not the address of a Keystone")]
     Url,
     #[error("a secret holds characters that no header can carry")]
     Secret,
     #[error("the system provides no random numbers")]
     Random,
-    #[error("no TLS client can be made")]
-    Client(#[source] reqwest::Error),
 }
 
 /// How long one exchange with Keystone may take.
@@ -104,15 +114,15 @@ pub enum Expired {
 
 /// One Keystone, and who we are there.
 pub struct Keystone {
-    client: ArcSwap<Client>,
+    tls: ArcSwap<Tls>,
     session: Session,
     timeouts: Timeouts,
-    /// Ends in `/v3/`.
-    base: Url,
+    /// Ends in `/v3`.
+    base: Endpoint,
     auth: KeystoneAuth,
 }
 
-/// Makes ring the provider of all TLS of this process. Before that no `Keystone` can be made (reqwest panics).
+/// Makes ring the provider of all TLS of this process.
 pub fn install_crypto_provider() {
     pingora::tls::install_default_crypto_provider();
 }
@@ -125,18 +135,21 @@ impl Keystone {
         timeouts: Timeouts,
     ) -> Result<Self, SetupError> {
         Ok(Self {
-            client: ArcSwap::from_pointee(client(session, timeouts)?),
+            tls: ArcSwap::from_pointee(Tls::load(
+                session,
+                u64::from(NEXT_GROUP.fetch_add(1, Ordering::Relaxed)),
+            )?),
             session: session.clone(),
             timeouts,
-            base: Url::parse(&auth.auth_url).map_err(|_| SetupError::Url)?,
+            base: Endpoint::whole(&auth.auth_url).map_err(|_| SetupError::Url)?,
             auth: auth.clone(),
         })
     }
 
     /// Reads the certificates again; connections made with the old ones are not used any longer.
     pub fn reload(&self) -> Result<(), SetupError> {
-        self.client
-            .store(Arc::new(client(&self.session, self.timeouts)?));
+        let tls = self.tls.load().load_again(&self.session)?;
+        self.tls.store(Arc::new(tls));
         Ok(())
     }
 
@@ -144,25 +157,26 @@ impl Keystone {
         &self.session
     }
 
-    /// `auth_url`, ending in `/v3/`.
-    pub fn base(&self) -> &Url {
+    /// `auth_url` as it is asked, ending in `/v3`.
+    pub fn base(&self) -> &Endpoint {
         &self.base
+    }
+
+    /// `auth_url` as clients are told.
+    pub fn auth_url(&self) -> &str {
+        &self.auth.auth_url
     }
 
     /// A new token for ourselves.
     pub async fn issue(&self) -> Result<Token, KeystoneError> {
         let asked = Instant::now();
-        let request = self
-            .client
-            .load()
-            .post(tokens_url(&self.base)?)
-            .header(CONTENT_TYPE, "application/json")
-            .body(request_body(&self.auth)?.to_string())
-            .build()
-            .map_err(unreachable)?;
-        let answer = self.exchange(request).await?;
-        match answer.status() {
-            status if status.is_success() => Ok(token(answer, asked)?),
+        let body = Bytes::from(request_body(&self.auth).to_string());
+        let mut head = head(&Method::POST, &self.base, TOKENS)?;
+        insert(&mut head, header::CONTENT_TYPE, JSON)?;
+        insert(&mut head, header::CONTENT_LENGTH, body.len().into())?;
+        let answer = self.exchange(&self.base, &head, Sent::Whole(&body)).await?;
+        match answer.status {
+            status if status.is_success() => Ok(token(&answer, asked)?),
             // These two say "not now", not "not you".
             status @ (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS) => {
                 Err(KeystoneError::Status(status))
@@ -172,33 +186,27 @@ impl Keystone {
         }
     }
 
-    /// Asks the Keystone at `base` (ending in `/v3/`) about the token `subject`, with `ours` as the right to ask.
+    /// Asks the Keystone at `base` (ending in `/v3`) about the token `subject`, with `ours` as the right to ask.
     ///
     /// `OpenStack-Identity-Access-Rules` is not sent: Keystone then does not know tokens of application credentials
     /// with access rules, which nobody here could enforce.
     pub async fn validate(
         &self,
-        base: &Url,
+        base: &Endpoint,
         ours: &HeaderValue,
         subject: &HeaderValue,
         expired: Expired,
     ) -> Result<Validated, ValidateError> {
-        let mut url = tokens_url(base)?;
-        url.set_query(Some(match expired {
-            Expired::Refuse => "nocatalog",
-            Expired::Allow => "nocatalog&allow_expired=1",
-        }));
-        let request = self
-            .client
-            .load()
-            .get(url)
-            .header(X_AUTH_TOKEN, ours)
-            .header(X_SUBJECT_TOKEN, subject)
-            .build()
-            .map_err(unreachable)?;
-        let answer = self.exchange(request).await?;
-        match answer.status() {
-            StatusCode::OK => Ok(validated(answer.body()).map_err(KeystoneError::from)?),
+        let query = match expired {
+            Expired::Refuse => "?nocatalog",
+            Expired::Allow => "?nocatalog&allow_expired=1",
+        };
+        let mut head = head(&Method::GET, base, &format!("{TOKENS}{query}"))?;
+        insert(&mut head, X_AUTH_TOKEN, ours.clone())?;
+        insert(&mut head, X_SUBJECT_TOKEN, subject.clone())?;
+        let answer = self.exchange(base, &head, Sent::Nothing).await?;
+        match answer.status {
+            StatusCode::OK => Ok(validated(&answer.body).map_err(KeystoneError::from)?),
             StatusCode::NOT_FOUND => Err(ValidateError::Invalid),
             StatusCode::UNAUTHORIZED => Err(ValidateError::Unauthorized),
             status @ StatusCode::FORBIDDEN => Err(KeystoneError::Refused(status).into()),
@@ -206,32 +214,78 @@ impl Keystone {
         }
     }
 
-    /// One request and its whole answer, bounded in time by the client and in size here.
-    async fn exchange(&self, request: Request) -> Result<http::Response<Bytes>, KeystoneError> {
-        let mut response = self
-            .client
-            .load_full()
-            .execute(request)
+    /// One request and its whole answer, bounded in time and size. A password goes to `auth_url` and to nobody whom the
+    /// environment or an answer names: there are no proxies and no redirects.
+    async fn exchange(
+        &self,
+        at: &Endpoint,
+        head: &RequestHeader,
+        body: Sent<'_>,
+    ) -> Result<Reply, KeystoneError> {
+        let Timeouts { connect, total } = self.timeouts;
+        let bounds = Bounds {
+            response: total,
+            silence: total,
+            deadline: Instant::now() + total,
+            size: MAX_ANSWER,
+        };
+        let clocks = Clocks {
+            connect,
+            response: total,
+            silence: total,
+            idle: IDLE,
+        };
+        let tls = self.tls.load_full();
+        let addresses = tokio::time::timeout(connect, resolve(at))
             .await
-            .map_err(unreachable)?;
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(Unusable("is too large").into());
+            .map_err(|_| KeystoneError::Unreachable(Failure::ConnectTimeout))?
+            .map_err(|_| KeystoneError::Unreachable(Failure::Connect))?;
+        let mut failure = Failure::Connect;
+        for address in addresses {
+            let peer = dial(at, address, &tls, clocks);
+            match TRANSPORT.exchange(&peer, head, body, bounds).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failure::TooLarge) => return Err(Unusable("is too large").into()),
+                Err(error) => failure = error,
             }
-            body.extend_from_slice(&chunk);
+            if failure.was_sent() {
+                break;
+            }
         }
-        let mut answer = http::Response::new(body.freeze());
-        *answer.status_mut() = response.status();
-        *answer.headers_mut() = response.headers().clone();
-        Ok(answer)
+        Err(KeystoneError::Unreachable(failure))
     }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TOKENS: &str = "/auth/tokens";
+
+fn head(method: &Method, base: &Endpoint, path: &str) -> Result<RequestHeader, KeystoneError> {
+    let target = format!("{}{path}", base.prefix);
+    let mut head = RequestHeader::build_no_case(method.clone(), target.as_bytes(), Some(6))
+        .map_err(|_| Unusable("names an address that is none"))?;
+    insert(&mut head, header::HOST, host(base))?;
+    insert(&mut head, header::ACCEPT, JSON)?;
+    insert(
+        &mut head,
+        header::USER_AGENT,
+        HeaderValue::from_static("ironic-proxy"),
+    )?;
+    Ok(head)
+}
+
+fn insert(
+    head: &mut RequestHeader,
+    name: HeaderName,
+    value: HeaderValue,
+) -> Result<(), KeystoneError> {
+    head.insert_header(name, value)
+        .map_err(|_| Unusable("cannot be asked for").into())
 }
 
 impl fmt::Debug for Keystone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keystone")
-            .field("base", &self.base.as_str())
+            .field("base", &self.base.to_string())
             .finish_non_exhaustive()
     }
 }
@@ -250,53 +304,6 @@ impl ValidateError {
     }
 }
 
-fn client(session: &Session, timeouts: Timeouts) -> Result<Client, SetupError> {
-    let mut builder = Client::builder()
-        // A password must go to `auth_url` and to nobody whom the environment or an answer names.
-        .no_proxy()
-        .redirect(Policy::none())
-        .connect_timeout(timeouts.connect)
-        .timeout(timeouts.total)
-        .pool_idle_timeout(IDLE_CONNECTION)
-        .user_agent("ironic-proxy");
-    if session.insecure {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    } else if let Some(path) = &session.cafile {
-        let certificates = Certificate::from_pem_bundle(&read(path)?)
-            .ok()
-            .filter(|certificates| !certificates.is_empty())
-            .ok_or_else(|| SetupError::Pem { path: path.clone() })?;
-        builder = builder.tls_certs_only(certificates);
-    }
-    if let Some(path) = &session.certfile {
-        let mut pem = read(path)?;
-        if let Some(key) = &session.keyfile {
-            pem.push(b'\n');
-            pem.extend(read(key)?);
-        }
-        let certificate = ClientCertificate::from_pem(&pem)
-            .map_err(|_| SetupError::Pem { path: path.clone() })?;
-        builder = builder.identity(certificate);
-    }
-    builder.build().map_err(SetupError::Client)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
-    fs::read(path).map_err(|source| SetupError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn tokens_url(base: &Url) -> Result<Url, KeystoneError> {
-    base.join("auth/tokens")
-        .map_err(|_| Unusable("names an address that is none").into())
-}
-
-fn unreachable(error: reqwest::Error) -> KeystoneError {
-    KeystoneError::Unreachable(Arc::new(error.without_url()))
-}
-
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -310,6 +317,7 @@ fn chain(error: &dyn StdError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::net::TcpListener;
 
     use super::*;
@@ -429,7 +437,7 @@ mod tests {
             .issue()
             .await
             .unwrap_err();
-        assert!(error.chain().contains("refused"), "{}", error.chain());
+        assert!(error.chain().contains("no connection"), "{}", error.chain());
     }
 
     #[tokio::test]
@@ -495,28 +503,28 @@ mod tests {
                     cafile: Some(missing.clone()),
                     ..Session::default()
                 },
-                "cannot read",
+                "cannot be read",
             ),
             (
                 Session {
                     cafile: Some(garbage.clone()),
                     ..Session::default()
                 },
-                "holds no usable",
+                "holds no certificate",
             ),
             (
                 Session {
                     certfile: Some(missing),
                     ..Session::default()
                 },
-                "cannot read",
+                "cannot be read",
             ),
             (
                 Session {
                     certfile: Some(garbage),
                     ..Session::default()
                 },
-                "holds no usable",
+                "holds no certificate",
             ),
         ] {
             let text = Keystone::new(&auth, &session, LATE)

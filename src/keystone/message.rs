@@ -1,28 +1,17 @@
-//! What we say to Keystone and what it says to us, as values.
-//!
-//! Requests and answers are made and read by the `openstack-sdk-auth-*` crates. The exchange itself is ours: their
-//! `auth()` reads an answer of any size, and their errors carry it into the log.
+//! What we say to Keystone and what it says to us, as values (Identity API v3, `POST` and `GET /v3/auth/tokens`).
 
-use std::collections::HashMap;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::HeaderValue;
-use openstack_sdk_auth_core::AuthResponse;
-use openstack_sdk_auth_core::AuthToken;
-use openstack_sdk_auth_core::AuthTokenScope;
-use openstack_sdk_auth_core::OpenStackMultifactorAuthMethod;
-use openstack_sdk_auth_core::types::Domain;
-use openstack_sdk_auth_core::types::Project;
-use openstack_sdk_auth_core::types::System;
-use openstack_sdk_auth_password::PasswordAuthenticator;
-use openstack_sdk_auth_token::TokenAuthenticator;
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::Error;
 use serde_json::Value;
 use serde_json::json;
-use thiserror::Error;
 
 use crate::config::CredentialRef;
 use crate::config::DomainRef;
@@ -33,9 +22,12 @@ use crate::config::Scope;
 use crate::config::Secret;
 use crate::config::UserRef;
 use crate::keystone::catalog::Catalog;
+use crate::wire::transport::Reply;
+
+const X_SUBJECT_TOKEN: &str = "x-subject-token";
 
 /// An answer that says not what it should. Never holds what it said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer of Keystone {0}")]
 pub struct Unusable(pub(crate) &'static str);
 
@@ -76,157 +68,176 @@ pub struct ProjectScope {
 }
 
 /// The body of `POST /v3/auth/tokens`.
-pub(crate) fn request_body(auth: &KeystoneAuth) -> Result<Value, Unusable> {
-    let (method, data) = match &auth.method {
+pub(crate) fn request_body(auth: &KeystoneAuth) -> Value {
+    let identity = match &auth.method {
         KeystoneMethod::Password { user, password } => {
-            let mut values = user_values(user);
-            values.insert("password".into(), password.clone());
-            OpenStackMultifactorAuthMethod::get_auth_data(&PasswordAuthenticator, &values)
+            let mut user = reference(user);
+            user["password"] = json!(password.expose_secret());
+            json!({"methods": ["password"], "password": {"user": user}})
         }
         KeystoneMethod::Token(token) => {
-            let values = HashMap::from([("token".into(), token.clone())]);
-            OpenStackMultifactorAuthMethod::get_auth_data(&TokenAuthenticator, &values)
+            json!({"methods": ["token"], "token": {"id": token.expose_secret()}})
         }
-        KeystoneMethod::ApplicationCredential { credential, secret } => {
-            Ok(application_credential(credential, secret))
-        }
-    }
-    .map_err(|_| Unusable("was not asked for: the credential lacks a part"))?;
-    let mut body = json!({"auth": {"identity": data}});
-    body["auth"]["identity"]["methods"] = json!([method]);
+        KeystoneMethod::ApplicationCredential { credential, secret } => json!({
+            "methods": ["application_credential"],
+            "application_credential": application_credential(credential, secret),
+        }),
+    };
+    let mut body = json!({"auth": {"identity": identity}});
     if let Some(scope) = scope(&auth.scope) {
         body["auth"]["scope"] = scope;
     }
-    Ok(body)
+    body
 }
 
-fn user_values(user: &UserRef) -> HashMap<String, Secret> {
-    let (name, domain) = match user {
-        UserRef::Id(id) => return HashMap::from([("user_id".into(), id.as_str().into())]),
-        UserRef::Name { name, domain } => (name, domain),
-    };
-    let (key, domain) = match domain {
-        DomainRef::Id(id) => ("user_domain_id", id),
-        DomainRef::Name(name) => ("user_domain_name", name),
-    };
-    HashMap::from([
-        ("username".into(), name.as_str().into()),
-        (key.into(), domain.as_str().into()),
-    ])
+fn reference(user: &UserRef) -> Value {
+    match user {
+        UserRef::Id(id) => json!({"id": id}),
+        UserRef::Name { name, domain } => json!({"name": name, "domain": domain_scope(domain)}),
+    }
 }
 
-/// Ours, not the crate's: that one writes the domain of a user where Keystone does not look for it.
-fn application_credential(credential: &CredentialRef, secret: &Secret) -> (&'static str, Value) {
+fn application_credential(credential: &CredentialRef, secret: &Secret) -> Value {
     let secret = secret.expose_secret();
-    let data = match credential {
+    match credential {
         CredentialRef::Id(id) => json!({"id": id, "secret": secret}),
-        CredentialRef::Name {
-            name,
-            user: UserRef::Id(id),
-        } => {
-            json!({"name": name, "secret": secret, "user": {"id": id}})
+        CredentialRef::Name { name, user } => {
+            json!({"name": name, "secret": secret, "user": reference(user)})
         }
-        CredentialRef::Name {
-            name,
-            user: UserRef::Name { name: user, domain },
-        } => {
-            json!({"name": name, "secret": secret, "user": {"name": user, "domain": domain_scope(domain)}})
-        }
-    };
-    (
-        "application_credential",
-        json!({"application_credential": data}),
-    )
+    }
 }
 
 /// `None`: the method brings its own scope, or Keystone takes the user's default.
 fn scope(scope: &Scope) -> Option<Value> {
-    let scope = match scope {
+    Some(match scope {
         Scope::Unscoped => return None,
-        Scope::Trust(id) => return Some(json!({"OS-TRUST:trust": {"id": id}})),
-        Scope::System => AuthTokenScope::System(System { all: Some(true) }),
-        Scope::Domain(domain) => AuthTokenScope::Domain(domain_scope(domain)),
-        Scope::Project(ProjectRef::Id(id)) => AuthTokenScope::Project(Project {
-            id: Some(id.clone()),
-            name: None,
-            domain: None,
-        }),
-        Scope::Project(ProjectRef::Name { name, domain }) => AuthTokenScope::Project(Project {
-            id: None,
-            name: Some(name.clone()),
-            domain: Some(domain_scope(domain)),
-        }),
-    };
-    serde_json::to_value(scope).ok()
+        Scope::Trust(id) => json!({"OS-TRUST:trust": {"id": id}}),
+        Scope::System => json!({"system": {"all": true}}),
+        Scope::Domain(domain) => json!({"domain": domain_scope(domain)}),
+        Scope::Project(ProjectRef::Id(id)) => json!({"project": {"id": id}}),
+        Scope::Project(ProjectRef::Name { name, domain }) => {
+            json!({"project": {"name": name, "domain": domain_scope(domain)}})
+        }
+    })
 }
 
-fn domain_scope(domain: &DomainRef) -> Domain {
+fn domain_scope(domain: &DomainRef) -> Value {
     match domain {
-        DomainRef::Id(id) => Domain {
-            id: Some(id.clone()),
-            name: None,
-        },
-        DomainRef::Name(name) => Domain {
-            id: None,
-            name: Some(name.clone()),
-        },
+        DomainRef::Id(id) => json!({"id": id}),
+        DomainRef::Name(name) => json!({"name": name}),
     }
 }
 
-pub(crate) fn token(answer: http::Response<Bytes>, asked: Instant) -> Result<Token, Unusable> {
-    let answer = AuthToken::try_from(answer).map_err(|_| Unusable("holds no token"))?;
-    let mut header = HeaderValue::from_str(answer.token.expose_secret())
-        .map_err(|_| Unusable("holds a token that no header can carry"))?;
+/// The body of an answer about a token.
+#[derive(Deserialize)]
+struct Answer {
+    token: Info,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    user: Named,
+    #[serde(deserialize_with = "moment")]
+    expires_at: SystemTime,
+    #[serde(default, deserialize_with = "some_moment")]
+    issued_at: Option<SystemTime>,
+    catalog: Option<Catalog>,
+    project: Option<Named>,
+    domain: Option<Named>,
+    system: Option<System>,
+    roles: Option<Vec<Role>>,
+}
+
+/// A user, a project or a domain.
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+    #[serde(default)]
+    name: String,
+    domain: Option<DomainId>,
+}
+
+#[derive(Deserialize)]
+struct DomainId {
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct System {
+    all: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Role {
+    name: String,
+}
+
+impl Info {
+    fn is_system(&self) -> bool {
+        self.system
+            .as_ref()
+            .and_then(|system| system.all)
+            .unwrap_or(false)
+    }
+}
+
+/// RFC 3339, as Keystone writes times.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse::<Timestamp>()
+        .and_then(SystemTime::try_from)
+        .map_err(D::Error::custom)
+}
+
+fn some_moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+    moment(deserializer).map(Some)
+}
+
+pub(crate) fn token(answer: &Reply, asked: Instant) -> Result<Token, Unusable> {
+    let mut header = answer
+        .headers
+        .get(X_SUBJECT_TOKEN)
+        .cloned()
+        .ok_or(Unusable("holds no token"))?;
     header.set_sensitive(true);
-    let info = answer
-        .auth_info
-        .ok_or(Unusable("says nothing about the token"))?
+    let info = serde_json::from_slice::<Answer>(&answer.body)
+        .map_err(|_| Unusable("holds no token"))?
         .token;
-    let expires_at = SystemTime::from(info.expires_at);
-    let issued_at = info
-        .issued_at
-        .map_or_else(SystemTime::now, SystemTime::from);
-    let lifetime = expires_at
-        .duration_since(issued_at)
+    let lifetime = info
+        .expires_at
+        .duration_since(info.issued_at.unwrap_or_else(SystemTime::now))
         .map_err(|_| Unusable("holds a token that has already expired"))?;
     Ok(Token {
         header,
         asked,
         lifetime,
-        is_system: info.system.and_then(|system| system.all).unwrap_or(false),
-        catalog: Catalog(info.catalog.unwrap_or_default()),
+        is_system: info.is_system(),
+        catalog: info.catalog.unwrap_or_default(),
     })
 }
 
 pub(crate) fn validated(body: &[u8]) -> Result<Validated, Unusable> {
-    let answer: AuthResponse =
-        serde_json::from_slice(body).map_err(|_| Unusable("does not describe a token"))?;
-    let info = answer.token;
-    let project = info.project.map(|project| {
-        Some(ProjectScope {
-            id: project.id?,
-            name: project.name.unwrap_or_default(),
-            domain_id: project.domain.and_then(|domain| domain.id),
-        })
-    });
+    let info = serde_json::from_slice::<Answer>(body)
+        .map_err(|_| Unusable("does not describe a token"))?
+        .token;
     Ok(Validated {
+        system: info.is_system(),
         user_id: info.user.id,
         user_name: info.user.name,
         user_domain_id: info.user.domain.and_then(|domain| domain.id),
-        project: match project {
-            Some(None) => return Err(Unusable("names a project without an id")),
-            Some(project) => project,
-            None => None,
-        },
-        domain_id: info.domain.and_then(|domain| domain.id),
-        system: info.system.and_then(|system| system.all).unwrap_or(false),
+        project: info.project.map(|project| ProjectScope {
+            id: project.id,
+            name: project.name,
+            domain_id: project.domain.and_then(|domain| domain.id),
+        }),
+        domain_id: info.domain.map(|domain| domain.id),
         roles: info
             .roles
             .unwrap_or_default()
             .into_iter()
             .map(|role| role.name)
             .collect(),
-        expires_at: SystemTime::from(info.expires_at),
+        expires_at: info.expires_at,
     })
 }
 
@@ -321,7 +332,7 @@ mod tests {
                 method,
                 scope,
             };
-            let mut body = request_body(&auth).unwrap();
+            let mut body = request_body(&auth);
             assert_eq!(body["auth"]["identity"].take(), identity);
             assert_eq!(body["auth"]["scope"].take(), scoped);
         }

@@ -146,9 +146,7 @@ impl Credentials {
                     .place
                     .choose(&kept)
                     .ok_or(CredentialsError::NoEndpoint)?;
-                if keeper.keystone().base().scheme() == "https"
-                    && endpoints.iter().any(|endpoint| !endpoint.tls)
-                {
+                if keeper.keystone().base().tls && endpoints.iter().any(|endpoint| !endpoint.tls) {
                     warn!(
                         "The Keystone of location {} speaks TLS, but its catalog names an http address",
                         self.location

@@ -39,9 +39,7 @@ use crate::locations::breaker::Breaker;
 use crate::locations::breaker::Change;
 use crate::locations::credentials::Credentials;
 use crate::locations::credentials::Proof;
-use crate::locations::peer;
 use crate::locations::peer::Peer;
-use crate::locations::peer::Tls;
 use crate::locations::question::Asker;
 use crate::locations::question::Body;
 use crate::locations::question::Expect;
@@ -60,6 +58,8 @@ use crate::locations::speech::range_of;
 use crate::locations::speech::standing;
 use crate::tls::Certified;
 use crate::tls::pem::TlsError;
+use crate::wire::peer::Tls;
+use crate::wire::peer::resolve;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Failure;
 use crate::wire::transport::Reply;
@@ -185,7 +185,7 @@ impl Location {
         let mut peers = Vec::new();
         let tls = self.tls.load_full();
         for endpoint in endpoints.iter() {
-            match peer::resolve(endpoint).await {
+            match resolve(endpoint).await {
                 Ok(addresses) => {
                     let dial = |address| Arc::new(Peer::new(endpoint, address, &tls, &self.config));
                     peers.extend(addresses.into_iter().map(dial));

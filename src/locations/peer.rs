@@ -1,29 +1,21 @@
 //! The endpoints of a location, as peers that Pingora can connect to.
 
-use std::net::IpAddr;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::upstreams::peer::HttpUpstreamRequestPolicy;
-use pingora::utils::tls::CertKey;
-use pingora::utils::tls::WrappedX509;
-use pingora::utils::tls::parse_x509;
 
 use crate::config::Endpoint;
 use crate::config::LocationConfig;
-use crate::config::Session;
-use crate::tls::pem;
-use crate::tls::pem::Identity;
-use crate::tls::pem::TlsError;
+use crate::wire::peer::Clocks;
+use crate::wire::peer::Tls;
+use crate::wire::peer::dial;
+use crate::wire::peer::host;
+use crate::wire::peer::secure;
 
 /// Below the keep-alive of the web servers that Ironic runs in (cheroot 10 s, Apache 5 s): the pool closes first.
 const IDLE: Duration = Duration::from_secs(4);
-/// Locations are numbered with 16 bits.
-const NEXT_READING: u64 = 1 << 16;
 
 /// One address of one endpoint.
 #[derive(Debug)]
@@ -36,71 +28,6 @@ pub struct Peer {
     pub prefix: String,
 }
 
-/// What TLS towards one location needs.
-#[derive(Clone)]
-pub struct Tls {
-    authorities: Option<Arc<[WrappedX509]>>,
-    certificate: Option<Arc<CertKey>>,
-    insecure: bool,
-    /// Retires pooled connections of other settings: Pingora's pool does not tell authorities apart.
-    group: u64,
-}
-
-impl Tls {
-    /// `group` is distinct for each location, and below the number of locations there can be.
-    pub fn load(session: &Session, group: u64) -> Result<Self, TlsError> {
-        let authorities = session
-            .cafile
-            .as_deref()
-            .map(pem::certificates)
-            .transpose()?
-            .map(|found| {
-                found
-                    .into_iter()
-                    .map(|der| WrappedX509::new(der.to_vec(), parse_x509))
-                    .collect()
-            });
-        let certificate = session.certfile.as_deref().map(|certfile| {
-            let identity =
-                Identity::read(certfile, session.keyfile.as_deref().unwrap_or(certfile))?;
-            let chain = identity.chain.iter().map(|der| der.to_vec()).collect();
-            Ok(Arc::new(CertKey::new(
-                chain,
-                identity.key.secret_der().to_vec(),
-            )))
-        });
-        Ok(Self {
-            authorities,
-            certificate: certificate.transpose()?,
-            insecure: session.insecure,
-            group,
-        })
-    }
-
-    /// Reads the files again, for connections that are not mixed with the earlier ones.
-    pub fn load_again(&self, session: &Session) -> Result<Self, TlsError> {
-        Self::load(session, self.group + NEXT_READING)
-    }
-}
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tls(group {})", self.group)
-    }
-}
-
-/// Addresses of a host. Pingora's own look-up blocks and panics.
-pub async fn resolve(endpoint: &Endpoint) -> std::io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = endpoint.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, endpoint.port)]);
-    }
-    Ok(
-        tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))
-            .await?
-            .collect(),
-    )
-}
-
 impl Peer {
     pub fn new(
         endpoint: &Endpoint,
@@ -108,38 +35,15 @@ impl Peer {
         tls: &Tls,
         config: &LocationConfig,
     ) -> Self {
-        let mut http = HttpPeer::new(address, endpoint.tls, endpoint.host.clone());
-        secure(&mut http, tls);
-        let options = &mut http.options;
-        options.verify_cert = !tls.insecure;
-        options.verify_hostname = !tls.insecure;
-        options.connection_timeout = Some(config.connect_timeout);
-        options.total_connection_timeout = Some(config.connect_timeout);
-        options.read_timeout = Some(config.response_timeout);
-        options.write_timeout = Some(config.timeout);
-        options.idle_timeout = Some(IDLE);
-        options.tcp_keepalive = Some(TcpKeepalive {
-            idle: Duration::from_secs(15),
-            interval: Duration::from_secs(5),
-            count: 3,
-            // What a black hole swallows on an idle connection is noticed as soon as on a new one.
-            user_timeout: config.connect_timeout,
-        });
-        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
-        let bracketed = if endpoint.host.contains(':') {
-            format!("[{}]", endpoint.host)
-        } else {
-            endpoint.host.clone()
-        };
-        let host = match (endpoint.tls, endpoint.port) {
-            (true, 443) | (false, 80) => bracketed,
-            (_, port) => format!("{bracketed}:{port}"),
+        let clocks = Clocks {
+            connect: config.connect_timeout,
+            response: config.response_timeout,
+            silence: config.timeout,
+            idle: IDLE,
         };
         Self {
-            http,
-            // An endpoint's host is of host name characters only.
-            host: HeaderValue::from_str(&host)
-                .unwrap_or_else(|_| HeaderValue::from_static("localhost")),
+            http: dial(endpoint, address, tls, clocks),
+            host: host(endpoint),
             prefix: endpoint.prefix.clone(),
         }
     }
@@ -155,10 +59,4 @@ impl Peer {
             prefix: self.prefix.clone(),
         }
     }
-}
-
-fn secure(http: &mut HttpPeer, tls: &Tls) {
-    http.group_key = tls.group;
-    http.client_cert_key.clone_from(&tls.certificate);
-    http.options.ca.clone_from(&tls.authorities);
 }

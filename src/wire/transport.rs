@@ -38,31 +38,44 @@ pub fn on_fresh_connection(peer: &mut HttpPeer) {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// No connection: nothing was sent.
+    /// Nothing was sent.
+    #[error("no connection")]
     Connect,
-    /// No connection in time: nothing was sent.
+    /// Nothing was sent.
+    #[error("no connection in time")]
     ConnectTimeout,
-    /// Sent, maybe executed, no whole answer in time.
+    /// Sent, maybe executed.
+    #[error("no whole answer in time")]
     Timeout,
-    /// Sent, maybe executed; the connection broke or the answer is no HTTP.
+    /// Sent, maybe executed.
+    #[error("the connection broke, or the answer is no HTTP")]
     Broken,
-    /// The answer ends before it should.
+    #[error("the answer is cut off")]
     CutOff,
-    /// The answer is larger than is taken.
+    #[error("the answer is too large")]
     TooLarge,
-    /// The request's own time is over; the location may have been quick enough.
+    /// The request's own time; the location may have been quick enough.
+    #[error("the time for it is over")]
     Deadline,
-    /// Something ran out here: descriptors, memory, any route to a network. Nothing was sent.
+    /// Nothing was sent.
+    #[error("this machine has no descriptor, memory or route for it")]
     Local,
-    /// The client did not send its body to the end, or cannot send it again: it was not executed.
+    /// It was not executed.
+    #[error("the client did not send its body to the end, or cannot send it again")]
     Abandoned,
-    /// The head of the request is large and the connection was closed without a word, as some web servers refuse it.
+    /// The head of the request is large, and some web servers refuse it without a word.
+    #[error("the connection was closed at a large head")]
     HeadRefused,
 }
 
 impl Failure {
+    /// Whether asking once more would wait as long again.
+    pub fn is_timeout(self) -> bool {
+        matches!(self, Self::ConnectTimeout | Self::Timeout | Self::Deadline)
+    }
+
     /// Whether the request may have been executed.
     pub fn was_sent(self) -> bool {
         match self {
@@ -194,7 +207,9 @@ impl Transport {
                 // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every
                 // question, and of all that wait for them, and with them on the stack.
                 let connected = Box::pin(self.connector.get_http_session(peer)).await;
-                self.tell_trust(peer, connected.as_ref().err().map(|error| &**error));
+                if let Err(error) = &connected {
+                    self.tell_trust(peer, Some(error));
+                }
                 connected.map_err(|error| (not_connected(&error), Staleness::Fresh))?
             };
         session.read_timeout = Some(bounds.response);
@@ -202,6 +217,9 @@ impl Transport {
         let exchanged = self.converse(&mut session, head, body, bounds).await;
         match exchanged {
             Ok(reply) => {
+                if !reused {
+                    self.tell_trust(peer, None);
+                }
                 match reuse {
                     Reuse::Pooled => {
                         self.connector
@@ -219,6 +237,11 @@ impl Transport {
                     // TCP_USER_TIMEOUT: what was sent on the idle connection was never acknowledged, so a new
                     // connection would wait as long again.
                     failure = Failure::ConnectTimeout;
+                } else if failure == Failure::Broken && alert(&error).is_some() {
+                    // With TLS 1.3 a server can refuse our certificate, or that we show none, only after our side of the
+                    // handshake (RFC 8446 4.4.2.4 and 6): in place of an answer, so nothing was executed.
+                    self.tell_trust(peer, Some(&error));
+                    failure = Failure::Connect;
                 } else if failure == Failure::Broken && !reused && head_size(head) > LARGE_HEAD {
                     failure = Failure::HeadRefused;
                 }
@@ -304,12 +327,13 @@ impl Transport {
             return;
         };
         let wrong = error.filter(|error| {
-            matches!(
-                error.etype(),
-                ErrorType::TLSHandshakeFailure
-                    | ErrorType::InvalidCert
-                    | ErrorType::TLSHandshakeTimedout
-            )
+            alert(error).is_some()
+                || matches!(
+                    error.etype(),
+                    ErrorType::TLSHandshakeFailure
+                        | ErrorType::InvalidCert
+                        | ErrorType::TLSHandshakeTimedout
+                )
         });
         let mut distrusted = self
             .distrusted
@@ -323,6 +347,8 @@ impl Transport {
                 // Around it are Pingora's own steps, and our port, which is another one each time.
                 let why = text.split_once("cause: ").map_or(&*text, |(_, why)| why);
                 let why = why.split(", SNI: ").next().unwrap_or(why);
+                let alert = alert(error);
+                let why = alert.as_deref().unwrap_or(why);
                 // Of one that is expired the time follows.
                 let kind = why.split(": verification time").next().unwrap_or(why);
                 // Once, not with every probe.
@@ -420,6 +446,34 @@ fn broken(error: &Error) -> Failure {
         kind if *kind == ABANDONED => Failure::Abandoned,
         _ => Failure::Broken,
     }
+}
+
+/// What a TLS peer said when it gave up, and what helps.
+fn alert(error: &Error) -> Option<String> {
+    let text = error.to_string();
+    let (_, name) = text.split_once("received fatal alert: ")?;
+    let name: String = name
+        .chars()
+        .take_while(char::is_ascii_alphanumeric)
+        .collect();
+    let helps = match name.as_str() {
+        "CertificateRequired" => "it asks for a client certificate: certfile and keyfile",
+        "HandshakeFailure" => {
+            "it has no cipher suite in common with us, or asks for a client certificate: TLS 1.3 and TLS 1.2 with GCM or \
+             ChaCha20 suites are spoken, CBC suites are not"
+        }
+        "ProtocolVersion" => "it speaks neither TLS 1.2 nor TLS 1.3",
+        "BadCertificate"
+        | "CertificateUnknown"
+        | "CertificateExpired"
+        | "CertificateRevoked"
+        | "UnknownCA"
+        | "UnsupportedCertificate"
+        | "AccessDenied" => "it does not accept our client certificate: certfile and keyfile",
+        "UnrecognisedName" => "it does not know the name that the endpoint has",
+        _ => "it gave up",
+    };
+    Some(format!("received fatal alert: {name} ({helps})"))
 }
 
 fn is_black_hole(error: &Error) -> bool {

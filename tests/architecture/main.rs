@@ -22,7 +22,11 @@ const FLOORS: &[&[&str]] = &[
     // What the operator wrote.
     &["config"],
     // Instruments; the rules of who may do what.
-    &["keystone", "policy", "telemetry", "tls", "wire"],
+    &["policy", "telemetry", "tls"],
+    // One bounded exchange with somebody.
+    &["wire"],
+    // Tokens.
+    &["keystone"],
     // The two doors: who may come in, and how we get in elsewhere.
     &["auth", "locations"],
     // A request understood; where things are.

@@ -1,6 +1,7 @@
 """TLS to locations and Keystones: who is believed, who is not, and files that change meanwhile."""
 
 import re
+import ssl
 import subprocess
 
 import pytest
@@ -147,6 +148,17 @@ def test_mutual_tls(ca, stranger):
             until(lambda: hub.loc1.refused, what="a handshake")
             assert hub.get("/v1/nodes/here").status == 503
             assert not hub.loc1.requests
+            if not wrong:
+                hub.logged(r"ERROR.*No TLS with localhost at .*CertificateRequired \(it asks for a client certificate")
+
+
+def test_a_location_without_a_cipher_suite_in_common_is_told_of(ca):
+    edge = secured(ca.issue("edge", hosts=["localhost"]))
+    edge.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    edge.context.set_ciphers("ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384")
+    with fleet(edge, wait=False, every={"cafile": ca.certfile}) as hub:
+        hub.logged(r"ERROR.*No TLS with localhost at .*HandshakeFailure \(it has no cipher suite in common.*CBC suites are not")
+        assert hub.get("/v1/nodes/here").status == 503
 
 
 def test_each_location_has_its_own_authority_and_certificate(ca, stranger):
