@@ -15,6 +15,7 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
+use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
@@ -99,15 +100,25 @@ pub fn tolerate(
 
 /// Says which locations an answer lacks.
 pub fn announce(locations: &Locations, answer: Answer, missing: &[Silence]) -> Answer {
-    if missing.is_empty() {
-        return answer;
-    }
+    // A location that shows us a project's part only lacks the rest without knowing it.
+    let narrow = locations.iter().filter(|location| {
+        location.is_narrow() && answer.location.is_none_or(|only| only == location.id)
+    });
+    let narrow = narrow.map(|location| location.silent(Reason::Scope));
+    let unknown = narrow.filter(|silence| {
+        missing
+            .iter()
+            .all(|known| known.location != silence.location)
+    });
     let mut announced = String::new();
-    for silence in missing {
+    for silence in missing.iter().cloned().chain(unknown) {
         let separator = if announced.is_empty() { "" } else { ", " };
         let name = locations.location(silence.location).name();
         // Writing to a String cannot fail.
         let _ = write!(announced, "{separator}{name};reason={}", silence.reason);
+    }
+    if announced.is_empty() {
+        return answer;
     }
     answer.with(header::INCOMPLETE, &announced)
 }

@@ -261,7 +261,9 @@ def test_a_token_of_a_project_is_an_error_that_is_told_once(edge, expected, told
     edge.options.update(project_name="service", project_domain_id="default", expect_scope=expected)
     with edge_fleet(edge, wait=False) as hub:
         until(lambda: hub.get("/v1/nodes").status == 200, what="a list")
-        hub.get("/v1/nodes")
+        for path in ("/v1/nodes", "/v1/nodes?sort_key=name", "/v1/ports", "/v1/drivers"):
+            announced = hub.get(path).header("X-Ironic-Proxy-Incomplete")
+            assert announced == ("loc1;reason=scope" if told else None), path
         assert hub.gateway.log().count("is not scoped to the system") == told
 
 
