@@ -1,7 +1,7 @@
 //! The rules of oslo.config: which files are read, how a line is parsed, how an option is looked up and what its value
 //! means.
 //!
-//! The room defines no option and knows nothing of Ironic: the options are passed in as a [`option::Schema`].
+//! The room defines no option and knows nothing of Ironic: the options are passed in as a `option::Schema`.
 
 mod advice;
 mod ini;

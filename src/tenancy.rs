@@ -5,11 +5,11 @@
 //! are applied, and only what they let through is sent, by the UUID that was looked up; answers lose what the caller must
 //! not see. What is hidden from a caller is absent for him: one way, one answer.
 //!
-//! - [`case`]: one request on its way; the only file that speaks to the federation;
-//! - [`facts`]: whose a thing is;
-//! - [`refusal`]: Ironic's words for what may not be;
-//! - [`nodes`], [`parts`] (ports, port groups, volume), [`allocations`], [`runbooks`]: what becomes of each;
-//! - [`lists`]: lists of what a caller can see; [`masks`]: what is hidden within what he sees.
+//! - `case`: one request on its way; the only file that speaks to the federation;
+//! - `facts`: whose a thing is;
+//! - `refusal`: Ironic's words for what may not be;
+//! - `nodes`, `parts` (ports, port groups, volume), `allocations`, `runbooks`: what becomes of each;
+//! - `lists`: lists of what a caller can see; `masks`: what is hidden within what he sees.
 
 mod allocations;
 mod case;

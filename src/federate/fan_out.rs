@@ -123,18 +123,32 @@ pub fn announce(locations: &Locations, answer: Answer, missing: &[Silence]) -> A
     answer.with(header::INCOMPLETE, &announced)
 }
 
-/// Ironic 39 fails with a 500 where a list of nodes is asked for a field that there is not
-/// (`type object 'Node' has no attribute 'foo'`): that is the client's to mend. Other errors of a location's are its
-/// own, and hold what clients must not see.
+/// Ironic 39 fails with a 500 where it is asked for a field that there is not (`type object 'Node' has no attribute
+/// 'foo'`) or with an argument that a controller does not take (`ShardController.get_all() got an unexpected keyword
+/// argument 'foo'`). That is the client's to mend. Other errors of a location are its own, and hold what clients must
+/// not see.
 fn malformed(silence: &Silence) -> Option<Fault> {
     let reply = silence.reply.as_ref()?;
     let text = fault::text_of(&reply.body)?;
-    let (_, field) = text
-        .strip_prefix("type object '")?
-        .split_once("' has no attribute '")?;
-    let field = field.strip_suffix('\'').unwrap_or(field);
-    let is_word = field
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    is_word.then(|| Fault::bad_request(format!("Field {field} is not a valid field.")))
+    let quoted = |(_, rest): (&str, &str)| rest.strip_suffix('\'').map(str::to_owned);
+    let is_word = |word: &String| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    };
+    let field = text
+        .strip_prefix("type object '")
+        .and_then(|rest| rest.split_once("' has no attribute '"))
+        .and_then(quoted)
+        .filter(is_word);
+    if let Some(field) = field {
+        let text = format!("Field {field} is not a valid field.");
+        return Some(Fault::bad_request(text));
+    }
+    let argument = text
+        .split_once("() got an unexpected keyword argument '")
+        .and_then(quoted)
+        .filter(is_word)?;
+    Some(Fault::bad_request(format!(
+        "Unexpected arguments: {argument}"
+    )))
 }

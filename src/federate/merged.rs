@@ -28,6 +28,7 @@ mod wish;
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
+use crate::api::microversion::Microversion;
 use crate::federate::Error;
 use crate::federate::merged::listing::Listing;
 use crate::federate::merged::marker::Marker;
@@ -44,6 +45,9 @@ use crate::request::Request;
 
 /// Parameters that the merge interprets itself; twice, they could be read two ways.
 const INTERPRETED: &[&str] = &["limit", "marker", "sort_key", "sort_dir", "detail"];
+
+/// `fields` is refused below it (`ironic/api/controllers/v1/utils.py`, `check_allow_specify_fields`).
+const FIELDS_SINCE: Microversion = Microversion::new(1, 8);
 
 /// Where lists come from.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +99,10 @@ impl Lists<'_> {
     fn understand(&self, request: &Request, listing: &Listing<'_>) -> Result<Wish, String> {
         if let Some(name) = request.query.repeated(INTERPRETED) {
             return Err(format!("Unexpected repeated argument: {name}"));
+        }
+        if request.query.value("fields").is_some() && request.version < FIELDS_SINCE {
+            // The merge would ask for all of an item and show a part.
+            return Err("`fields` is not known in this version".to_owned());
         }
         let direction = direction(&request.query).ok_or("Invalid sort direction")?;
         Wish::new(request, listing, direction, self.max_limit)

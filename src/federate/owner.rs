@@ -18,6 +18,7 @@ use crate::locate::LocateError;
 use crate::locate::Locator;
 use crate::locate::Owner;
 use crate::locate::Source;
+use crate::locate::directory::Ident;
 use crate::locate::directory::Key;
 use crate::locations::question::Asker;
 use crate::locations::silence::Reason;
@@ -38,6 +39,8 @@ pub struct Visit<'a> {
     moves: usize,
     /// The location said no, when it was asked yes, and is asked once more.
     repeated: bool,
+    /// The client speaks a version in which Ironic knows nothing by its name, so a *no* to a name is no contradiction.
+    is_blind: bool,
 }
 
 /// Why the thing may be elsewhere.
@@ -105,6 +108,9 @@ impl Visit<'_> {
 
     /// What to do about it: everybody is asked anew.
     pub async fn denied(&mut self, denial: Denial) -> Result<Next, Error> {
+        if self.is_blind {
+            return Ok(Next::Believe);
+        }
         match (self.owner.source, denial) {
             (Source::Pinned, _) | (Source::Asked, Denial::Perhaps | Denial::Ours) => {
                 return Ok(Next::Believe);
@@ -184,6 +190,11 @@ impl Federation {
             owner,
             moves: 0,
             repeated: false,
+            is_blind: !Ident::new(ident).is_uuid_like()
+                && collection
+                    .facts()
+                    .name_since
+                    .is_some_and(|since| request.version.minor < since),
         };
         let key = Key::new(collection, ident);
         if let Some(location) = request.pinned {

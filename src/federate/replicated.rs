@@ -1,5 +1,5 @@
 //! Objects that nodes of any location may refer to. They are the same at every location, under one UUID. Reads take
-//! any copy; a write is done at every location or at none ([`write`]).
+//! any copy; a write is done at every location or at none ([`mod@write`]).
 
 pub mod change;
 pub mod copy;

@@ -7,10 +7,12 @@ use http::StatusCode;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::api::body::Object as Json;
 use crate::api::fault::Fault;
 use crate::api::link;
 use crate::api::link::Kind;
 use crate::api::page::Keep;
+use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -27,6 +29,7 @@ use crate::locations::question::Body;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
+use crate::locations::speech::Said;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::UNKNOWN_BASE;
@@ -167,7 +170,7 @@ impl United<'_> {
         let location = if let Some(location) = request.pinned {
             location
         } else {
-            let path = format!("/v1/drivers/{}", crate::api::query::encode_segment(driver));
+            let path = format!("/v1/drivers/{}", encode_segment(driver));
             let scope = self.federation.scope(request);
             let Told {
                 replies: having,
@@ -192,9 +195,15 @@ impl United<'_> {
     pub async fn volume_root(&self) -> Result<Answer, Error> {
         let request = self.request;
         let mut silent = Vec::new();
+        let mut failed = None;
         for location in self.federation.scope(request) {
-            match location.reply(&request.asker, &request.shared()).await {
-                Ok(reply) => {
+            match location.ask(&request.asker, &request.question()).await {
+                // Ironic fails where it should refuse, for a query that it does not know.
+                Ok(Said::Fails(reply)) => {
+                    failed.get_or_insert((location.id, reply));
+                }
+                Ok(said) => {
+                    let reply = said.into_reply();
                     let answer = self
                         .federation
                         .adopt(request, location.id, Kind::VolumeRoot, None, reply)
@@ -207,12 +216,17 @@ impl United<'_> {
                 Err(silence) => silent.push(silence),
             }
         }
-        Err(Error::Silent(silent))
+        Err(match failed {
+            Some((location, reply)) => refusal(reply, location),
+            None => Error::Silent(silent),
+        })
     }
 
     /// Told to every location; each has to take it.
     pub async fn events(&self, body: &[u8]) -> Result<Answer, Error> {
         let request = self.request;
+        // Ironic fails with a 500 at what is no JSON.
+        Json::parse("event", body)?;
         let mut question = request.question();
         question.body = Body::Whole(body.to_vec().into());
         let told = ask_each(&self.federation.scope(request), &request.asker, &question).await;
@@ -248,10 +262,7 @@ impl United<'_> {
             )));
         }
         if request.method != http::Method::GET {
-            return Err(Fault::bad_request(
-                "It is not known where this belongs: name the location in X-Ironic-Proxy-Location.",
-            )
-            .into());
+            return Err(self.homeless().await);
         }
         let scope = self.federation.scope(request);
         let told = ask_each(&scope, &request.asker, &request.shared()).await;
@@ -274,6 +285,28 @@ impl United<'_> {
             united(whole),
             &missing,
         )))
+    }
+
+    /// A write that names no location, to a collection that we do not know. Where no Ironic has it either, that is said in
+    /// Ironic's words.
+    async fn homeless(&self) -> Error {
+        let request = self.request;
+        let collection = request.target.segments().first();
+        let collection = collection.map_or("", String::as_str);
+        let question = request.ask(
+            http::Method::GET,
+            format!("/v1/{}", encode_segment(collection)),
+        );
+        let scope = self.federation.scope(request);
+        match ask_each(&scope, &request.asker, &question).await.found() {
+            Err(Error::Reply(nobody)) if nobody.status == StatusCode::NOT_FOUND => {
+                Error::Reply(nobody)
+            }
+            _ => Fault::bad_request(
+                "It is not known where this belongs: name the location in X-Ironic-Proxy-Location.",
+            )
+            .into(),
+        }
     }
 
     /// Appends the further pages of a location's list. Of a collection that we do not know we cannot make pages of our

@@ -33,7 +33,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// `group` is distinct for each of them within one pool, and below [`NEXT_READING`].
+    /// `group` is distinct for each of them within one pool, and below `NEXT_READING`.
     pub fn load(session: &Session, group: u64) -> Result<Self, TlsError> {
         let authorities = session
             .cafile

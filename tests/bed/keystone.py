@@ -135,27 +135,30 @@ class Keystone:
             **scope,
         }
 
-    def call(self, method, path, body=None):
-        """An administrator's request; returns the decoded answer or None."""
-        return self._request(method, path, body, {"X-Auth-Token": self.token("admin", system=True)})[1]
+    def call(self, method, path, body=None, *, subject=None):
+        """An administrator's request, about the token `subject` if there is one; returns the decoded answer or None."""
+        about = {"X-Subject-Token": subject} if subject else {}
+        return self._request(method, path, body, {"X-Auth-Token": self.token("admin", system=True), **about})[1]
+
+    def rotate(self):
+        """Replaces a fernet key; after a few times a token of before is none any longer."""
+        self.manage("fernet_rotate", *_owner())
 
     def _prepare(self):
         shutil.copy(_template(), self.directory / "keystone.db")
-        user = pwd.getpwuid(os.getuid()).pw_name
-        group = grp.getgrgid(os.getgid()).gr_name
-        owner = ["--keystone-user", user, "--keystone-group", group]
         for folder in ("fernet", "credential"):
             (self.directory / folder).mkdir(mode=0o700)
-        self._manage("fernet_setup", *owner)
-        self._manage("credential_setup", *owner)
-        self._manage(
+        self.manage("fernet_setup", *_owner())
+        self.manage("credential_setup", *_owner())
+        self.manage(
             "bootstrap",
             *("--bootstrap-password", PASSWORD),
             *("--bootstrap-region-id", self.region),
             *(f"--bootstrap-{interface}-url={self.auth_url}" for interface in ("public", "internal", "admin")),
         )
 
-    def _manage(self, *arguments):
+    def manage(self, *arguments):
+        """`keystone-manage` for this Keystone."""
         _keystone_manage(self._configuration, *arguments)
 
     def _populate(self):
@@ -245,6 +248,13 @@ class Keystone:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _owner():
+    """Whose the keys are: keystone-manage asks even if that is who runs it."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    group = grp.getgrgid(os.getgid()).gr_name
+    return ["--keystone-user", user, "--keystone-group", group]
 
 
 def _template():

@@ -1,0 +1,125 @@
+"""What was tried once and held, and is to be kept: odd passwords, short tokens, new keys, half-open handshakes."""
+
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+from bed import venvs
+from bed.keystone import Keystone
+from fleet import fleet, until
+from pki import Authority
+from standin import Standin, node
+from standin_keystone import StandinKeystone
+
+# As an operator writes them; oslo.config says what they mean.
+WRITTEN = [
+    "plain",
+    "with blanks  inside",
+    "a#b;c",
+    "a = b",
+    "a: b",
+    "'quoted'",
+    '"quoted"',
+    "dollars $$ and $$$$",
+    "back\\slash \\n",
+    "percent %(x)s %%",
+    "[brackets]",
+    "ümläut ☃",
+    "{json: 1}",
+    "a\tb",
+]
+
+AS_OSLO_READS_IT = """
+import json, sys
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt("password", secret=True)], "group:loc1")
+conf(["--config-file", sys.argv[1]])
+print(json.dumps(conf["group:loc1"].password))
+"""
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_password_is_what_oslo_config_takes_it_for(tmp_path, written):
+    file = tmp_path / "oslo.conf"
+    file.write_text(f"[group:loc1]\npassword = {written}\n", encoding="utf-8")
+    python = venvs.program(venvs.IRONIC, "python")
+    meant = json.loads(subprocess.run([python, "-c", AS_OSLO_READS_IT, file], capture_output=True, check=True, text=True).stdout)
+    with StandinKeystone({"hub": meant}) as keystone:
+        site = Standin([node("here")], credentials=("token", keystone.valid))
+        options = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "hub", "password": written, "user_domain_name": "Default", "system_scope": "all"}
+        with fleet(site, each={"loc1": options}) as hub:
+            assert hub.get("/v1/nodes").names() == ["here"]
+        [sent] = {request.json()["auth"]["identity"]["password"]["user"]["password"] for request in keystone.asked("POST", "/v3/auth/tokens")}
+        assert sent == meant
+
+
+def test_short_tokens_under_load():
+    """Ten clients while tokens live for three seconds: each is replaced before a location refuses it."""
+    with StandinKeystone({"hub": "secret"}, lifetime=3) as keystone:
+        site = Standin([node("here")], credentials=("token", keystone.valid))
+        options = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "hub", "password": "secret", "user_domain_name": "Default", "system_scope": "all"}
+        with fleet(site, each={"loc1": options}) as hub:
+            done, answers = threading.Event(), []
+
+            def ask():
+                while not done.is_set():
+                    answers.append(hub.get("/v1/nodes/here").status)
+                    answers.append(hub.patch("/v1/nodes/here", []).status)
+
+            threads = [threading.Thread(target=ask) for _ in range(10)]
+            for thread in threads:
+                thread.start()
+            try:
+                until(lambda: keystone.issued() >= 4, 20, "three renewals")
+            finally:
+                done.set()
+                for thread in threads:
+                    thread.join()
+            assert set(answers) == {200}, f"{len(answers)} answers"
+            assert 401 not in {request.status for request in hub.loc1.requests}
+
+
+def test_fernet_keys_that_are_replaced():
+    """Real Keystones: the token in hand is no token any longer, and the next request gets a new one."""
+    with Keystone("edge") as keystone:
+        # A location that validates as Ironic does: it asks the Keystone about each token.
+        def valid(token):
+            try:
+                keystone.call("GET", "/auth/tokens", subject=token)
+            except RuntimeError:
+                return False
+            return True
+
+        site = Standin([node("here")], credentials=("token", valid))
+        with fleet(site, each={"loc1": keystone.options()}, wait=False) as hub:
+            until(lambda: hub.get("/v1/nodes/here").status == 200, 20, "the location behind its Keystone")
+            for _ in range(4):
+                keystone.rotate()
+            assert hub.get("/v1/nodes/here").status == 200
+            assert hub.patch("/v1/nodes/here", []).status == 200
+
+
+def test_half_open_handshakes(tmp_path):
+    """Five hundred that never say a word do not keep the next client out."""
+    ca = Authority(tmp_path / "pki", "ca")
+    identity = ca.issue("hub", hosts=["127.0.0.1"])
+    api = {"enable_ssl_api": True, "cert_file": identity.certfile, "key_file": identity.keyfile}
+    with fleet(Standin([node("here")]), wait=False, api=api) as hub:
+        silent = [socket.create_connection((hub.host, hub.port), timeout=10) for _ in range(500)]
+        try:
+            context = ssl.create_default_context(cafile=ca.certfile)
+
+            def served():
+                connection = http.client.HTTPSConnection("127.0.0.1", hub.port, timeout=10, context=context)
+                connection.request("GET", "/v1/nodes", headers={"X-OpenStack-Ironic-API-Version": "1.90"})
+                return connection.getresponse().status == 200
+
+            until(served, 10, "an answer beside the silent ones")
+        finally:
+            for connection in silent:
+                connection.close()
