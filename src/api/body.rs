@@ -30,6 +30,8 @@ pub enum BodyError {
     Missing(&'static str),
     #[error("Schema error for patch: {0} is not one of ['add', 'replace', 'remove']")]
     Operation(String),
+    #[error("Schema error for patch: Additional properties are not allowed ({0} unexpected)")]
+    Additional(String),
 }
 
 /// The members of a JSON object in their order; of a repeated one the last value, as Python's parser has it.
@@ -210,11 +212,24 @@ impl Patch {
             match object.text("op").as_deref() {
                 // RFC 6902 has more; `ironic.common.args.patch` has not.
                 Some("add" | "replace" | "remove") => Ok(object),
-                _ => Err(BodyError::Operation(
-                    object
-                        .raw("op")
-                        .map_or_else(String::new, |op| python(op.get().as_bytes())),
-                )),
+                _ => {
+                    // jsonschema finds these before it looks at `op`; a `move` always has one.
+                    let further: Vec<_> = object
+                        .names()
+                        .filter(|name| !["op", "path", "value"].contains(name))
+                        .map(|name| format!("'{name}'"))
+                        .collect();
+                    if !further.is_empty() {
+                        let were = if further.len() == 1 { "was" } else { "were" };
+                        let names = further.join(", ");
+                        return Err(BodyError::Additional(format!("{names} {were}")));
+                    }
+                    Err(BodyError::Operation(
+                        object
+                            .raw("op")
+                            .map_or_else(String::new, |op| python(op.get().as_bytes())),
+                    ))
+                }
             }
         };
         operations
@@ -488,6 +503,21 @@ mod tests {
             let refusal = Patch::parse(patch.as_bytes()).unwrap_err().to_string();
             assert!(
                 refusal.ends_with("is not one of ['add', 'replace', 'remove']"),
+                "{refusal}"
+            );
+        }
+    }
+
+    #[test]
+    fn further_members_are_refused_first() {
+        for (members, words) in [
+            (r#""from": "/a""#, "'from' was"),
+            (r#""from": "/a", "x": 1"#, "'from', 'x' were"),
+        ] {
+            let patch = format!(r#"[{{"op": "move", "path": "/b", {members}}}]"#);
+            let refusal = Patch::parse(patch.as_bytes()).unwrap_err().to_string();
+            assert!(
+                refusal.ends_with(&format!("({words} unexpected)")),
                 "{refusal}"
             );
         }

@@ -176,12 +176,16 @@ class Client:
             for name, value in pairs:
                 connection.putheader(name, value)
             connection.endheaders()
-            if body:
-                connection.send(body)
-            for chunk in chunks or ():
-                connection.send(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-            if chunks is not None:
-                connection.send(b"0\r\n\r\n")
+            try:
+                if body:
+                    connection.send(body)
+                for chunk in chunks or ():
+                    connection.send(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+                if chunks is not None:
+                    connection.send(b"0\r\n\r\n")
+            except (BrokenPipeError, ConnectionResetError):
+                # Who refuses a body answers before it has come to its end; the answer may be there already.
+                pass
             answer = connection.getresponse()
             content = answer.read()
             return Reply(answer.status, answer.getheaders(), content, time.monotonic() - started)
