@@ -21,6 +21,8 @@ http {{
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
   client_max_body_size 16k;
+  keepalive_timeout 1s;
+  keepalive_requests 7;
   large_client_header_buffers 2 4k;
   server {{
     listen 127.0.0.1:{port};
@@ -74,6 +76,7 @@ class Frontend:
         arguments, env = self.command(directory, self._socket.getsockname()[1])
         process = Process(arguments, directory / "log", env=env, listen=self._socket)
         self._stack.callback(process.stop, 5)
+        self.process = process
 
         def answers():
             with socket.create_connection(self._socket.getsockname(), timeout=5) as connection:

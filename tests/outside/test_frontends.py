@@ -1,5 +1,7 @@
 """Real web servers in front of an Ironic refuse in their own words what a client sends: its doing, never the location's."""
 
+import signal
+
 import pytest
 from fleet import fleet
 from frontends import Nginx, Uwsgi
@@ -49,6 +51,18 @@ def test_a_query_above_a_web_server_s_buffer_is_the_clients(nginx, uwsgi, path, 
             assert reply.status in (200, 400, 414), reply
             assert b"nginx" not in reply.body
         assert hub.get("/v1/nodes").status == 200, "the breaker opened"
+
+
+def test_short_keep_alives_and_reloads_cost_no_request(nginx):
+    """nginx ends connections after a second, or seven requests, and on each reload: nothing fails or is done twice."""
+    record = nginx.loc1.add(node())
+    nginx.forget_requests()
+    for number in range(120):
+        assert nginx.get(f"/v1/nodes/{record['uuid']}").status == 200
+        assert nginx.patch(f"/v1/nodes/{record['uuid']}", [{"op": "add", "path": "/extra/a", "value": number}]).status == 200
+        if number % 20 == 10:
+            nginx.loc1.process.signal(signal.SIGHUP)
+    assert len(nginx.loc1.asked("PATCH")) == 120
 
 
 def test_a_long_user_agent_is_not_handed_on(nginx, uwsgi):

@@ -45,7 +45,6 @@ PERMITTED = [
 # Faults of kinds that are still there.
 KNOWN = [
     Allowed("arguments in other types than JSON", r"PUT /v1/nodes/{absent}/states/power .* Content-Type: ", r"400 404"),
-    Allowed("the allocation of a node, with bad arguments", r"GET /v1/allocations\?node={node}&", r"400 200"),
     Allowed("a node that is an attribute, and its allocation", r"GET /v1/nodes/_custom_actions/allocation", r"400 404"),
     Allowed("a conductor group below its version", r"POST /v1/nodes at", r"406 400"),
     Allowed("a suffix within a path", r"GET \S+\.json/traits", r"404 406"),

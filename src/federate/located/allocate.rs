@@ -30,6 +30,7 @@ use crate::locations::location::Location;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
+use crate::locations::speech::Said;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
@@ -309,6 +310,18 @@ impl<'a> Allocations<'a> {
             StatusCode::NOT_FOUND => None,
             _ => return Err(refusal(reply, location)),
         };
+        // The list is made here; what else the client asks for, a location judges.
+        let further = request.query.without(&["node"]);
+        if !further.is_empty() {
+            let mut path = "/v1/allocations".to_owned();
+            further.append_to(&mut path);
+            let question = request
+                .ask(Method::GET, path)
+                .for_list(Collection::Allocations);
+            if let Said::Refuses(reply) = there.ask(&request.asker, &question).await? {
+                return Err(refusal(reply, location));
+            }
+        }
         let mut body = String::from("{\"allocations\": [");
         if let Some(reply) = found {
             let allocation: Value =
