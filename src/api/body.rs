@@ -209,28 +209,23 @@ impl Patch {
                     Some(_) => {}
                 }
             }
-            match object.text("op").as_deref() {
-                // RFC 6902 has more; `ironic.common.args.patch` has not.
-                Some("add" | "replace" | "remove") => Ok(object),
-                _ => {
-                    // jsonschema finds these before it looks at `op`; a `move` always has one.
-                    let further: Vec<_> = object
-                        .names()
-                        .filter(|name| !["op", "path", "value"].contains(name))
-                        .map(|name| format!("'{name}'"))
-                        .collect();
-                    if !further.is_empty() {
-                        let were = if further.len() == 1 { "was" } else { "were" };
-                        let names = further.join(", ");
-                        return Err(BodyError::Additional(format!("{names} {were}")));
-                    }
-                    Err(BodyError::Operation(
-                        object
-                            .raw("op")
-                            .map_or_else(String::new, |op| python(op.get().as_bytes())),
-                    ))
-                }
+            // RFC 6902 has more; `ironic.common.args.patch` has not.
+            if let Some("add" | "replace" | "remove") = object.text("op").as_deref() {
+                return Ok(object);
             }
+            // jsonschema finds these before it looks at `op`; a `move` always has one.
+            let further: Vec<_> = object
+                .names()
+                .filter(|name| !["op", "path", "value"].contains(name))
+                .map(|name| format!("'{name}'"))
+                .collect();
+            if !further.is_empty() {
+                let were = if further.len() == 1 { "was" } else { "were" };
+                let names = further.join(", ");
+                return Err(BodyError::Additional(format!("{names} {were}")));
+            }
+            let op = object.raw("op").map(|op| python(op.get().as_bytes()));
+            Err(BodyError::Operation(op.unwrap_or_default()))
         };
         operations
             .into_iter()
