@@ -90,7 +90,13 @@ impl Sweep {
 
     async fn sweep(&self, asker: &Asker) {
         let known = self.federation.locator.directory.len();
-        join_all(self.federation.locations.iter().map(|location| async move {
+        // Where only users have rights nothing is learnt, so nothing is asked.
+        let ours = self
+            .federation
+            .locations
+            .iter()
+            .filter(|location| !location.config.forward_user_token);
+        join_all(ours.map(|location| async move {
             while location.standing().is_none() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
