@@ -105,7 +105,8 @@ const LONG_LIST: usize = 64 << 10;
 
 /// The one judgement of an answer. `ours`: it was our credential that was shown, if any.
 pub fn judge(question: &Question, ours: bool, reply: Reply) -> Heard {
-    let fault = is_json(&reply.headers)
+    // A success is no fault, and reading one as a tree costs more than all else that is done with it.
+    let fault = (!reply.status.is_success() && is_json(&reply.headers))
         .then(|| fault::read(&reply.body))
         .flatten();
     match reply.status.as_u16() {
