@@ -369,7 +369,11 @@ fn after_base<'h>(href: &'h str, from: &Base) -> Option<&'h str> {
     if let Some(at) = only_path.find("/v1/") {
         return path.get(at..);
     }
-    if only_path.ends_with("/v1") {
+    let is_of_a_collection = only_path
+        .split('/')
+        .any(|segment| BEGINNINGS.contains(&segment));
+    // Something may be called `v1`.
+    if only_path.ends_with("/v1") && !is_of_a_collection {
         return path.get(end - "/v1".len()..);
     }
     let rest = match path.strip_prefix(from.prefix()) {
@@ -653,6 +657,8 @@ mod tests {
                 "https://edge:6385/baremetal/v1/nodes/u",
                 "https://hub/v1/nodes/u",
             ),
+            ("https://edge:6385/metal/nodes/v1", "https://hub/nodes/v1"),
+            ("https://edge:6385/metal/v1", "https://hub/v1"),
             (
                 "https://edge:6385/a/b/nodes/u/ports",
                 "https://hub/nodes/u/ports",
