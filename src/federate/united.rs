@@ -262,7 +262,10 @@ impl United<'_> {
             )));
         }
         if request.method != http::Method::GET {
-            return Err(self.homeless().await);
+            return Err(Fault::bad_request(
+                "It is not known where this belongs: name the location in X-Ironic-Proxy-Location.",
+            )
+            .into());
         }
         let scope = self.federation.scope(request);
         let told = ask_each(&scope, &request.asker, &request.shared()).await;
@@ -285,28 +288,6 @@ impl United<'_> {
             united(whole),
             &missing,
         )))
-    }
-
-    /// A write that names no location, to a collection that we do not know. Where no Ironic has it either, that is said in
-    /// Ironic's words.
-    async fn homeless(&self) -> Error {
-        let request = self.request;
-        let collection = request.target.segments().first();
-        let collection = collection.map_or("", String::as_str);
-        let question = request.ask(
-            http::Method::GET,
-            format!("/v1/{}", encode_segment(collection)),
-        );
-        let scope = self.federation.scope(request);
-        match ask_each(&scope, &request.asker, &question).await.found() {
-            Err(Error::Reply(nobody)) if nobody.status == StatusCode::NOT_FOUND => {
-                Error::Reply(nobody)
-            }
-            _ => Fault::bad_request(
-                "It is not known where this belongs: name the location in X-Ironic-Proxy-Location.",
-            )
-            .into(),
-        }
     }
 
     /// Appends the further pages of a location's list. Of a collection that we do not know we cannot make pages of our

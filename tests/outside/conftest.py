@@ -13,8 +13,10 @@ from client import GROUPS, LATEST, OLD, Api, command, until, wipe
 from gateway import Gateway, config
 from house import House
 
-# Examples against real Ironics take as long as they take.
-hypothesis.settings.register_profile("outside", deadline=None, database=None, print_blob=True)
+# Examples against real Ironics take as long as they take. A run can be repeated: what failed once fails again, and a change
+# is not refused for an example that it has nothing to do with. `--hypothesis-profile search` looks for new ones.
+hypothesis.settings.register_profile("outside", deadline=None, database=None, print_blob=True, derandomize=True)
+hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("outside"), derandomize=False)
 hypothesis.settings.load_profile("outside")
 
 

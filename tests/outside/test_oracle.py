@@ -38,6 +38,7 @@ PERMITTED = [
         r"GET /v1/nonsense .* Accept: ",
         r"404 404",
     ),
+    Allowed("what changes something in a collection that we do not know names its location", r"(POST|PUT|PATCH|DELETE) /v1/nonsense", r"404 400"),
     Allowed("a patch below what a newer Ironic may have is read before it is sent", r"PATCH \S+/nonsense", r"405 400"),
     Allowed("a property of a driver that is called `properties`", r"GET /v1/drivers/properties/fake-hardware", r"406 404"),
 ]

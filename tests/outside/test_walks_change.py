@@ -91,6 +91,7 @@ def test_what_stays_is_listed_once(pair, counts, owners, limits, databases, sort
         if twins:
             add(site, next(numbers), "b", twin)
     stays = {(site.port, record["_id"]): record["name"] for site in hub.all() for record in site.nodes}
+    ever = [record["uuid"] for site in hub.all() for record in site.nodes]
     shown = []
     for page, reply in enumerate(pages([hub], f"/v1/nodes?limit={size}&{sort}")):
         names = reply.names()
@@ -115,13 +116,13 @@ def test_what_stays_is_listed_once(pair, counts, owners, limits, databases, sort
                 record["name"] = f"z{next(numbers)}"
                 if (site.port, record["_id"]) in stays:
                     stays[(site.port, record["_id"])] = None
-    # By uuid, since names change; a twin is counted once for each site that has it.
+    # By uuid, since names change; a twin is counted once for each site that has it, and may have been listed before it went.
     expected = sorted(
         record["uuid"] for site in hub.all() for record in site.nodes if (site.port, record["_id"]) in stays
     )
     listed = [item["uuid"] for item in shown]
     for ident in set(expected):
-        assert listed.count(ident) == expected.count(ident), (sort, size, ident)
+        assert expected.count(ident) <= listed.count(ident) <= ever.count(ident), (sort, size, ident)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
