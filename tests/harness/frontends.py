@@ -1,6 +1,7 @@
 """Real web servers in front of a stand-in: nginx, and uWSGI with its small buffer."""
 
 import contextlib
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -54,12 +55,17 @@ def application(environ, start_response):
 class Frontend:
     """A web server as the endpoint of a location; everything else is the stand-in's behind it."""
 
+    # Whether it takes over a socket that listens already; else this one only keeps the port for it.
+    takes_over = True
+
     def __init__(self):
         self._site = Standin()
         self._stack = contextlib.ExitStack()
         self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._socket.bind(("127.0.0.1", 0))
-        self._socket.listen(128)
+        if self.takes_over:
+            self._socket.listen(128)
         self._socket.setblocking(False)
 
     @property
@@ -74,20 +80,26 @@ class Frontend:
         self._stack.enter_context(self._site)
         self._stack.enter_context(self._socket)
         arguments, env = self.command(directory, self._socket.getsockname()[1])
-        process = Process(arguments, directory / "log", env=env, listen=self._socket)
+        process = Process(arguments, directory / "log", env=env, listen=self._socket if self.takes_over else None)
         self._stack.callback(process.stop, 5)
         self.process = process
 
         def answers():
-            with socket.create_connection(self._socket.getsockname(), timeout=5) as connection:
-                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-                return connection.recv(1) != b""
+            try:
+                with socket.create_connection(self._socket.getsockname(), timeout=5) as connection:
+                    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    return connection.recv(1) != b""
+            except ConnectionRefusedError:
+                return False
 
         wait_until(answers, process, 20, "the web server", pause=0.02)
         return self
 
     def __exit__(self, *_):
         self._stack.close()
+
+    def reload(self):
+        self.process.signal(signal.SIGHUP)
 
 
 class Nginx(Frontend):
@@ -98,8 +110,19 @@ class Nginx(Frontend):
 
 
 class Uwsgi(Frontend):
+    # On a reload its master begins anew and knows its own sockets by their addresses; it would close one handed over.
+    takes_over = False
+
+    # One request a connection, though nothing in the answer says so; `http11-socket` keeps connections.
+    socket = "http-socket"
+
     def command(self, directory, port):
         (directory / "app.py").write_text(WSGI.replace("UPSTREAM", str(self._site.port)))
         plugin = ["--plugins-dir", "/usr/lib/uwsgi/plugins", "--plugin", "python3"]
-        served = ["--protocol", "http", "--wsgi-file", directory / "app.py", "--buffer-size", "4096", "--threads", "4"]
-        return ["uwsgi", *plugin, *served, "--need-app", "--die-on-term"], {"PATH": "/usr/sbin:/usr/bin"}
+        listens = [f"--{self.socket}", f"127.0.0.1:{port}", "--reuse-port", "--listen", "128"]
+        served = ["--wsgi-file", directory / "app.py", "--buffer-size", "4096", "--threads", "4"]
+        return ["uwsgi", *plugin, *listens, *served, "--need-app", "--master", "--die-on-term"], {"PATH": "/usr/sbin:/usr/bin"}
+
+
+class UwsgiThatKeepsConnections(Uwsgi):
+    socket = "http11-socket"

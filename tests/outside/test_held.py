@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from bed import venvs
 from bed.keystone import Keystone
 from fleet import fleet, until
+from gateway import binary
 from pki import Authority
 from standin import Standin, node
 from standin_keystone import StandinKeystone
@@ -58,8 +60,53 @@ def test_a_password_is_what_oslo_config_takes_it_for(tmp_path, written):
         assert sent == meant
 
 
+LAST_OF_OSLO = """
+import sys
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt("timeout")], "group:loc1")
+conf(sys.argv[1:], project="ironic-proxy", prog="ironic-proxy")
+print(conf["group:loc1"].timeout)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config-dir", "conf.d"],
+        ["--config-dir", "conf.d", "--config-file", "one.conf"],
+        ["--config-file", "one.conf", "--config-dir", "conf.d"],
+        ["--config-dir", "conf.d", "--config-dir", "more"],
+        ["--config-dir", "more", "--config-dir", "conf.d"],
+        ["--config-file", "one.conf", "--config-file", "two.conf"],
+        [],
+        ["--config-file", "one.conf"],
+    ],
+    ids=" ".join,
+)
+def test_files_override_each_other_in_oslo_config_s_order(tmp_path, arguments):
+    """Each file has a value that is no number; the fault names the file whose value is the one that counts."""
+    own = ".ironic-proxy"
+    for name in [
+        "one.conf", "two.conf", f"{own}/ironic-proxy.conf",
+        "conf.d/20.conf", "conf.d/10.conf", "conf.d/9.conf", "conf.d/A.conf", "conf.d/.z.conf", "conf.d/z.conf~", "conf.d/z/z.conf",
+        "more/10.conf", "more/5.conf", f"{own}/ironic-proxy.conf.d/1.conf", f"{own}/ironic-proxy.conf.d/02.conf",
+    ]:  # fmt: skip
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"[group:loc1]\ntimeout = {name}\n", encoding="utf-8")
+    env = {**os.environ, "HOME": str(tmp_path)}
+    in_place = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True, "timeout": 20, "check": False}
+    oslo = subprocess.run([venvs.program(venvs.IRONIC, "python"), "-c", LAST_OF_OSLO, *arguments], **in_place)
+    [last] = oslo.stdout.split()
+    ours = subprocess.run([binary(), *arguments, "--check-config"], **in_place)
+    assert ours.returncode == 78, ours
+    [fault] = [line for line in ours.stderr.splitlines() if "[group:loc1] timeout" in line]
+    assert fault.removeprefix(f"{tmp_path}/").startswith(f"{last}:2: "), (fault, last)
+
+
 def test_short_tokens_under_load():
-    """Ten clients while tokens live for three seconds: each is replaced before a location refuses it."""
+    """Ten clients while tokens live for three seconds, as with twenty: each is replaced before a location refuses it."""
     with StandinKeystone({"hub": "secret"}, lifetime=3) as keystone:
         site = Standin([node("here")], credentials=("token", keystone.valid))
         options = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "hub", "password": "secret", "user_domain_name": "Default", "system_scope": "all"}
