@@ -3,6 +3,7 @@
 //! gateway mean.
 
 mod adapter;
+mod admin;
 mod api;
 mod credential;
 mod endpoint;
@@ -18,6 +19,7 @@ mod tests;
 
 // The rest of the program knows this room by its door only.
 pub use crate::config::adapter::EndpointSource;
+pub use crate::config::admin::{AdminConfig, default_socket};
 pub use crate::config::api::{ApiConfig, ListenerTls, Partial, TlsVersion};
 pub use crate::config::credential::{
     CredentialRef, DomainRef, Interface, KeystoneAuth, KeystoneMethod, LocationAuth, ProjectRef,
@@ -26,7 +28,7 @@ pub use crate::config::credential::{
 pub use crate::config::endpoint::{Endpoint, EndpointError};
 pub use crate::config::groups::{GroupMap, LocationId};
 pub use crate::config::inbound::{AuthStrategy, KeystoneInbound};
-pub use crate::config::location::{ExpectScope, LocationConfig};
+pub use crate::config::location::{ExpectScope, LocationConfig, State};
 pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
 pub use crate::oslo::notes::Errors;

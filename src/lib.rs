@@ -24,6 +24,7 @@
 //! | 1 | [`config`] | what the operator wrote, valid or not loaded |
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
 //! |   | [`oslo`] | oslo.config's rules: files, lines, options, and what is to be said about them |
+//! |   | [`lifecycle`] | where the process is in its life |
 //! |   | [`systemd`] | readiness, and a socket handed over |
 //!
 //! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
@@ -41,6 +42,7 @@ pub mod config;
 pub mod federate;
 pub mod gateway;
 pub mod keystone;
+pub mod lifecycle;
 pub mod locate;
 pub mod locations;
 pub mod oslo;

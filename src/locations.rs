@@ -3,12 +3,16 @@
 pub mod breaker;
 pub mod credentials;
 pub mod location;
+pub mod order;
+pub mod orders;
 pub mod peer;
 pub mod question;
+pub mod record;
 pub mod silence;
 pub mod speech;
 pub mod walk;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -26,6 +30,8 @@ use crate::config::Config;
 use crate::config::LocationId;
 use crate::locations::location::Location;
 use crate::locations::location::LocationError;
+use crate::locations::order::Order;
+use crate::locations::orders::Orders;
 use crate::locations::speech::Standing;
 
 /// All locations, in the order of the configuration.
@@ -34,6 +40,7 @@ pub struct Locations {
     all: Vec<Location>,
     floor: Option<Microversion>,
     told: Arc<AtomicU64>,
+    orders: Orders,
     agreed: ArcSwap<Agreement>,
 }
 
@@ -47,11 +54,17 @@ struct Agreement {
 impl Locations {
     pub fn new(config: &Config) -> Result<Self, LocationError> {
         let told = Arc::default();
+        let orders = Orders::load(&config.state_path);
         let all = (0..)
             .zip(&config.locations)
             .map(|(index, location)| Location::new(LocationId(index), location, &told));
+        let all: Vec<_> = all.collect::<Result<_, _>>()?;
+        for location in &all {
+            location.ordered(orders.of(location.name(), location.config.state));
+        }
         Ok(Self {
-            all: all.collect::<Result<_, _>>()?,
+            all,
+            orders,
             floor: config.api.min_max_version,
             told,
             agreed: ArcSwap::default(),
@@ -71,6 +84,30 @@ impl Locations {
         self.all
             .iter()
             .find(|location| location.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The operator's new word on one. It is in force from now on.
+    ///
+    /// # Errors
+    /// It will not be in force after a restart.
+    pub fn order(&self, id: LocationId, order: Order) -> io::Result<()> {
+        let location = self.location(id);
+        info!(
+            "Location `{}` is set to {}{}{}",
+            location.name(),
+            order.state.word(),
+            order
+                .by
+                .as_deref()
+                .map_or_else(String::new, |by| format!(" by {by}")),
+            order
+                .reason
+                .as_deref()
+                .map_or_else(String::new, |reason| format!(": {reason}")),
+        );
+        location.ordered(order.clone());
+        self.orders
+            .keep(location.name(), location.config.state, order)
     }
 
     /// The names of some, for a text that clients read.

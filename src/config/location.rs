@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::config::adapter::EndpointSource;
 use crate::config::adapter::endpoints;
 use crate::config::credential::LocationAuth;
@@ -30,6 +33,36 @@ pub enum ExpectScope {
     Project,
 }
 
+/// What the operator wants a location to be used for. What is observed of it is another matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    #[default]
+    Enabled,
+    /// Nothing new is made there.
+    Draining,
+    /// It is asked, and not written to.
+    ReadOnly,
+    /// It is not asked.
+    Maintenance,
+}
+
+impl State {
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("enabled", Self::Enabled),
+        ("draining", Self::Draining),
+        ("read_only", Self::ReadOnly),
+        ("maintenance", Self::Maintenance),
+    ];
+
+    pub fn word(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find_map(|(word, state)| (*state == self).then_some(*word))
+            .unwrap_or_default()
+    }
+}
+
 /// One independent Ironic installation.
 #[derive(Debug, Clone)]
 pub struct LocationConfig {
@@ -41,6 +74,8 @@ pub struct LocationConfig {
     pub session: Session,
     /// Where it is.
     pub endpoints: EndpointSource,
+    /// What it is used for, as far as the file says.
+    pub state: State,
     /// Whether a list without it may be refused.
     pub required: bool,
     /// Whether the user's own token goes there instead of our credential.
@@ -168,6 +203,7 @@ fn location(
     let mut section = reader.section(&section_name);
     let session = session(&mut section);
     tls_version(&mut section);
+    let state = section.choice("state", &State::ALL);
     let required = section.flag("required");
     let forward_user_token = section.flag("forward_user_token");
     if matches!(forward_user_token, Ok(true))
@@ -204,6 +240,7 @@ fn location(
         auth,
         session: session?,
         endpoints,
+        state: state?,
         required: required?,
         forward_user_token: forward_user_token?,
         expect_scope: expect_scope?,

@@ -40,6 +40,7 @@ const SECTIONS: &[(&str, Tables)] = &[
         &[OSLO_MIDDLEWARE, ironic::OSLO_MIDDLEWARE],
     ),
     ("healthcheck", &[HEALTHCHECK, ironic::HEALTHCHECK]),
+    ("admin", &[ADMIN]),
     ("audit", &[ironic::AUDIT]),
     ("cors", &[ironic::CORS]),
     ("node_cache", &[NODE_CACHE]),
@@ -240,6 +241,17 @@ const HEALTHCHECK: &[Opt] = &[opt(
     "Serve /healthcheck, without authentication.",
 )];
 
+const ADMIN: &[Opt] = &[
+    unset(
+        "socket",
+        "Unix socket of the admin door, mode 0600; unset is admin.sock in systemd's RuntimeDirectory=, and none without systemd.",
+    ),
+    unset(
+        "listen",
+        "Addresses of loopback, such as 127.0.0.1:9385, on which the admin door may be read as well, with commas between them.",
+    ),
+];
+
 const OSLO_POLICY: &[Opt] = &[
     opt(
         "policy_file",
@@ -281,6 +293,11 @@ const NODE_CACHE: &[Opt] = &[
 ];
 
 const LOCATION: &[Opt] = &[
+    opt(
+        "state",
+        "enabled",
+        "What the location is used for: enabled, draining (nothing new), read_only, or maintenance (not asked); `ironic-proxy location` changes it while the gateway runs.",
+    ),
     opt(
         "required",
         "true",

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::admin::AdminConfig;
+use crate::config::admin::admin;
 use crate::config::api::ApiConfig;
 use crate::config::api::api;
 use crate::config::groups::GroupMap;
@@ -33,6 +35,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The listener and the limits of the API.
     pub api: ApiConfig,
+    /// Where the gateway is looked after.
+    pub admin: AdminConfig,
     /// Who may come in.
     pub auth: AuthStrategy,
     /// Who may do what.
@@ -107,6 +111,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         .section("DEFAULT")
         .seconds("graceful_shutdown_timeout");
     let api = api(&mut reader.section("api"));
+    let admin = admin(&mut reader.section("admin"));
     let auth = auth(reader);
     let policy = policy(reader, directories);
     let proxy_headers = reader
@@ -128,6 +133,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         state_path: state_path?,
         drain_timeout: drain_timeout?,
         api: api?,
+        admin: admin?,
         auth: auth?,
         policy: policy?,
         proxy_headers: proxy_headers?,

@@ -34,6 +34,8 @@ use crate::locate::LocateError;
 use crate::locate::Owner;
 use crate::locate::Source;
 use crate::locate::directory::Key;
+use crate::locations::location::Location;
+use crate::locations::order::Act;
 use crate::locations::speech::Said;
 use crate::request::Answer;
 use crate::request::Request;
@@ -68,21 +70,34 @@ impl Federation {
     /// `body` is the whole body where [`body_use`] says that it is read, else empty.
     pub async fn dispatch(&self, request: &Request, body: &[u8]) -> Result<Plan, Error> {
         match Box::pin(self.plan(request, body)).await {
-            Err(Error::Locate(LocateError::Nobody { first, .. }))
+            Err(Error::Locate(LocateError::Nobody { first, reply }))
                 if !said_all_there_is(request, body) =>
             {
-                self.let_one_say(request, first).await
+                match self.who_may_say(request, first) {
+                    Some(location) => self.let_one_say(request, location).await,
+                    None => Err(LocateError::Nobody { first, reply }.into()),
+                }
             }
             planned => planned,
         }
     }
 
     /// Whoever can be asked, to word a refusal.
-    fn anyone(&self) -> LocationId {
-        self.locations
-            .iter()
-            .find(|location| location.is_reachable())
-            .map_or(LocationId(0), |location| location.id)
+    fn anyone(&self, request: &Request) -> LocationId {
+        self.who_may_say(request, LocationId(0))
+            .unwrap_or(LocationId(0))
+    }
+
+    /// The same: this one, or another one if its operator does not let it be asked that. `None`: none of them.
+    fn who_may_say(&self, request: &Request, wanted: LocationId) -> Option<LocationId> {
+        let act = Act::of(&request.question());
+        let may = |location: &&Location| location.is_reachable() && location.forbids(act).is_none();
+        let wanted = self.locations.location(wanted);
+        [wanted]
+            .into_iter()
+            .chain(self.locations.iter())
+            .find(may)
+            .map(|location| location.id)
     }
 
     /// What the client wants is refused wherever it is sent: Ironic words it.
@@ -116,7 +131,7 @@ impl Federation {
                 self.below_unknown(request, *of, ident, body).await
             }
             Route::NotPermitted => {
-                let location = request.pinned.unwrap_or_else(|| self.anyone());
+                let location = request.pinned.unwrap_or_else(|| self.anyone(request));
                 self.let_one_say(request, location).await
             }
             Route::UnknownCollection => self.united(request).unknown().await,

@@ -32,6 +32,7 @@ use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locations::credentials::Proof;
 use crate::locations::location::Location;
+use crate::locations::order::Act;
 use crate::locations::peer::Peer;
 use crate::locations::question::Body;
 use crate::locations::question::Pace;
@@ -82,7 +83,9 @@ impl Forwarding {
         limits: BodyLimits,
     ) -> std::result::Result<Self, Error> {
         let location = federation.locations.location(forward.location);
-        location.admit(&request.asker).await?;
+        location
+            .admit(&request.asker, Act::by(&request.method))
+            .await?;
         let proof = location.proof(&request.asker).await?;
         let permit = location.permit(&request.asker, pace(&request)).await?;
         Ok(Self {
@@ -300,7 +303,7 @@ impl Forwarding {
                 let location = self.location(federation);
                 let asker = &self.request.asker;
                 let let_in = async {
-                    location.admit(asker).await?;
+                    location.admit(asker, Act::by(&self.request.method)).await?;
                     let proof = location.proof(asker).await?;
                     Ok::<_, Silence>((location.permit(asker, pace(&self.request)).await?, proof))
                 };

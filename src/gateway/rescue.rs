@@ -243,7 +243,13 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
     let fate_unknown = silent
         .iter()
         .any(|silence| silence.sent && silence.reason != Reason::Refused);
-    let fault = if fate_unknown {
+    let ordered = silent.iter().all(|silence| silence.reason.is_ordered());
+    let fault = if ordered {
+        Fault::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{noun} {names}: {}", what_operators_want(silent)),
+        )
+    } else if fate_unknown {
         Fault::new(
             StatusCode::GATEWAY_TIMEOUT,
             format!("{noun} {names} did not answer; the request may have been executed."),
@@ -264,6 +270,18 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
     Answer {
         retry_after: reset.or(answer.retry_after),
         ..answer
+    }
+}
+
+/// Nothing was sent, and will not be until the state is another one.
+fn what_operators_want(silent: &[Silence]) -> &'static str {
+    let any = |reason| silent.iter().any(|silence| silence.reason == reason);
+    if any(Reason::Maintenance) {
+        "taken out of service by the gateway's operator, so it was not asked."
+    } else if any(Reason::ReadOnly) {
+        "the gateway's operator lets nothing be changed there at present, so nothing was sent."
+    } else {
+        "the gateway's operator lets nothing new be made there at present, so nothing was sent."
     }
 }
 

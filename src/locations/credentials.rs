@@ -311,6 +311,7 @@ mod tests {
             auth,
             session: Session::default(),
             endpoints,
+            state: crate::config::State::Enabled,
             required: true,
             forward_user_token: false,
             expect_scope: crate::config::ExpectScope::System,

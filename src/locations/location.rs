@@ -14,6 +14,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
+use jiff::Timestamp;
 use log::error;
 use log::info;
 use log::warn;
@@ -39,6 +40,9 @@ use crate::locations::breaker::Breaker;
 use crate::locations::breaker::Change;
 use crate::locations::credentials::Credentials;
 use crate::locations::credentials::Proof;
+use crate::locations::order::Act;
+use crate::locations::order::Order;
+use crate::locations::order::forbids;
 use crate::locations::peer::Peer;
 use crate::locations::question::Asker;
 use crate::locations::question::Body;
@@ -47,6 +51,8 @@ use crate::locations::question::Pace;
 use crate::locations::question::Purpose;
 use crate::locations::question::Question;
 use crate::locations::question::Standpoint;
+use crate::locations::record::Observed;
+use crate::locations::record::Record;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Heard;
@@ -100,6 +106,10 @@ pub struct Location {
     uploads: Arc<Semaphore>,
     /// What is known of it may be out of date: look again.
     pub look_again: Notify,
+    /// What its operator wants.
+    order: ArcSwap<Order>,
+    /// What is observed of it.
+    pub record: Record,
 }
 
 impl Location {
@@ -136,6 +146,8 @@ impl Location {
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
             uploads: Arc::new(Semaphore::new(config.max_concurrent)),
             look_again: Notify::new(),
+            order: ArcSwap::from_pointee(Order::of_file(config.state)),
+            record: Record::default(),
             config: config.clone(),
         })
     }
@@ -158,8 +170,53 @@ impl Location {
         self.quarantined.swap(quarantined, Ordering::Relaxed)
     }
 
-    pub fn is_reachable(&self) -> bool {
+    /// What its operator wants of it.
+    pub fn order(&self) -> Arc<Order> {
+        self.order.load_full()
+    }
+
+    /// The operator's word on it; see [`crate::locations::Locations::order`].
+    pub fn ordered(&self, order: Order) {
+        self.order.store(Arc::new(order));
+        if self.forbids(Act::Read).is_some() {
+            // Nobody asks it, so nobody waits for what it says first.
+            self.probe_ended.send_replace(true);
+        }
+        self.look_again.notify_one();
+    }
+
+    /// Why it is not asked that, whatever its condition; `None`: it is.
+    pub fn forbids(&self, act: Act) -> Option<Reason> {
+        forbids(self.order.load().state, act)
+    }
+
+    /// What is observed, and since when it is so. The operator's wish is no part of it.
+    pub fn observed(&self) -> (Observed, Timestamp) {
+        let observed = if self.is_quarantined() {
+            Observed::Down(Reason::Quarantine)
+        } else if self.is_foreign.load(Ordering::Relaxed) {
+            Observed::Down(Reason::Body)
+        } else if !self.breaker().is_closed() {
+            Observed::Down(self.last_failure())
+        } else if self.standing.load().is_some() {
+            Observed::Up
+        } else if *self.probe_ended.borrow() && self.forbids(Act::Read).is_none() {
+            Observed::Down(self.last_failure())
+        } else {
+            Observed::Unknown
+        };
+        self.record.observed(observed)
+    }
+
+    /// Whether its breaker lets questions through.
+    pub fn is_breaker_closed(&self) -> bool {
         self.breaker().is_closed()
+    }
+
+    /// Whether anything but a write may be asked.
+    pub fn is_reachable(&self) -> bool {
+        self.forbids(Act::Read).is_none()
+            && self.breaker().is_closed()
             && !self.is_quarantined()
             && !self.is_foreign.load(Ordering::Relaxed)
     }
@@ -221,7 +278,10 @@ impl Location {
     }
 
     /// May it be asked? Waits for what it first says of itself, since nothing is entrusted to what may be no Ironic.
-    pub async fn admit(&self, asker: &Asker) -> Result<(), Silence> {
+    pub async fn admit(&self, asker: &Asker, act: Act) -> Result<(), Silence> {
+        if let Some(reason) = self.forbids(act) {
+            return Err(self.silent(reason));
+        }
         if self.standing.load().is_none() {
             self.first_round(asker).await;
         }
@@ -435,8 +495,15 @@ impl Location {
     /// # Errors
     /// Why it could not be asked. Whether that counts against the location is decided here.
     pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Said, Silence> {
-        self.admit(asker).await?;
-        self.ask_anyway(asker, question, false).await
+        self.admit(asker, Act::of(question)).await?;
+        let begun = Instant::now();
+        let said = self.ask_anyway(asker, question, false).await;
+        if said.is_ok() {
+            let now = Instant::now();
+            self.record
+                .answered(now, now.saturating_duration_since(begun));
+        }
+        said
     }
 
     /// The same, for who passes on whatever Ironic says.

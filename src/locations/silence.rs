@@ -24,6 +24,12 @@ pub enum Reason {
     Busy,
     /// Its range of API versions is another one than it was: the request has to be made anew.
     Versions,
+    /// Its operator has taken it out of service.
+    Maintenance,
+    /// Its operator lets nothing be changed there.
+    ReadOnly,
+    /// Its operator lets nothing new be made there.
+    Draining,
     /// We ran out of something ourselves: descriptors, memory, a route to any network.
     Gateway,
 }
@@ -41,8 +47,16 @@ impl Reason {
             Self::Scope => "scope",
             Self::Busy => "busy",
             Self::Versions => "versions",
+            Self::Maintenance => "maintenance",
+            Self::ReadOnly => "read_only",
+            Self::Draining => "draining",
             Self::Gateway => "gateway",
         }
+    }
+
+    /// Whether the operator wants it so.
+    pub fn is_ordered(self) -> bool {
+        matches!(self, Self::Maintenance | Self::ReadOnly | Self::Draining)
     }
 }
 

@@ -13,6 +13,7 @@ use pingora::services::background::BackgroundService;
 use crate::auth::Authenticator;
 use crate::locations::Locations;
 use crate::locations::location::Location;
+use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::systemd;
 use crate::wire::budget::Budget;
@@ -73,6 +74,10 @@ impl BackgroundService for HealthCheck {
 
 impl HealthCheck {
     async fn probe(&self, transport: &Arc<Transport>, location: &Location) {
+        if location.forbids(Act::Read).is_some() {
+            // Whoever works on it is not disturbed; what it was last known to speak still counts.
+            return;
+        }
         let asker = Asker::gateway(transport, PATIENCE);
         location.resolve().await;
         if let Some(standing) = location.probe(&asker).await {
@@ -89,8 +94,11 @@ impl HealthCheck {
     async fn watch(&self, transport: &Arc<Transport>, location: &Location) {
         self.probe(transport, location).await;
         loop {
-            let well =
-                location.standing().is_some() && location.is_reachable() && !location.is_troubled();
+            // One that is not to be asked says when it is to be asked again.
+            let well = location.forbids(Act::Read).is_some()
+                || location.standing().is_some()
+                    && location.is_reachable()
+                    && !location.is_troubled();
             let pause = if well {
                 location.config.probe_interval
             } else {

@@ -19,6 +19,7 @@ use crate::api::query::Query;
 use crate::federate::Federation;
 use crate::locate::state;
 use crate::locations::location::Location;
+use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
@@ -98,19 +99,27 @@ impl Sweep {
             .filter(|location| !location.config.forward_user_token);
         join_all(ours.map(|location| async move {
             while location.standing().is_none() {
+                if location.forbids(Act::Read).is_some() {
+                    return;
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
+            let mut whole = true;
             for collection in Collection::ALL
                 .into_iter()
                 .filter(|collection| collection.is_cached())
             {
                 if self.read(asker, location, collection).await.is_none() {
+                    whole = false;
                     debug!(
                         "The sweep of {} at `{}` was cut short",
                         collection.facts().path,
                         location.name()
                     );
                 }
+            }
+            if whole {
+                location.record.swept();
             }
         }))
         .await;

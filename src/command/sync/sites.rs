@@ -26,6 +26,7 @@ use crate::federate::replicated::copy::SET_BY_IRONIC;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::location::LocationError;
+use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
@@ -98,6 +99,9 @@ pub(super) fn words(reason: Reason) -> &'static str {
         Reason::Versions => "versions: they changed meanwhile",
         Reason::Gateway => "gateway: this machine ran out of descriptors, memory or routes",
         Reason::Quarantine => "quarantine: its versions do not fit",
+        Reason::Maintenance => "maintenance: its operator has taken it out of service",
+        Reason::ReadOnly => "read_only: its operator lets nothing be changed there",
+        Reason::Draining => "draining: its operator lets nothing new be made there",
     }
 }
 
@@ -144,6 +148,12 @@ impl Sites {
     /// compared for itself, so none is in quarantine.
     pub(super) async fn meet(&self) -> Vec<Unanswered> {
         let each = self.locations.iter().map(async |location| {
+            if let Some(reason) = location.forbids(Act::Read) {
+                return Some(Unanswered {
+                    location: location.id,
+                    reason,
+                });
+            }
             location.resolve().await;
             match location.probe(&self.asker()).await {
                 Some(standing) => {

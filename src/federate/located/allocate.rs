@@ -27,6 +27,7 @@ use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
+use crate::locations::order::Act;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
@@ -208,11 +209,14 @@ impl<'a> Allocations<'a> {
             .iter()
             .filter(|one| homes.is_none_or(|homes| homes.contains_key(&one.id)))
             .collect();
-        let offers = join_all(
-            scope
-                .iter()
-                .map(|location| offer(request, location, &class, &wanted)),
-        )
+        let (class, wanted) = (&class, &wanted);
+        let offers = join_all(scope.iter().map(|location| async move {
+            // Where nothing new may be made nothing is on offer, whatever is there.
+            match location.forbids(Act::Create) {
+                Some(reason) => Err(location.silent(reason).into()),
+                None => offer(request, location, class, wanted).await,
+            }
+        }))
         .await;
         let mut silent = Vec::new();
         let mut open = BTreeMap::new();

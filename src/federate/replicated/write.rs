@@ -16,6 +16,7 @@ use crate::federate::fan_out::refusal;
 use crate::federate::owner::Denial;
 use crate::federate::replicated::copy::Copy;
 use crate::locations::Locations;
+use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::silence::Silence;
@@ -101,6 +102,16 @@ impl Write<'_> {
         let Some((first, others)) = parts.split_first() else {
             return Err(Fault::not_found().into());
         };
+        // What cannot be done everywhere is not begun.
+        let forbidden = parts.iter().filter_map(|part| {
+            let location = self.locations.location(part.location);
+            let reason = location.forbids(Act::of(&part.act))?;
+            Some(location.silent(reason))
+        });
+        let forbidden: Vec<_> = forbidden.collect();
+        if !forbidden.is_empty() {
+            return Err(Error::Silent(forbidden));
+        }
         let made = match self.act(first).await {
             Outcome::Done(reply) => reply,
             // Of something below the object, which is there: the client's business. Of another location's it would be a

@@ -1,0 +1,73 @@
+//! `[admin]`: where the gateway is looked after.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::oslo::record::Faulted;
+use crate::oslo::section::Section;
+
+/// The admin door.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Unix socket; `None` is systemd's choice, if there is a systemd.
+    pub socket: Option<PathBuf>,
+    /// Where it can be read as well, on loopback.
+    pub listen: Vec<SocketAddr>,
+}
+
+impl AdminConfig {
+    /// The socket to serve on: the configured one, or one in systemd's runtime directory.
+    pub fn served(&self) -> Option<PathBuf> {
+        let beside = || {
+            let directories = env::var_os("RUNTIME_DIRECTORY")?;
+            // Several are separated by colons; the first is the service's own.
+            let first = env::split_paths(&directories).next()?;
+            Some(first.join(SOCKET))
+        };
+        self.socket.clone().or_else(beside)
+    }
+}
+
+const SOCKET: &str = "admin.sock";
+
+/// Where a gateway under systemd listens, for those who are not under systemd themselves.
+pub fn default_socket() -> PathBuf {
+    Path::new("/run/ironic-proxy").join(SOCKET)
+}
+
+/// Reads the section.
+pub(crate) fn admin(section: &mut Section<'_>) -> Result<AdminConfig, Faulted> {
+    let socket = section.path("socket");
+    let listen = listen(section);
+    Ok(AdminConfig {
+        socket: socket?,
+        listen: listen?,
+    })
+}
+
+fn listen(section: &mut Section<'_>) -> Result<Vec<SocketAddr>, Faulted> {
+    let option = "listen";
+    let mut outcome = Ok(Vec::new());
+    for text in section.list(option)? {
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => {
+                if let Ok(addresses) = &mut outcome {
+                    addresses.push(address);
+                }
+            }
+            Ok(address) => {
+                let text = format!(
+                    "{address} is no address of loopback: whoever can connect to it could read what the gateway knows"
+                );
+                outcome = Err(section.fault(option, text));
+            }
+            Err(_) => {
+                let text = format!("`{text}` is no address with a port, such as 127.0.0.1:9385");
+                outcome = Err(section.fault(option, text));
+            }
+        }
+    }
+    outcome
+}

@@ -1,0 +1,117 @@
+//! Where the process is in its life, for whoever asks from outside whether it can be used, and whether it turns at all.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+/// From the first instruction to the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The locations are being asked for the first time.
+    #[default]
+    Starting,
+    Serving,
+    /// Neighbours are told to send no more; whoever comes is served (`[api] shutdown_delay`).
+    Leaving,
+    /// What is in flight is finished.
+    Draining,
+}
+
+/// A loop that has not come round for this long is stuck.
+const STUCK: Duration = Duration::from_secs(30);
+/// Between two rounds of a pulse.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The life of one process; shared by all who live it.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    stage: watch::Sender<Stage>,
+    pulses: Mutex<Vec<(&'static str, Instant)>>,
+}
+
+impl Lifecycle {
+    pub fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    /// A later stage begins; there is no way back.
+    pub fn reach(&self, stage: Stage) {
+        self.stage.send_if_modified(|now| {
+            let later = stage > *now;
+            if later {
+                *now = stage;
+            }
+            later
+        });
+    }
+
+    /// Told of each stage from now on.
+    pub fn watch(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// Shows that the loop it is spawned on turns; never ends.
+    pub async fn pulse(&self, name: &'static str) {
+        let place = {
+            let mut pulses = self.pulses();
+            pulses.push((name, Instant::now()));
+            pulses.len() - 1
+        };
+        loop {
+            tokio::time::sleep(BEAT).await;
+            if let Some((_, beat)) = self.pulses().get_mut(place) {
+                *beat = Instant::now();
+            }
+        }
+    }
+
+    /// The loop that does not turn any longer.
+    pub fn stuck(&self, now: Instant) -> Option<&'static str> {
+        self.pulses()
+            .iter()
+            .find(|(_, beat)| now.saturating_duration_since(*beat) > STUCK)
+            .map(|(name, _)| *name)
+    }
+
+    fn pulses(&self) -> std::sync::MutexGuard<'_, Vec<(&'static str, Instant)>> {
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_way_back() {
+        let life = Lifecycle::default();
+        assert_eq!(life.stage(), Stage::Starting);
+        for (reached, stage) in [
+            (Stage::Serving, Stage::Serving),
+            (Stage::Draining, Stage::Draining),
+            (Stage::Leaving, Stage::Draining),
+            (Stage::Serving, Stage::Draining),
+        ] {
+            life.reach(reached);
+            assert_eq!(life.stage(), stage, "{reached:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_stands_still_is_told() {
+        let life = std::sync::Arc::new(Lifecycle::default());
+        assert_eq!(life.stuck(Instant::now()), None, "nobody promised to turn");
+        let pulse = tokio::spawn({
+            let life = std::sync::Arc::clone(&life);
+            async move { life.pulse("api").await }
+        });
+        tokio::time::sleep(BEAT * 2).await;
+        assert_eq!(life.stuck(Instant::now()), None);
+        pulse.abort();
+        let later = Instant::now() + STUCK + BEAT;
+        assert_eq!(life.stuck(later), Some("api"));
+    }
+}
