@@ -27,6 +27,24 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    pub(crate) fn of(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            samples: Samples::default(),
+            cpu: None,
+            peak: None,
+        }
+    }
+
+    /// One more request that succeeded, one after the other.
+    pub(crate) fn add(&mut self, latency: Duration) {
+        self.samples.add(Samples {
+            latencies: vec![latency],
+            elapsed: latency,
+            ..Samples::default()
+        });
+    }
+
     /// Seconds a request.
     pub(crate) fn cost(&self) -> Option<f64> {
         let served = (self.samples.served() > 0).then(|| self.samples.served() as f64)?;

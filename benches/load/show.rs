@@ -1,0 +1,159 @@
+//! Showing one node whose location is known, beside nginx, `HAProxy` and a bare Pingora.
+
+use std::io;
+
+use crate::bench::Bench;
+use crate::bench::OPEN_CONNECTIONS;
+use crate::bench::addresses;
+use crate::bench::shows;
+use crate::drive;
+use crate::process::Memory;
+use crate::process::Process;
+use crate::report::Row;
+use crate::wire::Target;
+
+pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
+    let locations = bench.locations(bench.options.locations, bench.nature(bench.options.nodes))?;
+    let to = locations[0].address;
+    let mut rows: Vec<(&str, Option<Process>)> = vec![("no proxy", None)];
+    for (name, process) in [
+        ("nginx", Process::nginx(to)),
+        ("HAProxy", Process::haproxy(to)),
+    ] {
+        match process.transpose()? {
+            Some(process) => rows.push((name, Some(process))),
+            None => eprintln!("{name} is not installed: no row for it"),
+        }
+    }
+    rows.push(("bare Pingora", Some(Process::pass_through(to)?)));
+    rows.push((
+        "gateway",
+        Some(Process::gateway(&addresses(&locations), 1000)?),
+    ));
+    let target = |process: &Option<Process>| {
+        Target::plain(process.as_ref().map_or(to, |process| process.address))
+    };
+    let requests = shows(&target(&None), locations[0].uuids());
+    let connections = bench.options.connections;
+    for (name, process) in &rows {
+        bench.progress(&format!("show one node, warming up: {name}"));
+        bench.closed(&target(process), connections, bench.lasting(1.0), &requests);
+    }
+    // In turns, so that whatever else the machine does meets all alike.
+    let mut closed: Vec<Row> = Vec::new();
+    let mut open: Vec<Row> = Vec::new();
+    for round in 0..2 {
+        for (index, (name, process)) in rows.iter().enumerate() {
+            bench.progress(&format!(
+                "show one node, closed loop, round {}: {name}",
+                round + 1
+            ));
+            let before = process.as_ref().map(Process::cpu);
+            let samples =
+                bench.closed(&target(process), connections, bench.lasting(3.0), &requests);
+            let cpu = process
+                .as_ref()
+                .map(Process::cpu)
+                .zip(before)
+                .map(|(now, then)| now - then);
+            add(
+                &mut closed,
+                index,
+                Row {
+                    name: (*name).to_owned(),
+                    samples,
+                    cpu,
+                    peak: peak(process.as_ref()),
+                },
+            );
+        }
+    }
+    let slowest = closed
+        .iter()
+        .map(|row| row.samples.throughput())
+        .fold(f64::INFINITY, f64::min);
+    let rate = bench.options.rate.unwrap_or(slowest / 2.0);
+    for round in 0..3 {
+        for (index, (name, process)) in rows.iter().enumerate() {
+            bench.progress(&format!(
+                "show one node, {rate:.0} a second, round {}: {name}",
+                round + 1
+            ));
+            let before = process.as_ref().map(Process::cpu);
+            let samples = bench.driver.block_on(drive::open(
+                &target(process),
+                OPEN_CONNECTIONS,
+                rate,
+                bench.lasting(2.4),
+                &requests,
+            ));
+            let cpu = process
+                .as_ref()
+                .map(Process::cpu)
+                .zip(before)
+                .map(|(now, then)| now - then);
+            add(
+                &mut open,
+                index,
+                Row {
+                    name: (*name).to_owned(),
+                    samples,
+                    cpu,
+                    peak: peak(process.as_ref()),
+                },
+            );
+        }
+    }
+    bench.report.load(
+        &format!("Show one cached node of 3 KB, closed loop, {connections} connections"),
+        &closed,
+    );
+    bench.report.load(
+        &format!("The same, open loop: {rate:.0} requests a second"),
+        &open,
+    );
+    bench.report.distribution(
+        "latency.svg",
+        "Latency of showing one node, open loop at half load",
+        &open,
+    );
+    let [.., bare, gateway] = &closed[..] else {
+        return Ok(());
+    };
+    if let (Some(bare), Some(gateway)) = (bare.cost(), gateway.cost()) {
+        bench.report.figure(
+            "Show: CPU per request, of the bare Pingora's",
+            gateway / bare,
+            "x",
+            1.15,
+        );
+    }
+    let [.., bare, gateway] = &open[..] else {
+        return Ok(());
+    };
+    let added = gateway.samples.percentile(0.99).as_secs_f64()
+        - bare.samples.percentile(0.99).as_secs_f64();
+    bench.report.figure(
+        "Show: p99 at half load, added to the bare Pingora's",
+        added * 1e3,
+        "ms",
+        0.3,
+    );
+    Ok(())
+}
+
+/// Another round of the row at `index`, or its first.
+fn add(rows: &mut Vec<Row>, index: usize, row: Row) {
+    match rows.get_mut(index) {
+        Some(known) => {
+            known.samples.add(row.samples);
+            known.cpu = known.cpu.zip(row.cpu).map(|(one, other)| one + other);
+            known.peak = row.peak;
+        }
+        None => rows.push(row),
+    }
+}
+
+fn peak(process: Option<&Process>) -> Option<u64> {
+    process.map(|process| process.memory(Memory::Peak))
+}
