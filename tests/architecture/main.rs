@@ -270,6 +270,38 @@ fn security_names_tests_that_are_there() {
     assert!(tests > 40, "{tests}");
 }
 
+/// Lines that a file of tests or benches may have before it is taken apart by meaning.
+const LENGTH: usize = 500;
+
+#[test]
+fn files_of_tests_are_short_and_run_in_any_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut directories = vec![root.join("tests"), root.join("benches")];
+    let mut files = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            if !path
+                .extension()
+                .is_some_and(|kind| kind == "py" || kind == "rs")
+            {
+                continue;
+            }
+            files += 1;
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            assert!(lines <= LENGTH, "{}: {lines} lines", path.display());
+            // A name that puts itself last hopes that the others have run.
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(!name.starts_with("test_z"), "{}", path.display());
+        }
+    }
+    assert!(files > 100, "{files}");
+}
+
 #[test]
 fn the_readme_is_read_in_five_minutes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import oracle
 import pytest
+from oracle_cases import cases
+from oracle_paths import STRANGE
 
 from client import Api, until
 from gateway import Gateway, config
@@ -30,7 +32,7 @@ PERMITTED = [
     ),
     Allowed(
         "a name that Ironic takes for a word of its own is refused before its body is looked at",
-        rf"\w+ /v1/[a-z_]+(/connectors|/targets)?/({'|'.join(oracle.STRANGE[4:15])})",
+        rf"\w+ /v1/[a-z_]+(/connectors|/targets)?/({'|'.join(STRANGE[4:15])})",
         r"400 404",
     ),
     Allowed(
@@ -75,7 +77,7 @@ def test_odd_requests_are_answered_as_by_one_ironic(sites, names):
     options = {"loc1": {"breaker_failures": 1000000}}
     with Gateway(config({"loc1": url}, api={"enable_ramdisk_endpoints": True}, location_options=options)) as gateway:
         until(lambda: Api(gateway.url).get("/v1/nodes").status_code == 200)
-        different = oracle.compare(url, gateway.url, names, oracle.cases())
+        different = oracle.compare(url, gateway.url, names, cases())
     faults, used = [], set()
     for case, wanted, said, words in different:
         about = str(case), f"{wanted.status} {said.status}"
