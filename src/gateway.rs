@@ -47,7 +47,7 @@ use crate::gateway::body::BodyLimits;
 use crate::gateway::connection::KEEPALIVE;
 use crate::gateway::context::Context;
 use crate::gateway::context::InFlight;
-use crate::gateway::crowd::Crowd;
+use crate::gateway::context::Surroundings;
 use crate::gateway::door::Admitted;
 use crate::gateway::door::Door;
 use crate::gateway::door::Entry;
@@ -55,12 +55,12 @@ use crate::gateway::door::Guard;
 use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
+use crate::lifecycle;
 use crate::locations::question::Body;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::request::Versions;
 use crate::tenancy::serve::serve;
-use crate::wire::transport::Transport;
 use crate::wire::upload;
 
 /// What is left to put an answer together when the last location was given up.
@@ -129,7 +129,7 @@ pub struct Gateway {
     permits: Arc<Semaphore>,
     respond: Respond,
     in_flight: Arc<InFlight>,
-    crowd: Arc<Crowd>,
+    surroundings: Surroundings,
 }
 
 impl Gateway {
@@ -137,11 +137,15 @@ impl Gateway {
         config: &Config,
         federation: Arc<Federation>,
         guard: Guard,
-        crowd: Arc<Crowd>,
-        transport: Arc<Transport>,
+        surroundings: Surroundings,
     ) -> Self {
         Self {
-            door: Door::new(config, guard, Arc::clone(&federation.locations), transport),
+            door: Door::new(
+                config,
+                guard,
+                Arc::clone(&federation.locations),
+                &surroundings,
+            ),
             respond: Respond {
                 locations: Arc::clone(&federation.locations),
                 retry_after: config.api.retry_after,
@@ -149,7 +153,7 @@ impl Gateway {
             federation,
             permits: Arc::new(Semaphore::new(config.api.max_in_flight)),
             in_flight: Arc::default(),
-            crowd,
+            surroundings,
         }
     }
 
@@ -164,7 +168,7 @@ impl Gateway {
             .as_ref()
             .is_some_and(|identity| *identity != Identity::Anonymous);
         if let Some(address) = access_log::client(session).filter(|_| known) {
-            self.crowd.vouch(address, context.started);
+            self.surroundings.crowd.vouch(address, context.started);
         }
     }
 
@@ -294,6 +298,7 @@ impl Gateway {
                 .insert(http::header::WWW_AUTHENTICATE, challenge);
         }
         exchange.stage = Stage::Answered;
+        self.close_while_draining(session);
         // The work is done; the client may take its time.
         exchange.permit = None;
         let context = &mut exchange.context;
@@ -306,6 +311,13 @@ impl Gateway {
                 .and_then(|(_, spoken)| Some((common?, spoken)));
         }
         self.respond.write(session, context, answer).await
+    }
+
+    /// No client is to send another request where nobody will be.
+    fn close_while_draining(&self, session: &mut Session) {
+        if self.surroundings.lifecycle.stage() == lifecycle::Stage::Draining {
+            session.set_keepalive(None);
+        }
     }
 
     fn rescue(&self, trouble: Trouble) -> Answer {
@@ -459,13 +471,14 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
         if head.status.is_informational() {
             return Ok(());
         }
+        self.close_while_draining(session);
         let versions = Versions::of(&head.headers);
         let location = exchange.forwarding()?.relay_head(&self.federation, head)?;
         exchange.context.location = location;

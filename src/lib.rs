@@ -25,6 +25,7 @@
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
 //! |   | [`oslo`] | oslo.config's rules: files, lines, options, and what is to be said about them |
 //! |   | [`lifecycle`] | where the process is in its life |
+//! |   | [`control`] | what the running process can be told to do |
 //! |   | [`systemd`] | readiness, and a socket handed over |
 //!
 //! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
@@ -39,6 +40,7 @@ pub mod app;
 pub mod auth;
 pub mod command;
 pub mod config;
+pub mod control;
 pub mod federate;
 pub mod gateway;
 pub mod keystone;

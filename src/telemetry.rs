@@ -7,27 +7,84 @@ use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
 use std::process;
+use std::sync::Arc;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use arc_swap::ArcSwap;
 use env_logger::Builder;
+use env_logger::Logger;
 use env_logger::Target;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use log::Level;
 use log::LevelFilter;
+use log::Log;
+use log::Metadata;
 use log::Record;
 use log::kv::Key;
 use once_cell::sync::Lazy;
+use once_cell::sync::OnceCell;
 use serde_json::json;
 
 use crate::config::LogConfig;
+use crate::telemetry::spool::Spool;
 
 /// Asked once: it is a system call.
 static PROCESS: Lazy<u32> = Lazy::new(process::id);
 
+/// The logger in force: its level, its format and its file may change while the process runs.
+#[derive(Debug)]
+struct InForce(ArcSwap<Logger>);
+
+static IN_FORCE: OnceCell<InForce> = OnceCell::new();
+
+impl Log for InForce {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.load().enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.0.load().log(record);
+    }
+
+    fn flush(&self) {}
+}
+
 /// Starts logging. Fails if the log file cannot be opened.
 pub fn start(config: &LogConfig) -> io::Result<()> {
+    let logger = logger(config, spool::start(sink(config)?));
+    let level = logger.filter();
+    let in_force = IN_FORCE.get_or_init(|| InForce(ArcSwap::from_pointee(logger)));
+    // A second logger in one process is a test's own doing.
+    if log::set_logger(in_force).is_ok() {
+        log::set_max_level(level);
+    }
+    Ok(())
+}
+
+/// Opens the file anew, which may have been moved away or be another one, and logs as `config` says from now on. Fails if
+/// it cannot be opened; then all stays as it is.
+pub fn reopen(config: &LogConfig) -> io::Result<()> {
+    let sink = sink(config)?;
+    let (Some(in_force), Some(spool)) = (IN_FORCE.get(), spool::current()) else {
+        return Ok(());
+    };
+    spool.pour_into(sink);
+    let logger = logger(config, spool.clone());
+    log::set_max_level(logger.filter());
+    in_force.0.store(Arc::new(logger));
+    Ok(())
+}
+
+fn sink(config: &LogConfig) -> io::Result<Box<dyn Write + Send>> {
+    Ok(match &config.file {
+        Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        None => Box::new(io::stderr()),
+    })
+}
+
+fn logger(config: &LogConfig, spool: Spool) -> Logger {
     let mut builder = Builder::new();
     let ours = if config.debug {
         LevelFilter::Debug
@@ -41,19 +98,13 @@ pub fn start(config: &LogConfig) -> io::Result<()> {
     builder.filter_module("pingora", LevelFilter::Error);
     // A pooled connection that its peer closed meanwhile is no error: another one is made.
     builder.filter_module("pingora_core::connectors", LevelFilter::Off);
-    let sink: Box<dyn Write + Send> = match &config.file {
-        Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
-        None => Box::new(io::stderr()),
-    };
-    builder.target(Target::Pipe(Box::new(spool::start(sink))));
+    builder.target(Target::Pipe(Box::new(spool)));
     if config.json {
         builder.format(|out, record| writeln!(out, "{}", json_line(record)));
     } else {
         builder.format(|out, record| writeln!(out, "{}", oslo_line(record)));
     }
-    // A second logger in one process is a test's own doing.
-    let _ = builder.try_init();
-    Ok(())
+    builder.build()
 }
 
 /// What a subcommand's user has to know beside its answer: warnings and errors of ours, on standard error as they come.

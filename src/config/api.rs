@@ -51,6 +51,8 @@ pub struct ApiConfig {
     pub max_connections_per_address: usize,
     /// How long one request may take once it has come in whole, whatever it is made of.
     pub request_deadline: Duration,
+    /// Between the word to stop and the drain: neighbours look elsewhere meanwhile.
+    pub shutdown_delay: Duration,
     /// Whether a 503 says when to come again.
     pub retry_after: bool,
     /// `None` is plain HTTP.
@@ -111,6 +113,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let max_buffered = section.number("max_buffered", 1 << 20..=usize::MAX);
     let max_connections_per_address = section.number("max_connections_per_address", 1..=1_000_000);
     let request_deadline = section.seconds("request_deadline");
+    let shutdown_delay = section.seconds_or_none("shutdown_delay");
     let retry_after = section.flag("retry_after");
     let tls = tls(section);
     Ok(ApiConfig {
@@ -132,6 +135,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         max_buffered: max_buffered?,
         max_connections_per_address: max_connections_per_address?,
         request_deadline: request_deadline?,
+        shutdown_delay: shutdown_delay?.unwrap_or_default(),
         retry_after: retry_after?,
         tls: tls?,
     })

@@ -104,7 +104,7 @@ const DEFAULT: &[Opt] = &[
     opt(
         "graceful_shutdown_timeout",
         "60",
-        "Seconds that requests in flight may take after SIGTERM.",
+        "Seconds that requests in flight may take once a drain (SIGTERM) has begun.",
     ),
 ];
 
@@ -202,6 +202,11 @@ const API: &[Opt] = &[
         "request_deadline",
         "60",
         "Seconds that one request may take once it has come in whole, whatever it is made of: pages, locations, retries.",
+    ),
+    opt(
+        "shutdown_delay",
+        "0",
+        "Seconds between SIGTERM and the drain, in which /healthcheck says 503 DRAINING and requests are served as ever.",
     ),
     opt(
         "retry_after",

@@ -12,26 +12,37 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::gateway::rescue;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Stage;
 use crate::request::Answer;
 use crate::wire::downstream::Downstream;
 use crate::wire::head::HeadError;
 
 /// How long an idle client connection is kept.
 pub const KEEPALIVE: Duration = Duration::from_secs(65);
+/// How long a client may still begin a request on a connection that it was not told will end.
+pub const PARTING: Duration = Duration::from_secs(1);
 /// For how long, and how many bytes of, a refused head are read so that the client sees the answer and not a reset.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves an HTTP application on connections whose heads are bounded.
 #[derive(Debug)]
-pub struct Connections<A>(Arc<A>);
+pub struct Connections<A> {
+    application: Arc<A>,
+    lifecycle: Arc<Lifecycle>,
+}
 
 impl<A> Connections<A> {
-    pub fn new(application: A) -> Self {
-        Self(Arc::new(application))
+    pub fn new(application: A, lifecycle: Arc<Lifecycle>) -> Self {
+        Self {
+            application: Arc::new(application),
+            lifecycle,
+        }
     }
 }
 
@@ -43,13 +54,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let mut downstream = Downstream::new(stream);
-        let mut stopping = shutdown.clone();
+        let mut stages = self.lifecycle.watch();
         loop {
             let begins = tokio::select! {
                 // What is here already is served.
                 biased;
                 begins = downstream.begins(KEEPALIVE) => begins,
-                _ = stopping.wait_for(|stopping| *stopping) => false,
+                // A request may be on its way: it is answered, and the answer says that it is the last one.
+                () = drain_begins(&mut stages) => downstream.begins(PARTING).await,
             };
             if !begins {
                 return None;
@@ -64,15 +76,20 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
             let mut session = ServerSession::new_http1(Box::new(downstream));
             session.set_keepalive(Some(KEEPALIVE.as_secs()));
             session.set_pipelined_prefix(head);
-            let reused = self.0.process_new_http(session, shutdown).await?;
+            let reused = self.application.process_new_http(session, shutdown).await?;
             let (stream, _) = reused.consume();
             downstream = *stream.into_any().downcast().ok()?;
         }
     }
 
     async fn cleanup(&self) {
-        self.0.http_cleanup().await;
+        self.application.http_cleanup().await;
     }
+}
+
+async fn drain_begins(stages: &mut watch::Receiver<Stage>) {
+    // Whoever would tell lives as long as the process.
+    let _ = stages.wait_for(|stage| *stage == Stage::Draining).await;
 }
 
 /// Says why, and waits a moment for the client to have read it.

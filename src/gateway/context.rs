@@ -10,6 +10,17 @@ use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::auth::identity::Identity;
 use crate::config::LocationId;
+use crate::gateway::crowd::Crowd;
+use crate::lifecycle::Lifecycle;
+use crate::wire::transport::Transport;
+
+/// What there is one of in a process.
+#[derive(Debug)]
+pub struct Surroundings {
+    pub crowd: Arc<Crowd>,
+    pub lifecycle: Arc<Lifecycle>,
+    pub transport: Arc<Transport>,
+}
 
 /// Requests that are being served.
 #[derive(Debug, Default)]

@@ -95,6 +95,11 @@ impl Crowd {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.present().all
+    }
+
     /// Somebody who may come in is at this address.
     pub fn vouch(&self, address: IpAddr, now: Instant) {
         let mut present = self.present();

@@ -48,11 +48,13 @@ use crate::gateway::access_log;
 use crate::gateway::body::BodyLimits;
 use crate::gateway::body::Oversized;
 use crate::gateway::context::Context;
+use crate::gateway::context::Surroundings;
 use crate::gateway::endpoint::BadHost;
 use crate::gateway::endpoint::Endpoint;
 use crate::gateway::framing;
 use crate::gateway::framing::FramingError;
 use crate::gateway::health;
+use crate::lifecycle::Lifecycle;
 use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Body;
@@ -138,6 +140,7 @@ pub struct Door {
     guard: Guard,
     locations: Arc<Locations>,
     transport: Arc<Transport>,
+    lifecycle: Arc<Lifecycle>,
     request_deadline: Duration,
     endpoint: Endpoint,
     body: MaxBody,
@@ -160,12 +163,13 @@ impl Door {
         config: &Config,
         guard: Guard,
         locations: Arc<Locations>,
-        transport: Arc<Transport>,
+        surroundings: &Surroundings,
     ) -> Self {
         Self {
             guard,
             locations,
-            transport,
+            transport: Arc::clone(&surroundings.transport),
+            lifecycle: Arc::clone(&surroundings.lifecycle),
             endpoint: Endpoint::new(config),
             body: MaxBody {
                 plain: config.api.max_body,
@@ -283,7 +287,8 @@ impl Door {
             return Some(Answer::default());
         }
         let health_is_asked = self.healthcheck && path.trim_end_matches('/') == "/healthcheck";
-        health_is_asked.then(|| health::answer(&self.locations, &head.method))
+        health_is_asked
+            .then(|| health::answer(&self.locations, self.lifecycle.stage(), &head.method))
     }
 
     fn is_public(&self, path: &Result<Path, PathError>) -> bool {

@@ -4,16 +4,20 @@ use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 
+use crate::lifecycle::Stage;
 use crate::locations::Locations;
 use crate::request::Answer;
 
-pub fn answer(locations: &Locations, method: &Method) -> Answer {
-    let well = locations
-        .iter()
-        .any(|location| location.standing().is_some() && location.is_reachable());
+pub fn answer(locations: &Locations, stage: Stage, method: &Method) -> Answer {
+    let leaving = stage >= Stage::Leaving;
+    let well = !leaving
+        && locations
+            .iter()
+            .any(|location| location.standing().is_some() && location.is_reachable());
     let (status, text) = match (well, method == Method::HEAD) {
         (true, true) => (StatusCode::NO_CONTENT, ""),
         (true, false) => (StatusCode::OK, "OK"),
+        (false, _) if leaving => (StatusCode::SERVICE_UNAVAILABLE, "DRAINING"),
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no location can be asked"),
     };
     let mut answer = Answer {

@@ -51,7 +51,11 @@ struct Waiting {
     lost: u64,
     /// Lost since the start.
     lost_in_all: u64,
+    /// Where lines go from now on, if not where they went.
+    sink: Option<Sink>,
 }
+
+type Sink = Box<dyn Write + Send>;
 
 impl Waiting {
     fn lose(&mut self, lines: &[u8]) {
@@ -64,13 +68,18 @@ impl Waiting {
 static SPOOL: OnceCell<Spool> = OnceCell::new();
 
 /// Begins to write to `sink`.
-pub fn start(sink: Box<dyn Write + Send>) -> Spool {
+pub fn start(sink: Sink) -> Spool {
     let spool = Spool(Arc::default());
     let writer = spool.clone();
     thread::spawn(move || writer.run(sink));
     // A second logger in one process is a test's own doing.
     let _ = SPOOL.set(spool.clone());
     spool
+}
+
+/// The one of this process, once it is started.
+pub fn current() -> Option<&'static Spool> {
+    SPOOL.get()
 }
 
 /// Waits for what waits to be written: the process is about to end.
@@ -93,10 +102,19 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut sink: Box<dyn Write + Send>) {
+    /// Lines that have not left yet go there. What was written to before is closed.
+    pub fn pour_into(&self, sink: Sink) {
+        self.waiting().sink = Some(sink);
+        self.0.changed.notify_all();
+    }
+
+    fn run(&self, mut sink: Sink) {
         loop {
             let begun = Instant::now();
-            let lines = self.next();
+            let (lines, other) = self.next();
+            if let Some(other) = other {
+                sink = other;
+            }
             // The log may be a pipe that nobody reads: no lock is held here.
             let written = sink.write_all(&lines).and_then(|()| sink.flush());
             let lost = {
@@ -119,16 +137,18 @@ impl Spool {
         }
     }
 
-    /// What waits, once something does.
-    fn next(&self) -> Vec<u8> {
+    /// What waits, once something does, and where it goes, if that is new.
+    fn next(&self) -> (Vec<u8>, Option<Sink>) {
         let waiting = self.waiting();
         let mut waiting = self
             .0
             .changed
-            .wait_while(waiting, |waiting| waiting.lines.is_empty())
+            .wait_while(waiting, |waiting| {
+                waiting.lines.is_empty() && waiting.sink.is_none()
+            })
             .unwrap_or_else(PoisonError::into_inner);
         waiting.leaving = true;
-        mem::take(&mut waiting.lines)
+        (mem::take(&mut waiting.lines), waiting.sink.take())
     }
 
     fn finish(&self, patience: Duration) {
@@ -164,9 +184,9 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<Vec<u8>>>>);
+    struct Kept(Arc<Mutex<Vec<Vec<u8>>>>);
 
-    impl Write for Sink {
+    impl Write for Kept {
         fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().push(lines.to_vec());
             Ok(lines.len())
@@ -179,7 +199,7 @@ mod tests {
 
     #[test]
     fn many_lines_leave_together_and_none_is_lost() {
-        let sink = Sink::default();
+        let sink = Kept::default();
         let mut spool = start(Box::new(sink.clone()));
         let mut wanted = Vec::new();
         for n in 0..1000 {
@@ -197,7 +217,7 @@ mod tests {
     }
 
     /// Takes nothing until it is told to.
-    struct Stuck(std::sync::mpsc::Receiver<()>, Sink);
+    struct Stuck(std::sync::mpsc::Receiver<()>, Kept);
 
     impl Write for Stuck {
         fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
@@ -213,7 +233,7 @@ mod tests {
     #[test]
     fn a_log_that_nobody_reads_costs_lines_and_no_time() {
         let (open, stuck) = std::sync::mpsc::channel();
-        let sink = Sink::default();
+        let sink = Kept::default();
         let mut spool = start(Box::new(Stuck(stuck, sink.clone())));
         let line = [&[b'x'; 1023][..], b"\n"].concat();
         let begun = Instant::now();
@@ -229,6 +249,22 @@ mod tests {
         let written = sink.0.lock().unwrap().concat().len() / line.len();
         assert_eq!(written as u64 + lost, 20_000, "all others are there");
         assert_eq!(spool.waiting().lost, 0, "that was told");
+    }
+
+    #[test]
+    fn lines_go_to_another_place_from_now_on() {
+        let (first, second) = (Kept::default(), Kept::default());
+        let mut spool = start(Box::new(first.clone()));
+        spool.write_all(b"one\n").unwrap();
+        spool.finish(Duration::from_secs(10));
+        spool.pour_into(Box::new(second.clone()));
+        spool.write_all(b"two\n").unwrap();
+        spool.finish(Duration::from_secs(10));
+        let written = |sink: &Kept| sink.0.lock().unwrap().concat();
+        assert_eq!(
+            (written(&first), written(&second)),
+            (b"one\n".to_vec(), b"two\n".to_vec())
+        );
     }
 
     struct Full;

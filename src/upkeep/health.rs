@@ -11,6 +11,8 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::auth::Authenticator;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Stage;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::order::Act;
@@ -32,6 +34,7 @@ pub struct HealthCheck {
     pub locations: Arc<Locations>,
     pub authenticator: Arc<Authenticator>,
     pub budget: Budget,
+    pub lifecycle: Arc<Lifecycle>,
     /// Where clients find us, for the log.
     pub listening: String,
 }
@@ -53,6 +56,7 @@ impl BackgroundService for HealthCheck {
             // Whoever is silent is waited for no longer than this; its loop goes on.
             let _ = tokio::time::timeout(FIRST_ROUND, first).await;
             info!("Listening on {}", self.listening);
+            self.lifecycle.reach(Stage::Serving);
             systemd::ready();
             std::future::pending::<()>().await;
         };

@@ -134,7 +134,7 @@ pub(crate) const LOG: &[Opt] = &[
     refused(
         "watch_log_file",
         OFF,
-        "the log file is opened once, at the start",
+        "SIGUSR1 and SIGHUP open the log file again; let logrotate send one",
     ),
     refused(
         "logging_context_format_string",

@@ -1,0 +1,209 @@
+//! Carries out what signals and the admin door say. It has a thread of its own, so that it works whatever requests do.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use log::error;
+use log::info;
+use log::warn;
+use pingora::server::ShutdownSignal;
+use pingora::server::ShutdownSignalWatch;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::sleep;
+
+use crate::config::LogConfig;
+use crate::control::Changes;
+use crate::control::Command;
+use crate::control::ReloadError;
+use crate::gateway::connection::PARTING;
+use crate::gateway::context::InFlight;
+use crate::gateway::crowd::Crowd;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Stage;
+use crate::systemd;
+use crate::telemetry;
+use crate::telemetry::spool;
+use crate::upkeep::sweep::Sweep;
+
+/// Between two looks whether the last request is done.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The signals that mean something here. Whichever is not waited for would kill.
+pub(super) struct Signals {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    reopen: Signal,
+    unused: Signal,
+}
+
+impl Signals {
+    /// They are caught from now on, within the runtime.
+    pub(super) fn catch(runtime: &Runtime) -> io::Result<Self> {
+        let _within = runtime.enter();
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            unused: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Meant {
+        tokio::select! {
+            _ = self.terminate.recv() => Meant::Drain,
+            _ = self.quit.recv() => Meant::Drain,
+            _ = self.interrupt.recv() => Meant::End,
+            _ = self.hangup.recv() => Meant::Reload,
+            _ = self.reopen.recv() => Meant::Reopen,
+            _ = self.unused.recv() => Meant::Nothing,
+        }
+    }
+}
+
+/// What a signal means.
+#[derive(Clone, Copy)]
+enum Meant {
+    Drain,
+    End,
+    Reload,
+    Reopen,
+    Nothing,
+}
+
+/// Whoever carries things out.
+pub(super) struct Master {
+    pub(super) commands: UnboundedReceiver<Command>,
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) crowd: Arc<Crowd>,
+    pub(super) keeper: Arc<Sweep>,
+    pub(super) log: LogConfig,
+    /// `[api] shutdown_delay`
+    pub(super) shutdown_delay: Duration,
+    /// `[DEFAULT] graceful_shutdown_timeout`
+    pub(super) drain_timeout: Duration,
+}
+
+impl Master {
+    /// Serves until the end of the process.
+    pub(super) async fn run(mut self, mut signals: Signals) {
+        loop {
+            tokio::select! {
+                meant = signals.next() => match meant {
+                    Meant::Drain => return self.leave(signals).await,
+                    Meant::End => self.end(),
+                    Meant::Reload => self.hang_up(),
+                    Meant::Reopen => self.reopen(),
+                    Meant::Nothing => info!("SIGUSR2 means nothing here"),
+                },
+                Some(command) = self.commands.recv() => match command {
+                    Command::Reload(tell) => {
+                        // Who asked may be gone.
+                        let _ = tell.send(self.reload());
+                    }
+                    Command::Drain => return self.leave(signals).await,
+                },
+            }
+        }
+    }
+
+    fn hang_up(&self) {
+        // It is in the log.
+        let _ = self.reload();
+    }
+
+    fn reload(&self) -> Result<Changes, ReloadError> {
+        self.reopen();
+        let fault = "a reload is not possible yet: restart the gateway".to_owned();
+        error!("Nothing is changed: {fault}");
+        Err(ReloadError::Faults(vec![fault]))
+    }
+
+    fn reopen(&self) {
+        match telemetry::reopen(&self.log) {
+            Ok(()) => info!("The log is opened again"),
+            Err(error) => error!("The log cannot be opened again, so the old one is used: {error}"),
+        }
+    }
+
+    /// Tells neighbours, finishes what is in flight, ends. Whoever cannot wait says so by another signal.
+    async fn leave(self, mut signals: Signals) {
+        let hurried = async {
+            loop {
+                match signals.next().await {
+                    Meant::Drain | Meant::End => break,
+                    Meant::Reopen => self.reopen(),
+                    Meant::Reload | Meant::Nothing => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = self.drain() => {}
+            () = hurried => info!("Told to end at once: {} requests are cut", self.in_flight.count()),
+        }
+        self.end();
+    }
+
+    async fn drain(&self) {
+        systemd::stopping();
+        self.lifecycle.reach(Stage::Leaving);
+        if !self.shutdown_delay.is_zero() {
+            info!(
+                "Stopping in {:?}: neighbours are told to go elsewhere",
+                self.shutdown_delay
+            );
+            sleep(self.shutdown_delay).await;
+        }
+        info!("Stopping: no new connections are taken");
+        let begun = Instant::now();
+        self.lifecycle.reach(Stage::Draining);
+        while !self.is_done(begun) {
+            if begun.elapsed() >= self.drain_timeout {
+                let left = self.in_flight.count();
+                warn!(
+                    "{left} requests are not done after {:?} ([DEFAULT] graceful_shutdown_timeout): they are cut",
+                    self.drain_timeout
+                );
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// No request is left, and every client had the time to be told.
+    fn is_done(&self, begun: Instant) -> bool {
+        self.in_flight.count() == 0 && (self.crowd.open() == 0 || begun.elapsed() > PARTING)
+    }
+
+    /// Pingora sleeps through its whole grace period, also when nothing is left to do.
+    fn end(&self) -> ! {
+        self.keeper.save();
+        info!("Stopped");
+        spool::finish();
+        std::process::exit(0);
+    }
+}
+
+/// Tells Pingora when to stop to listen.
+pub(super) struct Stop(pub(super) Arc<Lifecycle>);
+
+#[async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut stages = self.0.watch();
+        // The sender is this very object's.
+        let _ = stages.wait_for(|stage| *stage == Stage::Draining).await;
+        ShutdownSignal::GracefulTerminate
+    }
+}

@@ -1,0 +1,146 @@
+"""What signals do: a drain cuts no client, a log is opened again, and nothing but an end ends the process."""
+
+import http.client
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import scripted
+from fleet import fleet, until
+from standin import node
+
+# Answers that are made in different places: by the gateway alone, by one location, merged, streamed, refused.
+PATHS = ["/v1", "/v1/nodes/{uuid}", "/v1/nodes", "/v1/nodes/{uuid}/vendor_passthru/method", "/v1/nodes/nobody", "/v1/nonsense"]
+
+
+def connect(hub, path="/v1"):
+    """A keep-alive connection that has had an answer, and was not told that it was the last one."""
+    connection = http.client.HTTPConnection(hub.host, hub.port, timeout=10)
+    answer = ask(connection, path)
+    assert answer.getheader("Connection", "keep-alive").lower() == "keep-alive"
+    return connection
+
+
+def ask(connection, path):
+    connection.request("GET", path, headers={"X-OpenStack-Ironic-API-Version": "1.80"})
+    answer = connection.getresponse()
+    answer.text = answer.read().decode()
+    return answer
+
+
+def is_last(answer):
+    return answer.getheader("Connection") == "close"
+
+
+@pytest.fixture
+def held(request):
+    """A hub with a request of a client that its location has not answered; `held.release()` lets it."""
+    release = threading.Event()
+    options = getattr(request, "param", {})
+    with fleet(2, every={"timeout": 20}, default={"graceful_shutdown_timeout": 20}, **options) as hub:
+        record = hub.loc2.add(node("held"))
+        other = hub.loc2.add(node("other"))
+        hub.uuid = other["uuid"]
+        for path in (f"/v1/nodes/{record['uuid']}", f"/v1/nodes/{other['uuid']}"):
+            assert hub.get(path).status == 200
+        rule = hub.loc2.fault(scripted.held(release), path=f"/v1/nodes/{record['uuid']}$")
+        hub.answers = []
+        connection = http.client.HTTPConnection(hub.host, hub.port, timeout=30)
+
+        def wait():
+            try:
+                hub.answers.append(ask(connection, f"/v1/nodes/{record['uuid']}"))
+            except OSError as cut:
+                hub.answers.append(cut)
+
+        hub.waiter = threading.Thread(target=wait)
+        hub.waiter.start()
+        until(lambda: rule.hits, what="the request at its location")
+        hub.release = release.set
+        yield hub
+        release.set()
+        hub.waiter.join()
+
+
+def drain(hub, number=signal.SIGTERM):
+    since = len(hub.gateway.log())
+    hub.gateway.process.signal(number)
+    hub.logged("Stopping: no new connections", since)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT], ids=lambda number: number.name)
+def test_a_drain_finishes_what_is_in_flight(held, number):
+    idle = connect(held)
+    drain(held, number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        held.gateway.process.wait(0.3)
+    held.release()
+    assert held.gateway.process.wait(10) == 0
+    held.waiter.join()
+    (answer,) = held.answers
+    assert (answer.status, is_last(answer)) == (200, True)
+    idle.close()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_client_that_sends_into_a_drain_is_answered_and_told(held, path):
+    connection = connect(held)
+    drain(held)
+    answer = ask(connection, path.format(uuid=held.uuid))
+    assert answer.status in (200, 404)
+    assert is_last(answer), "the client would send another request to nobody"
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_second_signal_ends_at_once(held, second):
+    drain(held)
+    started = time.monotonic()
+    held.gateway.process.signal(second)
+    held.gateway.process.wait(5)
+    assert time.monotonic() - started < 2
+    held.waiter.join()
+    assert not isinstance(held.answers[0], http.client.HTTPResponse), "it was not cut, so nothing was tried"
+
+
+@pytest.mark.parametrize("held", [{"api": {"shutdown_delay": 1.5}}], indirect=True)
+def test_neighbours_are_told_before_the_drain(held):
+    connection, balancer = connect(held), connect(held, "/healthcheck")
+    held.gateway.process.signal(signal.SIGTERM)
+    answer = until(lambda: (answer := ask(balancer, "/healthcheck")).status == 503 and answer)
+    assert answer.text == "DRAINING"
+    # Not told to leave, and new clients are let in: the balancer may not have asked yet.
+    answer = ask(connection, f"/v1/nodes/{held.uuid}")
+    assert (answer.status, is_last(answer)) == (200, False)
+    assert ask(connect(held), "/v1").status == 200
+    held.logged("Stopping: no new connections")
+    answer = ask(connection, f"/v1/nodes/{held.uuid}")
+    assert (answer.status, is_last(answer)) == (200, True)
+    answer = ask(balancer, "/healthcheck")
+    assert (answer.status, answer.text, is_last(answer)) == (503, "DRAINING", True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name)
+def test_other_signals_end_nothing(number):
+    with fleet(1) as hub:
+        connection = connect(hub)
+        since = len(hub.gateway.log())
+        hub.gateway.process.signal(number)
+        until(lambda: len(hub.gateway.log()) > since, what="a word on the signal")
+        assert ask(connection, "/v1/nodes").status == 200
+        assert hub.gateway.process.running()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
+def test_a_log_that_was_moved_away_is_opened_again(number):
+    with fleet(1, default={"log_file": "@DIR@/here.log"}) as hub:
+        log = hub.gateway.directory / "here.log"
+        moved = log.rename(log.with_name("moved.log"))
+        assert hub.get("/v1/nodes?limit=7").status == 200
+        until(lambda: "limit=7" in moved.read_text(), what="the line in the file that was moved")
+        hub.gateway.process.signal(number)
+        until(log.exists, what="a new log")
+        assert hub.get("/v1/nodes?limit=8").status == 200
+        until(lambda: "limit=8" in log.read_text(), what="the line in the new file")
+        assert "limit=8" not in moved.read_text()
