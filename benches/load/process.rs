@@ -139,15 +139,22 @@ impl Process {
             }
         }
         process.ready = started.elapsed();
-        let log = process.log();
-        let address = log
-            .split("Listening on http://")
-            .nth(1)
-            .and_then(|rest| rest.lines().next());
-        process.address = address
-            .and_then(|address| address.parse().ok())
-            .ok_or_else(|| not_started(&log))?;
+        process.address = process.told_address()?;
         Ok(process)
+    }
+
+    /// Where the gateway listens, as its log says; a line may come 20 ms after it was written (`telemetry/spool.rs`).
+    fn told_address(&self) -> io::Result<SocketAddr> {
+        let asked = Instant::now();
+        loop {
+            let log = self.log();
+            let rest = log.split("Listening on http://").nth(1);
+            match rest.and_then(|rest| rest.split_once('\n')) {
+                Some((address, _)) => return address.parse().map_err(io::Error::other),
+                None if asked.elapsed() > START => return Err(not_started(&log)),
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// This very program in its other role.
