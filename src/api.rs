@@ -12,4 +12,5 @@ pub mod microversion;
 pub mod page;
 pub mod query;
 pub mod route;
+pub mod rules;
 pub mod version_document;

@@ -4,5 +4,4 @@ pub mod caller;
 pub mod files;
 pub mod in_force;
 pub mod language;
-pub mod rules;
 pub mod targets;

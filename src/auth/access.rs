@@ -5,18 +5,17 @@
 //! on it is denied.
 
 pub mod attributes;
-pub mod routes;
 
 use std::sync::Arc;
 
-use http::Method;
 use http::StatusCode;
 use thiserror::Error;
 
 use crate::api::fault::Fault;
+use crate::api::route::table::About;
+use crate::api::route::table::Row;
+use crate::api::rules::Rule;
 use crate::auth::access::attributes::Change;
-use crate::auth::access::routes::About;
-use crate::auth::access::routes::Row;
 use crate::auth::identity::Identity;
 use crate::config::PolicyConfig;
 use crate::config::ProjectScoped;
@@ -25,23 +24,10 @@ use crate::policy::caller::Scope;
 use crate::policy::in_force::Policy;
 use crate::policy::in_force::Rules;
 use crate::policy::language::Verdict;
-use crate::policy::rules::Rule;
 use crate::policy::targets::Target;
 
 /// What Ironic may have learnt since is for those who may do everything.
 pub const UNKNOWN: &str = "baremetal:unknown_route";
-
-/// What a request wants, as the routes name it.
-#[derive(Clone, Copy, Debug)]
-pub enum Access<'a> {
-    /// A row of the table of routes.
-    Known {
-        method: &'a Method,
-        template: &'a str,
-    },
-    /// Nothing that the gateway knows.
-    Unknown,
-}
 
 /// The rule that forbids it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -115,22 +101,18 @@ impl Gate {
         }
     }
 
-    /// Whether this identity may do this. A patch of a node or a runbook is judged by [`Self::check_patch`] only, once
-    /// its body is there.
-    pub fn check(&self, identity: &Identity, access: Access<'_>) -> Result<Passage, Denied> {
+    /// Whether this identity may use this route; `None` is one that we do not know. A patch of a node or a runbook is
+    /// judged by [`Self::check_patch`] only, once its body is there.
+    pub fn check(&self, identity: &Identity, row: Option<&'static Row>) -> Result<Passage, Denied> {
         let rules = self.policy.in_force();
         let standing = self.standing(identity, &rules);
-        let row = match access {
-            Access::Known { method, template } => Row::of(method, template),
-            Access::Unknown => None,
-        };
         let caller = match standing {
             Standing::Everything => return Ok(Passage::Whole),
             Standing::Tenant => return Ok(self.by_thing(rules, row)),
             Standing::Nothing(caller) => return Err(self.denied(row, &caller)),
             Standing::Ruled(caller) => caller,
         };
-        if matches!(access, Access::Known { method, template } if is_patch(method, template)) {
+        if row.is_some_and(is_patch) {
             return Ok(Passage::Whole);
         }
         let judge = |rule| rules.judge(rule, &caller, &Target::Unasked);
@@ -160,27 +142,25 @@ impl Gate {
         }
     }
 
-    /// Whether this identity may change these attributes of a member of `template`.
+    /// Whether this identity may change these attributes of a member.
     pub fn check_patch<'a>(
         &self,
         identity: &Identity,
-        template: &str,
+        row: &'static Row,
         changes: impl IntoIterator<Item = Change<'a>>,
     ) -> Result<Passage, Denied> {
-        if !is_patch(&Method::PATCH, template) {
+        if !is_patch(row) {
             return Ok(Passage::Whole);
         }
         let rules = self.policy.in_force();
-        let row = Row::of(&Method::PATCH, template);
         let caller = match self.standing(identity, &rules) {
             Standing::Everything => return Ok(Passage::Whole),
-            Standing::Tenant => return Ok(self.by_thing(rules, row)),
-            Standing::Nothing(caller) => return Err(self.denied(row, &caller)),
+            Standing::Tenant => return Ok(self.by_thing(rules, Some(row))),
+            Standing::Nothing(caller) => return Err(self.denied(Some(row), &caller)),
             Standing::Ruled(caller) => caller,
         };
-        let general = row.map_or(Rule::NodeUpdate, |row| row.rule);
         let mut is_open = false;
-        for rule in attributes::rules(template, general, changes) {
+        for rule in attributes::rules(row.template, row.rule, changes) {
             match rules.judge(rule, &caller, &Target::Unasked) {
                 Verdict::Yes => {}
                 Verdict::Open if caller.scope == Scope::System => is_open = true,
@@ -188,7 +168,7 @@ impl Gate {
             }
         }
         Ok(if is_open {
-            self.by_thing(rules, row)
+            self.by_thing(rules, Some(row))
         } else {
             Passage::Whole
         })
@@ -240,8 +220,8 @@ impl Gate {
 }
 
 /// Whether it is judged by what it changes.
-fn is_patch(method: &Method, template: &str) -> bool {
-    method == Method::PATCH && matches!(template, "nodes/{}" | "runbooks/{}")
+fn is_patch(row: &Row) -> bool {
+    row.method == "PATCH" && matches!(row.template, "nodes/{}" | "runbooks/{}")
 }
 
 #[cfg(test)]

@@ -35,7 +35,6 @@ use crate::api::route::table::Row;
 use crate::api::version_document;
 use crate::auth::AuthError;
 use crate::auth::Authenticator;
-use crate::auth::access::Access;
 use crate::auth::access::Denied;
 use crate::auth::access::Gate;
 use crate::auth::access::Passage;
@@ -244,7 +243,7 @@ impl Door {
         }
         let pinned = self.pinned(&head.headers)?;
         let passage = if self.is_gated(&head.method, pinned) {
-            self.authorise(context.identity.as_ref(), &head.method, &target.route)?
+            self.authorise(context.identity.as_ref(), target.row())?
         } else {
             Passage::Whole
         };
@@ -366,11 +365,12 @@ impl Door {
         // What is sent to a vendor's method is no patch, whatever the HTTP method.
         let (
             Some(identity),
-            Some(Row {
-                action: Action::Member(_),
-                template,
-                ..
-            }),
+            Some(
+                row @ Row {
+                    action: Action::Member(_),
+                    ..
+                },
+            ),
         ) = (identity, request.target.row())
         else {
             return Ok(Passage::Whole);
@@ -384,26 +384,18 @@ impl Door {
             path,
             value: value.as_ref(),
         });
-        Ok(self.guard.gate.check_patch(identity, template, changes)?)
+        Ok(self.guard.gate.check_patch(identity, row, changes)?)
     }
 
     fn authorise(
         &self,
         identity: Option<&Identity>,
-        method: &Method,
-        route: &Route,
+        row: Option<&'static Row>,
     ) -> Result<Passage, Denied> {
         let Some(identity) = identity else {
             return Ok(Passage::Whole);
         };
-        let access = match route {
-            Route::Known { row, .. } => Access::Known {
-                method,
-                template: row.template,
-            },
-            _ => Access::Unknown,
-        };
-        self.guard.gate.check(identity, access)
+        self.guard.gate.check(identity, row)
     }
 
     /// Whether our own credentials may be used for this: then it is for us to say who may. A location that gets the

@@ -1,5 +1,7 @@
 //! The caller, as policies see it.
 
+use crate::api::rules::Scopes;
+
 /// One caller: parsed once from what Keystone said, borrowed by every check.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
@@ -19,6 +21,17 @@ pub enum Scope<'a> {
     Domain(&'a str),
     /// Opens nothing. For Ironic the missing project of such a token *equals* the missing owner of a node.
     Nothing,
+}
+
+impl Scope<'_> {
+    /// Whether a rule for these scopes may be asked with it at all.
+    pub(crate) fn is_of(self, scopes: Scopes) -> bool {
+        match self {
+            Self::System => scopes.system,
+            Self::Project(_) => scopes.project,
+            Self::Domain(_) | Self::Nothing => scopes.any,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,9 @@ use log::info;
 use log::warn;
 use thiserror::Error;
 
+use crate::api::rules::DEFAULTS;
+use crate::api::rules::Rule;
+use crate::api::rules::Scopes;
 use crate::config::PolicyConfig;
 use crate::config::PolicyFiles;
 use crate::policy::caller::Caller;
@@ -28,9 +31,6 @@ use crate::policy::language::Check;
 use crate::policy::language::LanguageError;
 use crate::policy::language::Names;
 use crate::policy::language::Verdict;
-use crate::policy::rules::DEFAULTS;
-use crate::policy::rules::Rule;
-use crate::policy::rules::Scopes;
 use crate::policy::targets::Target;
 
 /// Why there are no rules to go by.
@@ -168,7 +168,7 @@ impl Rules {
 
     fn judge_number(&self, number: usize, caller: &Caller<'_>, target: &Target<'_>) -> Verdict {
         let ruled = &self.rules[number];
-        if !ruled.scopes.admit(caller.scope) {
+        if !caller.scope.is_of(ruled.scopes) {
             return Verdict::No;
         }
         ruled

@@ -3,10 +3,10 @@
 use serde_json::Value;
 use serde_json::json;
 
+use crate::api::rules::Rule;
 use crate::policy::caller::Caller;
 use crate::policy::in_force::Rules;
 use crate::policy::language::Verdict;
-use crate::policy::rules::Rule;
 use crate::policy::targets::Target;
 use crate::tenancy::case::Resource;
 

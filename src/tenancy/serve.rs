@@ -4,15 +4,15 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::api::collection::Collection;
+use crate::api::route::table::About;
+use crate::api::route::table::Row;
+use crate::api::rules::Rule;
 use crate::auth::access::Denied;
 use crate::auth::access::Judged;
 use crate::auth::access::UNKNOWN;
-use crate::auth::access::routes::About;
-use crate::auth::access::routes::Row;
 use crate::auth::identity::Identity;
 use crate::federate::Error;
 use crate::federate::Federation;
-use crate::policy::rules::Rule;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::request::Request;

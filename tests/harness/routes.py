@@ -5,7 +5,7 @@ import urllib.parse
 
 from gateway import ENDED, REPOSITORY
 
-ROW = re.compile(r'^\s*row\("([^"]+)",\s*"([^"]+)",.*?\)((?:\.\w+\([^()]*\))*),$', re.MULTILINE)
+ROW = re.compile(r'^\s*row\("([^"]+)",\s*"([^"]+)",(.*),$', re.MULTILINE)
 ANSWERS = re.compile(r"\.answers\(&\[([\d, ]+)\]\)")
 
 # What fake hardware cannot do, so that Ironic's own refusal is all there is to compare.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::policy::rules::Rule;
+use crate::api::rules::Rule;
 
 /// One operation of a JSON patch, as far as rules look at it. Of members written twice the last one counts, as it does
 /// for Ironic.

@@ -2,8 +2,6 @@
 //!
 //! A test compares this table with `list_policies()` of a real Ironic.
 
-use crate::policy::caller::Scope;
-
 /// One of Ironic's rules.
 #[derive(Debug)]
 pub(crate) struct Default {
@@ -15,10 +13,10 @@ pub(crate) struct Default {
 /// Which tokens a rule is for. A file cannot change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scopes {
-    system: bool,
-    project: bool,
+    pub(crate) system: bool,
+    pub(crate) project: bool,
     /// Nobody looks at the scope.
-    any: bool,
+    pub(crate) any: bool,
 }
 
 const SYSTEM: Scopes = Scopes {
@@ -45,14 +43,6 @@ const ANY: Scopes = Scopes {
 impl Scopes {
     /// A rule that only a file has.
     pub(crate) const UNREGISTERED: Self = ANY;
-
-    pub(crate) fn admit(self, scope: Scope<'_>) -> bool {
-        match scope {
-            Scope::System => self.system,
-            Scope::Project(_) => self.project,
-            Scope::Domain(_) | Scope::Nothing => self.any,
-        }
-    }
 
     /// oslo.policy's names.
     pub(crate) fn names(self) -> &'static str {
