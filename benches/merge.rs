@@ -78,7 +78,7 @@ fn merge(
         .map(|(base, body)| {
             let need = Need {
                 kind: Kind::Node,
-                base,
+                from: base.into(),
                 id: "uuid",
                 sort_key: None,
                 keep,
@@ -132,7 +132,7 @@ fn one_node(criterion: &mut Criterion) {
     let node = nodes::node_detail(1, from.as_str(), 7);
     group.throughput(Throughput::Bytes(node.len() as u64));
     group.bench_function("node", |bencher| {
-        bencher.iter(|| rewrite_document(Kind::Node, black_box(&node), &from, &to));
+        bencher.iter(|| rewrite_document(Kind::Node, black_box(&node), (&from).into(), &to));
     });
     group.finish();
 }

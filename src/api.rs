@@ -4,6 +4,7 @@ pub mod accept;
 pub mod body;
 pub mod collection;
 pub mod fault;
+pub mod groups;
 pub mod header;
 pub mod identifier;
 pub mod json;

@@ -40,7 +40,6 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
-use crate::locations::walk::UNKNOWN_BASE;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
@@ -137,13 +136,11 @@ impl Federation {
         member_of: Option<Collection>,
         reply: Reply,
     ) -> Result<Answer, Malformed> {
-        let standing = self.locations.location(location).standing();
-        let base = standing
-            .as_deref()
-            .and_then(|standing| standing.base.as_ref())
-            .unwrap_or(&UNKNOWN_BASE);
+        let there = self.locations.location(location);
+        let standing = there.standing();
+        let from = there.dialect(standing.as_deref());
         let mut answer = Answer::relay(reply, location);
-        relink(&mut answer.headers, base, &request.base);
+        relink(&mut answer.headers, from.base, &request.base);
         if !answer.status.is_success() || answer.body.is_empty() {
             return Ok(answer);
         }
@@ -153,12 +150,13 @@ impl Federation {
         let id = member_of.map_or("uuid", |collection| collection.facts().id);
         let need = Need {
             kind,
-            base,
+            from,
             id,
             sort_key: None,
             keep: Keep::All,
         };
         let document = Document::decode(mem::take(&mut answer.body), &need)?;
+        there.tell_strangers(document.strangers());
         if let Some(collection) = member_of {
             let item = document.item();
             self.locator.learn(

@@ -10,6 +10,7 @@ pub mod question;
 pub mod record;
 pub mod silence;
 pub mod speech;
+pub mod translation;
 pub mod walk;
 
 use std::io;

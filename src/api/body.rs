@@ -271,6 +271,18 @@ impl Patch {
         }
     }
 
+    /// Gives the texts that are put at a path another name.
+    pub fn rename(&mut self, path: &str, name: impl Fn(&str) -> String) {
+        for operation in &mut self.0 {
+            let is_there = operation
+                .text("path")
+                .is_some_and(|named| named.trim_end_matches('\n') == path);
+            if is_there && let Some(value) = operation.text("value") {
+                operation.set("value", &name(&value));
+            }
+        }
+    }
+
     /// What the patch touches, and the values it gives.
     pub fn changes(&self) -> Vec<(String, Option<serde_json::Value>)> {
         let value = |operation: &Object| serde_json::from_str(operation.raw("value")?.get()).ok();

@@ -100,7 +100,7 @@ impl Collection {
                 default_fields: &["uuid", "priority", "phase", "description"] },
             Self::Drivers => &Facts { path: "drivers", key: "drivers", noun: "Driver", id: "name", name_since: None, spread: United, kind: Kind::Driver, detail_only: NONE,
                 default_fields: NONE },
-            Self::Conductors => &Facts { path: "conductors", key: "conductors", noun: "Conductor", id: "hostname", name_since: None, spread: Located, kind: Kind::Plain, detail_only: NONE,
+            Self::Conductors => &Facts { path: "conductors", key: "conductors", noun: "Conductor", id: "hostname", name_since: None, spread: Located, kind: Kind::Conductor, detail_only: NONE,
                 default_fields: &["hostname", "conductor_group", "alive"] },
             Self::Shards => &Facts { path: "shards", key: "shards", noun: "Shard", id: "name", name_since: None, spread: United, kind: Kind::Plain, detail_only: NONE,
                 default_fields: NONE },

@@ -1,4 +1,4 @@
-//! Rewrites links that a location made, so that they point at the gateway.
+//! Rewrites links that a location made, so that they point at the gateway, and the names of conductor groups.
 //!
 //! Links are found by structure: only in the members that hold links in a resource of its [`Kind`], never by what a
 //! text looks like. A URL in `extra`, `driver_info` or a name is user data and stays unchanged.
@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::api::groups::GroupNames;
 use crate::api::json::{self, Key, Malformed, Quoted, Reader, Span, Type};
 
 /// Where a Bare Metal API begins: scheme, authority and path prefix, without a slash at the end. `/v1` follows.
@@ -17,6 +18,20 @@ pub struct Base {
     text: Box<str>,
     /// Where the path prefix begins; the length of `text` if there is none.
     prefix: usize,
+}
+
+/// How a location speaks of itself: where its links begin, and what it calls conductor groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialect<'a> {
+    pub base: &'a Base,
+    /// `None`: as the gateway calls them.
+    pub groups: Option<&'a GroupNames>,
+}
+
+impl<'a> From<&'a Base> for Dialect<'a> {
+    fn from(base: &'a Base) -> Self {
+        Self { base, groups: None }
+    }
 }
 
 /// The text is no `http://` or `https://` URL that could be a base.
@@ -31,6 +46,7 @@ pub enum Kind {
     Portgroup,
     Chassis,
     Driver,
+    Conductor,
     /// Ironic 39 links rules as `/v1/inspection/<uuid>`, a path it does not serve.
     InspectionRule,
     /// `/v1/volume` and `/v1/nodes/<ident>/volume`, which hold nothing but links.
@@ -43,7 +59,7 @@ pub enum Kind {
     Drivers,
     /// What a ramdisk gets from `lookup` and `continue_inspection`: a node inside.
     Ramdisk,
-    /// Everything else: ports, conductors, allocations, deploy templates, runbooks, volume connectors and
+    /// Everything else: ports, allocations, deploy templates, runbooks, volume connectors and
     /// targets, history, BIOS settings in a list, indicators, children, and what newer Ironics may add. Only
     /// `links` holds links; a `properties` here is user data.
     Plain,
@@ -55,6 +71,8 @@ enum Place {
     Document(Kind),
     /// A list of resources.
     Documents(Kind),
+    /// The name of a conductor group.
+    Group,
     Data,
 }
 
@@ -114,6 +132,11 @@ impl Base {
 }
 
 impl Kind {
+    /// Whether a member names a conductor group.
+    pub(crate) fn names_group(self, key: &Key<'_>) -> bool {
+        matches!(self.place(&key.name()), Place::Group)
+    }
+
     fn place(self, key: &[u8]) -> Place {
         match (self, key) {
             (Self::BiosSetting, _) => Place::Document(Self::Plain),
@@ -124,6 +147,7 @@ impl Kind {
             | (Self::Chassis, b"nodes")
             | (Self::Driver, b"properties")
             | (Self::VolumeRoot, b"connectors" | b"targets") => Place::Links,
+            (Self::Node | Self::Conductor, b"conductor_group") => Place::Group,
             (Self::Listing, _) => Place::Documents(Self::Plain),
             (Self::Drivers, _) => Place::Documents(Self::Driver),
             _ => Place::Data,
@@ -136,7 +160,7 @@ impl Kind {
 pub fn rewrite_document(
     kind: Kind,
     body: &[u8],
-    from: &Base,
+    from: Dialect<'_>,
     to: &Base,
 ) -> Result<Option<Vec<u8>>, Malformed> {
     let mut cuts = Cuts::default();
@@ -164,7 +188,7 @@ pub fn rewrite_location<'v>(value: &'v str, from: &Base, to: &Base) -> Cow<'v, s
 fn read_value(
     reader: &mut Reader<'_>,
     kind: Kind,
-    from: &Base,
+    from: Dialect<'_>,
     cuts: &mut Cuts,
 ) -> Result<Span, Malformed> {
     if reader.peek()? != Type::Object {
@@ -178,7 +202,7 @@ pub(crate) fn read_member(
     reader: &mut Reader<'_>,
     kind: Kind,
     key: &Key<'_>,
-    from: &Base,
+    from: Dialect<'_>,
     cuts: &mut Cuts,
 ) -> Result<Span, Malformed> {
     let body = reader.body();
@@ -188,7 +212,15 @@ pub(crate) fn read_member(
             reader.elements(|reader| read_value(reader, kind, from, cuts).map(drop))
         }
         Place::Data | Place::Documents(_) => reader.value(),
-        Place::Links => each_href(reader, &mut |href| cuts.link(kind, body, href, from)),
+        Place::Links => each_href(reader, &mut |href| cuts.link(kind, body, href, from.base)),
+        Place::Group => match from.groups {
+            Some(groups) if reader.peek()? == Type::String => {
+                let name = reader.value()?;
+                cuts.group(name, body, groups);
+                Ok(name)
+            }
+            _ => reader.value(),
+        },
     }
 }
 
@@ -212,8 +244,18 @@ fn each_href(reader: &mut Reader<'_>, href: &mut impl FnMut(Quoted)) -> Result<S
 /// Parts of a body that leave it when it is written, in order, and what takes their place.
 #[derive(Debug, Default)]
 pub(crate) struct Cuts {
-    cuts: Vec<Cut>,
+    parts: Vec<Cut>,
     tails: Vec<String>,
+    groups: Groups,
+}
+
+/// Names of groups that a body holds, each once.
+#[derive(Debug, Default)]
+struct Groups {
+    /// In the gateway's words, as JSON.
+    told: Vec<Box<str>>,
+    /// Those without a name at the gateway, as the location calls them.
+    strangers: Vec<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -230,18 +272,20 @@ enum With {
     Base,
     /// Our base and this entry of `tails`, which is escaped as JSON wants it.
     BaseAnd(u32),
+    /// This entry of `groups.told`.
+    Group(u32),
 }
 
 impl Cuts {
     pub(crate) fn len(&self) -> usize {
-        self.cuts.len()
+        self.parts.len()
     }
 
     /// Leaves out what is between `start` and `end`.
     pub(crate) fn omit(&mut self, start: u32, end: u32) {
-        match self.cuts.last_mut() {
+        match self.parts.last_mut() {
             Some(last) if matches!(last.with, With::Nothing) && last.end == start => last.end = end,
-            _ => self.cuts.push(Cut {
+            _ => self.parts.push(Cut {
                 start,
                 end,
                 with: With::Nothing,
@@ -251,7 +295,7 @@ impl Cuts {
 
     /// Gives back the memory that growing took in advance.
     pub(crate) fn shrink(&mut self) {
-        self.cuts.shrink_to_fit();
+        self.parts.shrink_to_fit();
         self.tails.shrink_to_fit();
     }
 
@@ -265,7 +309,7 @@ impl Cuts {
         out: &mut Vec<u8>,
     ) {
         let mut at = span.start;
-        for cut in self.cuts.get(range).unwrap_or_default() {
+        for cut in self.parts.get(range).unwrap_or_default() {
             out.extend_from_slice(Span::new(at, cut.start).of(body));
             for part in self.replacement(cut, to) {
                 out.extend_from_slice(part.as_bytes());
@@ -278,7 +322,7 @@ impl Cuts {
     /// How many bytes [`splice`](Self::splice) writes.
     pub(crate) fn length(&self, span: Span, range: Range<usize>, to: &Base) -> usize {
         let mut length = span.len();
-        for cut in self.cuts.get(range).unwrap_or_default() {
+        for cut in self.parts.get(range).unwrap_or_default() {
             let [base, tail] = self.replacement(cut, to);
             length += base.len() + tail.len();
             length -= Span::new(cut.start, cut.end).len();
@@ -290,10 +334,71 @@ impl Cuts {
         match cut.with {
             With::Nothing => ["", ""],
             With::Base => [&to.text, ""],
+            With::Group(group) => [self.told(group), ""],
             With::BaseAnd(tail) => {
                 let tail = self.tails.get(tail as usize);
                 [&to.text, tail.map_or("", String::as_str)]
             }
+        }
+    }
+
+    /// Notes a conductor group that has another name at the gateway.
+    fn group(&mut self, span: Span, body: &[u8], groups: &GroupNames) {
+        if let Some(group) = self.translate(span, body, groups) {
+            self.parts.push(Cut {
+                start: span.start,
+                end: span.end,
+                with: With::Group(group),
+            });
+        }
+    }
+
+    /// Where the gateway's name for the group at `span` is kept; `None`: it is the location's own.
+    fn translate(&mut self, span: Span, body: &[u8], groups: &GroupNames) -> Option<u32> {
+        let theirs = json::decode(span.of(body))?;
+        if !groups.is_mapped(&theirs)
+            && !self.groups.strangers.iter().any(|known| **known == *theirs)
+        {
+            self.groups.strangers.push((&*theirs).into());
+        }
+        let ours = groups.ours(&theirs);
+        if ours == theirs {
+            return None;
+        }
+        let text = format!("\"{}\"", json::escape(&ours));
+        let told = &mut self.groups.told;
+        let at = told
+            .iter()
+            .position(|known| **known == *text)
+            .unwrap_or_else(|| {
+                told.push(text.into());
+                told.len() - 1
+            });
+        Some(json::offset(at))
+    }
+
+    fn told(&self, group: u32) -> &str {
+        self.groups.told.get(group as usize).map_or("", |text| text)
+    }
+
+    /// Groups without a name at the gateway.
+    pub(crate) fn strangers(&self) -> &[Box<str>] {
+        &self.groups.strangers
+    }
+
+    /// What stands for the group's name at `span` where it is read and not written.
+    pub(crate) fn shown(&mut self, span: Span, body: &[u8], groups: &GroupNames) -> Span {
+        self.translate(span, body, groups)
+            .map_or(span, |group| Span::new(u32::MAX, group))
+    }
+
+    /// What [`shown`](Self::shown) stands for.
+    pub(crate) fn of<'b>(&'b self, shown: Span, body: &'b [u8]) -> &'b [u8] {
+        // No body is so long.
+        if shown.start == u32::MAX {
+            self.told(shown.end).as_bytes()
+        } else {
+            shown.of(body)
         }
     }
 
@@ -307,7 +412,7 @@ impl Cuts {
             if let Some([b'/', next, ..]) = href.strip_prefix(from.text.as_bytes())
                 && *next != b'/'
             {
-                self.cuts.push(Cut {
+                self.parts.push(Cut {
                     start,
                     end: start + json::offset(from.text.len()),
                     with: With::Base,
@@ -326,14 +431,14 @@ impl Cuts {
             _ => None,
         };
         if mended.is_none() && !quoted.escaped {
-            self.cuts.push(Cut {
+            self.parts.push(Cut {
                 start,
                 end: end - json::offset(path.len()),
                 with: With::Base,
             });
             return;
         }
-        self.cuts.push(Cut {
+        self.parts.push(Cut {
             start,
             end,
             with: With::BaseAnd(json::offset(self.tails.len())),
@@ -435,7 +540,8 @@ mod tests {
     }
 
     fn rewritten(kind: Kind, body: &str) -> String {
-        let rewritten = rewrite_document(kind, body.as_bytes(), &base(FROM), &base(TO)).unwrap();
+        let rewritten =
+            rewrite_document(kind, body.as_bytes(), (&base(FROM)).into(), &base(TO)).unwrap();
         rewritten.map_or_else(|| body.to_owned(), |body| String::from_utf8(body).unwrap())
     }
 
@@ -619,7 +725,8 @@ mod tests {
     fn broken_bodies_are_refused() {
         let links = format!(r#"{{"links": [{{"href": "{FROM}/v1/nodes/x"}}]"#);
         for body in [links.as_str(), &format!("{links}}}}}"), "<html>", ""] {
-            let rewritten = rewrite_document(Kind::Node, body.as_bytes(), &base(FROM), &base(TO));
+            let rewritten =
+                rewrite_document(Kind::Node, body.as_bytes(), (&base(FROM)).into(), &base(TO));
             assert!(rewritten.is_err(), "{body}");
         }
     }
@@ -640,7 +747,7 @@ mod tests {
             body in prop::collection::vec(any::<u8>(), 0..200),
             value in any::<String>(),
         ) {
-            let _ = rewrite_document(Kind::Node, &body, &base(FROM), &base(TO));
+            let _ = rewrite_document(Kind::Node, &body, (&base(FROM)).into(), &base(TO));
             let _ = rewrite_location(&value, &base(FROM), &base(TO));
             let _ = Base::parse(&value);
             let _ = Base::learn(&body);

@@ -6,14 +6,14 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::api::json::{self, Key, Malformed, Reader, Span, Type};
-use crate::api::link::{Base, Cuts, Kind, read_member};
+use crate::api::link::{Base, Cuts, Dialect, Kind, read_member};
 
 /// What to take from each item of a [`Page`], or from a [`Document`].
 #[derive(Clone, Copy, Debug)]
 pub struct Need<'a> {
     pub kind: Kind,
-    /// The base of the location that answers.
-    pub base: &'a Base,
+    /// Of the location that answers.
+    pub from: Dialect<'a>,
     /// The member that identifies an item: `uuid`, `hostname` (conductors) or `name` (drivers, shards).
     pub id: &'a str,
     pub sort_key: Option<&'a str>,
@@ -59,6 +59,7 @@ struct Entry {
     item: Span,
     id: Span,
     name: Span,
+    /// As [`Cuts::shown`] gives it.
     sort: Span,
     first_cut: u32,
     end_cut: u32,
@@ -110,6 +111,11 @@ impl Page {
         self.entries.is_empty()
     }
 
+    /// Conductor groups on it that have no name at the gateway.
+    pub fn strangers(&self) -> &[Box<str>] {
+        self.cuts.strangers()
+    }
+
     /// Whether the location has more after this page.
     pub fn has_next(&self) -> bool {
         self.has_next
@@ -159,7 +165,12 @@ impl Document {
         }
     }
 
-    /// The body with its links pointed at `to`; the same bytes if there are none.
+    /// Conductor groups in it that have no name at the gateway.
+    pub fn strangers(&self) -> &[Box<str>] {
+        self.cuts.strangers()
+    }
+
+    /// The body in our words, its links pointed at `to`; the same bytes if nothing changes.
     pub fn into_body(self, to: &Base) -> Bytes {
         if self.cuts.len() == 0 {
             return self.body;
@@ -181,9 +192,9 @@ impl<'p> Item<'p> {
         json::decode(self.entry.name.of(self.body))
     }
 
-    /// The value of the sort key, raw; `None` if the item has no such member.
+    /// The value of the sort key as clients are shown it, raw; `None` if the item has no such member.
     pub fn sort_value(&self) -> Option<&'p [u8]> {
-        let raw = self.entry.sort.of(self.body);
+        let raw = self.cuts.of(self.entry.sort, self.body);
         (!raw.is_empty()).then_some(raw)
     }
 
@@ -218,6 +229,7 @@ fn read_entry(
         first_cut: json::offset(cuts.len()),
         ..Entry::default()
     };
+    let body = reader.body();
     entry.item = if reader.peek()? == Type::Object {
         // Up to where it is settled what is written, once a member is; and where the first that is left out begins.
         let mut written = None;
@@ -230,7 +242,7 @@ fn read_entry(
                 {
                     cuts.omit(start, key.start);
                 }
-                value = read_member(reader, need.kind, &key, need.base, cuts)?;
+                value = read_member(reader, need.kind, &key, need.from, cuts)?;
                 written = Some(value.end);
             } else {
                 first.get_or_insert(key.start);
@@ -247,7 +259,10 @@ fn read_entry(
                 entry.name = value;
             }
             if need.sort_key.is_some_and(|name| key.is(name)) {
-                entry.sort = value;
+                entry.sort = match need.from.groups {
+                    Some(groups) if need.kind.names_group(&key) => cuts.shown(value, body, groups),
+                    _ => value,
+                };
             }
             Ok(())
         })?;
@@ -349,9 +364,10 @@ mod tests {
     }
 
     fn decode(body: &str, key: &str, kind: Kind, keep: Keep<'_>) -> Result<Page, Malformed> {
+        let from = base(FROM);
         let need = Need {
             kind,
-            base: &base(FROM),
+            from: (&from).into(),
             id: "uuid",
             sort_key: Some("provision_state"),
             keep,
@@ -534,9 +550,10 @@ mod tests {
     #[test]
     fn document_is_a_single_item() {
         let body = format!(" {}\n", node(FROM, "0001", "\"n\"", "\"active\""));
+        let from = base(FROM);
         let need = Need {
             kind: Kind::Node,
-            base: &base(FROM),
+            from: (&from).into(),
             id: "uuid",
             sort_key: None,
             keep: Keep::All,

@@ -24,6 +24,20 @@ pub(crate) enum GroupError {
     Duplicate(String),
 }
 
+/// A group as files write it, in lower case and empty for `_`; `None`: Ironic takes no such name.
+pub(crate) fn group_name(written: &str) -> Option<String> {
+    let folded = written.to_ascii_lowercase();
+    let is_clean = folded
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    (is_clean && !folded.is_empty()).then(|| if folded == "_" { String::new() } else { folded })
+}
+
+/// As files write a group.
+pub(crate) fn written(group: &str) -> &str {
+    if group.is_empty() { "_" } else { group }
+}
+
 impl GroupMap {
     pub(crate) fn new() -> Self {
         Self {
@@ -33,14 +47,7 @@ impl GroupMap {
 
     /// `written` is the name as in the file: `_` is the default group.
     pub(crate) fn insert(&mut self, written: &str, location: LocationId) -> Result<(), GroupError> {
-        let folded = written.to_ascii_lowercase();
-        let malformed = !folded
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-        if folded.is_empty() || malformed {
-            return Err(GroupError::Malformed(written.to_owned()));
-        }
-        let group = if folded == "_" { String::new() } else { folded };
+        let group = group_name(written).ok_or_else(|| GroupError::Malformed(written.to_owned()))?;
         match self.locations.insert(group, location) {
             None => Ok(()),
             Some(_) => Err(GroupError::Duplicate(written.to_owned())),
@@ -60,6 +67,14 @@ impl GroupMap {
     /// Where a node without a group belongs.
     pub fn default_location(&self) -> Option<LocationId> {
         self.location("")
+    }
+
+    /// The groups that other locations serve.
+    pub fn groups_elsewhere(&self, location: LocationId) -> impl Iterator<Item = &str> {
+        self.locations
+            .iter()
+            .filter(move |(_, id)| **id != location)
+            .map(|(group, _)| group.as_str())
     }
 
     /// The groups that a location serves, in alphabetical order.

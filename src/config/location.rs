@@ -1,18 +1,26 @@
 //! The locations and the conductor groups that they serve.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::api::groups::GroupNames;
+use crate::api::groups::OneGroup;
 use crate::config::adapter::EndpointSource;
 use crate::config::adapter::endpoints;
 use crate::config::credential::LocationAuth;
 use crate::config::credential::Session;
 use crate::config::endpoint::Endpoint;
+use crate::config::groups::GroupError;
 use crate::config::groups::GroupMap;
 use crate::config::groups::LocationId;
+use crate::config::groups::group_name;
+use crate::config::groups::written;
 use crate::config::inbound::AuthStrategy;
 use crate::config::keystoneauth::AuthType;
 use crate::config::keystoneauth::auth_section;
@@ -98,6 +106,8 @@ pub struct LocationConfig {
     pub probe_interval: Duration,
     /// Largest answer taken, in bytes.
     pub max_response_size: usize,
+    /// What it calls conductor groups; `None`: as the gateway does.
+    pub groups: Option<Arc<GroupNames>>,
 }
 
 /// `[DEFAULT] groups`, and the locations that it names before those that it does not.
@@ -143,9 +153,10 @@ pub(crate) fn groups(reader: &mut Reader) -> Result<(GroupMap, Vec<String>), Fau
 /// All locations: `named` ones first, then the rest in the order of the files.
 pub(crate) fn locations(
     reader: &mut Reader,
-    named: &[String],
+    groups: Option<&(GroupMap, Vec<String>)>,
     inbound: Option<&AuthStrategy>,
 ) -> Result<Vec<LocationConfig>, Faulted> {
+    let named = groups.map_or(&[][..], |(_, names)| names);
     let written = reader.prefixed();
     let rest = written.iter().filter(|name| !named.contains(name));
     let present = named.iter().filter(|name| written.contains(name));
@@ -158,9 +169,76 @@ pub(crate) fn locations(
     if let Some(last) = all.len().checked_sub(1) {
         location_id(last, reader)?;
     }
-    let locations: Vec<_> = locations.into_iter().collect::<Result<_, _>>()?;
+    let renamed: Vec<_> = all
+        .iter()
+        .zip(0..)
+        .map(|(name, index)| match groups {
+            Some((map, _)) => local_groups(reader, name, (map, LocationId(index))),
+            None => Ok(None),
+        })
+        .collect();
+    let mut locations: Vec<_> = locations.into_iter().collect::<Result<_, _>>()?;
+    for (location, renamed) in locations.iter_mut().zip(renamed) {
+        location.groups = renamed?.map(Arc::new);
+    }
     shared_endpoints(reader, &locations);
     Ok(locations)
+}
+
+/// `local_groups`: what the location calls groups that are mapped to it. Each group of the location has one name.
+fn local_groups(
+    reader: &mut Reader,
+    name: &str,
+    (map, id): (&GroupMap, LocationId),
+) -> Result<Option<GroupNames>, Faulted> {
+    const OPTION: &str = "local_groups";
+    let mut section = reader.section(&format!("{LOCATION_PREFIX}{name}"));
+    let pairs = section.dict(OPTION)?;
+    if pairs.is_empty() {
+        return Ok(None);
+    }
+    let mut theirs: BTreeMap<String, String> = map
+        .groups_of(id)
+        .map(|group| (group.to_owned(), group.to_owned()))
+        .collect();
+    let mut renamed = BTreeSet::new();
+    for (ours, local) in &pairs {
+        let read = |written: &str| {
+            group_name(written).ok_or_else(|| GroupError::Malformed(written.to_owned()))
+        };
+        let (ours, local) = match (read(ours), read(local)) {
+            (Ok(ours), Ok(local)) => (ours, local),
+            (Err(error), _) | (_, Err(error)) => return Err(section.fault(OPTION, error)),
+        };
+        let shown = written(&ours);
+        if !renamed.insert(ours.clone()) {
+            return Err(section.fault(OPTION, GroupError::Duplicate(shown.to_owned())));
+        }
+        let Some(known) = theirs.get_mut(&ours) else {
+            let text = format!("[DEFAULT] groups does not map `{shown}` to location {name}");
+            return Err(section.fault(OPTION, text));
+        };
+        *known = local;
+    }
+    let mapped = theirs
+        .iter()
+        .map(|(ours, theirs)| (ours.as_str(), theirs.as_str()));
+    GroupNames::new(name, mapped, map.groups_elsewhere(id))
+        .map(Some)
+        .map_err(
+            |OneGroup {
+                 ours: [one, two],
+                 theirs,
+             }| {
+                let text = format!(
+                    "`{}` and `{}` would both be the location's group `{}`",
+                    written(&one),
+                    written(&two),
+                    written(&theirs)
+                );
+                section.fault(OPTION, text)
+            },
+        )
 }
 
 /// One Ironic behind two locations would have each of its nodes twice.
@@ -252,6 +330,7 @@ fn location(
         breaker_reset: breaker_reset?,
         probe_interval: probe_interval?,
         max_response_size: max_response_size?,
+        groups: None,
     })
 }
 

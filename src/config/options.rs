@@ -298,6 +298,10 @@ const NODE_CACHE: &[Opt] = &[
 ];
 
 const LOCATION: &[Opt] = &[
+    unset(
+        "local_groups",
+        "What this location calls conductor groups that are mapped to it, as GROUP:LOCAL, GROUP:LOCAL and so on; `_` is the default group, and a group that is not here is called the same.",
+    ),
     opt(
         "state",
         "enabled",

@@ -120,8 +120,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
     let healthcheck = reader.section("healthcheck").flag("enabled");
     let directory = directory(&mut reader.section("node_cache"));
     let groups = groups(reader);
-    let named = groups.as_ref().map_or(&[][..], |(_, names)| names);
-    let locations = locations(reader, named, auth.as_ref().ok());
+    let locations = locations(reader, groups.as_ref().ok(), auth.as_ref().ok());
     if let (Ok(AuthStrategy::Noauth), Ok(api)) = (&auth, &api)
         && !api.host_ip.is_loopback()
     {

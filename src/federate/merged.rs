@@ -28,6 +28,7 @@ mod wish;
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
+use crate::api::groups::Unnamable;
 use crate::api::microversion::Microversion;
 use crate::federate::Error;
 use crate::federate::merged::listing::Listing;
@@ -62,6 +63,9 @@ pub struct Lists<'a> {
 impl Lists<'_> {
     /// One page of a merged list.
     pub async fn page(&self, request: &Request, listing: &Listing<'_>) -> Result<Answer, Error> {
+        if let Some(fault) = unnamable(request, listing) {
+            return Err(fault.into());
+        }
         let wish = match self.understand(request, listing) {
             Ok(wish) => wish,
             // Ironic may find another fault first.
@@ -108,6 +112,21 @@ impl Lists<'_> {
         Wish::new(request, listing, direction, self.max_limit)
             .map_err(|fault| fault.text().to_owned())
     }
+}
+
+/// Ironic's filter of ports cannot name the default group, so a group that is the default one of a location cannot be
+/// asked for there. Without the filter the list would hold too much, and with another one too little.
+fn unnamable(request: &Request, listing: &Listing<'_>) -> Option<Fault> {
+    let value = request.query.value("conductor_groups")?;
+    let (location, group) = listing.scope.iter().find_map(|location| {
+        let groups = location.config.groups.as_deref()?;
+        let Unnamable { ours } = groups.sought_list(value).err()?;
+        Some((location.name(), ours))
+    })?;
+    Some(Fault::bad_request(format!(
+        "conductor_groups cannot ask for {group}: at location {location} it is the default group, which Ironic does not \
+         filter by. List the nodes with conductor_group={group}, and what belongs to each with node=."
+    )))
 }
 
 /// One location puts into Ironic's words what is wrong with the client's own question.

@@ -32,7 +32,6 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
-use crate::locations::walk::UNKNOWN_BASE;
 use crate::locations::walk::Walk;
 use crate::request::Answer;
 use crate::request::Request;
@@ -382,11 +381,8 @@ impl United<'_> {
         let request = self.request;
         let location = self.federation.locations.location(location);
         let standing = location.standing();
-        let base = standing
-            .as_deref()
-            .and_then(|standing| standing.base.as_ref())
-            .unwrap_or(&UNKNOWN_BASE);
-        let rewritten = link::rewrite_document(kind, &reply.body, base, &request.base)
+        let from = location.dialect(standing.as_deref());
+        let rewritten = link::rewrite_document(kind, &reply.body, from, &request.base)
             .map_err(|_| location.misspoke())?;
         let body = rewritten.as_deref().unwrap_or(&reply.body);
         serde_json::from_slice(body).map_err(|_| location.misspoke())

@@ -39,7 +39,7 @@ use crate::locations::question::Pace;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
-use crate::locations::walk::UNKNOWN_BASE;
+use crate::locations::speech::base_of;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::on_fresh_connection;
@@ -329,10 +329,7 @@ impl Forwarding {
         }
         let location = self.location(federation);
         let standing = location.standing();
-        let from = standing
-            .as_deref()
-            .and_then(|standing| standing.base.as_ref())
-            .unwrap_or(&UNKNOWN_BASE);
+        let from = base_of(standing.as_deref());
         if let Some(value) = head.headers.get(http::header::LOCATION).cloned() {
             let mut one = http::HeaderMap::new();
             one.insert(http::header::LOCATION, value);

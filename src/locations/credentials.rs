@@ -323,6 +323,7 @@ mod tests {
             breaker_reset: second,
             probe_interval: second,
             max_response_size: 1,
+            groups: None,
         }
     }
 

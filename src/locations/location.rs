@@ -1,5 +1,7 @@
 //! One Ironic: whether it can be asked now, and how.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -29,6 +31,7 @@ use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::api::header;
 use crate::api::json;
+use crate::api::link::Dialect;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::config::ExpectScope;
@@ -58,10 +61,13 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Heard;
 use crate::locations::speech::Said;
 use crate::locations::speech::Standing;
+use crate::locations::speech::base_of;
 use crate::locations::speech::head_too_large;
 use crate::locations::speech::judge;
 use crate::locations::speech::range_of;
 use crate::locations::speech::standing;
+use crate::locations::translation::in_our_words;
+use crate::locations::translation::in_their_words;
 use crate::tls::Certified;
 use crate::tls::pem::TlsError;
 use crate::wire::peer::Tls;
@@ -69,6 +75,9 @@ use crate::wire::peer::resolve;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Failure;
 use crate::wire::transport::Reply;
+
+/// A location that makes up groups does not fill the log.
+const MOST_TOLD_GROUPS: usize = 64;
 
 /// The files of a location's section cannot be used.
 #[derive(Debug, Error)]
@@ -98,6 +107,8 @@ pub struct Location {
     told_narrow: AtomicBool,
     /// A first round is over: addresses were looked for, and a probe ended.
     probe_ended: watch::Sender<bool>,
+    /// Groups without a name at the gateway that the log has.
+    told_groups: Mutex<BTreeSet<Box<str>>>,
     /// Why it was silent last.
     failure: Mutex<Reason>,
     /// Counts what locations told of themselves, all of them together.
@@ -141,6 +152,7 @@ impl Location {
             is_foreign: AtomicBool::new(false),
             told_narrow: AtomicBool::new(false),
             probe_ended: watch::Sender::new(false),
+            told_groups: Mutex::default(),
             failure: Mutex::new(Reason::Connect),
             told: Arc::clone(told),
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
@@ -159,6 +171,34 @@ impl Location {
     /// What it last said of itself; `None`: it never spoke.
     pub fn standing(&self) -> Option<Arc<Standing>> {
         self.standing.load_full()
+    }
+
+    /// How it speaks of itself. `standing`: what it last said.
+    pub fn dialect<'a>(&'a self, standing: Option<&'a Standing>) -> Dialect<'a> {
+        Dialect {
+            base: base_of(standing),
+            groups: self.config.groups.as_deref(),
+        }
+    }
+
+    /// It has conductor groups without a name at the gateway.
+    pub fn tell_strangers(&self, groups: &[Box<str>]) {
+        if groups.is_empty() {
+            return;
+        }
+        let mut told = self
+            .told_groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for group in groups {
+            if told.len() < MOST_TOLD_GROUPS && told.insert(group.clone()) {
+                warn!(
+                    "Location `{}` has the conductor group `{}`, which [DEFAULT] groups and local_groups do not map",
+                    self.name(),
+                    if group.is_empty() { "_" } else { group }
+                );
+            }
+        }
     }
 
     pub fn is_quarantined(&self) -> bool {
@@ -517,12 +557,16 @@ impl Location {
         question: &Question,
         is_trial: bool,
     ) -> Result<Said, Silence> {
+        let groups = self.config.groups.as_deref();
+        let question = &*groups.map_or(Cow::Borrowed(question), |groups| {
+            in_their_words(question, groups)
+        });
         let ours = self.shows_ours(asker);
         let mut renewed = false;
         loop {
             let proof = self.proof(asker).await?;
             let permit = self.permit(asker, question.body.pace()).await?;
-            let reply = match self.send(asker, question, proof.as_ref()).await {
+            let mut reply = match self.send(asker, question, proof.as_ref()).await {
                 Ok(reply) => reply,
                 Err(Failure::HeadRefused) if question.method.is_safe() => {
                     return Ok(Said::Refuses(head_too_large()));
@@ -530,6 +574,9 @@ impl Location {
                 Err(failure) => return Err(self.no_answer(question, failure, is_trial)),
             };
             drop(permit);
+            if let Some(groups) = groups {
+                in_our_words(&mut reply, groups);
+            }
             match judge(question, ours, reply) {
                 Heard::Said(said) => return self.heard(question, said),
                 Heard::RefusesUs(status) => {

@@ -32,6 +32,18 @@ pub struct Standing {
     pub base: Option<Base>,
 }
 
+/// Where a location's links begin if it never told.
+pub static UNKNOWN_BASE: std::sync::LazyLock<Base> = std::sync::LazyLock::new(|| {
+    Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!())
+});
+
+/// Where links of a location begin.
+pub fn base_of(standing: Option<&Standing>) -> &Base {
+    standing
+        .and_then(|standing| standing.base.as_ref())
+        .unwrap_or(&UNKNOWN_BASE)
+}
+
 /// What the version headers say.
 pub fn range_of(headers: &HeaderMap) -> Option<VersionRange> {
     let version = |name: &HeaderName| {

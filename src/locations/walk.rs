@@ -4,7 +4,6 @@
 use indexmap::IndexSet;
 use log::warn;
 
-use crate::api::link::Base;
 use crate::api::link::Kind;
 use crate::api::microversion::Microversion;
 use crate::api::page::Keep;
@@ -18,13 +17,7 @@ use crate::locations::question::Purpose;
 use crate::locations::question::Question;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
-use crate::locations::speech::Standing;
 use crate::wire::transport::Reply;
-
-/// Where a location's links begin if it never told.
-pub static UNKNOWN_BASE: std::sync::LazyLock<Base> = std::sync::LazyLock::new(|| {
-    Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!())
-});
 
 /// Items of one list that are believed. No Ironic has as many; a location that makes them up is not read for ever.
 const MOST_ITEMS: usize = 1_000_000;
@@ -115,7 +108,7 @@ impl List<'_> {
         let standing = location.standing();
         let need = Need {
             kind: self.kind,
-            base: base_of(standing.as_deref()),
+            from: location.dialect(standing.as_deref()),
             id: self.id,
             sort_key: self.sort_key,
             keep: self.keep,
@@ -123,6 +116,7 @@ impl List<'_> {
         match Page::decode(reply.body, self.key, &need) {
             Ok(page) => {
                 location.understood();
+                location.tell_strangers(page.strangers());
                 Ok(Told::Page(page))
             }
             Err(error) => {
@@ -134,13 +128,6 @@ impl List<'_> {
             }
         }
     }
-}
-
-/// Where links of a location begin that told so of itself.
-pub fn base_of(standing: Option<&Standing>) -> &Base {
-    standing
-        .and_then(|standing| standing.base.as_ref())
-        .unwrap_or(&UNKNOWN_BASE)
 }
 
 /// A walk under way.
@@ -306,6 +293,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::locations::speech::UNKNOWN_BASE;
 
     fn page(ids: &[String], more: bool) -> Page {
         let items: Vec<String> = ids
@@ -316,7 +304,7 @@ mod tests {
         let body = format!("{{\"nodes\": [{}]{next}}}", items.join(","));
         let need = Need {
             kind: Kind::Plain,
-            base: &UNKNOWN_BASE,
+            from: (&*UNKNOWN_BASE).into(),
             id: "uuid",
             sort_key: None,
             keep: Keep::All,
@@ -358,7 +346,7 @@ mod tests {
     fn an_item_without_an_identifier_is_no_marker() {
         let need = Need {
             kind: Kind::Plain,
-            base: &UNKNOWN_BASE,
+            from: (&*UNKNOWN_BASE).into(),
             id: "uuid",
             sort_key: None,
             keep: Keep::All,

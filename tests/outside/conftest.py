@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config, items):
 def needs_real_services(item):
     """Whether the test uses our fixture of Ironics, or its file starts services of its own."""
     starts = any(value in (Ironic, Keystone, House) for value in vars(item.module).values() if isinstance(value, type))
-    return starts or "sites" in item.fixturenames
+    return starts or not {"sites", "alike"}.isdisjoint(item.fixturenames)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,6 +70,16 @@ def sites(pytestconfig):
     start_all(every)
     pytestconfig.stash[REAL] += [site.url for site in every]
     yield {site.name: site for site in every}
+    for site in every:
+        site.close()
+
+
+@pytest.fixture(scope="session")
+def alike():
+    """Three Ironics as they are found: never meant for each other, all in the default group. Name to bed.ironic.Ironic."""
+    every = [Ironic(f"alike{number}") for number in (1, 2, 3)]
+    start_all(every)
+    yield {f"loc{number}": site for number, site in enumerate(every, 1)}
     for site in every:
         site.close()
 

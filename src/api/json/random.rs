@@ -32,8 +32,9 @@ pub(crate) struct Sample {
 pub(crate) const FROM: &str = "http://10.0.0.1:6385/metal";
 pub(crate) const TO: &str = "https://bm.example.com/baremetal";
 
-pub(crate) const KINDS: [Kind; 9] = [
+pub(crate) const KINDS: [Kind; 10] = [
     Kind::Node,
+    Kind::Conductor,
     Kind::Portgroup,
     Kind::Chassis,
     Kind::Driver,
@@ -170,7 +171,7 @@ impl Spot {
             Kind::Chassis => &["links", "nodes"],
             Kind::Driver => &["links", "properties"],
             Kind::VolumeRoot => &["links", "connectors", "targets"],
-            Kind::InspectionRule | Kind::Plain | Kind::Ramdisk => &["links"],
+            Kind::Conductor | Kind::InspectionRule | Kind::Plain | Kind::Ramdisk => &["links"],
             // Of these two there is a table in `link.rs`; the random documents are resources.
             Kind::Listing | Kind::Drivers => &[],
             Kind::BiosSetting => return Self::Resource(Kind::Plain),

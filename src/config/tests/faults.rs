@@ -65,6 +65,30 @@ const FAULTS: &[(&str, &str)] = &[
         "10: [DEFAULT] groups: `loc1\\nb:loc1` is no name of a location: letters, digits, `_`, `.` and `-` only",
     ),
     (
+        "local_groups = _:_,berlin:x",
+        "9: [group:loc1] local_groups: [DEFAULT] groups does not map `berlin` to location loc1",
+    ),
+    (
+        "local_groups = _:a b",
+        "9: [group:loc1] local_groups: `a b` is no conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
+    ),
+    (
+        "local_groups = /:a",
+        "9: [group:loc1] local_groups: `/` is no conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
+    ),
+    (
+        "[DEFAULT]\ngroups = a:loc1,b:loc1\n[group:loc1]\nlocal_groups = a:x,b:X",
+        "12: [group:loc1] local_groups: `a` and `b` would both be the location's group `x`",
+    ),
+    (
+        "[DEFAULT]\ngroups = a:loc1,_:loc1\n[group:loc1]\nlocal_groups = a:_",
+        "12: [group:loc1] local_groups: `_` and `a` would both be the location's group `_`",
+    ),
+    (
+        "[DEFAULT]\ngroups = a:loc1,b:loc1\n[group:loc1]\nlocal_groups = a:x,A:y",
+        "12: [group:loc1] local_groups: conductor group `a` is there twice (upper and lower case are the same)",
+    ),
+    (
         "[group:a b]\nauth_type = none\nendpoint = http://h",
         "9: [group:a b] NAME: `a b` is no name of a location: letters, digits, `_`, `.` and `-` only",
     ),

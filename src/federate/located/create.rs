@@ -11,6 +11,7 @@ use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
+use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
@@ -26,6 +27,9 @@ use crate::locations::question::Body;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
+
+/// A node has a conductor group from here on (`ironic/api/controllers/v1/versions.py`).
+const GROUPS_SINCE: Microversion = Microversion::new(1, 46);
 
 /// A conductor group as a body names it, folded to lower case; the empty text is the default group.
 pub fn conductor_group(value: Value) -> Result<Option<String>, Fault> {
@@ -83,6 +87,20 @@ impl Creation<'_> {
                 group.unwrap_or_default(),
                 federation.locations.location(home).name(),
                 federation.locations.location(pinned).name()
+            ))
+            .into());
+        }
+        let names = federation.locations.location(home).config.groups.as_deref();
+        let ours = group.as_deref().unwrap_or_default();
+        if request.version < GROUPS_SINCE
+            && ours.is_empty()
+            && names.is_some_and(|names| !names.theirs(ours).is_empty())
+        {
+            return Err(Fault::bad_request(format!(
+                "The default conductor group has another name at location {}, and version {} has no groups: ask in \
+                 {GROUPS_SINCE} or later.",
+                federation.locations.location(home).name(),
+                request.version
             ))
             .into());
         }
@@ -194,14 +212,14 @@ impl Creation<'_> {
             Ok(reply) if reply.status == StatusCode::OK => reply,
             _ => return Err(silence.into()),
         };
+        let kind = collection.facts().kind;
+        let mut answer = federation.relay(request, silence.location, kind, Some(collection), reply);
         // Who chose the UUID may not have been the first: then it was there before, and this was refused.
-        if given && !shows(&reply.body, &sent) {
+        if given && !shows(&answer.body, &sent) {
             let claims = claims_of(collection, &uuid, &sent);
             let conflict = claims.into_iter().next().map(|claim| claim.conflict);
             return Err(Fault::new(StatusCode::CONFLICT, conflict.unwrap_or_default()).into());
         }
-        let kind = collection.facts().kind;
-        let mut answer = federation.relay(request, silence.location, kind, Some(collection), reply);
         answer.status = StatusCode::CREATED;
         if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str())) {
             answer.headers.insert(http::header::LOCATION, href);
