@@ -9,6 +9,7 @@ pub mod header;
 pub mod identifier;
 pub mod json;
 pub mod link;
+pub mod media;
 pub mod microversion;
 pub mod page;
 pub mod query;

@@ -190,29 +190,24 @@ impl Gateway {
         let mut feed = None;
         let started = Instant::now();
         self.vouch(session, &exchange.context);
-        let body = match body_use(&request.method, &request.target.route) {
+        request.body = match body_use(&request.method, &request.target.route) {
+            BodyUse::None => Body::None,
             // What is judged has to be known.
-            _ if is_judged => body::read(session, limits).await??,
-            BodyUse::None | BodyUse::Proxied => Bytes::new(),
+            _ if is_judged => body::read(session, limits).await??.into(),
+            BodyUse::Proxied => Body::None,
             BodyUse::Streamed if !body::is_small(session) => {
                 let (sender, upload) = upload::channel(body::length(session));
-                request.body = Body::Streamed(Arc::new(upload));
                 feed = Some(sender);
-                Bytes::new()
+                Body::Streamed(Arc::new(upload))
             }
-            BodyUse::Streamed | BodyUse::Read => {
-                let body = body::read(session, limits).await??;
-                if !body.is_empty() {
-                    request.body = Body::Whole(body.clone());
-                }
-                body
-            }
+            BodyUse::Streamed | BodyUse::Read => body::read(session, limits).await??.into(),
         };
+        self.door.check_media(&request)?;
         // How long a client takes to send is its own affair.
         request.asker.deadline += started.elapsed();
         let identity = exchange.context.identity.as_ref();
         if !is_judged {
-            passage = self.door.check_patch(&request, identity, &body)?;
+            passage = self.door.check_patch(&request, identity)?;
         }
         // Work begins: nothing was held while the client was waited for, or while it was found out who it is. A body that
         // is handed on while it comes in is bounded at its location.
@@ -223,12 +218,12 @@ impl Gateway {
             }
         }
         if let (Passage::ByThing(judged), Some(identity)) = (&passage, identity) {
-            let served = serve(&self.federation, &request, identity, judged, body);
+            let served = serve(&self.federation, &request, identity, judged);
             return Ok(Next::Answer(Box::pin(served).await?));
         }
         let mut negotiated = false;
         let plan = loop {
-            let planned = self.plan(session, (&request, limits), &body, feed.take());
+            let planned = self.plan(session, (&request, limits), feed.take());
             match planned.await {
                 // Nothing was executed: the client's wish is read anew against the range that there is now.
                 Err(Stop::Trouble(Trouble::Federation(error)))
@@ -256,10 +251,9 @@ impl Gateway {
         &self,
         session: &mut Session,
         (request, limits): (&Request, BodyLimits),
-        body: &[u8],
         feed: Option<upload::Feed>,
     ) -> std::result::Result<Plan, Stop> {
-        let mut dispatched = Box::pin(self.federation.dispatch(request, body));
+        let mut dispatched = Box::pin(self.federation.dispatch(request));
         if let Some(feed) = feed {
             return tokio::select! {
                 biased;

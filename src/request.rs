@@ -7,10 +7,12 @@ use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 
+use crate::api::accept::Words;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::link::Base;
+use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::api::query::Query;
@@ -46,6 +48,10 @@ pub struct Request {
     pub asker: Asker,
     /// As it is sent on; a vendor's method is streamed by Pingora's proxy, and has none here.
     pub body: Body,
+    /// What Ironic takes the body for.
+    pub media: Media,
+    /// How it is told that nobody has the collection.
+    pub words: Words,
 }
 
 impl Request {
@@ -65,6 +71,11 @@ impl Request {
             path,
             version: self.version,
             body: self.body.clone(),
+            media: match (self.media, &self.body) {
+                (Media::Form, Body::Whole(_) | Body::Streamed(_)) => Media::Form,
+                // A client that says less of its JSON is served all the same, and what we make ourselves is JSON.
+                (Media::Json | Media::Form | Media::Other, _) => Media::Json,
+            },
             purpose,
             expect,
         }

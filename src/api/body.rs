@@ -234,6 +234,21 @@ impl Patch {
             .map(Self)
     }
 
+    /// Whether each operation is of the form that Ironic takes, and within one of these objects of free contents.
+    pub fn is_within(&self, objects: &[&str]) -> bool {
+        self.0.iter().all(|operation| {
+            let path = operation.text("path").unwrap_or_default();
+            let is_within = objects.iter().any(|object| {
+                path.strip_prefix(object)
+                    .is_some_and(|rest| rest.starts_with('/') && rest[1..].split('/').all(is_step))
+            });
+            is_within
+                && operation
+                    .names()
+                    .all(|name| ["op", "path", "value"].contains(&name))
+        })
+    }
+
     /// Operations on exactly this path. Python's `$` lets a trailing newline through Ironic's pattern for paths.
     fn operations_on<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Object> {
         self.0.iter().filter(move |operation| {
@@ -303,6 +318,14 @@ impl Patch {
         out.push(b']');
         out.into()
     }
+}
+
+/// One step of a path, by the plainer part of Ironic's pattern for patches, `[\w-]+`.
+fn is_step(step: &str) -> bool {
+    !step.is_empty()
+        && step
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// A JSON value as Python shows it.

@@ -69,11 +69,11 @@ impl Fault {
         }
     }
 
-    /// The routing layer's words for who accepts this.
+    /// Told in these words if it is the routing layer's.
     #[must_use]
-    pub fn shown_to(mut self, accept: &Accept) -> Self {
-        if self.form == Form::Routing && accept.words() != Words::Json {
-            self.form = Form::Page(accept.words());
+    pub fn worded(mut self, words: Words) -> Self {
+        if self.form == Form::Routing && words != Words::Json {
+            self.form = Form::Page(words);
         }
         self
     }

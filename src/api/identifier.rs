@@ -1,5 +1,6 @@
 //! What may identify a thing, as Ironic judges it (`ironic/common/args.py`, `ironic/common/utils.py`).
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 /// Columns of names and UUIDs hold no more, so nothing longer can be there.
@@ -24,6 +25,41 @@ pub fn is_uuid_or_name(text: &str) -> bool {
     is_name(text) || is_uuid_like(text)
 }
 
+/// An identifier that nobody has, of the same form as one that is not to be asked for, or that nobody has either. Whatever
+/// else is wrong with a request Ironic then says all the same, and there is nothing that it could be carried out on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    pub ident: String,
+    /// What of it is strange to the client, and stands for this.
+    strange: String,
+    meant: String,
+}
+
+impl Alias {
+    pub fn of(ident: &str) -> Self {
+        let uuid = Uuid::new_v4().to_string();
+        if is_uuid_like(ident) {
+            return Self {
+                ident: uuid.clone(),
+                strange: uuid,
+                meant: ident.to_owned(),
+            };
+        }
+        let strange = format!("-{uuid}");
+        Self {
+            ident: format!("{ident}{strange}"),
+            strange,
+            meant: String::new(),
+        }
+    }
+
+    /// Ironic's words, as if the client's own identifier had been asked for.
+    pub fn reword(&self, words: &[u8]) -> Bytes {
+        let words = String::from_utf8_lossy(words);
+        words.replace(&self.strange, &self.meant).into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +73,21 @@ mod tests {
         let longer = "x".repeat(256);
         for name in ["", "a b", "a/b", "ä", "a!", "a\n", longer.as_str()] {
             assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_alias_is_of_the_same_form_and_unseen() {
+        for ident in ["detail", "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"] {
+            let alias = Alias::of(ident);
+            assert_ne!(alias.ident, ident);
+            assert_eq!(is_uuid_like(&alias.ident), is_uuid_like(ident));
+            assert!(is_uuid_or_name(&alias.ident));
+            let words = format!("Node {} could not be found.", alias.ident);
+            assert_eq!(
+                alias.reword(words.as_bytes()),
+                format!("Node {ident} could not be found.")
+            );
         }
     }
 

@@ -8,11 +8,12 @@ use http::StatusCode;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-use crate::api::accept::Accept;
+use crate::api::accept::Words;
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
 use crate::api::identifier;
+use crate::api::identifier::Alias;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
@@ -28,8 +29,8 @@ pub use crate::api::route::table::Action;
 pub use crate::api::route::table::TABLE;
 
 /// From this version on `.json` at the end of a path is part of it.
-const JSON_IS_A_NAME: Microversion = Microversion::new(1, 91);
-const SUFFIX: &str = ".json";
+pub const JSON_IS_A_NAME: Microversion = Microversion::new(1, 91);
+pub const SUFFIX: &str = ".json";
 
 /// A path, decoded and split; one trailing slash does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,9 +164,9 @@ pub struct Unrouted {
 
 impl Unrouted {
     #[must_use]
-    pub fn shown_to(self, accept: &Accept) -> Self {
+    pub fn worded(self, words: Words) -> Self {
         Self {
-            fault: self.fault.shown_to(accept),
+            fault: self.fault.worded(words),
             ..self
         }
     }
@@ -194,6 +195,10 @@ pub struct Target {
     segments: Vec<String>,
     /// The path ended in `.json`, which Ironic of this version takes for a part of a name only if nothing else fits.
     suffixed: bool,
+    /// Ironic of this version takes `.json` off the end of a path.
+    strips: bool,
+    /// It stands in place of what the client wrote, which Ironic takes for a word of its own.
+    alias: Option<Alias>,
 }
 
 impl Target {
@@ -205,13 +210,17 @@ impl Target {
         query: Query,
         version: Microversion,
     ) -> Result<(Self, Query), Unrouted> {
-        let stripped = (version < JSON_IS_A_NAME)
-            .then(|| path.clone().without_suffix())
-            .flatten();
+        let strips = version < JSON_IS_A_NAME;
+        let stripped = strips.then(|| path.clone().without_suffix()).flatten();
         let suffixed = stripped.is_some();
         let path = stripped.unwrap_or(path);
-        let (route, segments, query) = if path.segments.is_empty() {
-            (root(method, path.versioned)?, Vec::new(), query)
+        let resolved = if path.segments.is_empty() {
+            Resolved {
+                route: root(method, path.versioned)?,
+                segments: Vec::new(),
+                query,
+                alias: None,
+            }
         } else {
             if path.has_slash && *method == Method::GET && path.segments == ["nodes", "detail"] {
                 // The only path that Ironic does not take with a slash at its end (`NodesController.detail`).
@@ -221,11 +230,13 @@ impl Target {
             resolve(method, path.segments, query, version)?
         };
         let target = Self {
-            route,
-            segments,
+            route: resolved.route,
+            segments: resolved.segments,
             suffixed,
+            strips,
+            alias: resolved.alias,
         };
-        Ok((target, query))
+        Ok((target, resolved.query))
     }
 
     /// The path in the one spelling that is sent to locations.
@@ -248,7 +259,10 @@ impl Target {
                 segment
             }));
         }
-        if self.ends_in_suffixed_identifier() && position >= self.segments.len() {
+        let is_stripped = |last: &String| self.strips && last.ends_with(SUFFIX);
+        if position >= self.segments.len()
+            && (self.ends_in_suffixed_identifier() || self.segments.last().is_some_and(is_stripped))
+        {
             path.push_str(SUFFIX);
         }
         path
@@ -263,6 +277,11 @@ impl Target {
     fn ends_in_suffixed_identifier(&self) -> bool {
         self.suffixed
             && matches!(&self.route, Route::Known { row, .. } if row.template.ends_with("{}"))
+    }
+
+    /// What stands in for an identifier by which nothing can be asked for.
+    pub fn alias(&self) -> Option<&Alias> {
+        self.alias.as_ref()
     }
 
     /// Everything below `/v1/`, decoded.
@@ -294,7 +313,14 @@ fn root(method: &Method, versioned: bool) -> Result<Route, Unrouted> {
 /// What Ironic says to other methods on `/v1`.
 const MALFORMED: &str = "The server could not comply with the request since it is either malformed or otherwise incorrect.";
 
-type Resolved = (Route, Vec<String>, Query);
+/// What a path comes to.
+struct Resolved {
+    route: Route,
+    /// Its plain spelling.
+    segments: Vec<String>,
+    query: Query,
+    alias: Option<Alias>,
+}
 
 fn resolve(
     method: &Method,
@@ -302,22 +328,28 @@ fn resolve(
     query: Query,
     version: Microversion,
 ) -> Result<Resolved, Unrouted> {
+    let plain = |route, segments, query| Resolved {
+        route,
+        segments,
+        query,
+        alias: None,
+    };
     let Some(called) = pecan::call(method.as_str(), version.minor, &segments) else {
         if *method == Method::HEAD {
             return Err(Fault::not_found().into());
         }
-        return Ok((Route::UnknownCollection, segments, query));
+        return Ok(plain(Route::UnknownCollection, segments, query));
     };
     if let Some((of, ident)) = member(&segments)
         && is_novelty(method, of, &segments, &called)
         && version >= of.since()
     {
         let ident = ident.to_owned();
-        return Ok((Route::UnknownBelow { of, ident }, segments, query));
+        return Ok(plain(Route::UnknownBelow { of, ident }, segments, query));
     }
     let call = called?;
     if call.rows.is_empty() {
-        return Ok((Route::NotPermitted, segments, query));
+        return Ok(plain(Route::NotPermitted, segments, query));
     }
     bind(method, call, &segments, query, version)
 }
@@ -354,11 +386,15 @@ fn is_novelty(
                 || matches!(row.action, Action::Member(_)) && call.arguments.len() > 1
         }),
     };
+    let is_field_of_driver = called.as_ref().is_ok_and(|call| {
+        let driver = |row: &&Row| row.action == Action::Driver;
+        call.rows.first().is_some_and(driver) && call.arguments.len() > 1
+    });
     let is_asked_of_one = of.facts().spread == Spread::Located && of != Collection::Conductors;
-    calls_nothing
+    (calls_nothing || is_field_of_driver)
         && !is_a_controller
         && (is_asked_of_one && *method != Method::HEAD || *method == Method::GET)
-        && !pecan::is_known_below(path, ident)
+        && (is_field_of_driver || !pecan::is_known_below(path, ident))
         && identifier::is_uuid_or_name(ident)
         && !TABLE.iter().any(|row| row.fits(segments))
 }
@@ -436,45 +472,39 @@ fn bind(
             None => surplus(method).into(),
         });
     }
-    let of = member_of(row.action);
-    if let (Some(of), Some(ident)) = (of, values.first())
-        && pecan::is_known_below(of.facts().path, ident)
-    {
-        // Asked for by this name, Ironic understands something else.
-        let text = format!("{} {ident} could not be found.", of.facts().noun);
-        return Err(Fault::new(StatusCode::NOT_FOUND, text).into());
-    }
     let surplus = values.split_off(row.arity());
     for ((name, _), value) in parameters.iter().skip(row.arity()).zip(surplus) {
         query = query.with(name, value);
     }
-    let mut chosen = values.iter();
-    let segments: Vec<String> = row
-        .template
-        .split('/')
-        .map(|segment| match segment {
-            "{}" => chosen.next().cloned().unwrap_or_default(),
-            literal => literal.to_owned(),
-        })
-        .collect();
+    // By an identifier that Ironic takes for one of its own words nothing can be asked for.
+    let of = member_of(row.action);
+    let is_a_word = of
+        .zip(values.first())
+        .is_some_and(|(of, ident)| pecan::is_known_below(of.facts().path, ident));
+    let mut segments = row.spell(&values);
     let reads_the_same = segments == asked
         || pecan::call(method.as_str(), version.minor, &segments).is_some_and(|again| {
             again.is_ok_and(|again| again.function == call.function && again.arguments == values)
         });
-    if !reads_the_same {
-        // An identifier that Ironic takes for one of its own words: by that name nothing can be asked for.
-        let ident = values.first().map(String::as_str).unwrap_or_default();
-        return Err(Fault::new(
-            StatusCode::NOT_FOUND,
-            format!("{ident} could not be found."),
-        )
-        .into());
+    let mut alias = None;
+    if is_a_word || !reads_the_same {
+        let Some(ident) = values.first_mut().filter(|_| of.is_some()) else {
+            return Err(Fault::not_found().into());
+        };
+        let other = Alias::of(ident);
+        ident.clone_from(&other.ident);
+        alias = Some(other);
+        segments = row.spell(&values);
     }
-    let route = Route::Known {
-        row,
-        parameters: values,
-    };
-    Ok((route, segments, query))
+    Ok(Resolved {
+        segments,
+        route: Route::Known {
+            row,
+            parameters: values,
+        },
+        query,
+        alias,
+    })
 }
 
 /// Where Ironic's functions do not fail with a 500, which most do.

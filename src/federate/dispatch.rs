@@ -9,6 +9,7 @@ use crate::api::collection::Facts;
 use crate::api::collection::Spread;
 use crate::api::fault::Fault;
 use crate::api::identifier;
+use crate::api::identifier::Alias;
 use crate::api::link::Kind;
 use crate::api::route::Action;
 use crate::api::route::Route;
@@ -67,11 +68,10 @@ pub fn body_use(method: &Method, route: &Route) -> BodyUse {
 }
 
 impl Federation {
-    /// `body` is the whole body where [`body_use`] says that it is read, else empty.
-    pub async fn dispatch(&self, request: &Request, body: &[u8]) -> Result<Plan, Error> {
-        match Box::pin(self.plan(request, body)).await {
+    pub async fn dispatch(&self, request: &Request) -> Result<Plan, Error> {
+        match Box::pin(self.plan(request)).await {
             Err(Error::Locate(LocateError::Nobody { first, reply }))
-                if !said_all_there_is(request, body) =>
+                if !said_all_there_is(request) =>
             {
                 match self.who_may_say(request, first) {
                     Some(location) => self.let_one_say(request, location).await,
@@ -100,9 +100,25 @@ impl Federation {
             .map(|location| location.id)
     }
 
+    /// What could be meant for no location.
+    async fn let_any_say(&self, request: &Request) -> Result<Plan, Error> {
+        let location = request.pinned.unwrap_or_else(|| self.anyone(request));
+        self.let_one_say(request, location).await
+    }
+
     /// What the client wants is refused wherever it is sent: Ironic words it.
     async fn let_one_say(&self, request: &Request, location: LocationId) -> Result<Plan, Error> {
-        let question = request.question();
+        let mut question = request.question();
+        // It is served by nobody, so it is judged as it came.
+        question.media = request.media;
+        let mut alias = request.target.alias().cloned();
+        if let Some((of, ident)) = changed_everywhere(request) {
+            // Made there meanwhile, it would be changed at this one location.
+            let other = Alias::of(ident);
+            question.path = request.target.path_for(of, &other.ident);
+            request.query.append_to(&mut question.path);
+            alias = Some(other);
+        }
         if request.target.is_vendors() {
             return Ok(Plan::Forward(Forward {
                 location,
@@ -111,12 +127,15 @@ impl Federation {
                 source: Source::Asked,
             }));
         }
-        let reply = self
+        let mut reply = self
             .locations
             .location(location)
             .ask(&request.asker, &question)
             .await?
             .into_reply();
+        if let Some(alias) = alias {
+            reply.body = alias.reword(&reply.body);
+        }
         Ok(Plan::Answer(Answer {
             // Nobody has it: no location is to be named.
             location: None,
@@ -124,16 +143,12 @@ impl Federation {
         }))
     }
 
-    async fn plan(&self, request: &Request, body: &[u8]) -> Result<Plan, Error> {
+    async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         match &request.target.route {
-            Route::Known { row, parameters } => self.act(request, row, parameters, body).await,
-            Route::UnknownBelow { of, ident } => {
-                self.below_unknown(request, *of, ident, body).await
-            }
-            Route::NotPermitted => {
-                let location = request.pinned.unwrap_or_else(|| self.anyone(request));
-                self.let_one_say(request, location).await
-            }
+            _ if request.target.alias().is_some() => self.let_any_say(request).await,
+            Route::Known { row, parameters } => self.act(request, row, parameters).await,
+            Route::UnknownBelow { of, ident } => self.below_unknown(request, *of, ident).await,
+            Route::NotPermitted => self.let_any_say(request).await,
             Route::UnknownCollection => self.united(request).unknown().await,
             Route::Root | Route::V1 => {
                 Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into())
@@ -146,19 +161,18 @@ impl Federation {
         request: &Request,
         row: &Row,
         parameters: &[String],
-        body: &[u8],
     ) -> Result<Plan, Error> {
         let ident = parameters.first().map(String::as_str).unwrap_or_default();
         // Boxed, since the future of one arm would be as large as that of the largest.
         let answer = match row.action {
             Action::List(collection) => Box::pin(self.list_collection(request, collection)).await,
             Action::ChassisNodes => Box::pin(self.list_all(request, Collection::Nodes)).await,
-            Action::Create(collection) => Box::pin(self.create(request, collection, body)).await,
+            Action::Create(collection) => Box::pin(self.create(request, collection)).await,
             Action::Member(collection) => {
-                return Box::pin(self.member(request, collection, ident, body)).await;
+                return Box::pin(self.member(request, collection, ident)).await;
             }
             Action::Below(collection) => {
-                return Box::pin(self.below(request, collection, row.template, ident, body)).await;
+                return Box::pin(self.below(request, collection, row.template, ident)).await;
             }
             Action::ListBelow { of, items } => {
                 Box::pin(self.list_below(request, of, items, ident)).await
@@ -183,11 +197,11 @@ impl Federation {
             }
             Action::Shards => Box::pin(self.united(request).shards()).await,
             Action::VolumeRoot => Box::pin(self.united(request).volume_root()).await,
-            Action::Events => Box::pin(self.united(request).events(body)).await,
+            Action::Events => Box::pin(self.united(request).events()).await,
             Action::Lookup => Box::pin(self.ramdisk(request).lookup()).await,
             Action::Heartbeat => Box::pin(self.ramdisk(request).heartbeat(ident)).await,
             Action::ContinueInspection => {
-                Box::pin(self.ramdisk(request).continue_inspection(body)).await
+                Box::pin(self.ramdisk(request).continue_inspection()).await
             }
         };
         answer.map(Plan::Answer)
@@ -214,30 +228,25 @@ impl Federation {
         }
     }
 
-    async fn create(
-        &self,
-        request: &Request,
-        collection: Collection,
-        body: &[u8],
-    ) -> Result<Answer, Error> {
+    async fn create(&self, request: &Request, collection: Collection) -> Result<Answer, Error> {
         let creation = Creation {
             federation: self,
             request,
             collection,
         };
         match collection {
-            Collection::Nodes => creation.node(body).await,
+            Collection::Nodes => creation.node().await,
             Collection::Ports
             | Collection::Portgroups
             | Collection::VolumeConnectors
-            | Collection::VolumeTargets => creation.of_node(body).await,
-            Collection::Allocations => self.allocations(request).create(body).await,
+            | Collection::VolumeTargets => creation.of_node().await,
+            Collection::Allocations => self.allocations(request).create().await,
             Collection::Chassis
             | Collection::DeployTemplates
             | Collection::Runbooks
             | Collection::InspectionRules => {
                 let kind = Replicated::new(self, request, collection);
-                kind.create(body).await
+                kind.create().await
             }
             Collection::Drivers | Collection::Conductors | Collection::Shards => {
                 Err(Fault::not_found().into())
@@ -250,7 +259,6 @@ impl Federation {
         request: &Request,
         collection: Collection,
         ident: &str,
-        body: &[u8],
     ) -> Result<Plan, Error> {
         let facts = collection.facts();
         match (facts.spread, &request.method) {
@@ -259,10 +267,10 @@ impl Federation {
                 .await
                 .map(Plan::Answer),
             (Spread::Replicated, _) => Replicated::new(self, request, collection)
-                .change(ident, body)
+                .change(ident)
                 .await
                 .map(Plan::Answer),
-            (_, &Method::PATCH) => Update::new(self, request, (collection, ident), body)?
+            (_, &Method::PATCH) => Update::new(self, request, (collection, ident))?
                 .send()
                 .await
                 .map(Plan::Answer),
@@ -279,7 +287,6 @@ impl Federation {
         collection: Collection,
         template: &str,
         ident: &str,
-        body: &[u8],
     ) -> Result<Plan, Error> {
         if collection.facts().spread != Spread::Replicated {
             let kind = match template {
@@ -294,7 +301,7 @@ impl Federation {
         let answer = if request.method == Method::GET {
             kind.read(ident, Kind::Plain).await
         } else {
-            kind.change(ident, body).await
+            kind.change(ident).await
         };
         answer.map(Plan::Answer)
     }
@@ -305,13 +312,15 @@ impl Federation {
         request: &Request,
         of: Collection,
         ident: &str,
-        body: &[u8],
     ) -> Result<Plan, Error> {
         match (of.facts().spread, &request.method) {
-            (Spread::Located, &Method::PATCH) => Update::new(self, request, (of, ident), body)?
-                .send()
-                .await
-                .map(Plan::Answer),
+            // Without a body it changes nothing that could be judged.
+            (Spread::Located, &Method::PATCH) if !request.body.held().is_empty() => {
+                Update::new(self, request, (of, ident))?
+                    .send()
+                    .await
+                    .map(Plan::Answer)
+            }
             (Spread::Located, _) => self.forward(request, of, ident, Kind::Plain, None).await,
             (Spread::Replicated, &Method::GET) => Replicated::new(self, request, of)
                 .read(ident, Kind::Plain)
@@ -555,16 +564,12 @@ impl Federation {
 }
 
 /// Attributes that each version may patch in every way: that the thing is nowhere is all there is to say.
-const PLAIN: &[&str] = &[
-    "/extra/",
-    "/properties/",
-    "/driver_info/",
-    "/instance_info/",
-];
+const PLAIN: &[&str] = &["/extra", "/properties", "/driver_info", "/instance_info"];
 
 /// Whether "nobody has it" is what one Ironic would say, too: what is wrong with a request is often found before the
 /// thing is looked for. Then one location says it, about the client's own request.
-fn said_all_there_is(request: &Request, body: &[u8]) -> bool {
+fn said_all_there_is(request: &Request) -> bool {
+    let body = request.body.held();
     let Route::Known { row, parameters } = &request.target.route else {
         return false;
     };
@@ -574,13 +579,26 @@ fn said_all_there_is(request: &Request, body: &[u8]) -> bool {
         .is_some_and(|ident| identifier::is_uuid_like(ident));
     let says_nothing_else = match request.method {
         Method::GET | Method::DELETE => body.is_empty(),
-        Method::PATCH => Patch::parse(body).is_ok_and(|patch| {
-            let is_plain = |path: &str| PLAIN.iter().any(|plain| path.starts_with(plain));
-            !patch.changes().is_empty() && patch.changes().iter().all(|(path, _)| is_plain(path))
-        }),
+        Method::PATCH => Patch::parse(body)
+            .is_ok_and(|patch| !patch.changes().is_empty() && patch.is_within(PLAIN)),
         _ => false,
     };
     is_member && is_uuid && request.query.is_empty() && says_nothing_else
+}
+
+/// The object that a write is about which every location has.
+fn changed_everywhere(request: &Request) -> Option<(Collection, &str)> {
+    let Route::Known { row, parameters } = &request.target.route else {
+        return None;
+    };
+    match row.action {
+        Action::Member(of) | Action::Below(of)
+            if of.facts().spread == Spread::Replicated && !request.method.is_safe() =>
+        {
+            Some((of, parameters.first()?))
+        }
+        _ => None,
+    }
 }
 
 /// A node's events. They are listed as the location orders them.

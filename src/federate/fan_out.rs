@@ -42,6 +42,14 @@ pub async fn ask_each(scope: &[&Location], asker: &Asker, question: &Question) -
 }
 
 impl Told {
+    /// What the first one said, if all say no.
+    pub fn denied(&self) -> Option<(LocationId, &Reply)> {
+        let says_no = |(_, reply): &(_, Reply)| reply.status == StatusCode::NOT_FOUND;
+        let all = self.silent.is_empty() && self.replies.iter().all(says_no);
+        let (first, reply) = self.replies.first().filter(|_| all)?;
+        Some((*first, reply))
+    }
+
     /// Those with a 200. A 404 is "no" unless everybody says so; another error of Ironic's ends it.
     pub fn found(self) -> Result<Self, Error> {
         let mut found = Vec::new();

@@ -210,9 +210,14 @@ impl Federation {
                 let Some(whole) = request.target.fallback(ident) else {
                     return Err(LocateError::Nobody { first, reply }.into());
                 };
-                let key = Key::new(collection, &whole);
-                let owner = self.locator.owner(asker, &key).await?;
-                Ok(visit(key, owner))
+                let longer = Key::new(collection, &whole);
+                match self.locator.owner(asker, &longer).await {
+                    Ok(owner) => Ok(visit(longer, owner)),
+                    Err(LocateError::Nobody { .. }) => {
+                        Err(LocateError::Nobody { first, reply }.into())
+                    }
+                    Err(error) => Err(error.into()),
+                }
             }
             owner => Ok(visit(key, owner?)),
         }

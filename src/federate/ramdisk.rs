@@ -110,19 +110,20 @@ impl<'a> Ramdisk<'a> {
     }
 
     /// `POST /v1/continue_inspection`. Never told to more than one: with auto-discovery Ironic makes a node of it.
-    pub async fn continue_inspection(&self, body: &[u8]) -> Result<Answer, Error> {
-        let addresses: Vec<String> = serde_json::from_slice::<InspectionData>(body)
-            .ok()
-            .and_then(|data| data.inventory)
-            .map(|inventory| {
-                inventory
-                    .interfaces
-                    .into_iter()
-                    .filter_map(|one| one.mac_address)
-                    .filter(|address| !address.is_empty())
-                    .collect()
-            })
-            .unwrap_or_default();
+    pub async fn continue_inspection(&self) -> Result<Answer, Error> {
+        let addresses: Vec<String> =
+            serde_json::from_slice::<InspectionData>(self.request.body.held())
+                .ok()
+                .and_then(|data| data.inventory)
+                .map(|inventory| {
+                    inventory
+                        .interfaces
+                        .into_iter()
+                        .filter_map(|one| one.mac_address)
+                        .filter(|address| !address.is_empty())
+                        .collect()
+                })
+                .unwrap_or_default();
         let location = self.machine(&addresses).await?;
         self.pass(location).await
     }

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::api::accept::Words;
 use crate::api::body::Object as Json;
 use crate::api::fault::Fault;
 use crate::api::link;
@@ -25,7 +26,6 @@ use crate::federate::plan::Forward;
 use crate::federate::plan::Plan;
 use crate::locate::LocateError;
 use crate::locate::Source;
-use crate::locations::question::Body;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
@@ -222,12 +222,11 @@ impl United<'_> {
     }
 
     /// Told to every location; each has to take it.
-    pub async fn events(&self, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn events(&self) -> Result<Answer, Error> {
         let request = self.request;
         // Ironic fails with a 500 at what is no JSON.
-        Json::parse("event", body)?;
-        let mut question = request.question();
-        question.body = Body::Whole(body.to_vec().into());
+        Json::parse("event", request.body.held())?;
+        let question = request.question();
         let told = ask_each(&self.federation.scope(request), &request.asker, &question).await;
         if let Some((location, reply)) = told
             .replies
@@ -268,6 +267,9 @@ impl United<'_> {
         }
         let scope = self.federation.scope(request);
         let told = ask_each(&scope, &request.asker, &request.shared()).await;
+        if request.words != Words::Json && told.denied().is_some() {
+            return Err(Fault::not_found().worded(request.words).into());
+        }
         let told = told.found()?;
         if request.target.segments().len() > 1 {
             return self.one_of(told.replies, told.silent).map(Plan::Answer);

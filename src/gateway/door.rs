@@ -14,10 +14,12 @@ use pingora_proxy::Session;
 use thiserror::Error;
 
 use crate::api::accept::Accept;
+use crate::api::accept::Words;
 use crate::api::body::BodyError;
 use crate::api::body::Patch;
 use crate::api::fault::Fault;
 use crate::api::header;
+use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::NotAcceptable;
 use crate::api::microversion::Requested;
@@ -104,6 +106,11 @@ pub enum Refusal {
     NoLocation(String),
     #[error("X-Ironic-Proxy-Partial must be allow or deny")]
     Partial,
+    /// Ironic takes each of its pairs for an argument, and these functions have none but the whole body.
+    #[error(
+        "Unexpected arguments: the body is a form. It has to be JSON, with the Content-Type application/json."
+    )]
+    Form,
     /// In Ironic's words (`[api] enable_ramdisk_endpoints`).
     #[error(
         "Ramdisk endpoints are disabled on this API: a ramdisk talks to the Ironic of its own location."
@@ -213,12 +220,15 @@ impl Door {
         let query = Query::parse(head.uri.query())?;
         let accept = Accept::of(&head.headers);
         let (target, query) = Target::read(&head.method, path, query, version)
-            .map_err(|unrouted| unrouted.shown_to(&accept))?;
+            .map_err(|unrouted| unrouted.worded(accept.words()))?;
+        let words = match target.route {
+            Route::UnknownCollection => accept.words(),
+            // Whatever is found has nothing but JSON.
+            _ => Words::Json,
+        };
         if !accept.takes_json() {
             return Err(match target.route {
-                Route::UnknownCollection => {
-                    Unrouted::from(Fault::not_found().shown_to(&accept)).into()
-                }
+                Route::UnknownCollection => Unrouted::from(Fault::not_found().worded(words)).into(),
                 _ => Refusal::Accept(accept),
             });
         }
@@ -262,6 +272,8 @@ impl Door {
             partial: self.partial(&head.headers)?,
             base,
             body: Body::None,
+            media: Media::of(&head.headers),
+            words,
             asker: self.asker(&head.headers, context, &target),
             target,
         };
@@ -355,12 +367,24 @@ impl Door {
         }
     }
 
+    /// What makes or changes something is one document.
+    pub fn check_media(&self, request: &Request) -> Result<(), Refusal> {
+        let is_whole = matches!(request.method, Method::POST | Method::PATCH)
+            && request
+                .target
+                .row()
+                .is_some_and(|row| matches!(row.action, Action::Create(_) | Action::Member(_)));
+        if is_whole && request.media == Media::Form && !request.body.held().is_empty() {
+            return Err(Refusal::Form);
+        }
+        Ok(())
+    }
+
     /// What a patch may change depends on who sends it.
     pub fn check_patch(
         &self,
         request: &Request,
         identity: Option<&Identity>,
-        body: &[u8],
     ) -> Result<Passage, Refusal> {
         // What is sent to a vendor's method is no patch, whatever the HTTP method.
         let (
@@ -378,7 +402,7 @@ impl Door {
         if request.method != Method::PATCH || !self.is_gated(&request.method, request.pinned) {
             return Ok(Passage::Whole);
         }
-        let patch = Patch::parse(body)?;
+        let patch = Patch::parse(request.body.held())?;
         let changes = patch.changes();
         let changes = changes.iter().map(|(path, value)| Change {
             path,

@@ -128,6 +128,7 @@ fn refused(refusal: Refusal) -> Answer {
         | Refusal::Query(_)
         | Refusal::RepeatedArgument(_)
         | Refusal::Body(_)
+        | Refusal::Form
         | Refusal::Host(_)
         | Refusal::NoLocation(_)
         | Refusal::Partial => Fault::bad_request(text),

@@ -510,7 +510,7 @@ impl Location {
         }
         if !matches!(question.body, Body::None) {
             // Without a body it would make WSGI servers with an unbounded input wait for one.
-            head.insert_header(http::header::CONTENT_TYPE, "application/json")?;
+            head.insert_header(http::header::CONTENT_TYPE, question.media.name())?;
         }
         if let Some(proof) = proof {
             head.insert_header(proof.name.clone(), proof.value.clone())?;

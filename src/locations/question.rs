@@ -11,7 +11,10 @@ use http::Method;
 
 use crate::api::collection::Collection;
 use crate::api::header;
+use crate::api::media::Media;
 use crate::api::microversion::Microversion;
+use crate::api::route::JSON_IS_A_NAME;
+use crate::api::route::SUFFIX;
 use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
 use crate::wire::upload::Upload;
@@ -117,7 +120,11 @@ pub enum Body {
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self::Whole(bytes)
+        if bytes.is_empty() {
+            Self::None
+        } else {
+            Self::Whole(bytes)
+        }
     }
 }
 
@@ -133,6 +140,15 @@ impl Body {
         match self {
             Self::None | Self::Whole(_) => Pace::Ours,
             Self::Streamed(_) => Pace::Clients,
+        }
+    }
+
+    /// What of it is at hand to be read: all, or nothing of one that is handed on.
+    pub fn held(&self) -> &Bytes {
+        static NOTHING: Bytes = Bytes::new();
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::None | Self::Streamed(_) => &NOTHING,
         }
     }
 
@@ -170,6 +186,7 @@ pub struct Question {
     pub path: String,
     pub version: Microversion,
     pub body: Body,
+    pub media: Media,
     pub purpose: Purpose,
     pub expect: Expect,
 }
@@ -182,6 +199,7 @@ impl Question {
             path,
             version,
             body: Body::None,
+            media: Media::Json,
             purpose: Purpose::Own,
             expect: Expect::Unknown,
         }
@@ -194,7 +212,12 @@ impl Question {
 
     /// For a member by its UUID or name.
     #[must_use]
-    pub fn for_member(self, collection: Collection, ident: &str) -> Self {
+    pub fn for_member(mut self, collection: Collection, ident: &str) -> Self {
+        if self.version < JSON_IS_A_NAME && ident.ends_with(SUFFIX) {
+            // One is taken off the end of the path.
+            let end = self.path.find('?').unwrap_or(self.path.len());
+            self.path.insert_str(end, SUFFIX);
+        }
         self.expecting(Expect::Member {
             collection,
             ident: Some(ident.to_owned()),

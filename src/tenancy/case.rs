@@ -8,6 +8,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::api::fault::Fault;
+use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
@@ -129,8 +130,11 @@ impl<'a> Case<'a> {
             base: self.request.base.clone(),
             asker: self.request.asker.clone(),
             body,
+            // Whatever is judged is JSON, and sent as that.
+            media: Media::Json,
+            words: self.request.words,
         };
-        match Box::pin(self.federation.dispatch(&request, &errand.body)).await? {
+        match Box::pin(self.federation.dispatch(&request)).await? {
             Plan::Answer(answer) => Ok(answer),
             // What a driver's own method takes or gives is for those who may do everything.
             Plan::Forward(_) => Err(self.deny(Rule::NodeVendorPassthru)),

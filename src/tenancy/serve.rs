@@ -29,12 +29,12 @@ pub async fn serve(
     request: &Request,
     identity: &Identity,
     judged: &Judged,
-    body: Bytes,
 ) -> Result<Answer, Error> {
     let Some(caller) = identity.caller() else {
         return Err(Denied { policy: UNKNOWN }.fault().into());
     };
     let case = Case::new(federation, request, judged, caller);
+    let body = request.body.held().clone();
     let Some(row) = judged.row else {
         case.tell(UNKNOWN);
         return Err(Denied { policy: UNKNOWN }.fault().into());

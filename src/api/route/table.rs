@@ -161,6 +161,18 @@ impl Row {
         }) && wanted.next().is_none()
     }
 
+    /// A path of the template's.
+    pub fn spell(&self, parameters: &[String]) -> Vec<String> {
+        let mut chosen = parameters.iter();
+        self.template
+            .split('/')
+            .map(|segment| match segment {
+                "{}" => chosen.next().cloned().unwrap_or_default(),
+                literal => literal.to_owned(),
+            })
+            .collect()
+    }
+
     /// How many segments the client chooses.
     pub fn arity(&self) -> usize {
         self.template

@@ -141,12 +141,12 @@ impl<'a> Allocations<'a> {
     }
 
     /// `POST /v1/allocations`
-    pub async fn create(&self, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn create(&self) -> Result<Answer, Error> {
         let Self {
             federation,
             request,
         } = *self;
-        let allocation = Object::parse("allocation", body)?;
+        let allocation = Object::parse("allocation", self.request.body.held())?;
         if let Some(pinned) = request.pinned {
             return self.creation().at(pinned, allocation).await;
         }

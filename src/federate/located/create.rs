@@ -28,8 +28,9 @@ use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
 
-/// A node has a conductor group from here on (`ironic/api/controllers/v1/versions.py`).
-const GROUPS_SINCE: Microversion = Microversion::new(1, 46);
+/// Before these versions Ironic refuses the members, whatever they say (`api_utils.VERSIONED_FIELDS`).
+pub const GROUPS_SINCE: Microversion = Microversion::new(1, 46);
+pub const PARENT_NODE_SINCE: Microversion = Microversion::new(1, 83);
 
 /// A conductor group as a body names it, folded to lower case; the empty text is the default group.
 pub fn conductor_group(value: Value) -> Result<Option<String>, Fault> {
@@ -63,14 +64,25 @@ pub struct Creation<'a> {
 
 impl Creation<'_> {
     /// `POST /v1/nodes`: the conductor group decides.
-    pub async fn node(&self, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn node(&self) -> Result<Answer, Error> {
         let Self {
             federation,
             request,
             ..
         } = *self;
-        let mut node = Object::parse("node", body)?;
-        let group = conductor_group(node.value("conductor_group"))?;
+        let mut node = Object::parse("node", request.body.held())?;
+        let named = node.value("conductor_group");
+        let is_default = match &named {
+            Value::Absent => true,
+            Value::Text(group) => group.is_empty(),
+            Value::Null | Value::Other => false,
+        };
+        if request.version < GROUPS_SINCE && !is_default {
+            // Ironic refuses it, whichever it is.
+            let home = request.pinned.unwrap_or(LocationId(0));
+            return self.at(home, node).await;
+        }
+        let group = conductor_group(named)?;
         let Some(home) = federation
             .groups
             .location(group.as_deref().unwrap_or_default())
@@ -107,20 +119,22 @@ impl Creation<'_> {
         if let Some(group) = group {
             node.set("conductor_group", &group);
         }
-        if let Some(parent) = node.text("parent_node") {
+        if let Some(parent) = node.text("parent_node")
+            && request.version >= PARENT_NODE_SINCE
+        {
             check_beside(federation, request, home, ("parent_node", &parent)).await?;
         }
         self.at(home, node).await
     }
 
     /// A resource of a node: goes to where the node is.
-    pub async fn of_node(&self, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn of_node(&self) -> Result<Answer, Error> {
         let Self {
             federation,
             request,
             collection,
         } = *self;
-        let object = Object::parse(singular(collection), body)?;
+        let object = Object::parse(singular(collection), request.body.held())?;
         let node = object
             .text("node_uuid")
             .or_else(|| object.text("node_ident"))

@@ -12,6 +12,8 @@ use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::claim::claims_in;
 use crate::federate::located::beside::check_beside;
+use crate::federate::located::create::GROUPS_SINCE;
+use crate::federate::located::create::PARENT_NODE_SINCE;
 use crate::federate::located::create::conductor_group;
 use crate::federate::located::unique::Free;
 use crate::federate::owner::Denial;
@@ -36,9 +38,8 @@ impl<'a> Update<'a> {
         federation: &'a Federation,
         request: &'a Request,
         (collection, ident): (Collection, &'a str),
-        body: &[u8],
     ) -> Result<Self, Error> {
-        let mut patch = Patch::parse(body)?;
+        let mut patch = Patch::parse(request.body.held())?;
         if collection == Collection::Nodes {
             patch.spell_out_removal("/conductor_group");
         }
@@ -113,7 +114,9 @@ impl<'a> Update<'a> {
 
     /// Nodes cannot move between Ironics, nor can what belongs to a node.
     async fn check_stays(&self, home: LocationId) -> Result<(), Error> {
+        let version = self.request.version;
         if self.collection == Collection::Nodes
+            && version >= GROUPS_SINCE
             && let Some(group) = conductor_group(self.patch.outcome("/conductor_group"))?
         {
             let target = self.federation.groups.location(&group);
@@ -122,6 +125,7 @@ impl<'a> Update<'a> {
             }
         }
         let reference = match self.collection {
+            Collection::Nodes if version < PARENT_NODE_SINCE => return Ok(()),
             Collection::Nodes => "parent_node",
             _ => "node_uuid",
         };

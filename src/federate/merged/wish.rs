@@ -124,7 +124,13 @@ impl Wish {
                 .unwrap_or(max_limit)
                 .min(max_limit),
             is_limited: query.value("limit").is_some(),
-            marker: query.value("marker").map(str::to_owned),
+            marker: query
+                .value("marker")
+                // Its controller alone takes an empty one for none (`api/controllers/v1/inspection_rule.py`).
+                .filter(|marker| {
+                    !marker.is_empty() || listing.collection != Collection::InspectionRules
+                })
+                .map(str::to_owned),
             direction,
             filters: query.without(&[
                 "limit", "marker", "sort_key", "sort_dir", "fields", "detail",

@@ -32,9 +32,9 @@ use crate::request::Answer;
 use crate::wire::transport::Reply;
 
 impl Replicated<'_> {
-    pub async fn change(&self, ident: &str, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn change(&self, ident: &str) -> Result<Answer, Error> {
         let patch = match self.request.method {
-            Method::PATCH => Some(Patch::parse(body)?),
+            Method::PATCH => Some(Patch::parse(self.request.body.held())?),
             _ => None,
         };
         let change = match &patch {
@@ -147,6 +147,10 @@ impl Replicated<'_> {
         }
         if !told.silent.is_empty() {
             return Err(Error::Silent(told.silent));
+        }
+        if let Some((first, reply)) = told.denied() {
+            let reply = Box::new(reply.clone());
+            return Err(LocateError::Nobody { first, reply }.into());
         }
         told.found()?;
         let uuids: BTreeSet<_> = copies.iter().map(|copy| &copy.uuid).collect();

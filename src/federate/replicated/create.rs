@@ -27,9 +27,9 @@ use crate::locations::question::Body;
 use crate::request::Answer;
 
 impl Replicated<'_> {
-    pub async fn create(&self, body: &[u8]) -> Result<Answer, Error> {
+    pub async fn create(&self) -> Result<Answer, Error> {
         let collection = self.collection;
-        let mut object = Object::parse(singular(collection), body)?;
+        let mut object = Object::parse(singular(collection), self.request.body.held())?;
         if collection == Collection::InspectionRules && !object.contains("conditions") {
             // Without them Ironic 39 answers 500, having made the rule.
             object.set("conditions", &[(); 0]);
