@@ -40,9 +40,17 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
+use crate::locations::speech::Words;
 use crate::request::Answer;
 use crate::request::Request;
-use crate::wire::transport::Reply;
+
+/// What an answer tells of; that decides where its links are, and what is learnt from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Member(Collection),
+    /// Anything else, with links of this kind.
+    Other(Kind),
+}
 
 /// Why there is no answer; the gateway's one table turns it into a status.
 #[derive(Clone, Debug, Error)]
@@ -132,10 +140,10 @@ impl Federation {
         &self,
         request: &Request,
         location: LocationId,
-        kind: Kind,
-        member_of: Option<Collection>,
-        reply: Reply,
+        subject: Subject,
+        words: impl Into<Words>,
     ) -> Result<Answer, Malformed> {
+        let Words { reply, member } = words.into();
         let there = self.locations.location(location);
         let standing = there.standing();
         let from = there.dialect(standing.as_deref());
@@ -147,7 +155,10 @@ impl Federation {
         if answer.body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Malformed::Syntax(0));
         }
-        let id = member_of.map_or("uuid", |collection| collection.facts().id);
+        let (kind, id) = match subject {
+            Subject::Member(collection) => (collection.facts().kind, collection.facts().id),
+            Subject::Other(kind) => (kind, "uuid"),
+        };
         let need = Need {
             kind,
             from,
@@ -155,9 +166,13 @@ impl Federation {
             sort_key: None,
             keep: Keep::All,
         };
-        let document = Document::decode(mem::take(&mut answer.body), &need)?;
+        let body = mem::take(&mut answer.body);
+        let document = match (subject, member) {
+            (Subject::Member(_), Some(member)) => member,
+            _ => Document::decode(body, &need)?,
+        };
         there.tell_strangers(document.strangers());
-        if let Some(collection) = member_of {
+        if let Subject::Member(collection) = subject {
             let item = document.item();
             self.locator.learn(
                 collection,
@@ -175,12 +190,12 @@ impl Federation {
         &self,
         request: &Request,
         location: LocationId,
-        kind: Kind,
-        member_of: Option<Collection>,
-        reply: Reply,
+        subject: Subject,
+        words: impl Into<Words>,
     ) -> Answer {
-        let as_it_is = Answer::relay(reply.clone(), location);
-        self.adopt(request, location, kind, member_of, reply)
+        let words = words.into();
+        let as_it_is = Answer::relay(words.reply.clone(), location);
+        self.adopt(request, location, subject, words)
             .unwrap_or(as_it_is)
     }
 }

@@ -50,6 +50,7 @@ use crate::locations::location::Location;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::speech::Said;
+use crate::locations::speech::Words;
 use crate::wire::transport::Reply;
 
 /// Finds things and remembers where they are.
@@ -265,7 +266,7 @@ impl Locator {
         let mut tally = Tally::default();
         while let Some((location, answer)) = answers.next().await {
             match answer {
-                Ok(Said::Has(reply)) => {
+                Ok(Said::Has(Words { reply, .. })) => {
                     let Some(owner) = owner(key.collection, location.id, &reply) else {
                         tally.silent.push(location.misspoke());
                         continue;
@@ -361,7 +362,7 @@ impl Locator {
         let question = self.question(key)?;
         let location = self.locations.location(location);
         match location.ask(asker, &question).await {
-            Ok(Said::Has(reply)) => {
+            Ok(Said::Has(Words { reply, .. })) => {
                 Ok(owner(key.collection, location.id, &reply).and_then(|owner| owner.uuid))
             }
             Ok(_) => Ok(None),

@@ -242,7 +242,7 @@ fn each_href(reader: &mut Reader<'_>, href: &mut impl FnMut(Quoted)) -> Result<S
 }
 
 /// Parts of a body that leave it when it is written, in order, and what takes their place.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cuts {
     parts: Vec<Cut>,
     tails: Vec<String>,
@@ -250,7 +250,7 @@ pub(crate) struct Cuts {
 }
 
 /// Names of groups that a body holds, each once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Groups {
     /// In the gateway's words, as JSON.
     told: Vec<Box<str>>,

@@ -46,7 +46,7 @@ pub struct Item<'p> {
 }
 
 /// A single resource, as [`Page`] is for many.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Document {
     body: Bytes,
     entry: Entry,
@@ -61,6 +61,7 @@ struct Entry {
     name: Span,
     /// As [`Cuts::shown`] gives it.
     sort: Span,
+    has_links: bool,
     first_cut: u32,
     end_cut: u32,
 }
@@ -192,6 +193,11 @@ impl<'p> Item<'p> {
         json::decode(self.entry.name.of(self.body))
     }
 
+    /// Whether it has `links`, which Ironic gives to every member.
+    pub fn has_links(&self) -> bool {
+        self.entry.has_links
+    }
+
     /// The value of the sort key as clients are shown it, raw; `None` if the item has no such member.
     pub fn sort_value(&self) -> Option<&'p [u8]> {
         let raw = self.cuts.of(self.entry.sort, self.body);
@@ -258,6 +264,7 @@ fn read_entry(
             if key.is("name") {
                 entry.name = value;
             }
+            entry.has_links |= key.is("links");
             if need.sort_key.is_some_and(|name| key.is(name)) {
                 entry.sort = match need.from.groups {
                     Some(groups) if need.kind.names_group(&key) => cuts.shown(value, body, groups),

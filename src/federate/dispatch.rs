@@ -18,6 +18,7 @@ use crate::api::route::table::Row;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::located::allocate::Allocations;
 use crate::federate::located::create::Creation;
 use crate::federate::located::update::Update;
@@ -139,7 +140,7 @@ impl Federation {
         Ok(Plan::Answer(Answer {
             // Nobody has it: no location is to be named.
             location: None,
-            ..self.relay(request, location, Kind::Plain, None, reply)
+            ..self.relay(request, location, Subject::Other(Kind::Plain), reply)
         }))
     }
 
@@ -187,8 +188,13 @@ impl Federation {
                     .value("node_uuid")
                     .or_else(|| request.query.value("node"))
                     .unwrap_or_default();
-                return Box::pin(self.forward(request, Collection::Nodes, node, Kind::Plain, None))
-                    .await;
+                return Box::pin(self.forward(
+                    request,
+                    Collection::Nodes,
+                    node,
+                    Subject::Other(Kind::Plain),
+                ))
+                .await;
             }
             Action::Driver => Box::pin(self.united(request).driver()).await,
             Action::DriverBelow => Box::pin(self.united(request).driver_below()).await,
@@ -275,7 +281,7 @@ impl Federation {
                 .await
                 .map(Plan::Answer),
             _ => {
-                self.forward(request, collection, ident, facts.kind, Some(collection))
+                self.forward(request, collection, ident, Subject::Member(collection))
                     .await
             }
         }
@@ -295,7 +301,9 @@ impl Federation {
                 "nodes/{}/bios" | "nodes/{}/management/indicators" => Kind::Listing,
                 _ => Kind::Plain,
             };
-            return self.forward(request, collection, ident, kind, None).await;
+            return self
+                .forward(request, collection, ident, Subject::Other(kind))
+                .await;
         }
         let kind = Replicated::new(self, request, collection);
         let answer = if request.method == Method::GET {
@@ -321,7 +329,10 @@ impl Federation {
                     .await
                     .map(Plan::Answer)
             }
-            (Spread::Located, _) => self.forward(request, of, ident, Kind::Plain, None).await,
+            (Spread::Located, _) => {
+                self.forward(request, of, ident, Subject::Other(Kind::Plain))
+                    .await
+            }
             (Spread::Replicated, &Method::GET) => Replicated::new(self, request, of)
                 .read(ident, Kind::Plain)
                 .await
@@ -444,11 +455,10 @@ impl Federation {
         request: &Request,
         collection: Collection,
         ident: &str,
-        kind: Kind,
-        member_of: Option<Collection>,
+        subject: Subject,
     ) -> Result<Plan, Error> {
         let key = Key::new(collection, ident);
-        if member_of.is_some() && self.is_its_own_poll(request, &key) {
+        if matches!(subject, Subject::Member(_)) && self.is_its_own_poll(request, &key) {
             let question = request.question();
             let found = self
                 .locator
@@ -457,17 +467,14 @@ impl Federation {
             if let (Owner { location, .. }, Some(reply)) = found {
                 let misspoke = |_| self.locations.location(location).misspoke();
                 let answer = self
-                    .adopt(request, location, kind, member_of, reply)
+                    .adopt(request, location, subject, reply)
                     .map_err(misspoke)?;
                 return Ok(Plan::Answer(answer));
             }
         }
         let visit = self.visit(request, collection, ident).await?;
         if !request.target.is_vendors() {
-            return self
-                .fetch(request, visit, kind, member_of)
-                .await
-                .map(Plan::Answer);
+            return self.fetch(request, visit, subject).await.map(Plan::Answer);
         }
         let mut path = request.target.path();
         request.query.append_to(&mut path);
@@ -496,15 +503,15 @@ impl Federation {
         &self,
         request: &Request,
         mut visit: Visit<'_>,
-        kind: Kind,
-        member_of: Option<Collection>,
+        subject: Subject,
     ) -> Result<Answer, Error> {
         let question = request.question();
         loop {
             let location = self.locations.location(visit.location());
             let said = location.ask(&request.asker, &question).await?;
             let has_it = matches!(said, Said::Has(_));
-            let reply = said.into_reply();
+            let words = said.into_words();
+            let reply = &words.reply;
             let denial = Denial::in_reply(visit.key.collection, reply.status, &reply.body);
             if let Some(denial) = denial
                 && visit.denied(denial).await? == Next::Again
@@ -514,15 +521,15 @@ impl Federation {
                 }
                 continue;
             }
-            if has_it && request.method == Method::DELETE && member_of.is_some() {
+            if has_it && request.method == Method::DELETE && matches!(subject, Subject::Member(_)) {
                 self.locator.directory.forget(&visit.key);
             }
             if request.method.is_safe() {
                 return self
-                    .adopt(request, location.id, kind, member_of, reply)
+                    .adopt(request, location.id, subject, words)
                     .map_err(|_| location.misspoke().into());
             }
-            return Ok(self.relay(request, location.id, kind, member_of, reply));
+            return Ok(self.relay(request, location.id, subject, words));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::api::query::Query;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::ask_each;
 use crate::federate::owner::Denial;
@@ -204,7 +205,7 @@ impl<'a> Ramdisk<'a> {
             location: None,
             ..self
                 .federation
-                .relay(self.request, location, Kind::Ramdisk, None, reply)
+                .relay(self.request, location, Subject::Other(Kind::Ramdisk), reply)
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
 use crate::locate::LocateError;
@@ -106,7 +107,7 @@ impl<'a> Replicated<'a> {
         let misspoke = |_| self.federation.locations.location(location).misspoke();
         let answer = self
             .federation
-            .adopt(self.request, location, kind, None, reply)
+            .adopt(self.request, location, Subject::Other(kind), reply)
             .map_err(misspoke)?;
         Ok(Answer {
             location: self.request.pinned,
@@ -119,7 +120,7 @@ impl<'a> Replicated<'a> {
         let kind = self.collection.facts().kind;
         let answer = self
             .federation
-            .relay(self.request, location, kind, None, reply);
+            .relay(self.request, location, Subject::Other(kind), reply);
         Answer {
             location: None,
             ..answer

@@ -17,6 +17,7 @@ use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::announce;
 use crate::federate::fan_out::ask_each;
@@ -205,7 +206,12 @@ impl United<'_> {
                     let reply = said.into_reply();
                     let answer = self
                         .federation
-                        .adopt(request, location.id, Kind::VolumeRoot, None, reply)
+                        .adopt(
+                            request,
+                            location.id,
+                            Subject::Other(Kind::VolumeRoot),
+                            reply,
+                        )
                         .map_err(|_| location.misspoke())?;
                     return Ok(Answer {
                         location: request.pinned,
@@ -254,8 +260,7 @@ impl United<'_> {
             return Ok(Plan::Answer(self.federation.relay(
                 request,
                 location,
-                Kind::Plain,
-                None,
+                Subject::Other(Kind::Plain),
                 reply,
             )));
         }
@@ -350,7 +355,7 @@ impl United<'_> {
         let misspoke = |_| self.federation.locations.location(location).misspoke();
         Ok(self
             .federation
-            .adopt(request, location, Kind::Plain, None, reply)
+            .adopt(request, location, Subject::Other(Kind::Plain), reply)
             .map_err(misspoke)?)
     }
 

@@ -23,6 +23,7 @@ use crate::api::link::Kind;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::plan::Forward;
 use crate::federate::relink;
 use crate::gateway::body::BodyLimits;
@@ -398,7 +399,12 @@ impl Forwarding {
         let question = self.question(body.map_or(Body::None, Body::Whole));
         let location = self.location(federation);
         let reply = location.reply(&self.request.asker, &question).await?;
-        Ok(federation.relay(&self.request, location.id, Kind::Plain, None, reply))
+        Ok(federation.relay(
+            &self.request,
+            location.id,
+            Subject::Other(Kind::Plain),
+            reply,
+        ))
     }
 }
 

@@ -61,6 +61,7 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Heard;
 use crate::locations::speech::Said;
 use crate::locations::speech::Standing;
+use crate::locations::speech::Words;
 use crate::locations::speech::base_of;
 use crate::locations::speech::head_too_large;
 use crate::locations::speech::judge;
@@ -577,7 +578,12 @@ impl Location {
             if let Some(groups) = groups {
                 in_our_words(&mut reply, groups);
             }
-            match judge(question, ours, reply) {
+            match judge(
+                question,
+                ours,
+                self.dialect(self.standing().as_deref()),
+                reply,
+            ) {
                 Heard::Said(said) => return self.heard(question, said),
                 Heard::RefusesUs(status) => {
                     if let Some(proof) = proof.filter(|_| !renewed) {
@@ -616,7 +622,7 @@ impl Location {
             Said::Fails(_) => {}
             // Reading a list twice would cost more than the rest of a merge: only what was in trouble has to show that it
             // is one.
-            Said::Has(reply) => match question.expect {
+            Said::Has(Words { reply, .. }) => match question.expect {
                 Expect::List { key, .. }
                     if self.is_troubled() && !json::is_list_under(&reply.body, key) => {}
                 _ => self.understood(),
@@ -698,8 +704,10 @@ impl Location {
                 Ok(reply)
                     if another
                         && question.method.is_safe()
-                        && matches!(judge(question, false, reply.clone()), Heard::Unusable(..)) => {
-                }
+                        && matches!(
+                            judge(question, false, base_of(None).into(), reply.clone()),
+                            Heard::Unusable(..)
+                        ) => {}
                 Ok(reply) => {
                     self.peer_answered(failed);
                     return Ok(reply);
@@ -779,8 +787,8 @@ impl Location {
             }
         };
         let status = reply.status;
-        let reason = match judge(&question, false, reply) {
-            Heard::Said(Said::Has(reply)) => {
+        let reason = match judge(&question, false, base_of(None).into(), reply) {
+            Heard::Said(Said::Has(Words { reply, .. })) => {
                 self.is_foreign.store(false, Ordering::Relaxed);
                 return standing(&reply).ok_or(None);
             }

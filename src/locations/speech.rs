@@ -1,6 +1,8 @@
 //! Judges what a location answered: whether it came from Ironic, and what it says about the request or about the
 //! gateway. No other place judges an answer.
 
+use std::sync::LazyLock;
+
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -8,7 +10,6 @@ use http::Method;
 use http::StatusCode;
 use uuid::Uuid;
 
-use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::api::fault::Fault;
 use crate::api::fault::Form;
@@ -17,8 +18,12 @@ use crate::api::json;
 use crate::api::json::Malformed;
 use crate::api::json::Reader;
 use crate::api::link::Base;
+use crate::api::link::Dialect;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
+use crate::api::page::Document;
+use crate::api::page::Keep;
+use crate::api::page::Need;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
@@ -33,9 +38,8 @@ pub struct Standing {
 }
 
 /// Where a location's links begin if it never told.
-pub static UNKNOWN_BASE: std::sync::LazyLock<Base> = std::sync::LazyLock::new(|| {
-    Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!())
-});
+static UNKNOWN_BASE: LazyLock<Base> =
+    LazyLock::new(|| Base::parse("http://unknown.invalid").unwrap_or_else(|_| unreachable!()));
 
 /// Where links of a location begin.
 pub fn base_of(standing: Option<&Standing>) -> &Base {
@@ -81,7 +85,7 @@ pub fn standing(reply: &Reply) -> Option<Standing> {
 #[derive(Clone, Debug)]
 pub enum Said {
     /// It has the thing, or did what it was told.
-    Has(Reply),
+    Has(Words),
     /// It has no such thing.
     No(Reply),
     /// The question itself is at fault: the client's business.
@@ -90,11 +94,36 @@ pub enum Said {
     Fails(Reply),
 }
 
+/// An answer, and the member that it holds if one was asked for: that was read to judge it, and is read no second time.
+#[derive(Clone, Debug)]
+pub struct Words {
+    pub reply: Reply,
+    pub member: Option<Document>,
+}
+
+impl From<Reply> for Words {
+    fn from(reply: Reply) -> Self {
+        Self {
+            reply,
+            member: None,
+        }
+    }
+}
+
 impl Said {
     /// The words themselves, for a client whose request this is the answer to.
     pub fn into_reply(self) -> Reply {
         match self {
-            Self::Has(reply) | Self::No(reply) | Self::Refuses(reply) | Self::Fails(reply) => reply,
+            Self::Has(words) => words.reply,
+            Self::No(reply) | Self::Refuses(reply) | Self::Fails(reply) => reply,
+        }
+    }
+
+    /// The same, with what was read already.
+    pub fn into_words(self) -> Words {
+        match self {
+            Self::Has(words) => words,
+            said => said.into_reply().into(),
         }
     }
 }
@@ -115,14 +144,18 @@ pub const LARGE_HEAD: usize = 3 << 10;
 
 const LONG_LIST: usize = 64 << 10;
 
-/// The one judgement of an answer. `ours`: it was our credential that was shown, if any.
-pub fn judge(question: &Question, ours: bool, reply: Reply) -> Heard {
+/// The one judgement of an answer. `ours`: it was our credential that was shown, if any. `from`: how the
+/// location speaks of itself.
+pub fn judge(question: &Question, ours: bool, from: Dialect<'_>, reply: Reply) -> Heard {
     // A success is no fault, and reading one as a tree costs more than all else that is done with it.
     let fault = (!reply.status.is_success() && is_json(&reply.headers))
         .then(|| fault::read(&reply.body))
         .flatten();
     match reply.status.as_u16() {
-        200..300 if is_answer(question, &reply) => Heard::Said(Said::Has(reply)),
+        200..300 => match answer(question, from, &reply) {
+            Some(member) => Heard::Said(Said::Has(Words { reply, member })),
+            None => Heard::Unusable(Reason::Body, reply),
+        },
         401 if ours => Heard::RefusesUs(reply.status),
         403 if ours
             && fault
@@ -159,21 +192,43 @@ pub fn judge(question: &Question, ours: bool, reply: Reply) -> Heard {
     }
 }
 
-/// Whether a 2xx holds what was asked for.
+/// Whether a 2xx holds what was asked for; if that is a member, with it.
+#[expect(clippy::option_option, reason = "`None`: it does not")]
+fn answer(question: &Question, from: Dialect<'_>, reply: &Reply) -> Option<Option<Document>> {
+    let Expect::Member { collection, ident } = &question.expect else {
+        return is_answer(question, reply).then_some(None);
+    };
+    let status = if question.method == Method::POST {
+        201
+    } else {
+        200
+    };
+    let facts = collection.facts();
+    let need = Need {
+        kind: facts.kind,
+        from,
+        id: facts.id,
+        sort_key: None,
+        keep: Keep::All,
+    };
+    if reply.status.as_u16() != status || !begins_with(reply, b'{') {
+        return None;
+    }
+    let member = Document::decode(reply.body.clone(), &need).ok()?;
+    is_member(&member, ident.as_deref(), question).then_some(Some(member))
+}
+
+fn begins_with(reply: &Reply, bracket: u8) -> bool {
+    is_json(&reply.headers) && reply.body.trim_ascii_start().first() == Some(&bracket)
+}
+
+/// The same of everything but members.
 fn is_answer(question: &Question, reply: &Reply) -> bool {
     let status = reply.status.as_u16();
-    let begins_with = |bracket: u8| {
-        is_json(&reply.headers) && reply.body.trim_ascii_start().first() == Some(&bracket)
-    };
-    let object = || begins_with(b'{');
+    let object = || begins_with(reply, b'{');
     match &question.expect {
         Expect::Versions => status == 200 && object() && standing(reply).is_some(),
-        Expect::Member { collection, ident } => {
-            let made = question.method == Method::POST;
-            status == if made { 201 } else { 200 }
-                && object()
-                && is_member(*collection, ident.as_deref(), question, &reply.body)
-        }
+        Expect::Member { .. } => false,
         // A long one is read once, by who wants its items: that costs as much as the rest of a merge.
         Expect::List { key, .. } => {
             status == 200
@@ -188,30 +243,22 @@ fn is_answer(question: &Question, reply: &Reply) -> bool {
             if reply.body.is_empty() {
                 matches!(status, 202 | 204)
             } else {
-                begins_with(b'[') || (object() && has_member(&reply.body, None))
+                begins_with(reply, b'[') || (object() && has_member(&reply.body, None))
             }
         }
     }
 }
 
 /// A member says who it is; what else would claim to be one does not know what it was asked by.
-fn is_member(
-    collection: Collection,
-    ident: Option<&str>,
-    question: &Question,
-    body: &[u8],
-) -> bool {
-    let Ok([id, name, links]) = json::raw_members(body, [collection.facts().id, "name", "links"])
-    else {
-        return false;
-    };
-    let (id, name) = (id.and_then(json::decode), name.and_then(json::decode));
+fn is_member(member: &Document, ident: Option<&str>, question: &Question) -> bool {
+    let item = member.item();
+    let (id, name) = (item.id(), item.name());
     let Some(ident) = ident else {
         return id.is_some();
     };
     match (&id, &name) {
         // `fields` may leave out both; the links Ironic always adds.
-        (None, None) => links.is_some() && question.path.contains("fields="),
+        (None, None) => item.has_links() && question.path.contains("fields="),
         _ => id
             .into_iter()
             .chain(name)
@@ -295,6 +342,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::api::collection::Collection;
     use crate::locations::question::Purpose;
     use crate::locations::question::Purpose::{Own, Routed, RoutedBelow, Shared};
 
@@ -484,7 +532,12 @@ mod tests {
             let case = format!("{method} {purpose:?} {expect:?} {status} {body}");
             let question = question(method.clone(), purpose, expect);
             for (is_ours, expected) in [(true, ours), (false, theirs)] {
-                let heard = judge(&question, is_ours, reply(status, body));
+                let heard = judge(
+                    &question,
+                    is_ours,
+                    base_of(None).into(),
+                    reply(status, body),
+                );
                 assert_eq!(word(&heard), expected, "{case}, ours: {is_ours}");
             }
         }
@@ -495,7 +548,8 @@ mod tests {
         let long = format!("/v1/nodes?owner={}", "x".repeat(LARGE_HEAD));
         let question = Question::get(long, Microversion::new(1, 90));
         for (status, told) in [(400, 414), (414, 414), (431, 414), (413, 413)] {
-            let Heard::Said(Said::Refuses(reply)) = judge(&question, true, reply(status, HTML))
+            let Heard::Said(Said::Refuses(reply)) =
+                judge(&question, true, base_of(None).into(), reply(status, HTML))
             else {
                 panic!("{status}");
             };
@@ -513,7 +567,15 @@ mod tests {
         ] {
             let question = Question::get(path.to_owned(), Microversion::new(1, 90))
                 .for_member(Collection::Nodes, "n1");
-            assert_eq!(word(&judge(&question, true, reply(200, body))), expected);
+            assert_eq!(
+                word(&judge(
+                    &question,
+                    true,
+                    base_of(None).into(),
+                    reply(200, body)
+                )),
+                expected
+            );
         }
     }
 }

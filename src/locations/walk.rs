@@ -101,7 +101,7 @@ impl List<'_> {
         marker: Option<&str>,
     ) -> Result<Told, Silence> {
         let reply = match location.ask(asker, &self.question(limit, marker)).await? {
-            Said::Has(reply) => reply,
+            Said::Has(words) => words.reply,
             Said::No(reply) => return Ok(Told::Unknown(reply)),
             Said::Refuses(reply) | Said::Fails(reply) => return Ok(Told::Refusal(reply)),
         };
@@ -293,7 +293,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::locations::speech::UNKNOWN_BASE;
+    use crate::locations::speech::base_of;
 
     fn page(ids: &[String], more: bool) -> Page {
         let items: Vec<String> = ids
@@ -304,7 +304,7 @@ mod tests {
         let body = format!("{{\"nodes\": [{}]{next}}}", items.join(","));
         let need = Need {
             kind: Kind::Plain,
-            from: (&*UNKNOWN_BASE).into(),
+            from: base_of(None).into(),
             id: "uuid",
             sort_key: None,
             keep: Keep::All,
@@ -346,7 +346,7 @@ mod tests {
     fn an_item_without_an_identifier_is_no_marker() {
         let need = Need {
             kind: Kind::Plain,
-            from: (&*UNKNOWN_BASE).into(),
+            from: base_of(None).into(),
             id: "uuid",
             sort_key: None,
             keep: Keep::All,

@@ -34,6 +34,7 @@ use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
+use crate::locations::speech::Words;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
 use crate::wire::budget::Budget;
@@ -346,7 +347,7 @@ impl Sites {
     /// The body of a success.
     async fn send(&self, location: &Location, question: Question) -> Result<Bytes, Trouble> {
         match location.ask(&self.asker(), &question).await {
-            Ok(Said::Has(reply)) => Ok(reply.body),
+            Ok(Said::Has(Words { reply, .. })) => Ok(reply.body),
             Ok(Said::No(reply) | Said::Refuses(reply) | Said::Fails(reply)) => Err(Trouble::Said(
                 fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string()),
             )),

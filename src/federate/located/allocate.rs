@@ -19,6 +19,7 @@ use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::fan_out::refusal;
 use crate::federate::located::create::Creation;
 use crate::federate::owner::Denial;
@@ -373,14 +374,12 @@ impl<'a> Allocations<'a> {
             }
         };
         let misspoke = |_| -> Silence { location.misspoke() };
-        let kind = Collection::Allocations.facts().kind;
         let answer = self
             .federation
             .adopt(
                 request,
                 location.id,
-                kind,
-                Some(Collection::Allocations),
+                Subject::Member(Collection::Allocations),
                 reply,
             )
             .map_err(misspoke)?;

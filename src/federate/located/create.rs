@@ -16,6 +16,7 @@ use crate::api::query::encode_segment;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::claim::claims_of;
 use crate::federate::located::beside::check_beside;
 use crate::federate::located::unique::Free;
@@ -191,8 +192,7 @@ impl Creation<'_> {
             Ok(reply) => reply,
             Err(silence) => return self.was_it_made(object, given, silence).await,
         };
-        let kind = collection.facts().kind;
-        let answer = federation.relay(request, home, kind, Some(collection), reply);
+        let answer = federation.relay(request, home, Subject::Member(collection), reply);
         if !answer.status.is_success() {
             return Ok(answer);
         }
@@ -226,8 +226,12 @@ impl Creation<'_> {
             Ok(reply) if reply.status == StatusCode::OK => reply,
             _ => return Err(silence.into()),
         };
-        let kind = collection.facts().kind;
-        let mut answer = federation.relay(request, silence.location, kind, Some(collection), reply);
+        let mut answer = federation.relay(
+            request,
+            silence.location,
+            Subject::Member(collection),
+            reply,
+        );
         // Who chose the UUID may not have been the first: then it was there before, and this was refused.
         if given && !shows(&answer.body, &sent) {
             let claims = claims_of(collection, &uuid, &sent);

@@ -25,6 +25,7 @@ use crate::locations::question::Purpose;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
+use crate::locations::speech::Words;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
@@ -140,7 +141,7 @@ async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Resu
         Column::Connector => return is_listed(request, location, stake).await,
     };
     match location.ask(&request.asker.ours(), &question).await? {
-        Said::Has(reply) => stake
+        Said::Has(Words { reply, .. }) => stake
             .is_taken(&reply.body)
             .ok_or_else(|| location.misspoke()),
         Said::No(_) => Ok(false),

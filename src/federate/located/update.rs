@@ -10,6 +10,7 @@ use crate::api::json;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::Subject;
 use crate::federate::claim::claims_in;
 use crate::federate::located::beside::check_beside;
 use crate::federate::located::create::GROUPS_SINCE;
@@ -90,10 +91,9 @@ impl<'a> Update<'a> {
     }
 
     fn changed(&self, home: LocationId, free: &Free, reply: Reply) -> Answer {
-        let kind = self.collection.facts().kind;
-        let answer = self
-            .federation
-            .relay(self.request, home, kind, Some(self.collection), reply);
+        let answer =
+            self.federation
+                .relay(self.request, home, Subject::Member(self.collection), reply);
         if !answer.status.is_success() {
             return answer;
         }

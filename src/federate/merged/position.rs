@@ -20,6 +20,7 @@ use crate::locations::location::Location;
 use crate::locations::question::Expect;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
+use crate::locations::speech::Words;
 use crate::locations::walk::Told;
 
 /// Items after a marker that is not listed, one of which is still there when the keys are read.
@@ -165,7 +166,7 @@ impl Position<'_> {
                 ident: Some(item.to_owned()),
             });
         match location.ask(&self.merge.request.asker, &question).await? {
-            Said::Has(reply) => {
+            Said::Has(Words { reply, .. }) => {
                 let [value] =
                     json::raw_members(&reply.body, [sort_key]).map_err(|_| location.misspoke())?;
                 Ok(Some(SortValue::new(value)))

@@ -13,6 +13,7 @@ use crate::api::body::Patch;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
 use crate::federate::Error;
+use crate::federate::Subject;
 use crate::federate::claim::Stake;
 use crate::federate::claim::claims_in;
 use crate::federate::fan_out::Told;
@@ -51,7 +52,7 @@ impl Replicated<'_> {
             let kind = self.collection.facts().kind;
             return Ok(self
                 .federation
-                .relay(self.request, pinned, kind, None, reply));
+                .relay(self.request, pinned, Subject::Other(kind), reply));
         }
         let copies = self.copies(ident).await?;
         self.check(ident, &copies, change).await?;
