@@ -218,12 +218,14 @@ impl Location {
 
     /// The operator's word on it; see [`crate::locations::Locations::order`].
     pub fn ordered(&self, order: Order) {
+        let was_silent = self.forbids(Act::Read).is_some();
         self.order.store(Arc::new(order));
         if self.forbids(Act::Read).is_some() {
             // Nobody asks it, so nobody waits for what it says first.
             self.probe_ended.send_replace(true);
+        } else if was_silent {
+            self.look_again.notify_one();
         }
-        self.look_again.notify_one();
     }
 
     /// Why it is not asked that, whatever its condition; `None`: it is.

@@ -132,6 +132,6 @@ def assert_clean(hub):
             assert re.fullmatch(r"1\.\d+", request.header("X-OpenStack-Ironic-API-Version"))
             assert request.header("Host") == f"127.0.0.1:{site.port}"
             assert request.header("X-Auth-Token") is None
-            assert (request.header("Authorization") is None) == (name == "loc1")
+            assert (request.header("Authorization") is None) == (name == "loc1"), request.head
             assert request.status != 401
     return seen
