@@ -1,5 +1,6 @@
 //! Builds everything once and runs it until it is told to stop.
 
+mod controls;
 mod master;
 mod sockets;
 
@@ -20,6 +21,10 @@ use rustix::process::setrlimit;
 use thiserror::Error;
 use tokio::runtime;
 
+use crate::admin::answer::Desk;
+use crate::admin::listen::AdminError;
+use crate::admin::listen::Doors;
+use crate::app::controls::Running;
 use crate::app::master::Master;
 use crate::app::master::Signals;
 use crate::app::master::Stop;
@@ -81,6 +86,8 @@ pub enum AppError {
     Policy(#[from] PolicyError),
     #[error("[api] cert_file, key_file, client_ca_file: {0}")]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Admin(#[from] AdminError),
 }
 
 /// Serves until it is told to end.
@@ -101,14 +108,9 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
         warn!("The saved node cache cannot be used: {error}");
     }
-    let listener = config
-        .api
-        .tls
-        .as_ref()
-        .map(Listener::load)
-        .transpose()?
-        .map(Arc::new);
+    let listener = listener(config)?;
     let (socket, listening) = listen(config)?;
+    let admin = Doors::open(&config.admin)?;
 
     let guard = Guard {
         authenticator: Arc::clone(&authenticator),
@@ -130,6 +132,8 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         },
     );
     let in_flight = gateway.in_flight();
+    let (handle, commands) = control::channel();
+    admin.serve(Desk::new(Arc::new(Running::of(&gateway, handle))))?;
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
     let proxy = http_proxy(&server.configuration, gateway);
     let api = Connections::new(proxy, Arc::clone(&lifecycle));
@@ -141,11 +145,15 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     };
     server.bootstrap();
     match &listener {
-        None => server.add_service(OnSocket::new(Bounded::new(api, Arc::clone(&crowd)), socket)),
+        None => server.add_service(OnSocket::new(
+            Bounded::new(api, Arc::clone(&crowd)),
+            socket,
+            Arc::clone(&lifecycle),
+        )),
         Some(listener) => {
             let secured = Secured::new(api, Arc::clone(listener));
             let bounded = Bounded::new(secured, Arc::clone(&crowd));
-            server.add_service(OnSocket::new(bounded, socket))
+            server.add_service(OnSocket::new(bounded, socket, Arc::clone(&lifecycle)))
         }
     };
     let certificates = CertificateWatch {
@@ -168,7 +176,6 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let sweep = background_service("sweep", sweep);
     let keeper = sweep.task();
     server.add_service(sweep);
-    let (_handle, commands) = control::channel();
     let master = Master {
         commands,
         lifecycle: Arc::clone(&lifecycle),
@@ -184,6 +191,11 @@ pub fn run(config: &Config) -> Result<(), AppError> {
         shutdown_signal: Box::new(Stop(lifecycle)),
     });
     Ok(())
+}
+
+fn listener(config: &Config) -> Result<Option<Arc<Listener>>, TlsError> {
+    let loaded = config.api.tls.as_ref().map(Listener::load).transpose()?;
+    Ok(loaded.map(Arc::new))
 }
 
 fn server_conf(config: &Config) -> ServerConf {

@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod cli;
+pub mod operate;
 pub mod policy;
+pub mod socket;
 pub mod sync;
 pub mod terminal;

@@ -7,6 +7,7 @@ pub mod context;
 pub mod crowd;
 pub mod door;
 pub mod endpoint;
+pub mod explain;
 pub mod forward;
 pub mod framing;
 pub mod health;
@@ -125,7 +126,7 @@ impl From<Box<PingoraError>> for Stop {
 #[derive(Debug)]
 pub struct Gateway {
     federation: Arc<Federation>,
-    door: Door,
+    door: Arc<Door>,
     permits: Arc<Semaphore>,
     respond: Respond,
     in_flight: Arc<InFlight>,
@@ -140,12 +141,12 @@ impl Gateway {
         surroundings: Surroundings,
     ) -> Self {
         Self {
-            door: Door::new(
+            door: Arc::new(Door::new(
                 config,
                 guard,
                 Arc::clone(&federation.locations),
                 &surroundings,
-            ),
+            )),
             respond: Respond {
                 locations: Arc::clone(&federation.locations),
                 retry_after: config.api.retry_after,
@@ -155,6 +156,18 @@ impl Gateway {
             in_flight: Arc::default(),
             surroundings,
         }
+    }
+
+    pub fn federation(&self) -> Arc<Federation> {
+        Arc::clone(&self.federation)
+    }
+
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    pub fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door)
     }
 
     pub fn in_flight(&self) -> Arc<InFlight> {

@@ -42,6 +42,13 @@ pub struct Kept {
     schedule: Schedule,
 }
 
+impl Kept {
+    /// How long it can be used for.
+    pub fn left(&self, now: Instant) -> Duration {
+        self.schedule.left(now)
+    }
+}
+
 /// The token of one credential.
 #[derive(Debug)]
 pub struct TokenKeeper {

@@ -9,6 +9,7 @@
 //! | 10 | `main`, this page | what was typed; exit codes |
 //! | 9 | [`app`] | builds everything once, runs it, drains it |
 //! | 8 | [`gateway`] | Pingora's phases: the door, the way through the proxy, errors to statuses, answers |
+//! |   | [`admin`] | the second door: how the gateway is looked after |
 //! |   | [`upkeep`] | beside requests: probes, the sweep, certificates |
 //! |   | [`command`] | the command line and the subcommands |
 //! | 7 | [`tenancy`] | what becomes of a request of somebody who may do some things to some things |
@@ -35,6 +36,7 @@
 //!
 //! Two requests are followed through the rooms in ARCHITECTURE.md.
 
+pub mod admin;
 pub mod api;
 pub mod app;
 pub mod auth;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::io::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,6 +11,9 @@ use ironic_proxy::command::check;
 use ironic_proxy::command::cli::Cli;
 use ironic_proxy::command::cli::PolicyTask;
 use ironic_proxy::command::cli::Task;
+use ironic_proxy::command::operate::End;
+use ironic_proxy::command::operate::Operation;
+use ironic_proxy::command::operate::OperationError;
 use ironic_proxy::command::policy;
 use ironic_proxy::command::sync;
 use ironic_proxy::command::sync::Format;
@@ -19,6 +23,7 @@ use ironic_proxy::command::terminal::say;
 use ironic_proxy::command::terminal::tell;
 use ironic_proxy::config::Config;
 use ironic_proxy::config::Sources;
+use ironic_proxy::config::default_socket;
 use ironic_proxy::telemetry;
 use ironic_proxy::telemetry::spool;
 
@@ -33,6 +38,12 @@ const BAD_CONFIGURATION: u8 = 78;
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let home = std::env::var_os("HOME").map(PathBuf::from);
+    if let Some(Task::Operate(operation)) = &cli.task
+        && let Some(socket) = &operation.gateway().socket
+    {
+        // Whoever names the socket need not be able to read the configuration.
+        return operate(operation, socket);
+    }
     let sources = Sources::search(PROGRAM, cli.sources().to_vec(), home.as_deref());
     let config = match Config::load(&sources, std::env::vars_os()) {
         Ok(config) => config,
@@ -54,6 +65,10 @@ fn main() -> ExitCode {
             let mode = if apply { Mode::Apply } else { Mode::Show };
             synchronise(&config, mode, format)
         }
+        Some(Task::Operate(operation)) => {
+            let socket = config.admin.served().unwrap_or_else(default_socket);
+            operate(&operation, &socket)
+        }
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         None => {
             let served = app::run(&config);
@@ -65,6 +80,21 @@ fn main() -> ExitCode {
                     ExitCode::from(BAD_CONFIGURATION)
                 }
             }
+        }
+    }
+}
+
+fn operate(operation: &Operation, socket: &Path) -> ExitCode {
+    match operation.run(socket) {
+        Ok(End::Well) => ExitCode::SUCCESS,
+        Ok(End::Unwell) => ExitCode::FAILURE,
+        // Who reads has read enough.
+        Err(OperationError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            tell(&format!("ironic-proxy: {error}"));
+            ExitCode::from(error.code())
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
@@ -15,6 +16,7 @@ use pingora::services::listening::Service as ListeningService;
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::lifecycle::Lifecycle;
 use crate::systemd;
 
 /// The name under which Pingora knows our socket.
@@ -51,13 +53,18 @@ pub(super) fn listen(config: &Config) -> Result<(RawFd, String), ListenError> {
 pub(super) struct OnSocket<A> {
     service: ListeningService<A>,
     socket: RawFd,
+    lifecycle: Arc<Lifecycle>,
 }
 
 impl<A> OnSocket<A> {
-    pub(super) fn new(application: A, socket: RawFd) -> Self {
+    pub(super) fn new(application: A, socket: RawFd, lifecycle: Arc<Lifecycle>) -> Self {
         let mut service = ListeningService::new(SOCKET.to_owned(), application);
         service.add_tcp(SOCKET);
-        Self { service, socket }
+        Self {
+            service,
+            socket,
+            lifecycle,
+        }
     }
 }
 
@@ -72,6 +79,9 @@ impl<A: ServerApp + Send + Sync + 'static> Service for OnSocket<A> {
         if let Some(fds) = &fds {
             fds.lock().add(SOCKET.to_owned(), self.socket);
         }
+        // On the runtime that serves requests.
+        let lifecycle = Arc::clone(&self.lifecycle);
+        tokio::spawn(async move { lifecycle.pulse("api").await });
         Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
     }
 

@@ -13,6 +13,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::value_parser;
 
+use crate::command::operate::Operation;
 use crate::command::policy::Inquiry;
 use crate::command::sync::Format;
 use crate::config::Source;
@@ -44,6 +45,8 @@ pub enum Task {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    #[command(flatten)]
+    Operate(Operation),
     /// Show the rules in force: name, scopes, where it is from, check.
     Policy {
         #[command(subcommand)]

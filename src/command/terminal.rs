@@ -41,6 +41,25 @@ pub fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{}", plain(line));
 }
 
+/// Rows in columns; the last column is as long as it is.
+pub fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells
+            .map(|cell| plain(cell).chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let padded = cells.map(|(cell, width)| format!("{:width$}", plain(cell), width = *width));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
 /// One line that is written over, where somebody watches.
 pub fn progress(line: &str) {
     let mut terminal = io::stderr();
@@ -57,6 +76,16 @@ pub fn clear() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let rows = [["A", "BB", "C"], ["aaa", "b", ""], ["\u{fc}", "bbb\n", "c"]];
+        let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(
+            table(&rows),
+            ["A    BB        C", "aaa  b", "\u{fc}    bbb\\u{a}  c"]
+        );
+    }
 
     #[test]
     fn nothing_reaches_the_terminal_as_a_command() {

@@ -1,5 +1,6 @@
 //! The door: parses the head of a request once, or refuses it.
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +135,26 @@ pub struct Admitted {
     pub limits: BodyLimits,
 }
 
+/// The head of a request, and between which addresses it travelled.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    pub head: &'a RequestHeader,
+    pub from: Option<IpAddr>,
+    /// The address of ours that the client connected to.
+    pub at: Option<SocketAddr>,
+}
+
+impl<'a> Arrival<'a> {
+    fn of(session: &'a Session) -> Self {
+        let at = session.server_addr().and_then(|address| address.as_inet());
+        Self {
+            head: session.req_header(),
+            from: access_log::client(session),
+            at: at.copied(),
+        }
+    }
+}
+
 /// Whom the door asks who somebody is, and what they may.
 #[derive(Debug)]
 pub struct Guard {
@@ -197,17 +218,27 @@ impl Door {
             .flatten()
     }
 
-    /// Everything that is decided by the head of a request, in Ironic's order: who asks, then which version, then what.
+    /// Everything that is decided by the head of a request that came in.
     pub async fn enter(&self, session: &Session, context: &mut Context) -> Result<Entry, Refusal> {
-        let head = session.req_header();
-        framing::check(head, &session.as_downstream().to_h1_raw())?;
+        let arrival = Arrival::of(session);
+        framing::check(arrival.head, &session.as_downstream().to_h1_raw())?;
+        self.admit(&arrival, context).await
+    }
+
+    /// The same of a head that is well-formed, in Ironic's order: who asks, then which version, then what.
+    pub async fn admit(
+        &self,
+        arrival: &Arrival<'_>,
+        context: &mut Context,
+    ) -> Result<Entry, Refusal> {
+        let head = arrival.head;
         if let Some(answer) = self.answer_early(head) {
             return Ok(Entry::Answered(answer));
         }
         let path = Path::read(head.uri.path());
         let public = self.is_public(&path);
         if !public {
-            context.identity = Some(self.identify(session).await?);
+            context.identity = Some(self.identify(arrival).await?);
         }
         if self.locations.common().is_none() {
             // Only a gateway that has just started waits here.
@@ -232,7 +263,7 @@ impl Door {
                 _ => Refusal::Accept(accept),
             });
         }
-        let base = self.endpoint.of(&head.headers, reached_at(session))?;
+        let base = self.endpoint.of(&head.headers, arrival.at)?;
         let document = match target.route {
             Route::Root => Some(version_document::root(base.as_str(), range)),
             Route::V1 => Some(version_document::v1(base.as_str(), range, version)),
@@ -285,10 +316,10 @@ impl Door {
     }
 
     /// Who is asking. `noauth` and known tokens cost nothing; strangers wait for their turn.
-    async fn identify(&self, session: &Session) -> Result<Identity, AuthError> {
-        let headers = &session.req_header().headers;
-        let from = access_log::client(session);
-        self.guard.authenticator.authenticate(headers, from).await
+    async fn identify(&self, arrival: &Arrival<'_>) -> Result<Identity, AuthError> {
+        let headers = &arrival.head.headers;
+        let authenticator = &self.guard.authenticator;
+        authenticator.authenticate(headers, arrival.from).await
     }
 
     /// What is asked of the gateway itself, by anybody.
@@ -476,9 +507,4 @@ fn is_ramdisk(target: &Target) -> bool {
             Action::Lookup | Action::Heartbeat | Action::ContinueInspection
         )
     })
-}
-
-/// The address of ours that the client connected to.
-fn reached_at(session: &Session) -> Option<SocketAddr> {
-    session.server_addr()?.as_inet().copied()
 }

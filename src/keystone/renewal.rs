@@ -52,6 +52,11 @@ impl Schedule {
         }
     }
 
+    /// How long it can be used for.
+    pub fn left(&self, now: Instant) -> Duration {
+        self.spent.saturating_duration_since(now)
+    }
+
     /// When the token becomes `Ageing`.
     pub fn renew(&self) -> Instant {
         self.renew

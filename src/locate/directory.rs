@@ -1,6 +1,7 @@
 //! The node cache: where things were last seen, by UUID and by name. It says where to ask first, and never that a
 //! thing does not exist.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +165,16 @@ pub struct Directory {
     name_lifetime: Duration,
 }
 
+/// What is remembered of a thing, for those who want to know why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    pub location: LocationId,
+    pub age: Duration,
+    pub belief: &'static str,
+    pub uuid: Option<Uuid>,
+    pub name: Option<Arc<str>>,
+}
+
 impl Directory {
     pub fn new(config: &DirectoryConfig) -> Self {
         let entries = Cache::with(
@@ -211,6 +222,40 @@ impl Directory {
         }
         (entry.belief == Belief::Sure && self.is_live_name(&entry, now))
             .then_some(Hint::At(entry.location))
+    }
+
+    /// Where it was seen last, whatever that is worth.
+    pub fn remembered(&self, key: &Key, now: Instant) -> Option<Remembered> {
+        let entry = self.entries.peek(&Slot::of(key))?;
+        let (uuid, name) = match (&key.ident, &entry.other) {
+            (Ident::Uuid(uuid), Other::Name(name)) | (Ident::Text(name), Other::Uuid(uuid)) => {
+                (Some(*uuid), Some(Arc::clone(name)))
+            }
+            (Ident::Uuid(uuid), _) => (Some(*uuid), None),
+            (Ident::Text(name), _) => (None, Some(Arc::clone(name))),
+        };
+        Some(Remembered {
+            location: entry.location,
+            age: self.age(&entry, now),
+            belief: match entry.belief {
+                Belief::Seen => "seen",
+                Belief::Sure => "sure",
+                Belief::Contested => "contested",
+            },
+            uuid,
+            name,
+        })
+    }
+
+    /// How many nodes were seen at each location.
+    pub fn nodes_by_location(&self) -> HashMap<LocationId, usize> {
+        let mut counts = HashMap::new();
+        for (slot, entry) in self.entries.iter() {
+            if matches!(slot, Slot::Uuid(Collection::Nodes, _)) {
+                *counts.entry(entry.location).or_default() += 1;
+            }
+        }
+        counts
     }
 
     /// This very thing was learnt a moment ago. Lists tell the same of thousands, again and again, and to read costs half

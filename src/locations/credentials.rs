@@ -187,6 +187,15 @@ impl Credentials {
         }
     }
 
+    /// How long the token at hand is good for; `None`: there is none, or none is needed.
+    pub fn expires(&self) -> Option<Duration> {
+        let now = Instant::now();
+        match &self.means {
+            Means::None | Means::Fixed(_) => None,
+            Means::Keystone(keeper) => Some(keeper.ready(now)?.left(now)),
+        }
+    }
+
     /// Whether a proof can be shown without asking anybody.
     pub fn is_in_hand(&self) -> bool {
         match &self.means {

@@ -256,6 +256,16 @@ impl Location {
         self.breaker().is_closed()
     }
 
+    /// Where it is, as far as is known now.
+    pub fn addresses(&self) -> Vec<String> {
+        self.peers.load().iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether requests are sent there.
+    pub fn is_usable(&self) -> bool {
+        self.standing.load().is_some() && self.is_reachable()
+    }
+
     /// Whether anything but a write may be asked.
     pub fn is_reachable(&self) -> bool {
         self.forbids(Act::Read).is_none()

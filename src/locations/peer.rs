@@ -1,5 +1,6 @@
 //! The endpoints of a location, as peers that Pingora can connect to.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,6 +27,20 @@ pub struct Peer {
     pub host: HeaderValue,
     /// Path prefix of the endpoint.
     pub prefix: String,
+    address: SocketAddr,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.http.is_tls() { "https" } else { "http" };
+        let host = self.host.to_str().unwrap_or_default();
+        write!(
+            f,
+            "{scheme}://{host}{} ({})",
+            self.prefix,
+            self.address.ip()
+        )
+    }
 }
 
 impl Peer {
@@ -45,6 +60,7 @@ impl Peer {
             http: dial(endpoint, address, tls, clocks),
             host: host(endpoint),
             prefix: endpoint.prefix.clone(),
+            address,
         }
     }
 
@@ -57,6 +73,7 @@ impl Peer {
             http,
             host: self.host.clone(),
             prefix: self.prefix.clone(),
+            address: self.address,
         }
     }
 }

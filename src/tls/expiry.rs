@@ -50,6 +50,13 @@ pub fn is_current(path: &Path, proof: bool) -> Result<(), String> {
     }
 }
 
+/// When the first certificate in a file to end does so.
+pub fn first_end(path: &Path) -> Option<Timestamp> {
+    let found = pem::certificates(path).ok()?;
+    let ends = found.iter().filter_map(|der| Some(Life::of(der)?.end));
+    Timestamp::from_second(ends.min()?).ok()
+}
+
 /// Whether the first certificate of a file says what it is for; a file that cannot be used is told of elsewhere.
 pub fn has_names(path: &Path) -> bool {
     let Ok(found) = pem::certificates(path) else {

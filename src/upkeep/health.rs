@@ -68,6 +68,7 @@ impl BackgroundService for HealthCheck {
         };
         tokio::select! {
             _ = shutdown.changed() => {}
+            () = self.lifecycle.pulse("health") => {}
             () = own_token => {}
             () = ready => {}
             _ = probes => {}

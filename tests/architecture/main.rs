@@ -35,8 +35,8 @@ const FLOORS: &[&[&str]] = &[
     &["federate"],
     // A tenant's requests, judged.
     &["tenancy"],
-    // What runs: the front, what keeps the rest true in the background, what is typed.
-    &["command", "gateway", "upkeep"],
+    // What runs: the front, the admin door, what keeps the rest true in the background, what is typed.
+    &["admin", "command", "gateway", "upkeep"],
     // Builds and runs all of it.
     &["app"],
     // What was typed; the crate's front page.

@@ -1,0 +1,305 @@
+//! What the admin door answers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::Response;
+use http::StatusCode;
+use http::header;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::admin::controls::Asked;
+use crate::admin::controls::Controls;
+use crate::admin::documents;
+use crate::admin::documents::Process;
+use crate::admin::finding;
+use crate::admin::route::Route;
+use crate::admin::route::Unrouted;
+use crate::config::State;
+use crate::control::ReloadError;
+use crate::federate::Federation;
+use crate::locations::location::Location;
+use crate::locations::order::Order;
+use crate::locations::question::Asker;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// On the socket, whose mode says who may; the user's number as the kernel tells it.
+    Socket { uid: Option<u32> },
+    /// On loopback, where everybody on this machine may read.
+    Loopback,
+}
+
+/// A request at the admin door.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub head: &'a pingora::http::RequestHeader,
+    pub body: &'a [u8],
+    pub from: &'a From,
+}
+
+/// What answers.
+#[derive(Debug)]
+pub struct Desk {
+    controls: Arc<dyn Controls>,
+    started: Timestamp,
+}
+
+/// `PUT /locations/NAME/state`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewState {
+    state: State,
+    reason: Option<String>,
+    /// What the caller calls itself; the socket tells which user it is.
+    by: Option<String>,
+}
+
+/// `POST /explain`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToExplain {
+    method: String,
+    path: String,
+    #[serde(default)]
+    headers: std::collections::BTreeMap<String, String>,
+}
+
+type Answer = Response<Vec<u8>>;
+
+impl Desk {
+    pub fn new(controls: Arc<dyn Controls>) -> Self {
+        Self {
+            controls,
+            started: Timestamp::now(),
+        }
+    }
+
+    pub async fn answer(&self, call: Call<'_>) -> Answer {
+        let uri = &call.head.uri;
+        let route = match Route::read(&call.head.method, uri.path(), uri.query()) {
+            Ok(route) => route,
+            Err(Unrouted::NotFound) => return told(StatusCode::NOT_FOUND, "there is no such path"),
+            Err(Unrouted::Path) => return told(StatusCode::BAD_REQUEST, "the path is no UTF-8"),
+            Err(Unrouted::Method(method)) => {
+                let mut answer = told(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    &format!("{method} is expected"),
+                );
+                let allow = http::HeaderValue::from_static(method);
+                answer.headers_mut().insert(header::ALLOW, allow);
+                return answer;
+            }
+        };
+        if *call.from == From::Loopback {
+            if !is_addressed_to_loopback(call.head) {
+                // A page in somebody's browser, whose name was bound to this address.
+                return told(
+                    StatusCode::FORBIDDEN,
+                    "Host must be an address of loopback or localhost",
+                );
+            }
+            if route.changes() {
+                return told(
+                    StatusCode::FORBIDDEN,
+                    "changes are taken on the admin socket only",
+                );
+            }
+        }
+        Box::pin(self.serve(route, call)).await
+    }
+
+    async fn serve(&self, route: Route, call: Call<'_>) -> Answer {
+        let federation = self.controls.federation();
+        let process = Process {
+            lifecycle: self.controls.lifecycle(),
+            federation: &federation,
+            started: self.started,
+            in_flight: self.controls.in_flight(),
+        };
+        match route {
+            Route::Live => match process.lifecycle.stuck(Instant::now()) {
+                None => text(StatusCode::OK, "OK"),
+                Some(name) => text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    &format!("the loop {name} does not turn"),
+                ),
+            },
+            Route::Ready => match process.readiness() {
+                Ok(()) => text(StatusCode::OK, "OK"),
+                Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
+            },
+            Route::Status => document(&process.status()),
+            Route::Locations => document(&json!({"locations": documents::sites(&federation)})),
+            Route::Location(name) => match federation.locations.by_name(&name) {
+                Some(location) => document(&one(&federation, location)),
+                None => no_location(&name),
+            },
+            Route::SetState(name) => match federation.locations.by_name(&name) {
+                Some(location) => set_state(&federation, location, &call),
+                None => no_location(&name),
+            },
+            Route::Locate { ident, ask: false } => {
+                document(&finding::remembered(&federation, &ident))
+            }
+            Route::Locate { ident, ask: true } => {
+                let asker = Asker::gateway(&self.controls.transport(), finding::PATIENCE);
+                document(&finding::asked(&federation, &asker, &ident).await)
+            }
+            Route::Explain => self.explain(call.body).await,
+            Route::Reload => self.reload().await,
+            Route::Drain => {
+                self.controls.handle().drain();
+                answer(StatusCode::ACCEPTED, &json!({"stage": "draining"}))
+            }
+        }
+    }
+
+    async fn explain(&self, body: &[u8]) -> Answer {
+        let wanted: ToExplain = match serde_json::from_slice(body) {
+            Ok(wanted) => wanted,
+            Err(error) => return told(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let parsed = (|| {
+            let mut headers = http::HeaderMap::new();
+            for (name, value) in &wanted.headers {
+                headers.append(
+                    http::HeaderName::try_from(name).ok()?,
+                    http::HeaderValue::try_from(value).ok()?,
+                );
+            }
+            Some(Asked {
+                method: wanted.method.parse().ok()?,
+                target: wanted.path.parse().ok()?,
+                headers,
+            })
+        })();
+        match parsed {
+            Some(asked) => document(&self.controls.explain(asked).await),
+            None => told(
+                StatusCode::BAD_REQUEST,
+                "method, path or headers are not valid HTTP",
+            ),
+        }
+    }
+
+    async fn reload(&self) -> Answer {
+        match self.controls.handle().reload().await {
+            Ok(changes) => document(&json!({"reloaded": true, "changes": changes})),
+            Err(ReloadError::Faults(faults)) => {
+                let body = json!({"reloaded": false, "faults": faults});
+                answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
+            }
+            Err(error @ ReloadError::Stopping) => {
+                told(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+            }
+        }
+    }
+}
+
+fn one(federation: &Federation, location: &Location) -> documents::Site {
+    let counts = federation.locator.directory.nodes_by_location();
+    let nodes = counts.get(&location.id).copied().unwrap_or_default();
+    documents::site(federation, location, nodes)
+}
+
+fn set_state(federation: &Federation, location: &Location, call: &Call<'_>) -> Answer {
+    let wanted: NewState = match serde_json::from_slice(call.body) {
+        Ok(wanted) => wanted,
+        Err(error) => return told(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let uid = match call.from {
+        From::Socket { uid } => *uid,
+        From::Loopback => None,
+    };
+    let by = match (wanted.by, uid) {
+        (Some(name), Some(uid)) => Some(format!("{name} (uid {uid})")),
+        (Some(name), None) => Some(name),
+        (None, uid) => uid.map(|uid| format!("uid {uid}")),
+    };
+    let order = Order {
+        state: wanted.state,
+        reason: wanted.reason.filter(|reason| !reason.is_empty()),
+        by,
+        since: Some(Timestamp::now()),
+    };
+    let kept = federation.locations.order(location.id, order);
+    let mut body = json!(one(federation, location));
+    if let Err(error) = kept {
+        // It is in force, which is what matters now.
+        let text = format!("the state is in force, and will be lost at a restart: {error}");
+        body["warning"] = json!(text);
+    }
+    document(&body)
+}
+
+fn no_location(name: &str) -> Answer {
+    told(
+        StatusCode::NOT_FOUND,
+        &format!("there is no location {name:?}"),
+    )
+}
+
+fn document(body: &impl Serialize) -> Answer {
+    answer(StatusCode::OK, body)
+}
+
+fn told(status: StatusCode, error: &str) -> Answer {
+    answer(status, &json!({"error": error}))
+}
+
+fn answer(status: StatusCode, body: &impl Serialize) -> Answer {
+    let mut body = serde_json::to_vec(body).unwrap_or_default();
+    body.push(b'\n');
+    with_type(status, "application/json", body)
+}
+
+fn text(status: StatusCode, line: &str) -> Answer {
+    with_type(
+        status,
+        "text/plain; charset=UTF-8",
+        format!("{line}\n").into(),
+    )
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        http::HeaderValue::from_static(content_type),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        http::HeaderValue::from_static("no-store"),
+    );
+    answer
+}
+
+/// Without `Host` it is no browser.
+fn is_addressed_to_loopback(head: &pingora::http::RequestHeader) -> bool {
+    let Some(host) = head.headers.get(header::HOST) else {
+        return true;
+    };
+    let Some(authority) = host
+        .to_str()
+        .ok()
+        .and_then(|host| host.parse::<http::uri::Authority>().ok())
+    else {
+        return false;
+    };
+    let name = authority.host();
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,41 @@
+//! What the admin door looks at, and whom it tells what to do. Whoever builds the gateway provides it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::control::Handle;
+use crate::federate::Federation;
+use crate::lifecycle::Lifecycle;
+use crate::wire::transport::Transport;
+
+/// The gateway as its operators see it.
+#[async_trait]
+pub trait Controls: fmt::Debug + Send + Sync {
+    fn lifecycle(&self) -> &Lifecycle;
+
+    /// What the process can be told to do.
+    fn handle(&self) -> &Handle;
+
+    /// The locations of the configuration in force.
+    fn federation(&self) -> Arc<Federation>;
+
+    /// Connections for questions of the operators'.
+    fn transport(&self) -> Arc<Transport>;
+
+    /// Requests that are being served.
+    fn in_flight(&self) -> usize;
+
+    /// What would be done with a request. Nothing is sent.
+    async fn explain(&self, request: Asked) -> Value;
+}
+
+/// A request that is to be explained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub method: http::Method,
+    pub target: http::Uri,
+    pub headers: http::HeaderMap,
+}

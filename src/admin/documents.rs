@@ -1,0 +1,319 @@
+//! The documents of the admin door; docs/admin.md tells what each member means.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::config::State;
+use crate::federate::Federation;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Stage;
+use crate::locations::location::Location;
+use crate::locations::order::Act;
+use crate::locations::record::Latency;
+use crate::locations::record::Observed;
+use crate::tls::expiry;
+
+/// `GET /status`
+#[derive(Debug, Serialize)]
+pub struct Status {
+    version: &'static str,
+    stage: &'static str,
+    ready: bool,
+    /// Why it is not ready.
+    reason: Option<String>,
+    /// One sentence.
+    summary: String,
+    started: Timestamp,
+    requests_in_flight: usize,
+    api_versions: Option<Versions>,
+    nodes: usize,
+    directory_entries: usize,
+    groups: BTreeMap<String, String>,
+    pub locations: Vec<Site>,
+}
+
+#[derive(Debug, Serialize)]
+struct Versions {
+    minimum: String,
+    maximum: String,
+}
+
+/// `GET /locations/NAME`
+#[derive(Debug, Serialize)]
+pub struct Site {
+    pub name: String,
+    operator: Operator,
+    observed: Seen,
+    /// Whether it is asked at all just now.
+    usable: bool,
+    required: bool,
+    groups: Vec<String>,
+    endpoints: Vec<String>,
+    breaker: &'static str,
+    latency: Option<Latencies>,
+    versions: Option<Versions>,
+    nodes: usize,
+    last_sweep: Option<Timestamp>,
+    credential: Credential,
+    certificates: Certificates,
+}
+
+#[derive(Debug, Serialize)]
+struct Operator {
+    state: State,
+    reason: Option<String>,
+    by: Option<String>,
+    since: Option<Timestamp>,
+    /// Who said so last: `file` or `socket`.
+    source: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Seen {
+    state: &'static str,
+    why: Option<&'static str>,
+    since: Timestamp,
+}
+
+/// Seconds.
+#[derive(Debug, Serialize)]
+struct Latencies {
+    answers: usize,
+    p50: f64,
+    p90: f64,
+    p99: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Credential {
+    /// When the token at hand ends; it is renewed before.
+    token_expires: Option<Timestamp>,
+    /// `system`, `project`, or nothing if that is not known.
+    scope: Option<&'static str>,
+}
+
+/// When the first of them ends.
+#[derive(Debug, Serialize)]
+struct Certificates {
+    client: Option<Timestamp>,
+    authorities: Option<Timestamp>,
+}
+
+/// What can be told of one process.
+#[derive(Debug)]
+pub struct Process<'a> {
+    pub lifecycle: &'a Lifecycle,
+    pub federation: &'a Federation,
+    pub started: Timestamp,
+    pub in_flight: usize,
+}
+
+impl Process<'_> {
+    pub fn status(&self) -> Status {
+        let federation = self.federation;
+        let readiness = self.readiness();
+        let locations = sites(federation);
+        let nodes = locations.iter().map(|site| site.nodes).sum();
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            stage: word(self.lifecycle.stage()),
+            ready: readiness.is_ok(),
+            reason: readiness.err(),
+            summary: summary(&locations, nodes),
+            started: self.started,
+            requests_in_flight: self.in_flight,
+            api_versions: federation.locations.common().map(|range| Versions {
+                minimum: range.min().to_string(),
+                maximum: range.max().to_string(),
+            }),
+            nodes,
+            directory_entries: federation.locator.directory.len(),
+            groups: groups(federation),
+            locations,
+        }
+    }
+
+    /// Whether requests can be served.
+    ///
+    /// # Errors
+    /// Why not, in one line.
+    pub fn readiness(&self) -> Result<(), String> {
+        match self.lifecycle.stage() {
+            Stage::Starting => {
+                return Err("starting: the locations have not been asked yet".to_owned());
+            }
+            Stage::Leaving | Stage::Draining => return Err("draining".to_owned()),
+            Stage::Serving => {}
+        }
+        if self.federation.locations.iter().any(Location::is_usable) {
+            return Ok(());
+        }
+        let each: Vec<_> = self
+            .federation
+            .locations
+            .iter()
+            .take(TOLD)
+            .map(|location| format!("{} ({})", location.name(), condition(location)))
+            .collect();
+        Err(format!("no location can be asked: {}", each.join(", ")))
+    }
+}
+
+/// So many locations are named in one line.
+const TOLD: usize = 5;
+
+fn word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Starting => "starting",
+        Stage::Serving => "serving",
+        Stage::Leaving => "leaving",
+        Stage::Draining => "draining",
+    }
+}
+
+/// Why a location is not asked, or that it is.
+fn condition(location: &Location) -> &'static str {
+    match (location.forbids(Act::Read), location.observed().0) {
+        (Some(reason), _) | (None, Observed::Down(reason)) => reason.word(),
+        (None, Observed::Up) => "up",
+        (None, Observed::Unknown) => "unknown",
+    }
+}
+
+fn groups(federation: &Federation) -> BTreeMap<String, String> {
+    let locations = federation.locations.iter();
+    locations
+        .flat_map(|location| {
+            let groups = federation.groups.groups_of(location.id);
+            groups.map(|group| (written(group), location.name().to_owned()))
+        })
+        .collect()
+}
+
+/// As the configuration writes it.
+fn written(group: &str) -> String {
+    if group.is_empty() { "_" } else { group }.to_owned()
+}
+
+/// All locations, in the order of the configuration.
+pub fn sites(federation: &Federation) -> Vec<Site> {
+    let counts = federation.locator.directory.nodes_by_location();
+    let locations = federation.locations.iter();
+    locations
+        .map(|location| {
+            let nodes = counts.get(&location.id).copied().unwrap_or_default();
+            site(federation, location, nodes)
+        })
+        .collect()
+}
+
+/// One location.
+pub fn site(federation: &Federation, location: &Location, nodes: usize) -> Site {
+    let order = location.order();
+    let (observed, since) = location.observed();
+    let now = Instant::now();
+    let seconds = |took: Duration| (took.as_secs_f64() * 1e6).round() / 1e6;
+    let session = &location.config.session;
+    Site {
+        name: location.name().to_owned(),
+        operator: Operator {
+            state: order.state,
+            reason: order.reason.clone(),
+            by: order.by.clone(),
+            since: order.since,
+            source: if order.since.is_some() {
+                "socket"
+            } else {
+                "file"
+            },
+        },
+        observed: Seen {
+            state: match observed {
+                Observed::Unknown => "unknown",
+                Observed::Up => "up",
+                Observed::Down(_) => "down",
+            },
+            why: match observed {
+                Observed::Down(reason) => Some(reason.word()),
+                Observed::Unknown | Observed::Up => None,
+            },
+            since,
+        },
+        usable: location.is_usable(),
+        required: location.config.required,
+        groups: federation
+            .groups
+            .groups_of(location.id)
+            .map(written)
+            .collect(),
+        endpoints: location.addresses(),
+        breaker: if location.is_breaker_closed() {
+            "closed"
+        } else {
+            "open"
+        },
+        latency: location.record.latency(now).map(
+            |Latency {
+                 answers,
+                 p50,
+                 p90,
+                 p99,
+             }| Latencies {
+                answers,
+                p50: seconds(p50),
+                p90: seconds(p90),
+                p99: seconds(p99),
+            },
+        ),
+        versions: location.standing().map(|standing| Versions {
+            minimum: standing.range.min().to_string(),
+            maximum: standing.range.max().to_string(),
+        }),
+        nodes,
+        last_sweep: location.record.last_sweep(),
+        credential: Credential {
+            token_expires: location
+                .credentials
+                .expires()
+                .and_then(|left| Timestamp::now().checked_add(left).ok()),
+            scope: location
+                .credentials
+                .sees_the_system()
+                .map(|all| if all { "system" } else { "project" }),
+        },
+        certificates: Certificates {
+            client: session.certfile.as_deref().and_then(expiry::first_end),
+            authorities: session.cafile.as_deref().and_then(expiry::first_end),
+        },
+    }
+}
+
+/// `2 of 3 locations answer; loc3 down (timeout) since 2026-11-26T03:00:00Z; 312 nodes`
+fn summary(sites: &[Site], nodes: usize) -> String {
+    let well = sites.iter().filter(|site| site.usable).count();
+    let mut text = format!("{well} of {} locations answer", sites.len());
+    let others = sites.iter().filter(|site| !site.usable);
+    // Writing to a String cannot fail.
+    for site in others.clone().take(TOLD) {
+        let word = match (site.operator.state, site.observed.why) {
+            (State::Maintenance, _) => "in maintenance".to_owned(),
+            (_, Some(why)) => format!(
+                "{} ({why}) since {:.0}",
+                site.observed.state, site.observed.since
+            ),
+            (_, None) => site.observed.state.to_owned(),
+        };
+        let _ = write!(text, "; {} {word}", site.name);
+    }
+    let more = others.count().saturating_sub(TOLD);
+    if more > 0 {
+        let _ = write!(text, "; {more} more");
+    }
+    let _ = write!(text, "; {nodes} nodes");
+    text
+}

@@ -1,0 +1,233 @@
+//! The sockets of the admin door, and the thread that serves them.
+
+use std::fs;
+use std::fs::Permissions;
+use std::io;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use http::Response;
+use http::StatusCode;
+use log::info;
+use log::warn;
+use pingora::apps::ServerApp as _;
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::stream::Stream;
+use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio::sync::watch;
+
+use crate::admin::answer::Call;
+use crate::admin::answer::Desk;
+use crate::admin::answer::From;
+use crate::config::AdminConfig;
+
+/// Connections at the same time, on the socket and on loopback each.
+const CONNECTIONS: usize = 64;
+/// However a connection is used, it ends after this.
+const LONGEST: Duration = Duration::from_mins(5);
+/// Largest body of a request.
+const BODY: usize = 64 << 10;
+/// After a failure to accept, which is a lack of descriptors as a rule.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why there is no admin door.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    #[error("[admin] socket: {path}: {source}", path = path.display())]
+    Socket { path: PathBuf, source: io::Error },
+    #[error("[admin] listen: cannot listen on {address}: {source}")]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("[admin]: no thread can be started: {0}")]
+    Thread(io::Error),
+}
+
+/// The sockets, open.
+#[derive(Debug)]
+pub struct Doors {
+    unix: Option<UnixListener>,
+    loopback: Vec<TcpListener>,
+}
+
+impl Doors {
+    pub fn open(config: &AdminConfig) -> Result<Self, AdminError> {
+        let unix = config
+            .served()
+            .map(|path| bind(&path).map_err(|source| AdminError::Socket { path, source }))
+            .transpose()?;
+        let loopback = config
+            .listen
+            .iter()
+            .map(|&address| {
+                listen(address).map_err(|source| AdminError::Listen { address, source })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { unix, loopback })
+    }
+
+    /// Serves them on a thread of its own, until the process ends.
+    pub fn serve(self, desk: Desk) -> Result<(), AdminError> {
+        if self.unix.is_none() && self.loopback.is_empty() {
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(AdminError::Thread)?;
+        let serve = move || runtime.block_on(self.accept_all(Arc::new(desk)));
+        thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(serve)
+            .map_err(AdminError::Thread)?;
+        Ok(())
+    }
+
+    async fn accept_all(self, desk: Arc<Desk>) {
+        let mut doors = tokio::task::JoinSet::new();
+        if let Some(listener) = self
+            .unix
+            .and_then(|one| tokio::net::UnixListener::from_std(one).ok())
+        {
+            let (desk, places) = (Arc::clone(&desk), Arc::new(Semaphore::new(CONNECTIONS)));
+            doors.spawn(async move {
+                while let Some(place) = place(&places).await {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                            let connection = Connection {
+                                desk: Arc::clone(&desk),
+                                from: From::Socket { uid },
+                            };
+                            connection.spawn(stream.into(), place);
+                        }
+                        Err(error) => wait_after(&error).await,
+                    }
+                }
+            });
+        }
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        for listener in self.loopback {
+            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+                continue;
+            };
+            let (desk, places) = (Arc::clone(&desk), Arc::clone(&places));
+            doors.spawn(async move {
+                while let Some(place) = place(&places).await {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            let connection = Connection {
+                                desk: Arc::clone(&desk),
+                                from: From::Loopback,
+                            };
+                            connection.spawn(stream.into(), place);
+                        }
+                        Err(error) => wait_after(&error).await,
+                    }
+                }
+            });
+        }
+        while doors.join_next().await.is_some() {}
+    }
+}
+
+async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(places).acquire_owned().await.ok()
+}
+
+async fn wait_after(error: &io::Error) {
+    warn!("The admin door cannot take a connection: {error}");
+    tokio::time::sleep(PAUSE).await;
+}
+
+/// Made beside its place and renamed to it: nobody ever meets it with another mode, and a gateway that takes over from
+/// another one takes this too.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let beside = path.with_extension(format!("{}", process::id()));
+    let _ = fs::remove_file(&beside);
+    let listener = UnixListener::bind(&beside)?;
+    let placed = fs::set_permissions(&beside, Permissions::from_mode(0o600))
+        .and_then(|()| listener.set_nonblocking(true))
+        .and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = placed {
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    info!("The admin door is {}", path.display());
+    Ok(listener)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    info!(
+        "The admin door can be read on http://{}",
+        listener.local_addr()?
+    );
+    Ok(listener)
+}
+
+/// One connection of somebody's.
+#[derive(Debug)]
+struct Connection {
+    desk: Arc<Desk>,
+    from: From,
+}
+
+impl Connection {
+    fn spawn(self, stream: Stream, place: OwnedSemaphorePermit) {
+        tokio::spawn(async move {
+            // It is served also while the API drains.
+            let (_running, shutdown) = watch::channel(false);
+            let app = Arc::new(self);
+            let served = app.process_new(Box::new(stream), &shutdown);
+            let _ = tokio::time::timeout(LONGEST, served).await;
+            drop(place);
+        });
+    }
+}
+
+#[async_trait]
+impl ServeHttp for Connection {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let mut body = BytesMut::new();
+        while let Ok(Some(part)) = session.read_request_body().await {
+            body.extend_from_slice(&part);
+            if body.len() > BODY {
+                session.set_keepalive(None);
+                let mut answer = Response::new(Vec::new());
+                *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                return answer;
+            }
+        }
+        let call = Call {
+            head: session.req_header(),
+            body: &body,
+            from: &self.from,
+        };
+        let is_head = call.head.method == http::Method::HEAD;
+        let mut answer = self.desk.answer(call).await;
+        let length = answer.body().len();
+        answer
+            .headers_mut()
+            .insert(http::header::CONTENT_LENGTH, length.into());
+        if is_head {
+            answer.body_mut().clear();
+        }
+        answer
+    }
+}

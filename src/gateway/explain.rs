@@ -1,0 +1,270 @@
+//! What would be done with a request: judged by the same code as one that came in, and sent nowhere. Only a token is
+//! shown to Keystone, as always.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::Method;
+use pingora::http::RequestHeader;
+use serde::Serialize;
+
+use crate::api::collection::Collection;
+use crate::api::collection::Spread;
+use crate::api::fault;
+use crate::api::route::Action;
+use crate::api::route::Route;
+use crate::auth::access::Passage;
+use crate::auth::identity::Identity;
+use crate::federate::Federation;
+use crate::gateway::context::Context;
+use crate::gateway::door::Arrival;
+use crate::gateway::door::Door;
+use crate::gateway::door::Entry;
+use crate::gateway::door::Refusal;
+use crate::gateway::rescue;
+use crate::gateway::rescue::Trouble;
+use crate::locate::directory::Key;
+use crate::locations::location::Location;
+use crate::locations::order::Act;
+use crate::policy::caller::Scope;
+use crate::request::Answer;
+use crate::request::Request;
+
+/// What would be done, member by member; what does not apply is null.
+#[derive(Debug, Default, Serialize)]
+pub struct Explanation {
+    route: Option<String>,
+    action: Option<String>,
+    version: Option<String>,
+    who: Option<Who>,
+    rule: Option<&'static str>,
+    verdict: Option<&'static str>,
+    /// What the client would be told instead.
+    refused: Option<Told>,
+    /// What the gateway itself would answer.
+    answered: Option<Told>,
+    /// How it is decided who is asked.
+    how: Option<String>,
+    asked: Vec<ToAsk>,
+}
+
+#[derive(Debug, Serialize)]
+struct Who {
+    user: String,
+    scope: String,
+    roles: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Told {
+    status: u16,
+    text: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ToAsk {
+    location: String,
+    question: String,
+    version: String,
+    /// Why it is not asked: the operator's state, or its condition.
+    not_asked: Option<&'static str>,
+}
+
+/// Explains one request.
+pub async fn explain(door: &Door, federation: &Federation, head: &RequestHeader) -> Explanation {
+    let mut context = Context::new(&Arc::default());
+    let arrival = Arrival {
+        head,
+        from: None,
+        // For links, where no Host is given.
+        at: Some(SocketAddr::from(([127, 0, 0, 1], 80))),
+    };
+    let entered = door.admit(&arrival, &mut context).await;
+    let mut explanation = Explanation {
+        version: context
+            .versions
+            .and_then(|(_, version)| version)
+            .map(|version| version.to_string()),
+        who: context.identity.as_ref().map(who),
+        ..Explanation::default()
+    };
+    match entered {
+        Ok(Entry::Answered(answer)) => explanation.answered = Some(told(&answer)),
+        Ok(Entry::Admitted(admitted)) => {
+            explanation.verdict = Some(match admitted.passage {
+                Passage::Whole => "allowed",
+                Passage::ByThing(_) => "depends on whose the thing is",
+            });
+            explanation.describe(federation, &admitted.request);
+        }
+        Err(refusal) => {
+            if let Refusal::Denied(denied) = &refusal {
+                explanation.rule = Some(denied.policy);
+                explanation.verdict = Some("denied");
+            }
+            let answer = rescue::rescue(&federation.locations, Trouble::Refused(refusal));
+            explanation.refused = Some(told(&answer));
+        }
+    }
+    explanation
+}
+
+fn who(identity: &Identity) -> Who {
+    let Some(caller) = identity.caller() else {
+        let user = match identity {
+            Identity::Basic(user) => user.to_string(),
+            Identity::Anonymous | Identity::Keystone(_) => "anybody".to_owned(),
+        };
+        return Who {
+            user,
+            scope: "everything".to_owned(),
+            roles: Vec::new(),
+        };
+    };
+    Who {
+        user: caller.user_id.to_owned(),
+        scope: match caller.scope {
+            Scope::System => "system".to_owned(),
+            Scope::Project(project) => format!("project {}", project.id),
+            Scope::Domain(id) => format!("domain {id}"),
+            Scope::Nothing => "nothing".to_owned(),
+        },
+        roles: caller.roles.to_vec(),
+    }
+}
+
+fn told(answer: &Answer) -> Told {
+    Told {
+        status: answer.status.as_u16(),
+        text: fault::text_of(&answer.body),
+    }
+}
+
+/// Whom a request goes to.
+enum Way {
+    /// The one that the client names.
+    Pinned,
+    /// The one that has this.
+    Owner(Collection, String),
+    /// The one that the body's conductor group, or node, leads to.
+    Body(Collection),
+    /// All of them.
+    Everybody(&'static str),
+}
+
+impl Explanation {
+    fn describe(&mut self, federation: &Federation, request: &Request) {
+        (self.route, self.action) = named(&request.target.route);
+        self.rule = request.target.row().map(|row| row.rule.name());
+        let locations = &federation.locations;
+        let (how, scope): (String, Vec<&Location>) = match way(request) {
+            Way::Pinned => {
+                let one = request.pinned.map(|id| locations.location(id));
+                (
+                    "X-Ironic-Proxy-Location names it".to_owned(),
+                    one.into_iter().collect(),
+                )
+            }
+            Way::Owner(collection, ident) => {
+                match federation.locator.remembered(&Key::new(collection, &ident)) {
+                    Some(owner) => (
+                        format!("the directory knows where {ident} is"),
+                        vec![locations.location(owner.location)],
+                    ),
+                    None => (
+                        format!("all are asked who has {ident}, then whoever has it"),
+                        locations.iter().collect(),
+                    ),
+                }
+            }
+            Way::Body(Collection::Nodes) => (
+                "the location that the conductor group in the body belongs to".to_owned(),
+                locations.iter().collect(),
+            ),
+            Way::Body(_) => (
+                "the location of the node, or of a fitting one, that the body names".to_owned(),
+                locations.iter().collect(),
+            ),
+            Way::Everybody(how) => (how.to_owned(), locations.iter().collect()),
+        };
+        self.how = Some(how);
+        let question = request.question();
+        let act = Act::of(&question);
+        self.asked = scope
+            .into_iter()
+            .map(|location| ToAsk {
+                location: location.name().to_owned(),
+                question: format!("{} {}", question.method, question.path),
+                version: question.version.to_string(),
+                not_asked: match location.forbids(act) {
+                    Some(reason) => Some(reason.word()),
+                    None if location.is_usable() => None,
+                    None => Some(location.last_failure().word()),
+                },
+            })
+            .collect();
+    }
+}
+
+fn named(route: &Route) -> (Option<String>, Option<String>) {
+    match route {
+        Route::Root => (Some("/".to_owned()), None),
+        Route::V1 => (Some("/v1".to_owned()), None),
+        Route::Known { row, .. } => (
+            Some(format!("/v1/{}", row.template)),
+            Some(format!("{:?}", row.action)),
+        ),
+        Route::UnknownBelow { of, .. } => (
+            Some(format!("/v1/{}/{{}}/...", of.facts().path)),
+            Some("what a newer Ironic may have there".to_owned()),
+        ),
+        Route::UnknownCollection => (
+            None,
+            Some("a collection that a newer Ironic may have".to_owned()),
+        ),
+        Route::NotPermitted => (None, Some("one location words the refusal".to_owned())),
+    }
+}
+
+fn way(request: &Request) -> Way {
+    if request.pinned.is_some() {
+        return Way::Pinned;
+    }
+    let of_member = |collection: Collection, ident: &str| match collection.facts().spread {
+        Spread::Located => Way::Owner(collection, ident.to_owned()),
+        Spread::Replicated if request.method == Method::GET => Way::Everybody("any copy will do"),
+        Spread::Replicated => Way::Everybody("everywhere or nowhere"),
+        Spread::United => Way::Everybody("the answers of all are put together"),
+    };
+    match &request.target.route {
+        Route::Known { row, parameters } => {
+            let ident = parameters.first().map(String::as_str).unwrap_or_default();
+            match row.action {
+                Action::Member(collection)
+                | Action::Below(collection)
+                | Action::ListBelow { of: collection, .. } => of_member(collection, ident),
+                Action::History => of_member(Collection::Nodes, ident),
+                Action::ValidateNode => {
+                    let node = request
+                        .query
+                        .value("node_uuid")
+                        .or_else(|| request.query.value("node"));
+                    of_member(Collection::Nodes, node.unwrap_or_default())
+                }
+                Action::Create(collection) if collection.facts().spread == Spread::Located => {
+                    Way::Body(collection)
+                }
+                Action::Create(_) => Way::Everybody("everywhere or nowhere"),
+                Action::List(_) | Action::ChassisNodes => {
+                    Way::Everybody("the lists of all are one list")
+                }
+                _ => Way::Everybody("the answers of all are put together"),
+            }
+        }
+        Route::UnknownBelow { of, ident } => of_member(*of, ident),
+        Route::NotPermitted => Way::Everybody("one of them"),
+        Route::Root | Route::V1 | Route::UnknownCollection => {
+            Way::Everybody("the answers of all are put together")
+        }
+    }
+}
