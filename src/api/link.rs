@@ -170,9 +170,12 @@ pub fn rewrite_document(
     if cuts.len() == 0 {
         return Ok(None);
     }
-    let whole = Span::new(0, json::offset(body.len()));
-    let mut out = Vec::with_capacity(cuts.length(whole, 0..cuts.len(), to));
-    cuts.splice(body, whole, 0..cuts.len(), to, &mut out);
+    let whole = || Stretch {
+        span: Span::new(0, json::offset(body.len())),
+        cuts: 0..cuts.len(),
+    };
+    let mut out = Vec::with_capacity(cuts.length(whole(), to));
+    cuts.splice(body, whole(), to, &mut out);
     Ok(Some(out))
 }
 
@@ -276,6 +279,13 @@ enum With {
     Group(u32),
 }
 
+/// One stretch of a body, and which cuts lie in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) span: Span,
+    pub(crate) cuts: Range<usize>,
+}
+
 impl Cuts {
     pub(crate) fn len(&self) -> usize {
         self.parts.len()
@@ -299,17 +309,11 @@ impl Cuts {
         self.tails.shrink_to_fit();
     }
 
-    /// Writes the part `span` of `body`, in which exactly the cuts `range` lie.
-    pub(crate) fn splice(
-        &self,
-        body: &[u8],
-        span: Span,
-        range: Range<usize>,
-        to: &Base,
-        out: &mut Vec<u8>,
-    ) {
+    /// Writes one stretch of `body`.
+    pub(crate) fn splice(&self, body: &[u8], stretch: Stretch, to: &Base, out: &mut Vec<u8>) {
+        let Stretch { span, cuts } = stretch;
         let mut at = span.start;
-        for cut in self.parts.get(range).unwrap_or_default() {
+        for cut in self.parts.get(cuts).unwrap_or_default() {
             out.extend_from_slice(Span::new(at, cut.start).of(body));
             for part in self.replacement(cut, to) {
                 out.extend_from_slice(part.as_bytes());
@@ -320,9 +324,10 @@ impl Cuts {
     }
 
     /// How many bytes [`splice`](Self::splice) writes.
-    pub(crate) fn length(&self, span: Span, range: Range<usize>, to: &Base) -> usize {
+    pub(crate) fn length(&self, stretch: Stretch, to: &Base) -> usize {
+        let Stretch { span, cuts } = stretch;
         let mut length = span.len();
-        for cut in self.parts.get(range).unwrap_or_default() {
+        for cut in self.parts.get(cuts).unwrap_or_default() {
             let [base, tail] = self.replacement(cut, to);
             length += base.len() + tail.len();
             length -= Span::new(cut.start, cut.end).len();

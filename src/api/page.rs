@@ -1,12 +1,11 @@
 //! Splits a location's list into items, and writes the merged list.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use bytes::Bytes;
 
 use crate::api::json::{self, Key, Malformed, Reader, Span, Type};
-use crate::api::link::{Base, Cuts, Dialect, Kind, read_member};
+use crate::api::link::{Base, Cuts, Dialect, Kind, Stretch, read_member};
 
 /// What to take from each item of a [`Page`], or from a [`Document`].
 #[derive(Clone, Copy, Debug)]
@@ -212,17 +211,19 @@ impl<'p> Item<'p> {
     /// Writes the item byte for byte, but for its links, which point at `to`, and for members that
     /// [`Need::keep`] leaves out.
     pub fn write(&self, out: &mut Vec<u8>, to: &Base) {
-        let item = self.entry.item;
-        self.cuts.splice(self.body, item, self.cut_range(), to, out);
+        self.cuts.splice(self.body, self.stretch(), to, out);
     }
 
     /// How many bytes [`write`](Self::write) adds.
     pub fn length(&self, to: &Base) -> usize {
-        self.cuts.length(self.entry.item, self.cut_range(), to)
+        self.cuts.length(self.stretch(), to)
     }
 
-    fn cut_range(&self) -> Range<usize> {
-        self.entry.first_cut as usize..self.entry.end_cut as usize
+    fn stretch(&self) -> Stretch {
+        Stretch {
+            span: self.entry.item,
+            cuts: self.entry.first_cut as usize..self.entry.end_cut as usize,
+        }
     }
 }
 

@@ -54,6 +54,39 @@ pub enum BodyUse {
     Proxied,
 }
 
+/// One thing, as a path or a query names it.
+#[derive(Clone, Copy, Debug)]
+struct Member<'a> {
+    collection: Collection,
+    ident: &'a str,
+}
+
+impl<'a> Member<'a> {
+    fn node(ident: &'a str) -> Self {
+        Self {
+            collection: Collection::Nodes,
+            ident,
+        }
+    }
+}
+
+/// What a list is of.
+#[derive(Clone, Copy, Debug)]
+struct Items {
+    collection: Collection,
+    /// Those of the collection, but for a node's events.
+    facts: &'static Facts,
+}
+
+impl Items {
+    fn of(collection: Collection) -> Self {
+        Self {
+            collection,
+            facts: collection.facts(),
+        }
+    }
+}
+
 /// Decided before the body is touched.
 pub fn body_use(method: &Method, route: &Route) -> BodyUse {
     let row = match route {
@@ -170,17 +203,26 @@ impl Federation {
             Action::ChassisNodes => Box::pin(self.list_all(request, Collection::Nodes)).await,
             Action::Create(collection) => Box::pin(self.create(request, collection)).await,
             Action::Member(collection) => {
-                return Box::pin(self.member(request, collection, ident)).await;
+                let member = Member { collection, ident };
+                return Box::pin(self.member(request, member)).await;
             }
             Action::Below(collection) => {
-                return Box::pin(self.below(request, collection, row.template, ident)).await;
+                let member = Member { collection, ident };
+                return Box::pin(self.below(request, member, row.template)).await;
             }
             Action::ListBelow { of, items } => {
-                Box::pin(self.list_below(request, of, items, ident)).await
+                let member = Member {
+                    collection: of,
+                    ident,
+                };
+                Box::pin(self.list_below(request, member, items)).await
             }
             Action::History => {
-                let named = (Collection::Nodes, ident);
-                Box::pin(self.list_of(request, Collection::Nodes, &HISTORY, named)).await
+                let items = Items {
+                    collection: Collection::Nodes,
+                    facts: &HISTORY,
+                };
+                Box::pin(self.list_of(request, items, Member::node(ident))).await
             }
             Action::ValidateNode => {
                 let node = request
@@ -188,13 +230,8 @@ impl Federation {
                     .value("node_uuid")
                     .or_else(|| request.query.value("node"))
                     .unwrap_or_default();
-                return Box::pin(self.forward(
-                    request,
-                    Collection::Nodes,
-                    node,
-                    Subject::Other(Kind::Plain),
-                ))
-                .await;
+                let node = Member::node(node);
+                return Box::pin(self.forward(request, node, Subject::Other(Kind::Plain))).await;
             }
             Action::Driver => Box::pin(self.united(request).driver()).await,
             Action::DriverBelow => Box::pin(self.united(request).driver_below()).await,
@@ -260,12 +297,8 @@ impl Federation {
         }
     }
 
-    async fn member(
-        &self,
-        request: &Request,
-        collection: Collection,
-        ident: &str,
-    ) -> Result<Plan, Error> {
+    async fn member(&self, request: &Request, member: Member<'_>) -> Result<Plan, Error> {
+        let Member { collection, ident } = member;
         let facts = collection.facts();
         match (facts.spread, &request.method) {
             (Spread::Replicated, &Method::GET) => Replicated::new(self, request, collection)
@@ -281,7 +314,7 @@ impl Federation {
                 .await
                 .map(Plan::Answer),
             _ => {
-                self.forward(request, collection, ident, Subject::Member(collection))
+                self.forward(request, member, Subject::Member(collection))
                     .await
             }
         }
@@ -290,10 +323,10 @@ impl Federation {
     async fn below(
         &self,
         request: &Request,
-        collection: Collection,
+        member: Member<'_>,
         template: &str,
-        ident: &str,
     ) -> Result<Plan, Error> {
+        let Member { collection, ident } = member;
         if collection.facts().spread != Spread::Replicated {
             let kind = match template {
                 "nodes/{}/volume" => Kind::VolumeRoot,
@@ -301,9 +334,7 @@ impl Federation {
                 "nodes/{}/bios" | "nodes/{}/management/indicators" => Kind::Listing,
                 _ => Kind::Plain,
             };
-            return self
-                .forward(request, collection, ident, Subject::Other(kind))
-                .await;
+            return self.forward(request, member, Subject::Other(kind)).await;
         }
         let kind = Replicated::new(self, request, collection);
         let answer = if request.method == Method::GET {
@@ -330,7 +361,11 @@ impl Federation {
                     .map(Plan::Answer)
             }
             (Spread::Located, _) => {
-                self.forward(request, of, ident, Subject::Other(Kind::Plain))
+                let member = Member {
+                    collection: of,
+                    ident,
+                };
+                self.forward(request, member, Subject::Other(Kind::Plain))
                     .await
             }
             (Spread::Replicated, &Method::GET) => Replicated::new(self, request, of)
@@ -370,14 +405,14 @@ impl Federation {
             .query
             .value("portgroup")
             .filter(|_| collection == Collection::Ports);
-        let named = node
-            .map(|node| (Collection::Nodes, node))
-            .or_else(|| group.map(|group| (Collection::Portgroups, group)));
+        let named = node.map(Member::node).or_else(|| {
+            group.map(|ident| Member {
+                collection: Collection::Portgroups,
+                ident,
+            })
+        });
         match named {
-            Some(named) => {
-                self.list_of(request, collection, collection.facts(), named)
-                    .await
-            }
+            Some(named) => self.list_of(request, Items::of(collection), named).await,
             None => self.list_all(request, collection).await,
         }
     }
@@ -386,23 +421,22 @@ impl Federation {
     async fn list_of(
         &self,
         request: &Request,
-        items: Collection,
-        facts: &'static Facts,
-        (of, ident): (Collection, &str),
+        items: Items,
+        of: Member<'_>,
     ) -> Result<Answer, Error> {
         let path = || request.target.path();
-        let mut visit = match self.visit(request, of, ident).await {
+        let mut visit = match self.visit(request, of.collection, of.ident).await {
             Ok(visit) => visit,
             // The first location words that nobody has it.
             Err(Error::Locate(LocateError::Nobody { first, .. })) => {
-                return self.list_at(request, items, facts, path(), first).await;
+                return self.list_at(request, items, path(), first).await;
             }
             Err(error) => return Err(error),
         };
         loop {
             let home = visit.location();
-            let answer = self.list_at(request, items, facts, path(), home).await;
-            match Denial::in_answer(of, &answer) {
+            let answer = self.list_at(request, items, path(), home).await;
+            match Denial::in_answer(of.collection, &answer) {
                 Some(denial) if visit.denied(denial).await? == Next::Again => {}
                 _ => return answer,
             }
@@ -413,11 +447,10 @@ impl Federation {
     async fn list_below(
         &self,
         request: &Request,
-        of: Collection,
+        of: Member<'_>,
         items: Collection,
-        ident: &str,
     ) -> Result<Answer, Error> {
-        let mut visit = self.visit(request, of, ident).await?;
+        let mut visit = self.visit(request, of.collection, of.ident).await?;
         let named = !visit.key.ident.is_uuid_like();
         loop {
             let home = visit.location();
@@ -433,15 +466,13 @@ impl Federation {
                     }
                 };
                 match uuid {
-                    Some(uuid) => path = request.target.path_for(of, &uuid.to_string()),
+                    Some(uuid) => path = request.target.path_for(of.collection, &uuid.to_string()),
                     None if visit.denied(Denial::Absent).await? == Next::Again => continue,
                     None => {}
                 }
             }
-            let answer = self
-                .list_at(request, items, items.facts(), path, home)
-                .await;
-            match Denial::in_answer(of, &answer) {
+            let answer = self.list_at(request, Items::of(items), path, home).await;
+            match Denial::in_answer(of.collection, &answer) {
                 Some(denial) if visit.denied(denial).await? == Next::Again => {}
                 _ => return answer,
             }
@@ -453,11 +484,10 @@ impl Federation {
     async fn forward(
         &self,
         request: &Request,
-        collection: Collection,
-        ident: &str,
+        member: Member<'_>,
         subject: Subject,
     ) -> Result<Plan, Error> {
-        let key = Key::new(collection, ident);
+        let key = Key::new(member.collection, member.ident);
         if matches!(subject, Subject::Member(_)) && self.is_its_own_poll(request, &key) {
             let question = request.question();
             let found = self
@@ -472,7 +502,7 @@ impl Federation {
                 return Ok(Plan::Answer(answer));
             }
         }
-        let visit = self.visit(request, collection, ident).await?;
+        let visit = self.visit(request, member.collection, member.ident).await?;
         if !request.target.is_vendors() {
             return self.fetch(request, visit, subject).await.map(Plan::Answer);
         }
@@ -555,16 +585,15 @@ impl Federation {
     async fn list_at(
         &self,
         request: &Request,
-        collection: Collection,
-        facts: &'static Facts,
+        items: Items,
         path: String,
         location: LocationId,
     ) -> Result<Answer, Error> {
         let listing = Listing {
-            collection,
+            collection: items.collection,
             path,
             scope: vec![self.locations.location(location)],
-            facts,
+            facts: items.facts,
         };
         self.lists().page(request, &listing).await
     }

@@ -37,6 +37,7 @@ use crate::wire::peer::host;
 use crate::wire::peer::resolve;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Failure;
+use crate::wire::transport::Message;
 use crate::wire::transport::Reply;
 use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
@@ -240,10 +241,11 @@ impl Keystone {
             .await
             .map_err(|_| KeystoneError::Unreachable(Failure::ConnectTimeout))?
             .map_err(|_| KeystoneError::Unreachable(Failure::Connect))?;
+        let message = Message { head, body };
         let mut failure = Failure::Connect;
         for address in addresses {
             let peer = dial(at, address, &tls, clocks);
-            match TRANSPORT.exchange(&peer, head, body, bounds).await {
+            match TRANSPORT.exchange(&peer, message, bounds).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::TooLarge) => return Err(Unusable("is too large").into()),
                 Err(error) => failure = error,

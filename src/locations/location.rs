@@ -75,6 +75,7 @@ use crate::wire::peer::Tls;
 use crate::wire::peer::resolve;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Failure;
+use crate::wire::transport::Message;
 use crate::wire::transport::Reply;
 
 /// A location that makes up groups does not fill the log.
@@ -707,12 +708,12 @@ impl Location {
             let head = self
                 .head(&peer, asker, question, proof)
                 .map_err(|_| Failure::Local)?;
+            let message = Message {
+                head: &head,
+                body: question.body.sent(),
+            };
             let another = self.peer(failed + 1).is_some();
-            match asker
-                .transport
-                .exchange(&peer.http, &head, question.body.sent(), bounds)
-                .await
-            {
+            match asker.transport.exchange(&peer.http, message, bounds).await {
                 Ok(reply)
                     if another
                         && question.method.is_safe()

@@ -113,6 +113,13 @@ pub enum Sent<'a> {
     Streamed(&'a Upload),
 }
 
+/// A request as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub head: &'a RequestHeader,
+    pub body: Sent<'a>,
+}
+
 /// What bounds one exchange. A body that moves is never too slow: silence is measured, not length.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -161,29 +168,28 @@ impl Transport {
     pub async fn exchange(
         &self,
         peer: &HttpPeer,
-        head: &RequestHeader,
-        body: Sent<'_>,
+        message: Message<'_>,
         bounds: Bounds,
     ) -> Result<Reply, Failure> {
         let attempts = async {
-            if !head.method.is_safe() {
+            if !message.head.method.is_safe() {
                 let mut fresh = peer.clone();
                 on_fresh_connection(&mut fresh);
                 return self
-                    .once(&fresh, head, body, bounds, Reuse::Never)
+                    .once(&fresh, message, bounds, Reuse::Never)
                     .await
                     .map_err(|(failure, _)| failure);
             }
-            match self.once(peer, head, body, bounds, Reuse::Pooled).await {
+            match self.once(peer, message, bounds, Reuse::Pooled).await {
                 // RFC 9112 9.3.1: a safe request may be repeated on a new connection.
                 Err((_, Staleness::Stale)) => self
-                    .once(peer, head, body, bounds, Reuse::Pooled)
+                    .once(peer, message, bounds, Reuse::Pooled)
                     .await
                     .map_err(|(failure, _)| failure),
                 other => other.map_err(|(failure, _)| failure),
             }
         };
-        if let Sent::Streamed(_) = body {
+        if let Sent::Streamed(_) = message.body {
             // The client's own pace does not count; the clocks of the parts and of the answer do.
             return attempts.await;
         }
@@ -195,8 +201,7 @@ impl Transport {
     async fn once(
         &self,
         peer: &HttpPeer,
-        head: &RequestHeader,
-        body: Sent<'_>,
+        message: Message<'_>,
         bounds: Bounds,
         reuse: Reuse,
     ) -> Result<Reply, (Failure, Staleness)> {
@@ -214,7 +219,7 @@ impl Transport {
             };
         session.read_timeout = Some(bounds.response);
         session.write_timeout = Some(bounds.silence);
-        let exchanged = self.converse(&mut session, head, body, bounds).await;
+        let exchanged = self.converse(&mut session, message, bounds).await;
         match exchanged {
             Ok(reply) => {
                 if !reused {
@@ -242,7 +247,10 @@ impl Transport {
                     // handshake (RFC 8446 4.4.2.4 and 6): in place of an answer, so nothing was executed.
                     self.tell_trust(peer, Some(&error));
                     failure = Failure::Connect;
-                } else if failure == Failure::Broken && !reused && head_size(head) > LARGE_HEAD {
+                } else if failure == Failure::Broken
+                    && !reused
+                    && head_size(message.head) > LARGE_HEAD
+                {
                     failure = Failure::HeadRefused;
                 }
                 let stale = reused
@@ -264,8 +272,7 @@ impl Transport {
     async fn converse(
         &self,
         session: &mut HttpSession,
-        head: &RequestHeader,
-        body: Sent<'_>,
+        Message { head, body }: Message<'_>,
         bounds: Bounds,
     ) -> Result<Reply, Box<Error>> {
         session.write_request_header(Box::new(head.clone())).await?;
