@@ -186,6 +186,8 @@ pub struct Answer {
     pub body: Bytes,
     /// The one location it came from.
     pub location: Option<LocationId>,
+    /// Of a merged list: where each item is, in their order.
+    pub places: Vec<LocationId>,
     /// Seconds after which the same may be asked again, for those who want to be told.
     pub retry_after: Option<u32>,
     pub versions: Versions,
@@ -255,6 +257,7 @@ impl Answer {
             headers,
             body: reply.body,
             location: Some(location),
+            places: Vec::new(),
             retry_after: None,
             versions,
         }

@@ -9,7 +9,7 @@
 //! - `facts`: whose a thing is;
 //! - `refusal`: Ironic's words for what may not be;
 //! - `nodes`, `parts` (ports, port groups, volume), `allocations`, `runbooks`: what becomes of each;
-//! - `lists`: lists of what a caller can see; `masks`: what is hidden within what he sees.
+//! - `lists`: lists of what a caller can see, `page` by page; `masks`: what is hidden within what he sees.
 
 mod allocations;
 mod case;
@@ -17,6 +17,7 @@ mod facts;
 mod lists;
 mod masks;
 mod nodes;
+mod page;
 mod parts;
 mod provision;
 mod refusal;

@@ -58,6 +58,8 @@ pub struct Gate {
     projects: ProjectScoped,
     /// Admins of projects may enroll nodes.
     own_nodes: bool,
+    /// Who is of a project may know where things are.
+    tells_location: bool,
 }
 
 /// How far the rules let a request.
@@ -78,6 +80,8 @@ pub struct Judged {
     pub row: Option<&'static Row>,
     /// `[api] project_admin_can_manage_own_nodes`
     pub own_nodes: bool,
+    /// `[api] tell_location`
+    pub tells_location: bool,
 }
 
 /// How somebody is looked at.
@@ -98,6 +102,7 @@ impl Gate {
             policy,
             projects: config.project_scoped_access,
             own_nodes: config.own_nodes,
+            tells_location: config.tell_location,
         }
     }
 
@@ -189,11 +194,18 @@ impl Gate {
         }
     }
 
+    /// Whether an answer may name the location that it is from.
+    pub fn tells_location(&self, identity: &Identity) -> bool {
+        let caller = identity.caller();
+        self.tells_location || caller.is_none_or(|caller| caller.project().is_none())
+    }
+
     fn by_thing(&self, rules: Arc<Rules>, row: Option<&'static Row>) -> Passage {
         Passage::ByThing(Judged {
             rules,
             row,
             own_nodes: self.own_nodes,
+            tells_location: self.tells_location,
         })
     }
 

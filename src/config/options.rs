@@ -136,13 +136,18 @@ const API: &[Opt] = &[
     ),
     opt(
         "project_scoped_access",
-        "deny",
+        "policy",
         "What a project-scoped token may do: policy (what Ironic's rules say of owners and lessees), deny (nothing), or legacy_admin (with the role admin everything, the rule before system scopes).",
     ),
     opt(
         "project_admin_can_manage_own_nodes",
         "true",
         "Whether the role admin or service of a project may enroll nodes, and its admin delete them.",
+    ),
+    opt(
+        "tell_location",
+        "true",
+        "Whether answers to a project's token name the location that they are from (X-Ironic-Proxy-Location).",
     ),
     opt(
         "enable_ramdisk_endpoints",

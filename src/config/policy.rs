@@ -20,6 +20,8 @@ pub struct PolicyConfig {
     pub elevated_project: Option<String>,
     /// Ironic's `[api] project_admin_can_manage_own_nodes`.
     pub own_nodes: bool,
+    /// A project's token is told which location answers.
+    pub tell_location: bool,
 }
 
 /// Where an operator's own rules are. What is not there says nothing; it may come later.
@@ -71,6 +73,7 @@ pub(crate) fn policy(reader: &mut Reader, places: Vec<PathBuf>) -> Result<Policy
         ],
     );
     let own_nodes = api.flag("project_admin_can_manage_own_nodes");
+    let tell_location = api.flag("tell_location");
     let mut default = reader.section("DEFAULT");
     let elevated = default.flag("rbac_service_role_elevated_access");
     let service_project = default.always("rbac_service_project_name", "a project");
@@ -79,6 +82,7 @@ pub(crate) fn policy(reader: &mut Reader, places: Vec<PathBuf>) -> Result<Policy
         project_scoped_access: project_scoped_access?,
         elevated_project: Some(service_project?).filter(|_| matches!(elevated, Ok(true))),
         own_nodes: own_nodes?,
+        tell_location: tell_location?,
     })
     .and_then(|policy| elevated.map(|_| policy))
 }

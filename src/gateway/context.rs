@@ -59,6 +59,8 @@ pub struct Context {
     pub versions: Option<(VersionRange, Option<Microversion>)>,
     /// The one location that answers.
     pub location: Option<LocationId>,
+    /// The client is not to know which that is.
+    pub hides_location: bool,
     _served: Served,
 }
 
@@ -70,6 +72,7 @@ impl Context {
             identity: None,
             versions: None,
             location: None,
+            hides_location: false,
             _served: Served::new(in_flight),
         }
     }

@@ -238,7 +238,9 @@ impl Door {
         let path = Path::read(head.uri.path());
         let public = self.is_public(&path);
         if !public {
-            context.identity = Some(self.identify(arrival).await?);
+            let identity = self.identify(arrival).await?;
+            context.hides_location = !self.guard.gate.tells_location(&identity);
+            context.identity = Some(identity);
         }
         if self.locations.common().is_none() {
             // Only a gateway that has just started waits here.

@@ -47,7 +47,7 @@ impl Respond {
                 head.insert_header(name, context.request_id.for_client())?;
             }
         }
-        if let Some(location) = context.location {
+        if let Some(location) = context.location.filter(|_| !context.hides_location) {
             head.insert_header(header::LOCATION, self.locations.location(location).name())?;
         }
         Ok(())

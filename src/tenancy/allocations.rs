@@ -18,7 +18,6 @@ use crate::tenancy::case::Errand;
 use crate::tenancy::case::path;
 use crate::tenancy::case::text;
 use crate::tenancy::facts::ALLOCATION_OWNER;
-use crate::tenancy::facts::Owned;
 use crate::tenancy::refusal;
 
 /// Requests about allocations.
@@ -39,17 +38,17 @@ impl Allocations<'_> {
         rule: Rule,
         body: Bytes,
     ) -> Result<Answer, Error> {
-        let found = self.allocation(ident).await?;
-        let allocation = found
-            .filter(|found| self.allows(Rule::AllocationGet, &found.allocation()))
-            .ok_or_else(|| refusal::absent(Collection::Allocations, ident))?;
-        self.permit(rule, &allocation.allocation())?;
+        let found = self.visible_allocation(ident).await?;
+        let allocation = found.ok_or_else(|| refusal::absent(Collection::Allocations, ident))?;
+        if !self.judges_itself(allocation.at) {
+            self.permit(rule, &allocation.allocation())?;
+        }
         let mut errand = self.errand(body);
         errand.path = self
             .request
             .target
             .path_for(Collection::Allocations, &allocation.uuid);
-        self.send(errand).await
+        self.send(errand.at(allocation.at)).await
     }
 
     /// `/nodes/{}/allocation`
@@ -62,21 +61,15 @@ impl Allocations<'_> {
         let mut errand = self.errand(Bytes::new());
         errand.path = path(&["nodes", &node.uuid, "allocation"]);
         let found = self
-            .read(Errand::get(
-                errand.path.clone(),
-                Query::default(),
-                self.newest(),
-            ))
+            .read(Errand::get(errand.path.clone(), Query::default(), self.newest()).at(node.at))
             .await?;
-        if let Some(found) = found {
-            let owned = Owned {
-                uuid: String::new(),
-                owner: text(&found, "owner").map(str::to_owned),
-                public: false,
+        if let Some(found) = found.filter(|_| !self.judges_itself(node.at)) {
+            let target = Target::Allocation {
+                owner: text(&found, "owner"),
             };
-            self.permit(rule, &owned.allocation())?;
+            self.permit(rule, &target)?;
         }
-        self.send(errand).await
+        self.send(errand.at(node.at)).await
     }
 
     pub(crate) async fn new_allocation(&self, body: &[u8]) -> Result<Answer, Error> {
@@ -140,15 +133,8 @@ impl Allocations<'_> {
         };
         let (mut uuids, mut lost) = (Vec::new(), Vec::new());
         for ident in candidates {
-            let node = self.node(&ident).await?;
             // Owned or leased, whatever the roles: Ironic looks them up with the project as a filter.
-            let mine = node.filter(|node| {
-                let project = self.project().map(|project| project.id);
-                project.is_some()
-                    && (node.holders.owner.as_deref() == project
-                        || node.holders.lessee.as_deref() == project)
-            });
-            match mine {
+            match self.node_of_project(&ident).await? {
                 Some(node) => uuids.push(node.uuid),
                 None => lost.push(ident),
             }

@@ -6,6 +6,7 @@ use http::StatusCode;
 use log::info;
 use serde_json::Map;
 use serde_json::Value;
+use serde_json::json;
 
 use crate::api::fault::Fault;
 use crate::api::media::Media;
@@ -18,6 +19,7 @@ use crate::api::route::Target as Route;
 use crate::api::rules::Rule;
 use crate::auth::access::Denied;
 use crate::auth::access::Judged;
+use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::plan::Plan;
@@ -30,6 +32,7 @@ use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::tenancy::refusal;
 
 /// The members of a resource.
 pub(crate) type Resource = Map<String, Value>;
@@ -42,15 +45,20 @@ pub(crate) struct Case<'a> {
     pub(crate) rules: &'a Rules,
     /// `[api] project_admin_can_manage_own_nodes`
     pub(crate) own_nodes: bool,
+    /// `[api] tell_location`
+    pub(crate) tells_location: bool,
 }
 
 /// A request to the federation.
+#[derive(Clone)]
 pub(crate) struct Errand {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: Query,
     pub(crate) version: Microversion,
     pub(crate) body: Bytes,
+    /// Where what it is about was found, and judged.
+    pub(crate) at: Option<LocationId>,
 }
 
 impl Errand {
@@ -61,8 +69,20 @@ impl Errand {
             query,
             version,
             body: Bytes::new(),
+            at: None,
         }
     }
+
+    pub(crate) fn at(self, at: Option<LocationId>) -> Self {
+        Self { at, ..self }
+    }
+}
+
+/// What was found, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) resource: Resource,
+    pub(crate) at: Option<LocationId>,
 }
 
 /// A path of one collection's member, and what is below it.
@@ -88,6 +108,7 @@ impl<'a> Case<'a> {
             caller,
             rules: &judged.rules,
             own_nodes: judged.own_nodes,
+            tells_location: judged.tells_location,
         }
     }
 
@@ -108,6 +129,7 @@ impl<'a> Case<'a> {
             query: self.request.query.clone(),
             version: self.request.version,
             body,
+            at: None,
         }
     }
 
@@ -125,7 +147,7 @@ impl<'a> Case<'a> {
             query,
             range: self.request.range,
             version: errand.version,
-            pinned: self.request.pinned,
+            pinned: errand.at.or(self.request.pinned),
             partial: self.request.partial,
             base: self.request.base.clone(),
             asker: self.request.asker.clone(),
@@ -143,35 +165,117 @@ impl<'a> Case<'a> {
 
     /// One resource, or a list. `None`: everybody was asked and nobody has it.
     pub(crate) async fn read(&self, errand: Errand) -> Result<Option<Resource>, Error> {
+        Ok(self.find(errand).await?.map(|found| found.resource))
+    }
+
+    async fn find(&self, errand: Errand) -> Result<Option<Found>, Error> {
         let answer = match self.send(errand).await {
             Ok(answer) => answer,
             Err(Error::Locate(LocateError::Nobody { .. })) => return Ok(None),
             Err(error) => return Err(error),
         };
         match answer.status {
-            StatusCode::OK => resource(&answer).map(Some),
+            StatusCode::OK => Ok(Some(Found {
+                resource: resource(&answer)?,
+                at: answer.location,
+            })),
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(Error::Reply(Box::new(answer))),
         }
     }
 
-    /// One resource at the newest version, with these members.
+    /// What is called so, at the newest version, with these members. It is more than one thing where locations claim
+    /// the same: which of them is meant depends on what the caller may see.
     pub(crate) async fn look_up(
         &self,
         segments: &[&str],
         fields: &str,
-    ) -> Result<Option<Resource>, Error> {
+    ) -> Result<Vec<Found>, Error> {
+        self.look_up_at(segments, fields, None).await
+    }
+
+    /// The same at one location, if one is named.
+    pub(crate) async fn look_up_at(
+        &self,
+        segments: &[&str],
+        fields: &str,
+        at: Option<LocationId>,
+    ) -> Result<Vec<Found>, Error> {
         let query = Query::default().with("fields", fields);
-        let errand = Errand::get(path(segments), query, self.newest());
+        let errand = Errand::get(path(segments), query, self.newest()).at(at);
         // `nodes/detail` names no node, whatever it looks like.
         let is_member = read(&errand).is_ok_and(|(target, _)| {
             let row = target.row();
             row.is_some_and(|row| matches!(row.action, Action::Member(_)))
         });
         if !is_member || segments.iter().any(|segment| segment.is_empty()) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        self.read(errand).await
+        let found = self.find(errand.clone()).await;
+        let Err(Error::Locate(
+            LocateError::Ambiguous { owners } | LocateError::Contested { owners },
+        )) = found
+        else {
+            return Ok(found?.into_iter().collect());
+        };
+        let mut found = Vec::new();
+        for owner in owners {
+            found.extend(self.find(errand.clone().at(Some(owner))).await?);
+        }
+        Ok(found)
+    }
+
+    /// The one of these things that is there for the caller. Of two he is told, and may name the location.
+    pub(crate) fn the_one<T>(
+        &self,
+        mut visible: Vec<T>,
+        at: impl Fn(&T) -> Option<LocationId>,
+    ) -> Result<Option<T>, Error> {
+        if visible.len() < 2 {
+            return Ok(visible.pop());
+        }
+        if !self.tells_location {
+            return Err(refusal::invalid("More than one thing is called so."));
+        }
+        let owners = visible.iter().filter_map(at).collect();
+        Err(LocateError::Ambiguous { owners }.into())
+    }
+
+    /// The second step of making something that belongs to a project: what gets no owner is not left behind.
+    pub(crate) async fn give_owner(
+        &self,
+        made: Answer,
+        collection: &str,
+        project: Project<'_>,
+    ) -> Result<Answer, Error> {
+        if !made.status.is_success() {
+            return Ok(made);
+        }
+        let resource = resource(&made)?;
+        let Some(uuid) = text(&resource, "uuid") else {
+            return Ok(made);
+        };
+        let change = |method, body: Bytes| Errand {
+            method,
+            path: path(&[collection, uuid]),
+            query: Query::default(),
+            version: self.newest(),
+            body,
+            at: made.location,
+        };
+        let patch = json!([{"op": "add", "path": "/owner", "value": project.id}]);
+        let given = self
+            .send(change(Method::PATCH, patch.to_string().into()))
+            .await;
+        match given {
+            Ok(given) if given.status.is_success() => {
+                self.at_the_client_s_version(made, collection, true).await
+            }
+            failed => {
+                self.send(change(Method::DELETE, Bytes::new())).await?;
+                failed
+            }
+        }
     }
 
     /// What was made at a newer version, shown as the client's version has it.
@@ -189,11 +293,14 @@ impl<'a> Case<'a> {
             return Ok(made);
         };
         let shown = self
-            .send(Errand::get(
-                path(&[collection, uuid]),
-                Query::default(),
-                self.request.version,
-            ))
+            .send(
+                Errand::get(
+                    path(&[collection, uuid]),
+                    Query::default(),
+                    self.request.version,
+                )
+                .at(made.location),
+            )
             .await;
         Ok(match shown {
             Ok(shown) if shown.status.is_success() => Answer {
@@ -202,6 +309,17 @@ impl<'a> Case<'a> {
             },
             // It is made; only its picture is one of a newer version.
             Ok(_) | Err(_) => made,
+        })
+    }
+
+    /// Whether a location gets the user's own token: then its own policy says what he may do to its things.
+    pub(crate) fn judges_itself(&self, at: Option<LocationId>) -> bool {
+        at.is_some_and(|at| {
+            self.federation
+                .locations
+                .location(at)
+                .config
+                .forward_user_token
         })
     }
 

@@ -2,17 +2,23 @@
 
 use std::collections::HashMap;
 
+use http::HeaderValue;
+
 use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
+use crate::config::LocationId;
 use crate::federate::Error;
 use crate::policy::targets::Target;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
+use crate::tenancy::case::Found;
 use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
 use crate::tenancy::case::text;
+use crate::tenancy::page::Page;
+use crate::tenancy::page::marker_in;
 use crate::tenancy::refusal;
 
 pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
@@ -48,6 +54,18 @@ impl Holders {
 pub(crate) struct Node {
     pub(crate) uuid: String,
     pub(crate) holders: Holders,
+    /// Where it was found.
+    pub(crate) at: Option<LocationId>,
+}
+
+impl Node {
+    fn of(found: &Found) -> Option<Self> {
+        Some(Self {
+            uuid: text(&found.resource, "uuid")?.to_owned(),
+            holders: Holders::of(&found.resource),
+            at: found.at,
+        })
+    }
 }
 
 /// Something at a node.
@@ -57,15 +75,37 @@ pub(crate) struct Part {
     pub(crate) node: Node,
 }
 
+/// Nodes that a caller sees in lists. Of another location's node of the same UUID that says nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Visible(HashMap<(LocationId, String), Holders>);
+
+impl Visible {
+    pub(crate) fn get(&self, at: Option<LocationId>, uuid: &str) -> Option<&Holders> {
+        self.0.get(&(at?, uuid.to_owned()))
+    }
+}
+
 /// Something that has an owner of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Owned {
     pub(crate) uuid: String,
     pub(crate) owner: Option<String>,
     pub(crate) public: bool,
+    /// Where it was found; what is the same everywhere is at no location.
+    pub(crate) at: Option<LocationId>,
 }
 
 impl Owned {
+    fn of(found: &Found) -> Option<Self> {
+        let thing = &found.resource;
+        Some(Self {
+            uuid: text(thing, "uuid")?.to_owned(),
+            owner: text(thing, "owner").map(str::to_owned),
+            public: thing.get("public") == Some(&serde_json::Value::Bool(true)),
+            at: found.at,
+        })
+    }
+
     pub(crate) fn allocation(&self) -> Target<'_> {
         Target::Allocation {
             owner: self.owner.as_deref(),
@@ -89,37 +129,71 @@ impl Case<'_> {
         }
     }
 
-    /// `None`: nobody has it.
-    pub(crate) async fn node(&self, ident: &str) -> Result<Option<Node>, Error> {
-        let found = self
-            .look_up(&["nodes", ident], self.holder_fields())
-            .await?;
-        Ok(found.and_then(|node| {
-            Some(Node {
-                uuid: text(&node, "uuid")?.to_owned(),
-                holders: Holders::of(&node),
-            })
-        }))
+    /// The node of this name that passes; `None`: nobody has one.
+    async fn node_where(
+        &self,
+        (ident, at): (&str, Option<LocationId>),
+        passes: impl Fn(&Node) -> bool,
+    ) -> Result<Option<Node>, Error> {
+        let fields = self.holder_fields();
+        let found = self.look_up_at(&["nodes", ident], fields, at).await?;
+        let nodes = found.iter().filter_map(Node::of);
+        self.the_one(nodes.filter(passes).collect(), |node| node.at)
     }
 
-    pub(crate) fn sees(&self, holders: &Holders) -> bool {
-        self.allows(Rule::NodeGet, &holders.target())
+    pub(crate) fn sees(&self, node: &Node) -> bool {
+        self.may(Rule::NodeGet, node)
+    }
+
+    /// What the rules say of a node, or its location does, if that gets the user's token.
+    pub(crate) fn may(&self, rule: Rule, node: &Node) -> bool {
+        self.judges_itself(node.at) || self.allows(rule, &node.holders.target())
+    }
+
+    /// Ironic's 403 unless the caller may.
+    pub(crate) fn permit_at(&self, rule: Rule, node: &Node) -> Result<(), Error> {
+        if self.may(rule, node) {
+            Ok(())
+        } else {
+            Err(self.deny(rule))
+        }
     }
 
     /// `None`: it is not there for this caller.
     pub(crate) async fn visible_node(&self, ident: &str) -> Result<Option<Node>, Error> {
-        let node = self.node(ident).await?;
-        Ok(node.filter(|node| self.sees(&node.holders)))
+        self.node_where((ident, None), |node| self.sees(node)).await
+    }
+
+    /// Owned or leased by the caller's project, whatever his roles.
+    pub(crate) fn is_of_project(&self, node: &Node) -> bool {
+        self.project().is_some_and(|project| {
+            let held_by = |holder: &Option<String>| holder.as_deref() == Some(project.id);
+            held_by(&node.holders.owner) || held_by(&node.holders.lessee)
+        })
+    }
+
+    /// `None`: there is none that is of the caller's project.
+    pub(crate) async fn node_of_project(&self, ident: &str) -> Result<Option<Node>, Error> {
+        self.node_where((ident, None), |node| self.is_of_project(node))
+            .await
     }
 
     /// A node whose things a caller may list: Ironic asks whether it is his project's, whatever his roles.
     pub(crate) async fn listed_node(&self, ident: &str) -> Result<Node, Error> {
-        let project = self.project().map(|project| project.id);
-        let node = self.node(ident).await?.filter(|node| {
-            let holders = &node.holders;
-            let mine = holders.owner.as_deref() == project || holders.lessee.as_deref() == project;
-            (project.is_some() && mine) || self.sees(holders)
-        });
+        self.listed_node_at(ident, None).await
+    }
+
+    /// The same, at the location that a marker names.
+    pub(crate) async fn listed_node_at(
+        &self,
+        ident: &str,
+        at: Option<LocationId>,
+    ) -> Result<Node, Error> {
+        let node = self
+            .node_where((ident, at), |node| {
+                self.is_of_project(node) || self.sees(node)
+            })
+            .await?;
         node.ok_or_else(|| refusal::absent(Collection::Nodes, ident))
     }
 
@@ -138,30 +212,56 @@ impl Case<'_> {
         let absent = || refusal::absent(collection, ident);
         let segments: Vec<&str> = collection.facts().path.split('/').chain([ident]).collect();
         let found = self.look_up(&segments, "uuid,node_uuid").await?;
-        let part = found.ok_or_else(absent)?;
-        let (Some(uuid), Some(node)) = (text(&part, "uuid"), text(&part, "node_uuid")) else {
-            return Err(absent());
-        };
-        let node = self.visible_node(node).await?.ok_or_else(absent)?;
-        Ok(Part {
-            uuid: uuid.to_owned(),
-            node,
-        })
+        let mut parts = Vec::new();
+        for Found { resource, at } in &found {
+            let (Some(uuid), Some(node)) = (text(resource, "uuid"), text(resource, "node_uuid"))
+            else {
+                continue;
+            };
+            // Another location may claim the node, but not what is at it.
+            if let Some(node) = self.node_beside(node, *at).await?
+                && self.sees(&node)
+            {
+                let uuid = uuid.to_owned();
+                parts.push(Part { uuid, node });
+            }
+        }
+        let part = self.the_one(parts, |part| part.node.at)?;
+        part.ok_or_else(absent)
     }
 
-    /// `None`: nobody has it.
-    pub(crate) async fn allocation(&self, ident: &str) -> Result<Option<Owned>, Error> {
+    /// A node at the location that spoke of it.
+    async fn node_beside(&self, uuid: &str, at: Option<LocationId>) -> Result<Option<Node>, Error> {
+        let query = Query::default().with("fields", self.holder_fields());
+        let errand = Errand::get(path(&["nodes", uuid]), query, self.newest()).at(at);
+        let found = self.read(errand).await?;
+        Ok(found.and_then(|resource| Node::of(&Found { resource, at })))
+    }
+
+    /// The one that the caller may know of.
+    pub(crate) async fn visible_allocation(&self, ident: &str) -> Result<Option<Owned>, Error> {
         let fields = if self.newest() >= ALLOCATION_OWNER {
             "uuid,owner"
         } else {
             "uuid"
         };
-        self.owned(&["allocations", ident], fields).await
+        let found = self.look_up(&["allocations", ident], fields).await?;
+        let allocations = found.iter().filter_map(Owned::of);
+        let visible = allocations.filter(|found| {
+            self.judges_itself(found.at) || self.allows(Rule::AllocationGet, &found.allocation())
+        });
+        self.the_one(visible.collect(), |found| found.at)
     }
 
     /// `None`: nobody has it.
     pub(crate) async fn runbook(&self, ident: &str) -> Result<Option<Owned>, Error> {
-        self.owned(&["runbooks", ident], "uuid,owner,public").await
+        let fields = "uuid,owner,public";
+        let found = self.look_up(&["runbooks", ident], fields).await?;
+        let runbook = found.iter().find_map(Owned::of);
+        Ok(runbook.map(|runbook| Owned {
+            at: None,
+            ..runbook
+        }))
     }
 
     /// Ironic's 404 if there is none: runbooks are not hidden.
@@ -170,24 +270,15 @@ impl Case<'_> {
         runbook.ok_or_else(|| refusal::absent(Collection::Runbooks, ident))
     }
 
-    async fn owned(&self, segments: &[&str], fields: &str) -> Result<Option<Owned>, Error> {
-        let found = self.look_up(segments, fields).await?;
-        Ok(found.and_then(|thing| {
-            Some(Owned {
-                uuid: text(&thing, "uuid")?.to_owned(),
-                owner: text(&thing, "owner").map(str::to_owned),
-                public: thing.get("public") == Some(&serde_json::Value::Bool(true)),
-            })
-        }))
-    }
-
     /// All nodes that this project owns or leases, or those of them that `filter` names.
+    /// And which locations were not asked.
     pub(crate) async fn visible_nodes(
         &self,
         filter: Query,
-    ) -> Result<HashMap<String, Holders>, Error> {
+    ) -> Result<(Visible, Option<HeaderValue>), Error> {
+        let mut nodes = Visible::default();
         let Some(project) = self.project() else {
-            return Ok(HashMap::new());
+            return Ok((nodes, None));
         };
         let mut query = filter
             .with("project", project.id)
@@ -195,23 +286,23 @@ impl Case<'_> {
         if self.newest() >= CHILDREN && query.value("parent_node").is_none() {
             query = query.with("include_children", "true");
         }
-        let mut nodes = HashMap::new();
-        self.each_page("nodes", query, |node| {
-            if let Some(uuid) = text(&node, "uuid") {
-                nodes.insert(uuid.to_owned(), Holders::of(&node));
-            }
-        })
-        .await?;
-        Ok(nodes)
+        let missing = self
+            .each_item("nodes", query, |found| {
+                if let (Some(at), Some(node)) = (found.at, Node::of(&found)) {
+                    nodes.0.insert((at, node.uuid), node.holders);
+                }
+            })
+            .await?;
+        Ok((nodes, missing))
     }
 
-    /// All items of a list, at the newest version, page by page.
-    pub(crate) async fn each_page(
+    /// All items of a list, at the newest version, page by page; and which locations the last page lacked.
+    pub(crate) async fn each_item(
         &self,
         collection: &str,
         query: Query,
-        mut each: impl FnMut(Resource),
-    ) -> Result<(), Error> {
+        mut each: impl FnMut(Found),
+    ) -> Result<Option<HeaderValue>, Error> {
         let mut marker: Option<String> = None;
         loop {
             let query = match &marker {
@@ -219,26 +310,14 @@ impl Case<'_> {
                 None => query.clone(),
             };
             let errand = Errand::get(path(&[collection]), query, self.newest());
-            let Some(mut page) = self.read(errand).await? else {
-                return Ok(());
-            };
-            let more = page.contains_key("next");
-            let items = match page.remove(collection) {
-                Some(serde_json::Value::Array(items)) => items,
-                _ => Vec::new(),
-            };
-            let before = marker.clone();
-            for item in items {
-                if let serde_json::Value::Object(item) = item {
-                    if let Some(uuid) = text(&item, "uuid") {
-                        marker = Some(uuid.to_owned());
-                    }
-                    each(item);
-                }
+            let mut page = Page::of(self.send(errand).await?, collection)?;
+            let next = page.next.take().and_then(|next| marker_in(&next));
+            let missing = page.missing();
+            page.items.into_iter().for_each(&mut each);
+            if next.is_none() || next == marker {
+                return Ok(missing);
             }
-            if !more || marker == before {
-                return Ok(());
-            }
+            marker = next;
         }
     }
 }

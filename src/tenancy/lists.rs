@@ -1,28 +1,36 @@
 //! Lists of what a caller can see, paged as if there were nothing else.
 
-use std::ops::Deref;
-
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::ops::Deref;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
+use crate::config::LocationId;
 use crate::federate::Error;
+use crate::federate::merged::marker::Marker;
+use crate::policy::caller::Project;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
+use crate::tenancy::case::Found;
 use crate::tenancy::case::Resource;
 use crate::tenancy::case::resource;
 use crate::tenancy::case::text;
 use crate::tenancy::case::with_body;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::facts::Holders;
+use crate::tenancy::facts::LESSEE;
+use crate::tenancy::facts::Visible;
 use crate::tenancy::masks;
+use crate::tenancy::page::Page;
+use crate::tenancy::page::marker_in;
 use crate::tenancy::refusal;
 
 /// From here on ports can be listed with `fields`.
@@ -42,7 +50,7 @@ struct Sieve<'s> {
     version: Microversion,
     /// Members that only `keep` needs.
     strip: Vec<&'static str>,
-    keep: &'s (dyn Fn(&Resource) -> bool + Sync),
+    keep: &'s (dyn Fn(&Found) -> bool + Sync),
 }
 
 /// Requests for lists.
@@ -77,49 +85,61 @@ impl Lists<'_> {
     pub(crate) async fn list_nodes(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
         let query = &self.request.query;
         let share = self.share(all, own, query.value("project"))?;
-        let mut errand = self.errand(bytes::Bytes::new());
+        let mut errand = self.errand(Bytes::new());
         let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
             return self.send(errand).await;
         };
-        if let Some(marker) = query.value("marker") {
-            self.listed_node(marker).await?;
+        if let Some(marker) = self.marker() {
+            self.listed_node_at(&marker.item, marker.location).await?;
         }
-        let (fields, strip) = with_fields(query, &["uuid"]);
+        // The page tells whose its nodes are, as far as this version has that.
+        let mut wanted = vec!["uuid"];
+        if self.request.version >= LESSEE {
+            wanted.extend(["owner", "lessee"]);
+        }
+        let (fields, strip) = with_fields(query, &wanted);
         errand.query = fields.without(&["project"]).with("project", project.id);
-        let answer = self.send(errand).await?;
-        if !answer.status.is_success() {
-            return Ok(answer);
-        }
-        let mut page = resource(&answer)?;
-        let is_masked = |node: &Resource| masks::MASKED.iter().any(|name| node.contains_key(*name));
-        let more = page.remove("next").is_some();
-        let nodes = items(&mut page, "nodes");
-        let marker = marker_of(nodes);
-        let needed = nodes.iter().filter_map(Value::as_object).any(is_masked);
-        let holders = if needed {
-            // Below 1.65, and with `fields`, the page does not tell whose its nodes are.
-            self.visible_nodes(Query::default()).await?
+        let mut page = Page::of(self.send(errand).await?, "nodes")?;
+        let is_masked =
+            |found: &Found| (masks::MASKED.iter()).any(|name| found.resource.contains_key(*name));
+        let visible = if self.request.version < LESSEE && page.items.iter().any(is_masked) {
+            let (visible, missing) = self.visible_nodes(Query::default()).await?;
+            page.lacks(missing);
+            Some(visible)
         } else {
-            HashMap::new()
+            None
         };
-        let stranger = Holders::default();
-        for node in nodes.iter_mut().filter_map(Value::as_object_mut) {
-            let uuid = text(node, "uuid");
-            let whose = uuid.and_then(|uuid| holders.get(uuid)).unwrap_or(&stranger);
-            masks::node(node, self.rules, &self.caller, &whose.target());
-            for name in &strip {
-                node.remove(*name);
+        for found in &mut page.items {
+            if !self.judges_itself(found.at) {
+                let holders = match &visible {
+                    Some(visible) => text(&found.resource, "uuid")
+                        .and_then(|uuid| visible.get(found.at, uuid).cloned())
+                        .unwrap_or_default(),
+                    None => Holders::of(&found.resource),
+                };
+                let node = &mut found.resource;
+                masks::node(node, self.rules, &self.caller, &holders.target());
             }
         }
-        if let Some(marker) = marker.filter(|_| more) {
-            let limit = nodes.len();
-            page.insert("next".to_owned(), self.next(limit, marker));
-        }
-        Ok(with_body(answer, &page))
+        let (end, is_last) = (page.items.last().cloned(), page.next.is_none());
+        page.next = end.filter(|_| !is_last).and_then(|end| {
+            let marker = marker_in(page.next.as_deref()?)?;
+            let is_end = Marker::parse(&marker, &self.federation.locations).item
+                == text(&end.resource, "uuid")?;
+            Some(self.next(page.items.len(), &marker)).filter(|_| is_end)
+        });
+        strip_all(&mut page.items, &strip);
+        Ok(page.into_answer())
+    }
+
+    /// Where the client's page begins.
+    fn marker(&self) -> Option<Marker> {
+        let marker = self.request.query.value("marker")?;
+        Some(Marker::parse(marker, &self.federation.locations))
     }
 
     /// The link to the next page says what the client said.
-    fn next(&self, limit: usize, marker: String) -> Value {
+    fn next(&self, limit: usize, marker: &str) -> String {
         let mut next = format!(
             "{}{}",
             self.request.base.as_str(),
@@ -131,7 +151,7 @@ impl Lists<'_> {
             .with("limit", limit.to_string())
             .with("marker", marker)
             .append_to(&mut next);
-        Value::String(next)
+        next
     }
 
     /// `/ports`, `/portgroups`, `/volume/connectors`, `/volume/targets`.
@@ -144,51 +164,91 @@ impl Lists<'_> {
         let share = self.share(all, own, None)?;
         let query = &self.request.query;
         if matches!(share, Share::All) {
-            let answer = self.send(self.errand(bytes::Bytes::new())).await?;
+            let answer = self.send(self.errand(Bytes::new())).await?;
             return self.mask_targets(answer);
         }
-        // What is at one thing that can be seen can be seen.
         let node = query.value("node_uuid").or_else(|| query.value("node"));
         let group = query
             .value("portgroup")
             .filter(|_| collection == Collection::Ports);
         if node.is_some() || group.is_some() {
-            let mut errand = self.errand(bytes::Bytes::new());
-            if let Some(ident) = group {
-                let group = self.seen_part(Collection::Portgroups, ident).await?;
-                errand.query = errand
-                    .query
-                    .without(&["portgroup"])
-                    .with("portgroup", group.uuid);
+            return self.list_parts_of(collection, node, group).await;
+        }
+        let (nodes, missing) = self.visible_nodes(Query::default()).await?;
+        if let Some(marker) = self.marker() {
+            let found = self.look_up_part(collection, &marker).await?;
+            if !found.iter().any(|found| self.is_at(found, &nodes)) {
+                return Err(refusal::absent(collection, &marker.item));
             }
-            if let Some(ident) = node {
-                let node = self.listed_node(ident).await?;
-                for name in ["node", "node_uuid"] {
-                    if errand.query.value(name).is_some() {
-                        errand.query = errand.query.without(&[name]).with(name, &node.uuid);
-                    }
+        }
+        let keep = |found: &Found| self.is_at(found, &nodes);
+        let mut page = self.sift(self.parts_sieve(collection, &keep)).await?;
+        page.lacks(missing);
+        self.mask_targets(page.into_answer())
+    }
+
+    /// What is at one thing that can be seen can be seen.
+    async fn list_parts_of(
+        &self,
+        collection: Collection,
+        node: Option<&str>,
+        group: Option<&str>,
+    ) -> Result<Answer, Error> {
+        let mut errand = self.errand(Bytes::new());
+        let mut nodes = Vec::new();
+        if let Some(ident) = group {
+            let group = self.seen_part(Collection::Portgroups, ident).await?;
+            let query = errand.query.without(&["portgroup"]);
+            errand.query = query.with("portgroup", group.uuid);
+            nodes.push(group.node);
+        }
+        if let Some(ident) = node {
+            let node = self.listed_node(ident).await?;
+            for name in ["node", "node_uuid"] {
+                if errand.query.value(name).is_some() {
+                    errand.query = errand.query.without(&[name]).with(name, &node.uuid);
                 }
             }
-            if let Some(marker) = query.value("marker") {
-                self.seen_part(collection, marker).await?;
+            nodes.push(node);
+        }
+        if let Some(marker) = self.marker() {
+            let found = self.look_up_part(collection, &marker).await?;
+            let is_there = |found: &Found| {
+                nodes.iter().any(|node| {
+                    node.at == found.at
+                        && text(&found.resource, "node_uuid") == Some(node.uuid.as_str())
+                })
+            };
+            if !found.iter().any(is_there) {
+                return Err(refusal::absent(collection, &marker.item));
             }
-            let answer = self.send(errand).await?;
-            return self.mask_targets(answer);
         }
-        if let Some(marker) = query.value("marker") {
-            self.seen_part(collection, marker).await?;
-        }
-        let nodes = self.visible_nodes(Query::default()).await?;
-        let keep = |item: &Resource| is_at(item, &nodes);
-        let sieve = self.parts_sieve(collection, &keep);
-        let answer = self.sift(sieve).await?;
+        let at = nodes.last().and_then(|node| node.at);
+        let answer = self.send(errand.at(at)).await?;
         self.mask_targets(answer)
+    }
+
+    async fn look_up_part(
+        &self,
+        collection: Collection,
+        marker: &Marker,
+    ) -> Result<Vec<Found>, Error> {
+        let below = collection.facts().path.split('/');
+        let segments: Vec<&str> = below.chain([marker.item.as_str()]).collect();
+        self.look_up_at(&segments, "uuid,node_uuid", marker.location)
+            .await
+    }
+
+    fn is_at(&self, found: &Found, nodes: &Visible) -> bool {
+        self.judges_itself(found.at)
+            || text(&found.resource, "node_uuid")
+                .is_some_and(|node| nodes.get(found.at, node).is_some())
     }
 
     fn parts_sieve<'s>(
         &self,
         collection: Collection,
-        keep: &'s (dyn Fn(&Resource) -> bool + Sync),
+        keep: &'s (dyn Fn(&Found) -> bool + Sync),
     ) -> Sieve<'s> {
         let (query, strip) = with_fields(&self.request.query, &["uuid", "node_uuid"]);
         let mut sieve = Sieve {
@@ -220,7 +280,7 @@ impl Lists<'_> {
     pub(crate) async fn list_allocations(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
         let query = &self.request.query;
         let share = self.share(all, own, query.value("owner"))?;
-        let mut errand = self.errand(bytes::Bytes::new());
+        let errand = self.errand(Bytes::new());
         let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
             return self.send(errand).await;
         };
@@ -228,9 +288,6 @@ impl Lists<'_> {
             // The location says what it thinks of it.
             return self.send(errand).await;
         }
-        let mine = Target::Allocation {
-            owner: Some(project.id),
-        };
         let node = match query.value("node") {
             None => None,
             Some(ident) => {
@@ -238,56 +295,91 @@ impl Lists<'_> {
                 Some(node.ok_or_else(|| refusal::no_such_node(ident))?)
             }
         };
-        if let Some(marker) = query.value("marker") {
-            let found = self.allocation(marker).await?;
-            let seen = found.is_some_and(|found| found.owner.as_deref() == Some(project.id));
-            if !seen {
-                return Err(refusal::absent(Collection::Allocations, marker));
+        if let Some(marker) = self.marker() {
+            let segments = ["allocations", &marker.item];
+            let found = self
+                .look_up_at(&segments, "uuid,owner", marker.location)
+                .await?;
+            let is_own = |found: &Found| {
+                self.judges_itself(found.at) || text(&found.resource, "owner") == Some(project.id)
+            };
+            if !found.iter().any(is_own) {
+                return Err(refusal::absent(Collection::Allocations, &marker.item));
             }
         }
-        if node.is_none() && self.request.version >= ALLOCATION_OWNER {
-            errand.query = query.without(&["owner"]).with("owner", project.id);
-            let answer = self.send(errand).await?;
-            if !answer.status.is_success() {
-                return Ok(answer);
+        match node {
+            None if self.request.version >= ALLOCATION_OWNER => {
+                self.list_own_allocations(project, errand).await
             }
-            let mut page = resource(&answer)?;
-            // Ironic asks for each that it shows.
-            if !items(&mut page, "allocations").is_empty() {
-                self.permit(Rule::AllocationGet, &mine)?;
+            node => {
+                let node = node.map(|node| node.uuid);
+                self.sift_allocations(project, node).await
             }
-            return Ok(answer);
         }
+    }
+
+    async fn list_own_allocations(
+        &self,
+        project: Project<'_>,
+        mut errand: Errand,
+    ) -> Result<Answer, Error> {
+        let query = errand.query.without(&["owner"]);
+        errand.query = query.with("owner", project.id);
+        let answer = self.send(errand).await?;
+        let page = Page::of(answer.clone(), "allocations")?;
+        self.permit_allocations(project, &page.items)?;
+        Ok(answer)
+    }
+
+    /// Ironic asks for each that it shows.
+    fn permit_allocations(&self, project: Project<'_>, shown: &[Found]) -> Result<(), Error> {
+        let mine = Target::Allocation {
+            owner: Some(project.id),
+        };
+        if shown.iter().all(|found| self.judges_itself(found.at)) {
+            return Ok(());
+        }
+        self.permit(Rule::AllocationGet, &mine)
+    }
+
+    /// Where the client's version has no owner, or they are to be those of one node.
+    async fn sift_allocations(
+        &self,
+        project: Project<'_>,
+        node: Option<String>,
+    ) -> Result<Answer, Error> {
         let mut owned = HashMap::new();
         let filter = Query::default()
             .with("owner", project.id)
             .with("fields", "uuid,node_uuid");
-        self.each_page("allocations", filter, |allocation| {
-            if let Some(uuid) = text(&allocation, "uuid") {
-                let at = text(&allocation, "node_uuid").map(str::to_owned);
-                owned.insert(uuid.to_owned(), at);
+        let mut found = Vec::new();
+        let missing = self
+            .each_item("allocations", filter, |one| found.push(one))
+            .await?;
+        self.permit_allocations(project, &found)?;
+        for one in &found {
+            if let Some(uuid) = text(&one.resource, "uuid") {
+                let node = text(&one.resource, "node_uuid").map(str::to_owned);
+                owned.insert((one.at, uuid.to_owned()), node);
             }
-        })
-        .await?;
-        let wanted = node.map(|node| node.uuid);
-        let keep = |item: &Resource| {
-            let Some(at) = text(item, "uuid").and_then(|uuid| owned.get(uuid)) else {
-                return false;
-            };
-            wanted.is_none() || *at == wanted
-        };
-        if !owned.is_empty() {
-            self.permit(Rule::AllocationGet, &mine)?;
         }
-        let (fields, strip) = with_fields(query, &["uuid"]);
-        self.sift(Sieve {
-            key: "allocations",
-            query: fields.without(&["node", "owner"]),
-            version: self.request.version,
-            strip,
-            keep: &keep,
-        })
-        .await
+        let keep = |found: &Found| {
+            let uuid = text(&found.resource, "uuid").unwrap_or_default();
+            let at = owned.get(&(found.at, uuid.to_owned()));
+            at.is_some_and(|at| node.is_none() || *at == node)
+        };
+        let (fields, strip) = with_fields(&self.request.query, &["uuid"]);
+        let mut page = self
+            .sift(Sieve {
+                key: "allocations",
+                query: fields.without(&["node", "owner"]),
+                version: self.request.version,
+                strip,
+                keep: &keep,
+            })
+            .await?;
+        page.lacks(missing);
+        Ok(page.into_answer())
     }
 
     /// `/runbooks`: one's own, and those for everybody.
@@ -295,33 +387,40 @@ impl Lists<'_> {
         let query = &self.request.query;
         let share = self.share(all, own, query.value("project"))?;
         let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
-            return self.send(self.errand(bytes::Bytes::new())).await;
+            return self.send(self.errand(Bytes::new())).await;
         };
         let mut visible = HashSet::new();
         let filter = Query::default().with("fields", "uuid,owner,public");
-        self.each_page("runbooks", filter, |runbook| {
-            let mine = text(&runbook, "owner") == Some(project.id);
-            let public = runbook.get("public") == Some(&Value::Bool(true));
-            if let Some(uuid) = text(&runbook, "uuid").filter(|_| mine || public) {
-                visible.insert(uuid.to_owned());
-            }
-        })
-        .await?;
-        if let Some(marker) = query.value("marker")
-            && !visible.contains(marker)
+        let missing = self
+            .each_item("runbooks", filter, |found| {
+                let runbook = &found.resource;
+                let mine = text(runbook, "owner") == Some(project.id);
+                let public = runbook.get("public") == Some(&Value::Bool(true));
+                if let Some(uuid) = text(runbook, "uuid").filter(|_| mine || public) {
+                    visible.insert(uuid.to_owned());
+                }
+            })
+            .await?;
+        if let Some(marker) = self.marker()
+            && !visible.contains(&marker.item)
         {
-            return Err(refusal::absent(Collection::Runbooks, marker));
+            return Err(refusal::absent(Collection::Runbooks, &marker.item));
         }
-        let keep = |item: &Resource| text(item, "uuid").is_some_and(|uuid| visible.contains(uuid));
+        let keep = |found: &Found| {
+            text(&found.resource, "uuid").is_some_and(|uuid| visible.contains(uuid))
+        };
         let (fields, strip) = with_fields(query, &["uuid"]);
-        self.sift(Sieve {
-            key: "runbooks",
-            query: fields,
-            version: self.request.version,
-            strip,
-            keep: &keep,
-        })
-        .await
+        let mut page = self
+            .sift(Sieve {
+                key: "runbooks",
+                query: fields,
+                version: self.request.version,
+                strip,
+                keep: &keep,
+            })
+            .await?;
+        page.lacks(missing);
+        Ok(page.into_answer())
     }
 
     pub(crate) fn mask_targets(&self, answer: Answer) -> Result<Answer, Error> {
@@ -331,18 +430,27 @@ impl Lists<'_> {
         if !is_targets || !answer.status.is_success() || answer.body.is_empty() {
             return Ok(answer);
         }
-        let mut body = resource(&answer)?;
-        masks::target(&mut body, self.rules, &self.caller);
-        if let Some(Value::Array(targets)) = body.get_mut("targets") {
-            for target in targets.iter_mut().filter_map(Value::as_object_mut) {
+        let mask = |target: &mut Resource, at: Option<LocationId>| {
+            if !self.judges_itself(at) {
                 masks::target(target, self.rules, &self.caller);
+            }
+        };
+        let mut body = resource(&answer)?;
+        mask(&mut body, answer.location);
+        if let Some(Value::Array(targets)) = body.get_mut("targets") {
+            let mut places = answer.places.iter().copied();
+            for target in targets {
+                let at = places.next().or(answer.location);
+                if let Value::Object(target) = target {
+                    mask(target, at);
+                }
             }
         }
         Ok(with_body(answer, &body))
     }
 
     /// Reads on until a page is full of what can be seen, and one more is known to follow.
-    async fn sift(&self, sieve: Sieve<'_>) -> Result<Answer, Error> {
+    async fn sift(&self, sieve: Sieve<'_>) -> Result<Page, Error> {
         let asked = self.request.query.value("limit");
         let max = self.federation.max_limit;
         // What is no number is refused by the first question.
@@ -350,83 +458,61 @@ impl Lists<'_> {
             .and_then(|limit| limit.trim().parse().ok())
             .unwrap_or(max)
             .clamp(1, max);
-        let mut shown: Vec<Value> = Vec::new();
         let mut query = sieve.query.clone();
-        let mut first: Option<Answer> = None;
+        let mut shown: Option<Page> = None;
         let mut more = false;
-        let mut last: Option<String> = None;
-        'pages: loop {
+        while !more {
             let errand = Errand::get(self.request.target.path(), query.clone(), sieve.version);
-            let answer = self.send(errand).await?;
-            if !answer.status.is_success() {
-                return Ok(answer);
-            }
-            let mut page = resource(&answer)?;
-            let follows = page.contains_key("next");
-            let before = last.clone();
-            for item in std::mem::take(items(&mut page, sieve.key)) {
-                let Value::Object(item) = item else {
-                    continue;
-                };
-                last = text(&item, "uuid").map(str::to_owned).or(last);
-                if !(sieve.keep)(&item) {
-                    continue;
-                }
-                if shown.len() == limit {
-                    more = true;
-                    first.get_or_insert(answer);
-                    break 'pages;
-                }
-                shown.push(Value::Object(item));
-            }
-            first.get_or_insert(answer);
-            // A page without identifiers cannot be followed.
-            if !follows || last == before {
+            let mut page = Page::of(self.send(errand).await?, sieve.key)?;
+            let before = query.value("marker").map(str::to_owned);
+            let next = page.next.take().and_then(|next| marker_in(&next));
+            let mut kept = std::mem::take(&mut page.items);
+            kept.retain(|found| (sieve.keep)(found));
+            let shown = shown.get_or_insert(page);
+            more = shown.items.len() + kept.len() > limit;
+            shown.items.extend(kept);
+            // A page that leads back to itself cannot be followed.
+            let Some(next) = next.filter(|next| Some(next) != before.as_ref()) else {
                 break;
-            }
+            };
             query = sieve
                 .query
                 .without(&["limit", "marker"])
                 .with("limit", max.to_string())
-                .with("marker", last.clone().unwrap_or_default());
+                .with("marker", next);
         }
-        let Some(answer) = first else {
+        let Some(mut page) = shown else {
             return Err(refusal::no_resource());
         };
-        let mut page = Resource::new();
-        let marker = marker_of(&shown);
-        for item in shown.iter_mut().filter_map(Value::as_object_mut) {
-            for name in &sieve.strip {
-                item.remove(*name);
-            }
+        page.items.truncate(limit);
+        if let Some(marker) = page
+            .items
+            .last()
+            .filter(|_| more)
+            .and_then(|last| self.end(last))
+        {
+            page.next = Some(self.next(limit, &marker));
         }
-        page.insert(sieve.key.to_owned(), Value::Array(shown));
-        if let Some(marker) = marker.filter(|_| more) {
-            page.insert("next".to_owned(), self.next(limit, marker));
-        }
-        Ok(with_body(answer, &page))
+        strip_all(&mut page.items, &sieve.strip);
+        Ok(page)
+    }
+
+    /// The marker behind an item. Another location may have one that is called the same.
+    fn end(&self, last: &Found) -> Option<String> {
+        let is_alone = self.federation.locations.iter().len() == 1 || self.request.pinned.is_some();
+        let marker = Marker {
+            item: text(&last.resource, "uuid")?.to_owned(),
+            location: last.at.filter(|_| self.tells_location && !is_alone),
+        };
+        Some(marker.text(&self.federation.locations))
     }
 }
 
-fn marker_of(items: &[Value]) -> Option<String> {
-    let last = items.last()?.as_object()?;
-    text(last, "uuid").map(str::to_owned)
-}
-
-fn is_at(item: &Resource, nodes: &HashMap<String, Holders>) -> bool {
-    text(item, "node_uuid").is_some_and(|node| nodes.contains_key(node))
-}
-
-fn items<'p>(page: &'p mut Resource, key: &str) -> &'p mut Vec<Value> {
-    let entry = page
-        .entry(key.to_owned())
-        .or_insert_with(|| Value::Array(Vec::new()));
-    if !entry.is_array() {
-        *entry = Value::Array(Vec::new());
-    }
-    match entry {
-        Value::Array(items) => items,
-        _ => unreachable!("it was just made one"),
+fn strip_all(items: &mut [Found], strip: &[&'static str]) {
+    for item in items {
+        for name in strip {
+            item.resource.remove(*name);
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::auth::access::attributes;
 use crate::auth::access::attributes::Change;
 use crate::federate::Error;
 use crate::locate::LocateError;
+use crate::policy::caller::Project;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
@@ -97,14 +98,13 @@ impl Nodes<'_> {
             Method::PATCH => self.patch_node(ident, &body).await,
             _ => {
                 let node = self.seen_node(ident).await?;
-                let target = node.holders.target();
-                if !self.allows(rule, &target) {
+                if !self.may(rule, &node) {
                     let last = if self.own_nodes {
                         Rule::NodeDeleteSelfOwnedNode
                     } else {
                         rule
                     };
-                    self.permit(last, &target)?;
+                    self.permit_at(last, &node)?;
                 }
                 self.below_node(&node, body).await
             }
@@ -116,24 +116,34 @@ impl Nodes<'_> {
         if self.request.version < LESSEE {
             let node = self.seen_node(ident).await?;
             let answer = self.below_node(&node, Bytes::new()).await?;
-            return self.masked(answer, Some(&node.holders), &[]);
+            return self.masked(answer, &node, &[]);
         }
         let (query, strip) = with_fields(&self.request.query, &["uuid", "owner", "lessee"]);
         let mut errand = self.errand(Bytes::new());
         errand.query = query;
         match self.send(errand).await {
             Ok(answer) if answer.status == StatusCode::OK => {
-                let holders = Holders::of(&resource(&answer)?);
-                if !self.sees(&holders) {
+                let node = Node {
+                    uuid: String::new(),
+                    holders: Holders::of(&resource(&answer)?),
+                    at: answer.location,
+                };
+                if !self.sees(&node) {
                     return Err(refusal::absent(Collection::Nodes, ident));
                 }
-                self.masked(answer, Some(&holders), &strip)
+                self.masked(answer, &node, &strip)
             }
             Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
                 Err(refusal::absent(Collection::Nodes, ident))
             }
             Err(Error::Locate(LocateError::Nobody { .. })) => {
                 Err(refusal::absent(Collection::Nodes, ident))
+            }
+            // It is the one that the caller sees.
+            Err(Error::Locate(LocateError::Ambiguous { .. } | LocateError::Contested { .. })) => {
+                let node = self.seen_node(ident).await?;
+                let answer = self.below_node(&node, Bytes::new()).await?;
+                self.masked(answer, &node, &[])
             }
             // What is wrong with the question is told of what can be seen only.
             other => {
@@ -146,15 +156,17 @@ impl Nodes<'_> {
     fn masked(
         &self,
         answer: Answer,
-        holders: Option<&Holders>,
+        whose: &Node,
         strip: &[&'static str],
     ) -> Result<Answer, Error> {
         if !answer.status.is_success() || answer.body.is_empty() {
             return Ok(answer);
         }
         let mut node = resource(&answer)?;
-        let holders = holders.cloned().unwrap_or_default();
-        masks::node(&mut node, self.rules, &self.caller, &holders.target());
+        if !self.judges_itself(whose.at) {
+            let target = whose.holders.target();
+            masks::node(&mut node, self.rules, &self.caller, &target);
+        }
         for name in strip {
             node.remove(*name);
         }
@@ -171,17 +183,17 @@ impl Nodes<'_> {
         let rules = attributes::rules("nodes/{}", Rule::NodeUpdate, changes);
         let node = self.seen_node(ident).await?;
         for rule in rules {
-            self.permit(rule, &node.holders.target())?;
+            self.permit_at(rule, &node)?;
         }
         let answer = self.below_node(&node, patch.to_bytes()).await?;
-        self.masked(answer, Some(&node.holders), &[])
+        self.masked(answer, &node, &[])
     }
 
     /// The client's request, about the very node that was judged.
     async fn below_node(&self, node: &Node, body: Bytes) -> Result<Answer, Error> {
         let mut errand = self.errand(body);
         errand.path = self.request.target.path_for(Collection::Nodes, &node.uuid);
-        self.send(errand).await
+        self.send(errand.at(node.at)).await
     }
 
     /// What is below one, under one rule.
@@ -197,7 +209,7 @@ impl Nodes<'_> {
         match below[..] {
             ["states", "provision"] => return Provision(self.0).change(&node, &body).await,
             ["children"] => return self.children(&node).await,
-            _ => self.permit(rule, &node.holders.target())?,
+            _ => self.permit_at(rule, &node)?,
         }
         if let ["history", event] = below[..] {
             self.check_event(&node, event).await?;
@@ -222,7 +234,8 @@ impl Nodes<'_> {
                 path(&["nodes", &node.uuid, "history"]),
                 query,
                 self.newest(),
-            );
+            )
+            .at(node.at);
             let page = self.read(errand).await?.unwrap_or_default();
             let events: Vec<&Resource> = match page.get("history") {
                 Some(Value::Array(events)) => events.iter().filter_map(Value::as_object).collect(),
@@ -252,17 +265,19 @@ impl Nodes<'_> {
     /// The children of a node that the caller sees himself.
     async fn children(&self, node: &Node) -> Result<Answer, Error> {
         let answer = self.below_node(node, Bytes::new()).await?;
-        if !answer.status.is_success() || self.allows(Rule::NodeListAll, &Target::Nothing) {
+        let sees_all =
+            self.judges_itself(node.at) || self.allows(Rule::NodeListAll, &Target::Nothing);
+        if !answer.status.is_success() || sees_all {
             return Ok(answer);
         }
         let filter = Query::default().with("parent_node", &node.uuid);
-        let visible = self.visible_nodes(filter).await?;
+        let (visible, _) = self.visible_nodes(filter).await?;
         let mut body = resource(&answer)?;
         if let Some(Value::Array(children)) = body.get_mut("children") {
             children.retain(|child| {
                 child
                     .as_str()
-                    .is_some_and(|child| visible.contains_key(child))
+                    .is_some_and(|child| visible.get(node.at, child).is_some())
             });
         }
         Ok(with_body(answer, &body))
@@ -303,8 +318,8 @@ impl Nodes<'_> {
         let node = self
             .seen_node(query.value(name).unwrap_or_default())
             .await?;
-        self.permit(rule, &node.holders.target())?;
-        let mut errand = self.errand(Bytes::new());
+        self.permit_at(rule, &node)?;
+        let mut errand = self.errand(Bytes::new()).at(node.at);
         errand.query = query.without(&["node", "node_uuid"]).with(name, node.uuid);
         self.send(errand).await
     }
@@ -349,7 +364,7 @@ impl Nodes<'_> {
             object.set("parent_node", &node.uuid);
         }
         if version < ENROLL {
-            return self.new_old_node(&object, project.id).await;
+            return self.new_old_node(&object, project).await;
         }
         object.set("owner", project.id);
         let mut errand = self.errand(object.to_bytes());
@@ -358,47 +373,27 @@ impl Nodes<'_> {
         if refusal::is_refused_owner(&answer) {
             // For an Ironic without Keystone nobody is of the system, so nobody may name an owner at once.
             object.remove("owner");
-            return self.new_old_node(&object, project.id).await;
+            return self.new_old_node(&object, project).await;
         }
         let answer = self
             .at_the_client_s_version(answer, "nodes", version < OWNER)
             .await?;
-        let holders = Holders {
-            owner: Some(project.id.to_owned()),
-            lessee: object.text("lessee"),
+        let node = Node {
+            uuid: String::new(),
+            holders: Holders {
+                owner: Some(project.id.to_owned()),
+                lessee: object.text("lessee"),
+            },
+            at: answer.location,
         };
-        self.masked(answer, Some(&holders), &[])
+        self.masked(answer, &node, &[])
     }
 
     /// Makes a node and gives it its owner, or makes none: a version that makes nodes available at once cannot be lifted
     /// to one that names the owner.
-    async fn new_old_node(&self, object: &Object, project: &str) -> Result<Answer, Error> {
-        let answer = self.send(self.errand(object.to_bytes())).await?;
-        if !answer.status.is_success() {
-            return Ok(answer);
-        }
-        let made = resource(&answer)?;
-        let Some(uuid) = text(&made, "uuid") else {
-            return Ok(answer);
-        };
-        let patch = serde_json::json!([{"op": "add", "path": "/owner", "value": project}]);
-        let change = |method, body: Bytes| Errand {
-            method,
-            path: path(&["nodes", uuid]),
-            query: Query::default(),
-            version: self.newest(),
-            body,
-        };
-        let given = self
-            .send(change(Method::PATCH, patch.to_string().into()))
-            .await;
-        match given {
-            Ok(given) if given.status.is_success() => Ok(answer),
-            failed => {
-                self.send(change(Method::DELETE, Bytes::new())).await?;
-                failed
-            }
-        }
+    async fn new_old_node(&self, object: &Object, project: Project<'_>) -> Result<Answer, Error> {
+        let made = self.send(self.errand(object.to_bytes())).await?;
+        self.give_owner(made, "nodes", project).await
     }
 }
 

@@ -38,13 +38,13 @@ impl Parts<'_> {
         body: Bytes,
     ) -> Result<Answer, Error> {
         let part = self.seen_part(collection, ident).await?;
-        self.permit(rule, &part.node.holders.target())?;
+        self.permit_at(rule, &part.node)?;
         if self.request.method == Method::PATCH {
             self.check_node_link(&part.node, &body).await?;
         }
         let mut errand = self.errand(body);
         errand.path = self.request.target.path_for(collection, &part.uuid);
-        let answer = self.send(errand).await?;
+        let answer = self.send(errand.at(part.node.at)).await?;
         if self.request.method == Method::DELETE {
             return Ok(answer);
         }
@@ -70,17 +70,17 @@ impl Parts<'_> {
     pub(crate) async fn new_part(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
         // What is judged is what is sent: of a member written twice the last one.
         let object = Object::parse("body", body)?;
-        let holders = match object.text("node_uuid") {
-            None => None,
-            Some(ident) => Some(
-                self.visible_node(&ident)
-                    .await?
-                    .map_or_else(Holders::default, |node| node.holders),
-            ),
-        };
-        if let Some(holders) = holders {
-            self.permit(rule, &holders.target())?;
+        let mut at = None;
+        if let Some(ident) = object.text("node_uuid") {
+            match self.visible_node(&ident).await? {
+                Some(node) => {
+                    self.permit_at(rule, &node)?;
+                    at = node.at;
+                }
+                // As of a node that is nobody's.
+                None => self.permit(rule, &Holders::default().target())?,
+            }
         }
-        self.send(self.errand(object.to_bytes())).await
+        self.send(self.errand(object.to_bytes()).at(at)).await
     }
 }

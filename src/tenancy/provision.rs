@@ -29,8 +29,7 @@ impl<'c> Deref for Provision<'c> {
 
 impl Provision<'_> {
     pub(crate) async fn change(&self, node: &Node, body: &[u8]) -> Result<Answer, Error> {
-        let target = node.holders.target();
-        self.permit(Rule::NodeSetProvisionState, &target)?;
+        self.permit_at(Rule::NodeSetProvisionState, node)?;
         let mut object = Object::parse("body", body)?;
         for (steps, rule) in [
             ("clean_steps", Some(Rule::NodeSetProvisionStateCleanSteps)),
@@ -44,10 +43,12 @@ impl Provision<'_> {
                 continue;
             }
             if let Some(rule) = rule {
-                self.permit(rule, &target)?;
+                self.permit_at(rule, node)?;
             }
             self.check_children(&object, steps).await?;
-            self.check_steps(&object, steps, &target)?;
+            if !self.judges_itself(node.at) {
+                self.check_steps(&object, steps, &node.holders.target())?;
+            }
         }
         if let Some(ident) = object.text("runbook").filter(|ident| !ident.is_empty()) {
             let runbook = self.known_runbook(&ident).await?;
@@ -58,13 +59,13 @@ impl Provision<'_> {
                 let found = self
                     .look_up(&["runbooks", &runbook.uuid], "uuid,steps")
                     .await?;
-                let steps = found.and_then(|mut found| found.remove("steps"));
-                self.check_each(steps.as_ref(), &target)?;
+                let steps = found.first().and_then(|found| found.resource.get("steps"));
+                self.check_each(steps, &node.holders.target())?;
             }
         }
         let mut errand = self.errand(object.to_bytes());
         errand.path = self.request.target.path_for(Collection::Nodes, &node.uuid);
-        self.send(errand).await
+        self.send(errand.at(node.at)).await
     }
 
     /// `execute_on_child_nodes`, limited to some, needs the right to each of them (`_check_steps`).
@@ -84,7 +85,7 @@ impl Provision<'_> {
             }
             for child in children.iter().filter_map(Value::as_str) {
                 let child = self.seen_node(child).await?;
-                self.permit(Rule::NodeSetProvisionState, &child.holders.target())?;
+                self.permit_at(Rule::NodeSetProvisionState, &child)?;
             }
         }
         Ok(())

@@ -63,6 +63,10 @@ class House:
             self._tokens[who] = self.hub.token(f"{scope}-{role}", **where)
         return self._tokens[who]
 
+    def project(self):
+        """The id of the project of `project admin` and the others."""
+        return self.hub.call("GET", f"/projects?name={PROJECT}")["projects"][0]["id"]
+
     def api(self, who, url=None):
         return Api(url or self.gateway.url, headers={"X-Auth-Token": self.token(who)})
 

@@ -208,8 +208,8 @@ def tokens(keystone):
 
 
 def guarded(keystone, **options):
-    """A gateway that asks this Keystone, in front of an obliging location."""
-    api = {"auth_strategy": "keystone", **options.pop("api", {})}
+    """A gateway that asks this Keystone, in front of an obliging location: tokens of a project open nothing by themselves."""
+    api = {"auth_strategy": "keystone", "project_scoped_access": "deny", **options.pop("api", {})}
     return fleet(Obliging(), wait=False, api=api, sections={"keystone_authtoken": keystone.middleware_options()}, **options)
 
 

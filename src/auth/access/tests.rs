@@ -20,6 +20,7 @@ fn gate_with(projects: ProjectScoped, elevated_project: Option<&str>, files: Pol
         project_scoped_access: projects,
         elevated_project: elevated_project.map(str::to_owned),
         own_nodes: true,
+        tell_location: true,
     };
     let policy = Policy::load(&config).unwrap();
     Gate::new(&config, Arc::new(policy))

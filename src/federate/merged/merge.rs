@@ -144,6 +144,7 @@ impl<'a> Merge<'a> {
         if let [only] = self.scope() {
             answer.location = Some(only.id);
         }
+        answer.places = page.seen.iter().map(|one| one.location).collect();
         Ok(fan_out::announce(self.locations, answer, &missing))
     }
 

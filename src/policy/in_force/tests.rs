@@ -270,6 +270,7 @@ fn a_bad_file_changes_nothing_and_a_good_one_everything() {
         project_scoped_access: ProjectScoped::Deny,
         elevated_project: None,
         own_nodes: true,
+        tell_location: true,
     };
     let policy = Policy::load(&config).unwrap();
     let roles = ["observer".to_owned()];

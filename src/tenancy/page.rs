@@ -1,0 +1,100 @@
+//! A page of a list, its items taken apart.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use serde_json::Value;
+
+use crate::api::header;
+use crate::api::query::Query;
+use crate::federate::Error;
+use crate::request::Answer;
+use crate::tenancy::case::Found;
+use crate::tenancy::case::Resource;
+use crate::tenancy::case::resource;
+use crate::tenancy::case::with_body;
+
+/// A page as it was answered, without its items.
+pub(crate) struct Page {
+    answer: Answer,
+    key: String,
+    pub(crate) items: Vec<Found>,
+    /// The link to the next one.
+    pub(crate) next: Option<String>,
+}
+
+impl Page {
+    /// What is no page is the client's to see.
+    pub(crate) fn of(answer: Answer, key: &str) -> Result<Self, Error> {
+        if !answer.status.is_success() {
+            return Err(Error::Reply(Box::new(answer)));
+        }
+        let mut body = resource(&answer)?;
+        let next = match body.remove("next") {
+            Some(Value::String(next)) => Some(next),
+            _ => None,
+        };
+        let listed = match body.remove(key) {
+            Some(Value::Array(listed)) => listed,
+            _ => Vec::new(),
+        };
+        let mut places = answer.places.iter();
+        let items = listed.into_iter().filter_map(|item| {
+            let at = places.next().copied().or(answer.location);
+            match item {
+                Value::Object(resource) => Some(Found { resource, at }),
+                _ => None,
+            }
+        });
+        Ok(Self {
+            items: items.collect(),
+            key: key.to_owned(),
+            next,
+            answer: Answer {
+                body: Bytes::new(),
+                ..answer
+            },
+        })
+    }
+
+    /// Which locations it lacks.
+    pub(crate) fn missing(&self) -> Option<HeaderValue> {
+        self.answer.headers.get(header::INCOMPLETE).cloned()
+    }
+
+    /// What it is decided by lacked these too.
+    pub(crate) fn lacks(&mut self, missing: Option<HeaderValue>) {
+        let Some(missing) = missing else {
+            return;
+        };
+        let headers = &mut self.answer.headers;
+        let own = headers.get(header::INCOMPLETE).cloned();
+        let values = own.iter().chain([&missing]);
+        let mut named: Vec<&str> = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(", "))
+            .collect();
+        named.sort_unstable();
+        named.dedup();
+        if let Ok(value) = HeaderValue::from_str(&named.join(", ")) {
+            headers.insert(header::INCOMPLETE, value);
+        }
+    }
+
+    pub(crate) fn into_answer(self) -> Answer {
+        let mut body = Resource::new();
+        let items = self.items.into_iter();
+        let items = items.map(|found| Value::Object(found.resource)).collect();
+        body.insert(self.key, Value::Array(items));
+        if let Some(next) = self.next {
+            body.insert("next".to_owned(), Value::String(next));
+        }
+        with_body(self.answer, &body)
+    }
+}
+
+/// The marker that the link to a next page has.
+pub(crate) fn marker_in(next: &str) -> Option<String> {
+    let (_, query) = next.split_once('?')?;
+    let query = Query::parse(Some(query)).ok()?;
+    Some(query.value("marker")?.to_owned())
+}
