@@ -94,6 +94,7 @@ pub enum AppError {
 pub fn run(config: &Config) -> Result<(), AppError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AppError::Signals)?;
+    // First of all: a signal that came earlier would end the process by its default, without a drain.
     let signals = Signals::catch(&runtime).map_err(AppError::Signals)?;
     telemetry::start(&config.log).map_err(AppError::Log)?;
     keystone::client::install_crypto_provider();
@@ -105,6 +106,7 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     let policy = Arc::new(Policy::load(&config.policy)?);
     let budget = Budget::new(config.api.max_buffered);
     let federation = Arc::new(Federation::new(config, Arc::clone(&locations)));
+    // A restart would otherwise ask every location about every node again.
     if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
         warn!("The saved node cache cannot be used: {error}");
     }
@@ -204,6 +206,7 @@ fn server_conf(config: &Config) -> ServerConf {
         grace_period_seconds: Some(FOR_EVER),
         graceful_shutdown_timeout_seconds: Some(1),
         upstream_keepalive_pool_size: POOL_SIZE,
+        // Pingora counts attempts, not repetitions: 0 would send nothing at all.
         max_retries: MAX_ATTEMPTS,
         ..ServerConf::default()
     }

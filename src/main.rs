@@ -72,6 +72,7 @@ fn main() -> ExitCode {
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         None => {
             let served = app::run(&config);
+            // The last lines say why it ended.
             spool::finish();
             match served {
                 Ok(()) => ExitCode::SUCCESS,

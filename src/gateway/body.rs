@@ -102,10 +102,12 @@ pub async fn feed(
     while let Some(part) = session.read_request_body().await.map_err(of_client)? {
         size += part.len();
         if let Err(oversized) = limits.check(size, &mut gauge, &part) {
+            // What is left of the body would be taken for the next request.
             session.set_keepalive(None);
             return Ok(Err(oversized));
         }
         if !feed.send(part).await {
+            // The location answered before it had everything, and its answer counts (RFC 9112, 9.5).
             return Ok(Ok(()));
         }
     }
@@ -161,6 +163,8 @@ pub async fn drain(session: &mut Session) {
     } else {
         LARGE_BODY_TIME
     };
+    // Pingora closes a connection whose request was answered before it was read, and the reset may overtake the answer;
+    // without this clock it would read for as long as the client likes.
     session
         .as_downstream_mut()
         .set_total_drain_timeout(Some(patience));

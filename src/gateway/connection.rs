@@ -75,7 +75,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
             };
             let mut session = ServerSession::new_http1(Box::new(downstream));
             session.set_keepalive(Some(KEEPALIVE.as_secs()));
+            // Pingora parses the head itself; it gets one that is known to be whole and bounded.
             session.set_pipelined_prefix(head);
+            // `None`: the answer said `close`, or the client is gone.
             let reused = self.application.process_new_http(session, shutdown).await?;
             let (stream, _) = reused.consume();
             downstream = *stream.into_any().downcast().ok()?;

@@ -37,6 +37,7 @@ pub struct Bounds {
 impl Bounds {
     /// `files`: how many this process may have open. Half of them are for clients, the others for locations.
     pub fn new(files: u64, address: usize) -> Self {
+        // A client needs one descriptor here and, for as long as it is served, one towards a location.
         let all = usize::try_from(files / 2).unwrap_or(usize::MAX).max(64);
         let strangers = all / 4 * 3;
         Self {
@@ -163,6 +164,7 @@ impl Drop for Place {
             && let Some(here) = present.addresses.get_mut(&address)
         {
             here.open -= 1;
+            // A scan of a /16 would otherwise be remembered for ever.
             if here.open == 0 && here.vouched.is_none() {
                 present.addresses.remove(&address);
             }
@@ -207,6 +209,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Bounded<A> {
         let address = stream
             .get_socket_digest()
             .and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        // `?` closes the connection without a word: an answer would cost what is short.
         let _place = self.crowd.admit(address, Instant::now())?;
         self.application.process_new(stream, shutdown).await
     }

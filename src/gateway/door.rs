@@ -278,6 +278,7 @@ impl Door {
             let answer = Answer::json(StatusCode::OK, text.into());
             return Ok(Entry::Answered(answer));
         }
+        // What begins like a path of ramdisks may be something else, and nobody was asked who is there.
         if public && !is_ramdisk(&target) {
             return Err(Refusal::Anonymous);
         }
@@ -471,6 +472,7 @@ impl Door {
         let Some(value) = headers.get(header::LOCATION) else {
             return Ok(None);
         };
+        // No location has an empty name.
         let name = value.to_str().unwrap_or_default();
         match self.locations.by_name(name) {
             Some(location) => Ok(Some(location.id)),

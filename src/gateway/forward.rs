@@ -135,6 +135,7 @@ impl Forwarding {
             return Err(self.give_up(self.silence(Reason::Connect, false)));
         };
         self.sent = 0;
+        // A repetition begins with the first byte again, and so do the counters.
         self.gauge = DepthGauge::default();
         let mut http = peer.http.clone();
         if !self.request.method.is_safe() {
@@ -201,6 +202,7 @@ impl Forwarding {
             head.insert_header(name, value)?;
         }
         if !self.request.method.is_safe() {
+            // The connection belongs to this write alone, so the location need not keep it.
             head.insert_header(http::header::CONNECTION, "close")?;
         }
         Ok(())
@@ -287,6 +289,7 @@ impl Forwarding {
         let Some(key) = self.forward.key.clone() else {
             return Ok(());
         };
+        // Once: a second 404, from where it was found a moment ago, is the answer.
         self.forward.source = Source::Asked;
         match federation
             .locator

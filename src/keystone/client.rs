@@ -170,6 +170,7 @@ impl Keystone {
 
     /// A new token for ourselves.
     pub async fn issue(&self) -> Result<Token, KeystoneError> {
+        // Before the question: a token lives from when it was issued, which is no earlier than this.
         let asked = Instant::now();
         let body = Bytes::from(request_body(&self.auth).to_string());
         let mut head = head(&Method::POST, &self.base, TOKENS)?;
@@ -237,6 +238,7 @@ impl Keystone {
             idle: IDLE,
         };
         let tls = self.tls.load_full();
+        // A resolver that does not answer waits for its own timeouts, 5 s a server by default (resolv.conf(5)).
         let addresses = tokio::time::timeout(connect, resolve(at))
             .await
             .map_err(|_| KeystoneError::Unreachable(Failure::ConnectTimeout))?
@@ -250,6 +252,8 @@ impl Keystone {
                 Err(Failure::TooLarge) => return Err(Unusable("is too large").into()),
                 Err(error) => failure = error,
             }
+            // What was sent may have counted as an attempt: another address is not asked with the same password
+            // (Keystone locks accounts, `lockout_failure_attempts`).
             if failure.was_sent() {
                 break;
             }

@@ -199,12 +199,14 @@ pub(crate) fn token(answer: &Reply, asked: Instant) -> Result<Token, Unusable> {
         .get(X_SUBJECT_TOKEN)
         .cloned()
         .ok_or(Unusable("holds no token"))?;
+    // `Debug` of a head leaves out what is marked.
     header.set_sensitive(true);
     let info = serde_json::from_slice::<Answer>(&answer.body)
         .map_err(|_| Unusable("holds no token"))?
         .token;
     let lifetime = info
         .expires_at
+        // The difference of two times of Keystone's own, so that its clock and ours need not agree.
         .duration_since(info.issued_at.unwrap_or_else(SystemTime::now))
         .map_err(|_| Unusable("holds a token that has already expired"))?;
     Ok(Token {
@@ -233,6 +235,7 @@ pub(crate) fn validated(body: &[u8]) -> Result<Validated, Unusable> {
         domain_id: info.domain.map(|domain| domain.id),
         roles: info
             .roles
+            // An unscoped token has none.
             .unwrap_or_default()
             .into_iter()
             .map(|role| role.name)

@@ -37,6 +37,7 @@ impl Schedule {
     pub fn new(issued: Instant, lifetime: Duration) -> Self {
         Self {
             issued,
+            // Shares of the lifetime, so that tokens of twenty seconds are renewed in time, too.
             renew: issued + lifetime.saturating_sub(RENEW_BEFORE.min(lifetime / 10)),
             spent: issued + lifetime.saturating_sub(LAST_USE_BEFORE.min(lifetime / 20)),
         }

@@ -59,6 +59,7 @@ type Sink = Box<dyn Write + Send>;
 
 impl Waiting {
     fn lose(&mut self, lines: &[u8]) {
+        // The text after the last line feed is empty and no line.
         let lost = lines.split(|byte| *byte == b'\n').count() as u64 - 1;
         self.lost += lost;
         self.lost_in_all += lost;
@@ -133,6 +134,7 @@ impl Spool {
                     "{lost} lines of the log were lost: nobody read it, or there was no room for it"
                 );
             }
+            // Whatever comes meanwhile leaves together: under load one write for some hundred lines.
             thread::sleep(DELAY.saturating_sub(begun.elapsed()));
         }
     }
@@ -166,6 +168,7 @@ impl Write for Spool {
         } else {
             let first = waiting.lines.is_empty();
             waiting.lines.extend_from_slice(line);
+            // Later lines find the writer awake, or on its way to them.
             drop(waiting);
             if first {
                 self.0.changed.notify_all();

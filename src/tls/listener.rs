@@ -105,6 +105,7 @@ fn acceptor(config: &ListenerTls) -> Result<Acceptor, TlsError> {
     let mut server = builder
         .with_single_cert(identity.chain, identity.key)
         .map_err(|_| TlsError::new(&config.cert_file, "cannot be served"))?;
+    // Not h2: Pingora's HTTP/2 has a fault that breaks connections to locations.
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Acceptor::from_server_config(Arc::new(server)))
 }
@@ -144,6 +145,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
             return self.application.process_new(stream, shutdown).await;
         }
         let stream = stream.into_any().downcast::<TcpStream>().ok()?;
+        // Taken once: certificates that are replaced during the handshake are for the next one.
         let acceptor = self.listener.acceptor.load_full();
         match tokio::time::timeout(HANDSHAKE, acceptor.tls_handshake(*stream)).await {
             Ok(Ok(secured)) => {
@@ -152,6 +154,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
                     .await
             }
             Ok(Err(error)) => {
+                // Whoever scans ports ends here; a warning each would fill the log.
                 debug!("A client did not get through its handshake: {error}");
                 None
             }

@@ -42,6 +42,7 @@ impl Identity {
         let chain = certificates(certfile)?;
         let key = PrivateKeyDer::from_pem_slice(&read(keyfile)?)
             .map_err(|_| TlsError::new(keyfile, "holds no private key, or an encrypted one"))?;
+        // Subcommands come here before anything else has chosen one.
         install_default_crypto_provider();
         let Some(provider) = CryptoProvider::get_default() else {
             return Err(TlsError::new(

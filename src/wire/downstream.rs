@@ -184,6 +184,7 @@ impl AsyncWrite for Downstream {
     ) -> Poll<io::Result<usize>> {
         if self.held.len() + part.len() <= HELD {
             if self.held.is_empty() {
+                // The first part is a head, and a small body mostly follows.
                 self.held.reserve(part.len() + 4096);
             }
             self.held.extend_from_slice(part);

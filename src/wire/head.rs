@@ -79,9 +79,11 @@ pub fn body(head: &[u8]) -> Body {
         };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // Where chunks end is for Pingora to find; a length beside them is refused later (`gateway/framing.rs`).
             return Body::Unclear;
         }
         if name.eq_ignore_ascii_case(b"content-length") {
+            // `parse` alone would take `+21` (RFC 9110, 8.6: digits only).
             let number = std::str::from_utf8(value)
                 .ok()
                 .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))

@@ -104,9 +104,11 @@ pub fn dial(endpoint: &Endpoint, address: SocketAddr, tls: &Tls, clocks: Clocks)
     let mut http = HttpPeer::new(address, endpoint.tls, endpoint.host.clone());
     secure(&mut http, tls);
     let options = &mut http.options;
+    // keystoneauth knows one switch for both.
     options.verify_cert = !tls.insecure;
     options.verify_hostname = !tls.insecure;
     options.connection_timeout = Some(clocks.connect);
+    // The other one bounds TCP alone; a server that accepts and then says nothing hangs in the handshake.
     options.total_connection_timeout = Some(clocks.connect);
     options.read_timeout = Some(clocks.response);
     options.write_timeout = Some(clocks.silence);

@@ -173,6 +173,8 @@ impl Transport {
     ) -> Result<Reply, Failure> {
         let attempts = async {
             if !message.head.method.is_safe() {
+                // Pingora calls a pooled connection that was closed in place of an answer `ReusedOnly`. That proves
+                // nothing: a server that read the whole request, executed it and then closed looks the same.
                 let mut fresh = peer.clone();
                 on_fresh_connection(&mut fresh);
                 return self
@@ -231,6 +233,7 @@ impl Transport {
                             .release_http_session(session, peer, peer.idle_timeout())
                             .await;
                     }
+                    // Nobody else asks for its group: in the pool it would only push out connections that are of use.
                     Reuse::Never => session.shutdown().await,
                 }
                 Ok(reply)
@@ -304,11 +307,14 @@ impl Transport {
                 None => return Err(Error::new(ErrorType::InvalidHTTPHeader)),
             }
         };
+        // The answer has begun: from here on the clock measures the pause between two parts, however long all of them
+        // take.
         session.read_timeout = Some(bounds.silence);
         let announced = announced_length(&headers);
         if announced > bounds.size {
             return Err(Error::new(TOO_LARGE));
         }
+        // A head may announce any length; what is reserved on its word alone is bounded.
         let mut whole = self.budget.body(announced.min(RESERVED));
         while let Some(part) = session.read_body_ref().await.map_err(cut_off)? {
             if whole.len() + part.len() > bounds.size {

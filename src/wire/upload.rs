@@ -43,6 +43,7 @@ pub struct Source {
 }
 
 pub fn channel(length: Option<u64>) -> (Feed, Upload) {
+    // One part under way: with more, a slow location would fill our memory instead of slowing down the client.
     let (sender, parts) = mpsc::channel(1);
     let source = Source {
         parts,
@@ -100,6 +101,7 @@ impl Source {
                     self.kept.push(part.clone());
                     self.position += 1;
                 } else {
+                    // It cannot be sent again any more, so there is no use in keeping its beginning.
                     self.kept = Vec::new();
                 }
                 Ok(Some(part))
