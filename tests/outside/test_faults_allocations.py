@@ -3,51 +3,14 @@
 
 import pytest
 import scripted
-from fleet import assert_unavailable, fleet
+from faults import GROUPS, SILENT, hubs, silence, writes
+from fleet import assert_unavailable
 from standin import new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"
-GROUPS = "_:loc1,grp1:loc2,grp2:loc3"
-# Ways in which a location cannot be asked.
-SILENT = {"down": None, "html": scripted.html(), "hang": scripted.hang(), "401": scripted.says(401, "no"), "cut": scripted.cut_json()}
 
 
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    yield module_hub
-    mend(module_hub)
-
-
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-        site.nodes.clear()
-        site.ports.clear()
-        site.drivers.clear()
-        for records in site.objects.values():
-            records.clear()
-    hub.heal()
-
-
-def silence(site, way):
-    if SILENT[way] is None:
-        site.down()
-    else:
-        site.fault(SILENT[way])
-
-
-def writes(hub):
-    """Everything but questions that any location got."""
-    told = {name: [str(request) for request in site.requests if request.method != "GET"] for name, site in hub.sites.items()}
-    return {name: requests for name, requests in told.items() if requests}
+module_hub, hub = hubs(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True})
 
 
 def free(name, **fields):

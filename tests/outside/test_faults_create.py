@@ -6,36 +6,13 @@ import re
 
 import pytest
 import scripted
-from fleet import Client, assert_fate_unknown, assert_unavailable, fleet
+from faults import hubs, writes
+from fleet import Client, assert_fate_unknown, assert_unavailable
 from standin import UUID_LIKE, new_uuid
 
 GROUPS = "_:loc1,mine:loc1,grp1:loc2,a.b-c_d:loc2,_x:loc3"
 PROXY_LOCATION = "X-Ironic-Proxy-Location"
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, groups=GROUPS, every={"timeout": 1}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    yield module_hub
-    mend(module_hub)
-
-
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-        site.nodes.clear()
-        site.ports.clear()
-    hub.heal()
-
-
-def writes(hub):
-    """Everything but questions that any location got."""
-    return {name: sites for name, sites in ((name, [str(r) for r in site.requests if r.method != "GET"]) for name, site in hub.sites.items()) if sites}
+module_hub, hub = hubs(3, groups=GROUPS, every={"timeout": 1})
 
 
 # --- the conductor group decides

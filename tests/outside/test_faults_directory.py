@@ -5,30 +5,11 @@ import time
 
 import pytest
 import scripted
+from faults import hubs
 from fleet import assert_not_found, assert_unavailable, fleet, together, until
 from standin import Standin, new_uuid, node
 
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-    hub.heal()
-
-
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, every={"timeout": 1, "max_response_size": 1 << 20}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    for site in module_hub.all():
-        site.nodes.clear()
-    module_hub.forget_requests()
-    yield module_hub
-    mend(module_hub)
+module_hub, hub = hubs(3, every={"timeout": 1, "max_response_size": 1 << 20})
 
 
 # --- a node that moved behind the gateway's back

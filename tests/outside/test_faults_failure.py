@@ -8,8 +8,9 @@ import time
 import pytest
 import scripted
 from client import request_bytes
+from faults import hubs, known
 from fleet import assert_fate_unknown, assert_unavailable, fleet, together, until
-from standin import Standin, new_uuid, node
+from standin import Standin, node
 
 WRITES = [
     ("PATCH", "/v1/nodes/{uuid}", [{"op": "add", "path": "/extra/a", "value": 1}]),
@@ -23,33 +24,7 @@ WRITES = [
 WRITE_NAMES = [f"{method} {path.rpartition('}')[2]}" for method, path, _ in WRITES]
 
 
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(2, every={"timeout": 1}, api={"request_deadline": 2}) as hub:
-        yield hub
-
-
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-        site.nodes.clear()
-    hub.heal()
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    yield module_hub
-    mend(module_hub)
-
-
-def known(hub, location="loc2", **fields):
-    """A node whose place the gateway knows."""
-    record = hub.sites[location].add(node(f"known-{new_uuid()[:8]}", **fields))
-    assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
-    hub.forget_requests()
-    return record
+module_hub, hub = hubs(2, every={"timeout": 1}, api={"request_deadline": 2})
 
 
 # --- time

@@ -6,7 +6,8 @@ import re
 
 import pytest
 import scripted
-from fleet import assert_not_found, assert_unavailable, fleet, together
+from faults import hubs, mend
+from fleet import assert_not_found, assert_unavailable, together
 from standin import new_uuid, node
 
 # What a location may do that leaves open whether it has the node.
@@ -55,27 +56,7 @@ def strike(site, fault, **where):
         site.fault(fault, **where)
 
 
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-    hub.heal()
-
-
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, every={"timeout": 1, "max_response_size": 1 << 20}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    for site in module_hub.all():
-        site.nodes.clear()
-    module_hub.forget_requests()
-    yield module_hub
-    mend(module_hub)
+module_hub, hub = hubs(3, every={"timeout": 1, "max_response_size": 1 << 20})
 
 
 # --- nobody has it

@@ -4,35 +4,11 @@ import gzip
 import json
 
 import pytest
-from fleet import fleet
+from faults import hubs, writes
 from standin import new_uuid, node
 
 GROUPS = "_:loc1,mine:loc1,grp1:loc2,a.b-c_d:loc2,_x:loc3"
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, groups=GROUPS, every={"timeout": 1}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    yield module_hub
-    mend(module_hub)
-
-
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-        site.nodes.clear()
-        site.ports.clear()
-    hub.heal()
-
-
-def writes(hub):
-    """Everything but questions that any location got."""
-    return {name: sites for name, sites in ((name, [str(r) for r in site.requests if r.method != "GET"]) for name, site in hub.sites.items()) if sites}
+module_hub, hub = hubs(3, groups=GROUPS, every={"timeout": 1})
 
 
 # --- nothing moves

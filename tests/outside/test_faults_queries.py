@@ -4,29 +4,11 @@ import urllib.parse
 
 import pytest
 import scripted
+from faults import hubs
 from fleet import Client, fleet, walk
 from standin import DEFAULT_FIELDS, new_uuid, node
 
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-        site.max_limit, site.database = 1000, "sqlite"
-        site.nodes.clear()
-    hub.heal()
-
-
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, every={"timeout": 1, "max_response_size": 1 << 20}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    yield module_hub
-    mend(module_hub)
+module_hub, hub = hubs(3, every={"timeout": 1, "max_response_size": 1 << 20})
 
 
 @pytest.fixture

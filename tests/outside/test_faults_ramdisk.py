@@ -3,42 +3,14 @@
 import re
 
 import pytest
+from faults import GROUPS, hubs, writes
 from fleet import assert_unavailable, fleet
 from standin import new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"
-GROUPS = "_:loc1,grp1:loc2,grp2:loc3"
 
 
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    yield module_hub
-    mend(module_hub)
-
-
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-        site.nodes.clear()
-        site.ports.clear()
-        site.drivers.clear()
-        for records in site.objects.values():
-            records.clear()
-    hub.heal()
-
-
-def writes(hub):
-    """Everything but questions that any location got."""
-    told = {name: [str(request) for request in site.requests if request.method != "GET"] for name, site in hub.sites.items()}
-    return {name: requests for name, requests in told.items() if requests}
+module_hub, hub = hubs(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True})
 
 
 def port(hub, at, address):

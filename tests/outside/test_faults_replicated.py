@@ -4,76 +4,16 @@ import re
 
 import pytest
 import scripted
-from fleet import assert_unavailable, fleet
+from faults import GROUPS, SILENT, body, change, hubs, kept, silence, stock, writes
+from fleet import assert_unavailable
 from standin import new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"
 INCOMPLETE = "X-Ironic-Proxy-Incomplete"
-GROUPS = "_:loc1,grp1:loc2,grp2:loc3"
 REPLICATED = ["chassis", "deploy_templates", "runbooks", "inspection_rules"]
-# Ways in which a location cannot be asked.
-SILENT = {"down": None, "html": scripted.html(), "hang": scripted.hang(), "401": scripted.says(401, "no"), "cut": scripted.cut_json()}
 
 
-@pytest.fixture(scope="module")
-def module_hub():
-    with fleet(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    mend(module_hub)
-    yield module_hub
-    mend(module_hub)
-
-
-def mend(hub):
-    for site in hub.all():
-        if not site.listening():
-            site.up()
-        site.nodes.clear()
-        site.ports.clear()
-        site.drivers.clear()
-        for records in site.objects.values():
-            records.clear()
-    hub.heal()
-
-
-def silence(site, way):
-    if SILENT[way] is None:
-        site.down()
-    else:
-        site.fault(SILENT[way])
-
-
-def writes(hub):
-    """Everything but questions that any location got."""
-    told = {name: [str(request) for request in site.requests if request.method != "GET"] for name, site in hub.sites.items()}
-    return {name: requests for name, requests in told.items() if requests}
-
-
-def body(kind, tag="A"):
-    named = {"name": f"CUSTOM_{tag}", "steps": []} if kind in ("deploy_templates", "runbooks") else {"description": tag}
-    return {"extra": {"kept": [1]}, **named}
-
-
-def stock(hub, kind, *names, **members):
-    """The same object at these locations (all), behind the gateway's back; returns its uuid."""
-    ident = new_uuid()
-    for name in names or hub.sites:
-        record = {"created_at": "2026-11-22T10:00:00+00:00", "updated_at": None, **body(kind), **members, "uuid": ident}
-        hub.sites[name].objects[kind].append(record)
-    return ident
-
-
-def kept(hub, kind):
-    """What each location has: name -> {uuid: record}."""
-    return {name: {one["uuid"]: one for one in site.objects[kind]} for name, site in hub.sites.items()}
-
-
-def change(value="B"):
-    return [{"op": "replace", "path": "/extra", "value": {"changed": value}}]
+module_hub, hub = hubs(3, groups=GROUPS, every={"timeout": 1}, api={"enable_ramdisk_endpoints": True})
 
 
 @pytest.mark.parametrize("kind", REPLICATED)

@@ -1,12 +1,11 @@
 """What is unique over all locations, who is asked, and whose word counts."""
 
-import re
 import threading
 
 import pytest
 import scripted
 from exchange import Answer
-from fleet import assert_not_found, assert_unavailable, fleet, together, until
+from fleet import assert_unavailable, fleet, together, until
 from standin import Standin, StandinKeystone, new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"

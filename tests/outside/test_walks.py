@@ -10,7 +10,7 @@ import scripted
 from client import Client
 from fleet import assert_not_found, assert_unavailable, fleet, fleet_config
 from gateway import Gateway
-from standin import Standin, new_uuid, node
+from standin import new_uuid, node
 
 ALLOW = {"X-Ironic-Proxy-Partial": "allow"}
 INCOMPLETE = "X-Ironic-Proxy-Incomplete"
