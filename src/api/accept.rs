@@ -51,6 +51,7 @@ impl Accept {
         let elements = text
             .split(',')
             .map(str::trim)
+            // A list may have empty elements (RFC 9110, 5.6.1).
             .filter(|text| !text.is_empty());
         match elements.map(range).collect() {
             Some(ranges) => Self::Ranges { text, ranges },

@@ -91,9 +91,11 @@ impl RequestId {
                 .to_str()
                 .ok()
                 .and_then(|text| text.strip_prefix("req-"))
+                // oslo.middleware takes the hyphenated form alone; `try_parse` knows others.
                 .is_some_and(|uuid| uuid.len() == 36 && Uuid::try_parse(uuid).is_ok())
         };
         let mut buffer = Uuid::encode_buffer();
+        // An id is no secret and is made for every request: the system is not asked for it.
         let random =
             Uuid::from_u128((u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..)));
         let ours = uuid::Builder::from_random_bytes(*random.as_bytes()).into_uuid();

@@ -43,6 +43,7 @@ impl Query {
             return Err(QueryError::Semicolon);
         }
         let decode = |text: &str| {
+            // A query is a form, to webob as to browsers.
             let spaced = text.replace('+', " ");
             if !is_percent_encoded(&spaced) {
                 return Err(QueryError::Encoding);

@@ -48,6 +48,7 @@ pub fn root(base: &str, range: VersionRange) -> String {
 
 /// The document for one version within the range.
 pub fn v1(base: &str, range: VersionRange, spoken: Microversion) -> String {
+    // The doubled slashes are Ironic's own.
     let mut document = format!(
         "{{\"id\": \"v1\", \"links\": [{{\"href\": \"{base}/v1/\", \"rel\": \"self\"}}, \
          {{\"href\": \"https://docs.openstack.org//ironic/latest/contributor//webapi.html\", \"rel\": \"describedby\", \

@@ -50,6 +50,7 @@ pub(crate) enum SyntaxFault {
 /// Reads `text` by the rules of oslo.config's `iniparser`.
 pub(crate) fn parse(text: &str) -> Document {
     let mut parser = Parser::default();
+    // Python's `open` takes all three for the end of a line.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     for (line, number) in text.split('\n').zip(1..) {
         parser.line(line.trim_end_matches(is_space), number);
@@ -126,6 +127,8 @@ impl Parser {
     }
 
     fn assignment(&mut self, line: &str, number: usize) {
+        // Whichever comes first, as in oslo.config (`iniparser._split_key_value`): an URL as a value is no second
+        // assignment.
         let Some((key, value)) = line.split_once([':', '=']) else {
             return self.fault(number, SyntaxFault::NoAssignment);
         };

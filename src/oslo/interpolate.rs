@@ -6,6 +6,7 @@ pub(crate) fn expand<E>(
     text: &str,
     mut lookup: impl FnMut(&str) -> Result<String, E>,
 ) -> Result<String, E> {
+    // oslo.config does so before its template sees the text, since people write `\$`.
     let text = text.replace("\\$", "$$");
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text.as_str();

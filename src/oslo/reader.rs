@@ -249,6 +249,7 @@ fn no_file(program: &str) -> String {
 /// The group of `OS_<GROUP>__<OPTION>` as it stands there, and the option.
 fn variable_names(variable: &str) -> Option<(&str, String)> {
     let (group, option) = variable.strip_prefix("OS_")?.split_once("__")?;
+    // oslo.config's environment driver asks for names in capitals and for no others.
     let upper = variable == variable.to_uppercase() && !group.is_empty() && !option.is_empty();
     upper.then(|| (group, option.to_lowercase()))
 }
