@@ -212,7 +212,7 @@ impl HttpBasic {
             Ok(new) if new.hashes.is_empty() => {
                 let path = self.path.clone();
                 error!(
-                    "The users stay as they were: {}",
+                    "The users of http_basic stay as they were: {}",
                     UserFileError::Empty { path }
                 );
             }
@@ -226,7 +226,7 @@ impl HttpBasic {
                 self.users.store(Arc::new(new));
             }
             Err(_) if in_place && stamp.is_fresh() => return,
-            Err(error) => error!("The users stay as they were: {error}"),
+            Err(error) => error!("The users of http_basic stay as they were: {error}"),
         }
         *seen = stamp;
     }

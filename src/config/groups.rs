@@ -17,7 +17,7 @@ pub struct GroupMap {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GroupError {
     #[error(
-        "`{0}` is no conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group"
+        "`{0}` is not a conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group"
     )]
     Malformed(String),
     #[error("conductor group `{0}` is there twice (upper and lower case are the same)")]

@@ -137,7 +137,7 @@ impl Visit<'_> {
             }
             _ => {
                 warn!(
-                    "{} {} is said to be there and not to be there",
+                    "{} {}: its location says that it is there, and then that it is not",
                     self.key.collection.facts().noun,
                     self.key.ident
                 );

@@ -40,7 +40,7 @@ pub enum Trouble {
     Oversized(#[from] Oversized),
     #[error(transparent)]
     Federation(federate::Error),
-    #[error("The gateway serves too many requests, please retry.")]
+    #[error("The gateway is serving too many requests, please retry.")]
     Busy,
     #[error("It is at another location now, please retry.")]
     Moved,

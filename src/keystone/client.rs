@@ -398,17 +398,14 @@ mod tests {
                 answer(302, &[("Location", "http://127.0.0.1:1/")], b""),
                 "Keystone answers with status 302",
             ),
-            (
-                answer(201, &[], b"{}"),
-                "the answer of Keystone holds no token",
-            ),
+            (answer(201, &[], b"{}"), "Keystone's answer holds no token"),
             (
                 answer(201, &[("X-Subject-Token", "t")], b"secret-in-a-body"),
-                "the answer of Keystone holds no token",
+                "Keystone's answer holds no token",
             ),
             (
                 answer(200, &[], &vec![b' '; MAX_ANSWER + 1]),
-                "the answer of Keystone is too large",
+                "Keystone's answer is too large",
             ),
             (Reply::Cut, "Keystone cannot be reached"),
             (Reply::Silence, "Keystone cannot be reached"),

@@ -28,7 +28,7 @@ const X_SUBJECT_TOKEN: &str = "x-subject-token";
 
 /// An answer that says not what it should. Never holds what it said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer of Keystone {0}")]
+#[error("Keystone's answer {0}")]
 pub struct Unusable(pub(crate) &'static str);
 
 /// A token of ours. `Debug` does not show it.

@@ -302,7 +302,7 @@ impl Location {
                     peers.extend(addresses.into_iter().map(dial));
                 }
                 Err(error) => warn!(
-                    "A host name of location `{}` is not found: {error}",
+                    "A host name of location `{}` cannot be resolved: {error}",
                     self.name()
                 ),
             }
@@ -817,7 +817,7 @@ impl Location {
         };
         if status == StatusCode::OK && !self.is_foreign.swap(true, Ordering::Relaxed) {
             error!(
-                "What answers at the endpoint of location `{}` is no Ironic's root: endpoint_override must name the \
+                "What answers at the endpoint of location `{}` is not the root of an Ironic: endpoint_override must name the \
                  address below which `/v1` is",
                 self.name()
             );

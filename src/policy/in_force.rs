@@ -381,11 +381,11 @@ impl Policy {
         let written = files::read(&self.files)?;
         let rules = Rules::new(written, self.service_project.as_deref())?;
         for name in rules.undefined() {
-            warn!("The rule {name} is named by others and defined nowhere: it says no");
+            warn!("Rule {name} is used by other rules and defined nowhere: it denies");
         }
         for name in rules.unused() {
             warn!(
-                "The rule {name} is none of Ironic's and no other rule names it: it decides nothing"
+                "Rule {name} is not one of Ironic's, and no other rule uses it: it has no effect"
             );
         }
         self.rules.store(Arc::new(rules));

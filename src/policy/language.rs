@@ -21,11 +21,11 @@ const DEEPEST: usize = 100;
 pub enum LanguageError {
     #[error("{0:?} asks another server, which is not supported; write the check itself")]
     Remote(String),
-    #[error("{0:?} is no check; KIND:VALUE, @ or ! is expected")]
+    #[error("{0:?} is not a check; KIND:VALUE, @ or ! is expected")]
     NoCheck(String),
-    #[error("{0:?}: before the colon stands rule, role, a credential or a 'literal'")]
+    #[error("{0:?}: rule, role, a credential or a 'literal' is expected before the colon")]
     Kind(String),
-    #[error("{0:?}: only %(NAME)s and %% are understood behind the colon")]
+    #[error("{0:?}: only %(NAME)s and %% are understood after the colon")]
     Format(String),
     #[error("something is missing before {0:?}")]
     Unexpected(String),

@@ -50,14 +50,14 @@ pub enum Failure {
     #[error("no whole answer in time")]
     Timeout,
     /// Sent, maybe executed.
-    #[error("the connection broke, or the answer is no HTTP")]
+    #[error("the connection broke, or the answer is not HTTP")]
     Broken,
     #[error("the answer is cut off")]
     CutOff,
     #[error("the answer is too large")]
     TooLarge,
     /// The request's own time; the location may have been quick enough.
-    #[error("the time for it is over")]
+    #[error("the request's time is over")]
     Deadline,
     /// Nothing was sent.
     #[error("this machine has no descriptor, memory or route for it")]

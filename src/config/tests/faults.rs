@@ -17,7 +17,7 @@ fn all_faults_are_said_at_once() {
         errors.faults,
         [
             "0.conf:1: [keystone_authtoken] auth_type: is missing: auth_strategy = keystone needs this section, so that the gateway can have tokens validated",
-            "0.conf:2: [DEFAULT] groups: `h/` is no conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
+            "0.conf:2: [DEFAULT] groups: `h/` is not a conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
             "0.conf:2: [DEFAULT] groups: `loc2` is no location: there is no section [group:loc2]",
             "0.conf:3: neither `=` nor `:` in this line",
             "0.conf:5: [api] port: is not a whole number from 0 to 65535",
@@ -70,11 +70,11 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "local_groups = _:a b",
-        "9: [group:loc1] local_groups: `a b` is no conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
+        "9: [group:loc1] local_groups: `a b` is not a conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
     ),
     (
         "local_groups = /:a",
-        "9: [group:loc1] local_groups: `/` is no conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
+        "9: [group:loc1] local_groups: `/` is not a conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
     ),
     (
         "[DEFAULT]\ngroups = a:loc1,b:loc1\n[group:loc1]\nlocal_groups = a:x,b:X",

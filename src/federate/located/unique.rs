@@ -84,7 +84,7 @@ impl Free {
             return answer;
         }
         let names = locations.names(&self.unverified);
-        warn!("{what}: {names} could not be asked whether it is unique");
+        warn!("{what}: whether it is unique could not be asked at {names}");
         answer.with(header::UNVERIFIED, &names)
     }
 }

@@ -194,11 +194,11 @@ fn what_cannot_be_meant_is_refused() {
         ),
         (
             "admin",
-            "policy.yaml: a: \"admin\" is no check; KIND:VALUE, @ or ! is expected",
+            "policy.yaml: a: \"admin\" is not a check; KIND:VALUE, @ or ! is expected",
         ),
         (
             "\"role:x\"",
-            "policy.yaml: a: \"\\\"role:x\\\"\" is no check; KIND:VALUE, @ or ! is expected",
+            "policy.yaml: a: \"\\\"role:x\\\"\" is not a check; KIND:VALUE, @ or ! is expected",
         ),
         (
             "role:x role:y",
@@ -221,19 +221,19 @@ fn what_cannot_be_meant_is_refused() {
         ("  ", "policy.yaml: a: something is missing at the end"),
         (
             "project_id:%(node.owner)d",
-            "policy.yaml: a: \"project_id:%(node.owner)d\": only %(NAME)s and %% are understood behind the colon",
+            "policy.yaml: a: \"project_id:%(node.owner)d\": only %(NAME)s and %% are understood after the colon",
         ),
         (
             "project_id:%s",
-            "policy.yaml: a: \"project_id:%s\": only %(NAME)s and %% are understood behind the colon",
+            "policy.yaml: a: \"project_id:%s\": only %(NAME)s and %% are understood after the colon",
         ),
         (
             ":x",
-            "policy.yaml: a: \":x\": before the colon stands rule, role, a credential or a 'literal'",
+            "policy.yaml: a: \":x\": rule, role, a credential or a 'literal' is expected before the colon",
         ),
         (
             "class:x",
-            "policy.yaml: a: \"class:x\": before the colon stands rule, role, a credential or a 'literal'",
+            "policy.yaml: a: \"class:x\": rule, role, a credential or a 'literal' is expected before the colon",
         ),
         ("rule:a", "the rule a leads back to itself"),
         ("rule:b and rule:c", "the rule a leads back to itself"),
