@@ -424,32 +424,38 @@ fn has_controls(body: &[u8]) -> bool {
         .any(|part| part.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20)
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// The lowest bit that is set marks the first of these eight bytes that is a quote or a backslash; higher ones may be
+/// wrong for the borrow.
+fn ends(word: u64) -> u64 {
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5C);
+    ((quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGHS
+}
+
 /// [`plain_length`] where no control characters are.
 fn printable_length(rest: &[u8]) -> usize {
     // Most strings end sooner than memchr begins.
-    let near = rest.get(..16).unwrap_or(rest);
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
-    near.iter().position(is_special).unwrap_or_else(|| {
-        let far = rest.get(near.len()..).unwrap_or_default();
-        near.len() + memchr::memchr2(b'"', b'\\', far).unwrap_or(far.len())
-    })
+    let (words, _) = rest.as_chunks();
+    for (index, word) in words.iter().take(2).enumerate() {
+        let found = ends(u64::from_le_bytes(*word));
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let near = words.len().min(2) * 8;
+    let far = rest.get(near..).unwrap_or_default();
+    near + memchr::memchr2(b'"', b'\\', far).unwrap_or(far.len())
 }
 
 /// How many bytes at the start of `rest` stand for themselves inside a string.
 fn plain_length(rest: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
     let mut left = rest;
     while let Some((eight, behind)) = left.split_first_chunk() {
         let word = u64::from_le_bytes(*eight);
-        let quote = word ^ (ONES * 0x22);
-        let backslash = word ^ (ONES * 0x5C);
-        // The lowest bit of each term marks the first byte that is zero, or below 0x20; higher ones may be
-        // wrong for the borrow.
-        let found = ((quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word))
-            & HIGHS;
+        let found = ends(word) | (word.wrapping_sub(ONES * 0x20) & !word & HIGHS);
         if found != 0 {
             return rest.len() - left.len() + found.trailing_zeros() as usize / 8;
         }
