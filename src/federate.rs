@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod fan_out;
 pub mod located;
 pub mod merged;
+pub mod objection;
 pub mod owner;
 pub mod plan;
 pub mod ramdisk;
@@ -20,7 +21,6 @@ use thiserror::Error;
 
 use crate::api::body::BodyError;
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::json::Malformed;
 use crate::api::link;
 use crate::api::link::Base;
@@ -28,11 +28,13 @@ use crate::api::link::Kind;
 use crate::api::page::Document;
 use crate::api::page::Keep;
 use crate::api::page::Need;
+use crate::api::route::Unrouted;
 use crate::config::Config;
 use crate::config::GroupMap;
 use crate::config::LocationId;
 use crate::federate::claim::Stake;
 use crate::federate::merged::memory::Memory;
+use crate::federate::objection::Objection;
 use crate::federate::turns::Turns;
 use crate::locate::LocateError;
 use crate::locate::Locator;
@@ -55,9 +57,10 @@ pub enum Subject {
 /// Why there is no answer; the gateway's one table turns it into a status.
 #[derive(Clone, Debug, Error)]
 pub enum Error {
-    /// What the client asks for cannot be; the words are ready.
-    #[error("refused")]
-    Fault(Fault),
+    #[error(transparent)]
+    Objection(#[from] Objection),
+    #[error(transparent)]
+    Unrouted(#[from] Unrouted),
     #[error("the thing was not located")]
     Locate(#[from] LocateError),
     /// These locations had to answer and did not.
@@ -71,6 +74,11 @@ pub enum Error {
     Moved,
     #[error("bad request body")]
     Body(#[from] BodyError),
+    /// What was written at some locations and not at others, as far as it is known: `text` names each.
+    #[error("{text}")]
+    NotEverywhere { text: String, fate_unknown: bool },
+    #[error("A location's answer cannot be read.")]
+    Unreadable,
 }
 
 impl Error {
@@ -82,12 +90,6 @@ impl Error {
                 .any(|silence| silence.reason == Reason::Versions),
             _ => false,
         }
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
     }
 }
 

@@ -163,6 +163,11 @@ pub struct Unrouted {
 }
 
 impl Unrouted {
+    /// No such path.
+    pub fn nowhere(words: Words) -> Self {
+        Fault::not_found().worded(words).into()
+    }
+
     #[must_use]
     pub fn worded(self, words: Words) -> Self {
         Self {

@@ -8,10 +8,8 @@ pub mod attributes;
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use thiserror::Error;
 
-use crate::api::fault::Fault;
 use crate::api::route::table::About;
 use crate::api::route::table::Row;
 use crate::api::rules::Rule;
@@ -29,18 +27,11 @@ use crate::policy::targets::Target;
 /// What Ironic may have learnt since is for those who may do everything.
 pub const UNKNOWN: &str = "baremetal:unknown_route";
 
-/// The rule that forbids it.
+/// The rule that forbids it, in the words of Ironic's `HTTPForbidden`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("Access was denied to the following resource: {policy}")]
 pub struct Denied {
     pub policy: &'static str,
-}
-
-impl Denied {
-    /// As Ironic's `HTTPForbidden`.
-    pub fn fault(self) -> Fault {
-        Fault::new(StatusCode::FORBIDDEN, self.to_string())
-    }
 }
 
 impl From<Rule> for Denied {

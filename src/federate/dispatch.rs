@@ -1,13 +1,11 @@
 //! Decides what becomes of a request: one arm for each kind of route.
 
 use http::Method;
-use http::StatusCode;
 
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::collection::Spread;
-use crate::api::fault::Fault;
 use crate::api::identifier;
 use crate::api::identifier::Alias;
 use crate::api::link::Kind;
@@ -24,6 +22,7 @@ use crate::federate::located::create::Creation;
 use crate::federate::located::update::Update;
 use crate::federate::merged::Lists;
 use crate::federate::merged::listing::Listing;
+use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
@@ -184,9 +183,7 @@ impl Federation {
             Route::UnknownBelow { of, ident } => self.below_unknown(request, *of, ident).await,
             Route::NotPermitted => self.let_any_say(request).await,
             Route::UnknownCollection => self.united(request).unknown().await,
-            Route::Root | Route::V1 => {
-                Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into())
-            }
+            Route::Root | Route::V1 => Err(Objection::NoMethod.into()),
         }
     }
 
@@ -292,7 +289,7 @@ impl Federation {
                 kind.create().await
             }
             Collection::Drivers | Collection::Conductors | Collection::Shards => {
-                Err(Fault::not_found().into())
+                Err(Objection::NOWHERE.into())
             }
         }
     }

@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use http::StatusCode;
 
 use crate::api::fault;
-use crate::api::fault::Fault;
 use crate::api::header;
 use crate::config::LocationId;
 use crate::config::Partial;
 use crate::federate::Error;
+use crate::federate::objection::Objection;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Asker;
@@ -135,7 +135,7 @@ pub fn announce(locations: &Locations, answer: Answer, missing: &[Silence]) -> A
 /// 'foo'`) or with an argument that a controller does not take (`ShardController.get_all() got an unexpected keyword
 /// argument 'foo'`). That is the client's to mend. Other errors of a location are its own, and hold what clients must
 /// not see.
-fn malformed(silence: &Silence) -> Option<Fault> {
+fn malformed(silence: &Silence) -> Option<Objection> {
     let reply = silence.reply.as_ref()?;
     let text = fault::text_of(&reply.body)?;
     let quoted = |(_, rest): (&str, &str)| rest.strip_suffix('\'').map(str::to_owned);
@@ -150,13 +150,13 @@ fn malformed(silence: &Silence) -> Option<Fault> {
         .filter(is_word);
     if let Some(field) = field {
         let text = format!("Field {field} is not a valid field.");
-        return Some(Fault::bad_request(text));
+        return Some(Objection::Invalid(text));
     }
     let argument = text
         .split_once("() got an unexpected keyword argument '")
         .and_then(quoted)
         .filter(is_word)?;
-    Some(Fault::bad_request(format!(
+    Some(Objection::Invalid(format!(
         "Unexpected arguments: {argument}"
     )))
 }

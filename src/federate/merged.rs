@@ -27,7 +27,6 @@ mod wish;
 
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
-use crate::api::fault::Fault;
 use crate::api::groups::Unnamable;
 use crate::api::microversion::Microversion;
 use crate::federate::Error;
@@ -37,6 +36,7 @@ use crate::federate::merged::memory::Memory;
 use crate::federate::merged::merge::Merge;
 use crate::federate::merged::wish::Wish;
 use crate::federate::merged::wish::direction;
+use crate::federate::objection::Objection;
 use crate::locate::Locator;
 use crate::locate::directory::Ident;
 use crate::locations::Locations;
@@ -110,20 +110,19 @@ impl Lists<'_> {
         }
         let direction = direction(&request.query).ok_or("Invalid sort direction")?;
         Wish::new(request, listing, direction, self.max_limit)
-            .map_err(|fault| fault.text().to_owned())
     }
 }
 
 /// Ironic's filter of ports cannot name the default group, so a group that is the default one of a location cannot be
 /// asked for there. Without the filter the list would hold too much, and with another one too little.
-fn unnamable(request: &Request, listing: &Listing<'_>) -> Option<Fault> {
+fn unnamable(request: &Request, listing: &Listing<'_>) -> Option<Objection> {
     let value = request.query.value("conductor_groups")?;
     let (location, group) = listing.scope.iter().find_map(|location| {
         let groups = location.config.groups.as_deref()?;
         let Unnamable { ours } = groups.sought_list(value).err()?;
         Some((location.name(), ours))
     })?;
-    Some(Fault::bad_request(format!(
+    Some(Objection::Invalid(format!(
         "conductor_groups cannot ask for {group}: at location {location} it is the default group, which Ironic does not \
          filter by. List the nodes with conductor_group={group}, and what belongs to each with node=."
     )))
@@ -141,7 +140,7 @@ async fn word_refusal(
     let mut silent = Vec::new();
     for location in &listing.scope {
         match location.ask(&request.asker, &question).await {
-            Ok(Said::Has(_)) => return Err(Fault::bad_request(ours).into()),
+            Ok(Said::Has(_)) => return Err(Objection::Invalid(ours.to_owned()).into()),
             Ok(said) => {
                 return Ok(Answer {
                     location: None,

@@ -6,7 +6,6 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::link::Kind;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
@@ -16,6 +15,7 @@ use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::ask_each;
+use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
@@ -60,8 +60,8 @@ struct Interface {
 }
 
 /// In Ironic's words; they do not tell whether nobody has it or more than one.
-fn not_found() -> Fault {
-    Fault::new(StatusCode::NOT_FOUND, "Resource could not be found.")
+fn not_found() -> Objection {
+    Objection::Absent("Resource could not be found.".to_owned())
 }
 
 /// A ramdisk's request.
@@ -217,10 +217,10 @@ fn quiet_version(request: &Request) -> Microversion {
 }
 
 /// One question with all addresses of a machine. A stranger's request does not become more than that.
-fn lookup_path(addresses: &[String]) -> Result<String, Fault> {
+fn lookup_path(addresses: &[String]) -> Result<String, Objection> {
     if addresses.len() > MOST_ADDRESSES {
         let text = format!("More than {MOST_ADDRESSES} addresses of one machine.");
-        return Err(Fault::bad_request(text));
+        return Err(Objection::Invalid(text));
     }
     let mut path = "/v1/lookup".to_owned();
     Query::default()

@@ -13,7 +13,6 @@ use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::json;
 use crate::api::link::Kind;
 use crate::api::query::encode_segment;
@@ -23,6 +22,7 @@ use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
+use crate::federate::objection::Objection;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
 use crate::locations::location::Location;
@@ -99,7 +99,7 @@ impl<'a> Replicated<'a> {
         drop(uuids);
         match found.into_iter().next() {
             Some((location, reply)) => self.copy(location, kind, reply),
-            None => Err(Fault::not_found().into()),
+            None => Err(Objection::NOWHERE.into()),
         }
     }
 

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::api::accept::Words;
 use crate::api::body::Object as Json;
-use crate::api::fault::Fault;
 use crate::api::link;
 use crate::api::link::Kind;
 use crate::api::page::Keep;
@@ -23,6 +22,7 @@ use crate::federate::fan_out::announce;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
 use crate::federate::fan_out::tolerate;
+use crate::federate::objection::Objection;
 use crate::federate::plan::Forward;
 use crate::federate::plan::Plan;
 use crate::locate::LocateError;
@@ -265,15 +265,16 @@ impl United<'_> {
             )));
         }
         if request.method != http::Method::GET {
-            return Err(Fault::bad_request(
-                "It is not known where this belongs: name the location in X-Ironic-Proxy-Location.",
+            return Err(Objection::Invalid(
+                "It is not known where this belongs: name the location in X-Ironic-Proxy-Location."
+                    .to_owned(),
             )
             .into());
         }
         let scope = self.federation.scope(request);
         let told = ask_each(&scope, &request.asker, &request.shared()).await;
         if request.words != Words::Json && told.denied().is_some() {
-            return Err(Fault::not_found().worded(request.words).into());
+            return Err(Objection::NoRoute(request.words).into());
         }
         let told = told.found()?;
         if request.target.segments().len() > 1 {

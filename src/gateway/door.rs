@@ -18,7 +18,6 @@ use crate::api::accept::Accept;
 use crate::api::accept::Words;
 use crate::api::body::BodyError;
 use crate::api::body::Patch;
-use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::media::Media;
 use crate::api::microversion::Microversion;
@@ -261,7 +260,7 @@ impl Door {
         };
         if !accept.takes_json() {
             return Err(match target.route {
-                Route::UnknownCollection => Unrouted::from(Fault::not_found().worded(words)).into(),
+                Route::UnknownCollection => Unrouted::nowhere(words).into(),
                 _ => Refusal::Accept(accept),
             });
         }

@@ -21,6 +21,7 @@ use crate::auth::AuthError;
 use crate::auth::http_basic::BasicError;
 use crate::auth::token::TokenError;
 use crate::federate;
+use crate::federate::objection::Objection;
 use crate::gateway::body::Oversized;
 use crate::gateway::door::Refusal;
 use crate::gateway::framing::FramingError;
@@ -102,13 +103,7 @@ fn refused(refusal: Refusal) -> Answer {
     let text = refusal.to_string();
     let fault = match refusal {
         Refusal::Auth(error) => return unauthenticated(&error),
-        Refusal::Route(Unrouted { fault, allow }) => {
-            let answer = Answer::from(&fault);
-            return match allow {
-                Some(allow) => answer.with(header::ALLOW, &allow),
-                None => answer,
-            };
-        }
+        Refusal::Route(unrouted) => return nowhere(unrouted),
         Refusal::Accept(accept) => Fault::not_acceptable(&accept),
         Refusal::Oversized(oversized) => too_much(oversized),
         Refusal::Framing(FramingError::Encoding) => {
@@ -134,6 +129,14 @@ fn refused(refusal: Refusal) -> Answer {
         | Refusal::Partial => Fault::bad_request(text),
     };
     Answer::from(&fault)
+}
+
+fn nowhere(Unrouted { fault, allow }: Unrouted) -> Answer {
+    let answer = Answer::from(&fault);
+    match allow {
+        Some(allow) => answer.with(header::ALLOW, &allow),
+        None => answer,
+    }
 }
 
 fn too_much(oversized: Oversized) -> Fault {
@@ -192,7 +195,23 @@ fn basic_fault(status: StatusCode, error: &AuthError) -> Bytes {
 fn federation(locations: &Locations, error: federate::Error) -> Answer {
     let fault = match error {
         federate::Error::Reply(answer) => return *answer,
-        federate::Error::Fault(fault) => fault,
+        federate::Error::Objection(objection) => objected(&objection),
+        federate::Error::Unrouted(unrouted) => return nowhere(unrouted),
+        // Clients repeat on a 503, and never on a 504.
+        federate::Error::NotEverywhere { text, fate_unknown } => {
+            if fate_unknown {
+                let text = format!("{text} Compare the locations with `ironic-proxy sync`.");
+                Fault::new(StatusCode::GATEWAY_TIMEOUT, text)
+            } else {
+                Fault::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("{text} Please retry."),
+                )
+            }
+        }
+        error @ federate::Error::Unreadable => {
+            Fault::new(StatusCode::BAD_GATEWAY, error.to_string())
+        }
         federate::Error::Body(error) => Fault::bad_request(error.to_string()),
         error @ federate::Error::Moved => {
             Fault::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
@@ -221,6 +240,19 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
         ),
     };
     Answer::from(&fault)
+}
+
+fn objected(objection: &Objection) -> Fault {
+    let text = objection.to_string();
+    match objection {
+        Objection::Invalid(_) => Fault::bad_request(text),
+        Objection::Absent(_) => Fault::new(StatusCode::NOT_FOUND, text),
+        Objection::Taken(_) => Fault::new(StatusCode::CONFLICT, text),
+        Objection::TooNew(_) => Fault::new(StatusCode::NOT_ACCEPTABLE, text),
+        Objection::NoRoute(words) => Fault::not_found().worded(*words),
+        Objection::NoMethod => Fault::routing(StatusCode::METHOD_NOT_ALLOWED, ""),
+        Objection::Denied(_) | Objection::Forbidden(_) => Fault::new(StatusCode::FORBIDDEN, text),
+    }
 }
 
 /// Names locations and reasons, never addresses or what they said.

@@ -90,6 +90,14 @@ pub enum LocationError {
     Credentials { name: String, source: SetupError },
 }
 
+/// What is shown to a location of who asks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown<'a> {
+    proof: Option<&'a Proof>,
+    /// It is our own credential.
+    ours: bool,
+}
+
 /// One independent Ironic installation.
 #[derive(Debug)]
 pub struct Location {
@@ -571,32 +579,31 @@ impl Location {
         question: &Question,
         is_trial: bool,
     ) -> Result<Said, Silence> {
-        let groups = self.config.groups.as_deref();
-        let question = &*groups.map_or(Cow::Borrowed(question), |groups| {
-            in_their_words(question, groups)
-        });
+        let question = &*self
+            .config
+            .groups
+            .as_deref()
+            .map_or(Cow::Borrowed(question), |groups| {
+                in_their_words(question, groups)
+            });
         let ours = self.shows_ours(asker);
         let mut renewed = false;
         loop {
             let proof = self.proof(asker).await?;
             let permit = self.permit(asker, question.body.pace()).await?;
-            let mut reply = match self.send(asker, question, proof.as_ref()).await {
-                Ok(reply) => reply,
+            let shown = Shown {
+                proof: proof.as_ref(),
+                ours,
+            };
+            let heard = match self.send(asker, question, shown).await {
+                Ok(heard) => heard,
                 Err(Failure::HeadRefused) if question.method.is_safe() => {
                     return Ok(Said::Refuses(head_too_large()));
                 }
                 Err(failure) => return Err(self.no_answer(question, failure, is_trial)),
             };
             drop(permit);
-            if let Some(groups) = groups {
-                in_our_words(&mut reply, groups);
-            }
-            match judge(
-                question,
-                ours,
-                self.dialect(self.standing().as_deref()),
-                reply,
-            ) {
+            match heard {
                 Heard::Said(said) => return self.heard(question, said),
                 Heard::RefusesUs(status) => {
                     if let Some(proof) = proof.filter(|_| !renewed) {
@@ -683,13 +690,13 @@ impl Location {
         );
     }
 
-    /// One exchange with the first peer that can be reached. What is safe is asked of the next one whatever went wrong.
+    /// What the first peer says that can be reached. What is safe is asked of the next one whatever went wrong.
     async fn send(
         &self,
         asker: &Asker,
         question: &Question,
-        proof: Option<&Proof>,
-    ) -> Result<Reply, Failure> {
+        shown: Shown<'_>,
+    ) -> Result<Heard, Failure> {
         if self.peers.load().is_empty() {
             self.first_round(asker).await;
         }
@@ -706,7 +713,7 @@ impl Location {
                 return Err(failure);
             };
             let head = self
-                .head(&peer, asker, question, proof)
+                .head(&peer, asker, question, shown.proof)
                 .map_err(|_| Failure::Local)?;
             let message = Message {
                 head: &head,
@@ -714,16 +721,18 @@ impl Location {
             };
             let another = self.peer(failed + 1).is_some();
             match asker.transport.exchange(&peer.http, message, bounds).await {
-                Ok(reply)
-                    if another
-                        && question.method.is_safe()
-                        && matches!(
-                            judge(question, false, base_of(None).into(), reply.clone()),
-                            Heard::Unusable(..)
-                        ) => {}
-                Ok(reply) => {
-                    self.peer_answered(failed);
-                    return Ok(reply);
+                Ok(mut reply) => {
+                    if let Some(groups) = self.config.groups.as_deref() {
+                        in_our_words(&mut reply, groups);
+                    }
+                    let standing = self.standing();
+                    let from = self.dialect(standing.as_deref());
+                    let heard = judge(question, shown.ours, from, reply);
+                    let is_said = matches!(heard, Heard::Said(_));
+                    if is_said || !another || !question.method.is_safe() {
+                        self.peer_answered(failed);
+                        return Ok(heard);
+                    }
                 }
                 Err(error) => {
                     failure = error;
@@ -792,30 +801,33 @@ impl Location {
     ) -> Result<Standing, Option<VersionRange>> {
         let question = Question::get("/".to_owned(), version).expecting(Expect::Versions);
         // Public at every Ironic: no credential is shown before the location is known to be one.
-        let reply = match self.send(asker, &question, None).await {
-            Ok(reply) => reply,
+        let heard = match self.send(asker, &question, Shown::default()).await {
+            Ok(heard) => heard,
             Err(failure) => {
                 self.no_answer(&question, failure, false);
                 return Err(None);
             }
         };
-        let status = reply.status;
-        let reason = match judge(&question, false, base_of(None).into(), reply) {
+        let mut is_another = false;
+        let reason = match heard {
             Heard::Said(Said::Has(Words { reply, .. })) => {
                 self.is_foreign.store(false, Ordering::Relaxed);
                 return standing(&reply).ok_or(None);
             }
-            Heard::Said(Said::Refuses(reply)) if status == StatusCode::NOT_ACCEPTABLE => {
+            Heard::Said(Said::Refuses(reply)) if reply.status == StatusCode::NOT_ACCEPTABLE => {
                 let range = range_of(&reply.headers).filter(|range| range.max() != version);
                 if range.is_some() {
                     return Err(range);
                 }
                 Reason::Body
             }
-            Heard::Unusable(reason, _) => reason,
+            Heard::Unusable(reason, reply) => {
+                is_another = reply.status == StatusCode::OK;
+                reason
+            }
             Heard::Said(_) | Heard::RefusesUs(_) => Reason::Body,
         };
-        if status == StatusCode::OK && !self.is_foreign.swap(true, Ordering::Relaxed) {
+        if is_another && !self.is_foreign.swap(true, Ordering::Relaxed) {
             error!(
                 "What answers at the endpoint of location `{}` is not the root of an Ironic: endpoint_override must name the \
                  address below which `/v1` is",

@@ -27,6 +27,7 @@ use crate::api::page::Need;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
+use crate::wire::transport::LARGE_HEAD;
 use crate::wire::transport::Reply;
 
 /// What a location said of itself.
@@ -137,10 +138,6 @@ pub enum Heard {
     /// Somebody else's words, or none that can be used.
     Unusable(Reason, Reply),
 }
-
-/// A head of a request that web servers in front of Ironic commonly take: uWSGI's buffer is 4 KiB, nginx's and httpd's
-/// are 8 KiB.
-pub const LARGE_HEAD: usize = 3 << 10;
 
 const LONG_LIST: usize = 64 << 10;
 

@@ -8,7 +8,6 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::api::fault::Fault;
 use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
@@ -22,6 +21,7 @@ use crate::auth::access::Judged;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::objection::Objection;
 use crate::federate::plan::Plan;
 use crate::locate::LocateError;
 use crate::locations::question::Body;
@@ -338,7 +338,7 @@ impl<'a> Case<'a> {
 
     pub(crate) fn deny(&self, rule: Rule) -> Error {
         self.tell(rule.name());
-        Denied::from(rule).fault().into()
+        Objection::from(Denied::from(rule)).into()
     }
 
     /// For the audit: who was denied what.
@@ -355,13 +355,12 @@ impl<'a> Case<'a> {
 
 /// As the door reads a client's.
 fn read(errand: &Errand) -> Result<(Route, Query), Error> {
-    let path = Path::read(&errand.path).map_err(|_| Fault::not_found())?;
-    Route::read(&errand.method, path, errand.query.clone(), errand.version)
-        .map_err(|unrouted| unrouted.fault.into())
+    let path = Path::read(&errand.path).map_err(|_| Objection::NOWHERE)?;
+    Route::read(&errand.method, path, errand.query.clone(), errand.version).map_err(Into::into)
 }
 
 pub(crate) fn resource(answer: &Answer) -> Result<Resource, Error> {
-    serde_json::from_slice(&answer.body).map_err(|_| unreadable())
+    serde_json::from_slice(&answer.body).map_err(|_| Error::Unreadable)
 }
 
 /// The same answer with another body.
@@ -370,14 +369,6 @@ pub(crate) fn with_body(mut answer: Answer, resource: &Resource) -> Answer {
     answer.headers.remove(http::header::CONTENT_LENGTH);
     answer.body = body.into();
     answer
-}
-
-fn unreadable() -> Error {
-    Fault::new(
-        StatusCode::BAD_GATEWAY,
-        "A location's answer cannot be read.",
-    )
-    .into()
 }
 
 pub(crate) fn text<'r>(resource: &'r Resource, name: &str) -> Option<&'r str> {

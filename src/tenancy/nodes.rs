@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::auth::access::attributes;
 use crate::auth::access::attributes::Change;
 use crate::federate::Error;
+use crate::federate::objection::Objection;
 use crate::locate::LocateError;
 use crate::policy::caller::Project;
 use crate::policy::targets::Target;
@@ -252,10 +252,9 @@ impl Nodes<'_> {
                 .and_then(|known| text(known, "uuid"))
                 .map(str::to_owned);
             if !page.contains_key("next") || last.is_none() || last == marker {
-                return Err(Fault::new(
-                    StatusCode::NOT_FOUND,
-                    format!("Node history record {event} could not be found."),
-                )
+                return Err(Objection::Absent(format!(
+                    "Node history record {event} could not be found."
+                ))
                 .into());
             }
             marker = last;
@@ -346,7 +345,7 @@ impl Nodes<'_> {
                 .any(|name| is_young(name) && object.is_true(name))
         {
             let text = "Request not acceptable.";
-            return Err(Fault::new(StatusCode::NOT_ACCEPTABLE, text).into());
+            return Err(Objection::TooNew(text.to_owned()).into());
         }
         let wanted = object.text("owner").filter(|owner| !owner.is_empty());
         if wanted.is_some_and(|wanted| wanted != project.id) {

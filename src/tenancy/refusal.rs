@@ -4,17 +4,13 @@ use http::StatusCode;
 
 use crate::api::collection::Collection;
 use crate::api::fault;
-use crate::api::fault::Fault;
 use crate::federate::Error;
+use crate::federate::objection::Objection;
 use crate::request::Answer;
 
 /// It is not there, or not for this caller: the client is not told which. `ident` is as the client wrote it.
 pub(crate) fn absent(collection: Collection, ident: &str) -> Error {
-    Fault::new(
-        StatusCode::NOT_FOUND,
-        format!("{} {ident} could not be found.", noun(collection)),
-    )
-    .into()
+    Objection::Absent(format!("{} {ident} could not be found.", noun(collection))).into()
 }
 
 /// The same, where Ironic makes it a fault of the request.
@@ -32,15 +28,15 @@ pub(crate) fn is_refused_owner(answer: &Answer) -> bool {
 
 /// What Ironic's routing says where it knows no better.
 pub(crate) fn no_resource() -> Error {
-    Fault::new(StatusCode::NOT_FOUND, "Resource could not be found.").into()
+    Objection::Absent("Resource could not be found.".to_owned()).into()
 }
 
 pub(crate) fn invalid(text: impl Into<String>) -> Error {
-    Fault::bad_request(text).into()
+    Objection::Invalid(text.into()).into()
 }
 
 pub(crate) fn forbidden(text: impl Into<String>) -> Error {
-    Fault::new(StatusCode::FORBIDDEN, text).into()
+    Objection::Forbidden(text.into()).into()
 }
 
 /// The message of `HTTPForbidden` without a resource: Ironic forgets to fill it in.

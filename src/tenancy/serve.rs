@@ -13,6 +13,7 @@ use crate::auth::access::UNKNOWN;
 use crate::auth::identity::Identity;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::objection::Objection;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::request::Request;
@@ -31,13 +32,13 @@ pub async fn serve(
     judged: &Judged,
 ) -> Result<Answer, Error> {
     let Some(caller) = identity.caller() else {
-        return Err(Denied { policy: UNKNOWN }.fault().into());
+        return Err(Objection::from(Denied { policy: UNKNOWN }).into());
     };
     let case = Case::new(federation, request, judged, caller);
     let body = request.body.held().clone();
     let Some(row) = judged.row else {
         case.tell(UNKNOWN);
-        return Err(Denied { policy: UNKNOWN }.fault().into());
+        return Err(Objection::from(Denied { policy: UNKNOWN }).into());
     };
     Box::pin(act(&case, row, body)).await
 }

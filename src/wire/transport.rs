@@ -137,8 +137,9 @@ pub struct Bounds {
 const MAX_INTERIM: usize = 4;
 /// A part of a body as it is written: the clock of a write measures this much.
 const WRITTEN_PART: usize = 64 << 10;
-/// uWSGI closes a connection whose head does not fit its buffer of 4 KiB.
-const LARGE_HEAD: usize = 3 << 10;
+/// More than some web servers in front of Ironic take of a request's head: nginx's and httpd's buffers are 8 KiB, and uWSGI
+/// closes the connection if its 4 KiB do not suffice.
+pub const LARGE_HEAD: usize = 3 << 10;
 
 /// A pool of connections. Its streams belong to the runtime that opened them: each Pingora service has its own.
 pub struct Transport {

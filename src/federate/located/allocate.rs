@@ -12,7 +12,6 @@ use serde_json::Value;
 
 use crate::api::body::Object;
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
@@ -22,6 +21,7 @@ use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::fan_out::refusal;
 use crate::federate::located::create::Creation;
+use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::locate::LocateError;
@@ -271,7 +271,7 @@ impl<'a> Allocations<'a> {
                     there.push(node.clone());
                 }
                 Err(LocateError::Nobody { .. }) => {
-                    return Err(Fault::bad_request(format!("Nodes cannot be found: {node}")).into());
+                    return Err(Objection::Invalid(format!("Nodes cannot be found: {node}")).into());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -440,8 +440,8 @@ fn candidates(allocation: &Object) -> Option<Vec<String>> {
     (!candidates.is_empty()).then_some(candidates)
 }
 
-fn unknown_node(node: &str) -> Fault {
-    Fault::bad_request(format!("Node {node} could not be found."))
+fn unknown_node(node: &str) -> Objection {
+    Objection::Invalid(format!("Node {node} could not be found."))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! A node that refers to another node has to be at the same location.
 
-use crate::api::fault::Fault;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::objection::Objection;
 use crate::request::Request;
 
 /// Refuses a node of another location. `reference`: the member that names it.
@@ -17,7 +17,7 @@ pub async fn check_beside(
         return Ok(());
     }
     match federation.is_at(request, home, node).await {
-        Ok(false) => Err(Fault::bad_request(format!(
+        Ok(false) => Err(Objection::Invalid(format!(
             "Unable to apply the requested {reference} '{node}'. Requested value was invalid."
         ))
         .into()),

@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
 use crate::config::LocationId;
@@ -20,6 +19,7 @@ use crate::federate::Subject;
 use crate::federate::claim::claims_of;
 use crate::federate::located::beside::check_beside;
 use crate::federate::located::unique::Free;
+use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
@@ -34,7 +34,7 @@ pub const GROUPS_SINCE: Microversion = Microversion::new(1, 46);
 pub const PARENT_NODE_SINCE: Microversion = Microversion::new(1, 83);
 
 /// A conductor group as a body names it, folded to lower case; the empty text is the default group.
-pub fn conductor_group(value: Value) -> Result<Option<String>, Fault> {
+pub fn conductor_group(value: Value) -> Result<Option<String>, Objection> {
     match value {
         Value::Absent => Ok(None),
         Value::Null => Ok(Some(String::new())),
@@ -46,11 +46,11 @@ pub fn conductor_group(value: Value) -> Result<Option<String>, Fault> {
         {
             Ok(Some(group.to_ascii_lowercase()))
         }
-        Value::Text(group) => Err(Fault::bad_request(format!(
+        Value::Text(group) => Err(Objection::Invalid(format!(
             "Expected a conductor group but received {group}."
         ))),
-        Value::Other => Err(Fault::bad_request(
-            "Expected a conductor group but received something that is no string.",
+        Value::Other => Err(Objection::Invalid(
+            "Expected a conductor group but received something that is no string.".to_owned(),
         )),
     }
 }
@@ -89,13 +89,13 @@ impl Creation<'_> {
             .location(group.as_deref().unwrap_or_default())
         else {
             let group = group.unwrap_or_default();
-            return Err(Fault::bad_request(format!(
+            return Err(Objection::Invalid(format!(
                 "No valid host was found. Reason: conductor group \"{group}\" is not mapped to any location."
             ))
             .into());
         };
         if let Some(pinned) = request.pinned.filter(|pinned| *pinned != home) {
-            return Err(Fault::bad_request(format!(
+            return Err(Objection::Invalid(format!(
                 "Conductor group \"{}\" belongs to location {}, not to {}.",
                 group.unwrap_or_default(),
                 federation.locations.location(home).name(),
@@ -109,7 +109,7 @@ impl Creation<'_> {
             && ours.is_empty()
             && names.is_some_and(|names| !names.theirs(ours).is_empty())
         {
-            return Err(Fault::bad_request(format!(
+            return Err(Objection::Invalid(format!(
                 "The default conductor group has another name at location {}, and version {} has no groups: ask in \
                  {GROUPS_SINCE} or later.",
                 federation.locations.location(home).name(),
@@ -236,7 +236,7 @@ impl Creation<'_> {
         if given && !shows(&answer.body, &sent) {
             let claims = claims_of(collection, &uuid, &sent);
             let conflict = claims.into_iter().next().map(|claim| claim.conflict);
-            return Err(Fault::new(StatusCode::CONFLICT, conflict.unwrap_or_default()).into());
+            return Err(Objection::Taken(conflict.unwrap_or_default()).into());
         }
         answer.status = StatusCode::CREATED;
         if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str())) {

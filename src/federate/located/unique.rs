@@ -5,7 +5,6 @@ use http::StatusCode;
 use log::warn;
 
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::page::Keep;
 use crate::api::query::Query;
@@ -15,6 +14,7 @@ use crate::federate::Federation;
 use crate::federate::claim::Claim;
 use crate::federate::claim::Column;
 use crate::federate::claim::Stake;
+use crate::federate::objection::Objection;
 use crate::locate::Locator;
 use crate::locate::directory::Asked;
 use crate::locate::directory::Sighting;
@@ -113,7 +113,7 @@ pub async fn ask_whether_free<'a>(
         match answer {
             Ok(true) => {
                 let conflict = claim.conflict.clone();
-                return Err(Fault::new(StatusCode::CONFLICT, conflict).into());
+                return Err(Objection::Taken(conflict).into());
             }
             Err(silence)
                 if silent

@@ -5,7 +5,6 @@ use http::StatusCode;
 use crate::api::body::Patch;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::api::json;
 use crate::config::LocationId;
 use crate::federate::Error;
@@ -17,6 +16,7 @@ use crate::federate::located::create::GROUPS_SINCE;
 use crate::federate::located::create::PARENT_NODE_SINCE;
 use crate::federate::located::create::conductor_group;
 use crate::federate::located::unique::Free;
+use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::locations::question::Body;
@@ -69,7 +69,7 @@ impl<'a> Update<'a> {
             };
             let free = match checked.await {
                 Ok(free) => free,
-                Err(error @ Error::Fault(_)) => {
+                Err(error @ Error::Objection(_)) => {
                     // Right only if it is where we think; it may be found to have this very name elsewhere.
                     if visit.denied(Denial::Ours).await? == Next::Again {
                         continue;
@@ -137,13 +137,13 @@ impl<'a> Update<'a> {
         }
     }
 
-    fn cannot_move(&self, home: LocationId, group: &str, target: Option<LocationId>) -> Fault {
+    fn cannot_move(&self, home: LocationId, group: &str, target: Option<LocationId>) -> Objection {
         let name = |id| self.federation.locations.location(id).name();
         let belongs = match target {
             Some(target) => format!("belongs to location {}", name(target)),
             None => "is not mapped to any location".to_owned(),
         };
-        Fault::bad_request(format!(
+        Objection::Invalid(format!(
             "Node {} is in location {}; conductor group \"{group}\" {belongs}. Nodes cannot be moved between \
              locations; delete and re-enrol.",
             self.ident,

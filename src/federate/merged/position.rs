@@ -1,9 +1,7 @@
 //! Where a sorted walk goes on: the place of its marker in an order that was read just now.
 
 use http::Method;
-use http::StatusCode;
 
-use crate::api::fault::Fault;
 use crate::api::json;
 use crate::api::page::Keep;
 use crate::api::query::Query;
@@ -14,6 +12,7 @@ use crate::federate::merged::index::Index;
 use crate::federate::merged::marker::Marker;
 use crate::federate::merged::merge::Merge;
 use crate::federate::merged::order::SortValue;
+use crate::federate::objection::Objection;
 use crate::locate::LocateError;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
@@ -115,7 +114,7 @@ impl Position<'_> {
         };
         self.merge
             .place(found)
-            .ok_or_else(|| Fault::not_found().into())
+            .ok_or_else(|| Objection::NOWHERE.into())
     }
 
     /// A marker that nobody knows, in a location's own words.
@@ -141,7 +140,7 @@ impl Position<'_> {
         }
         let noun = self.merge.listing.facts.noun;
         let text = format!("{noun} {} could not be found.", self.marker.item);
-        Fault::new(StatusCode::NOT_FOUND, text).into()
+        Objection::Absent(text).into()
     }
 
     /// What an item has of the sort key; `None`: it is not there.

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::api::collection::Spread;
-use crate::api::fault::Fault;
 use crate::api::page::Keep;
 use crate::api::page::ListWriter;
 use crate::federate::Error;
@@ -21,6 +20,7 @@ use crate::federate::merged::rows::Body;
 use crate::federate::merged::rows::Seen;
 use crate::federate::merged::scan::Bodies;
 use crate::federate::merged::scan::Scanning;
+use crate::federate::objection::Objection;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::locations::walk::Told;
@@ -65,7 +65,7 @@ impl Sorted<'_> {
         let reading = self.anew().await?;
         // A fresh index holds its marker.
         let answer = self.read(reading).await?;
-        answer.ok_or_else(|| Fault::not_found().into())
+        answer.ok_or_else(|| Objection::NOWHERE.into())
     }
 
     fn remembered(&self) -> Option<(Arc<Index>, usize)> {

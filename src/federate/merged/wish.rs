@@ -2,7 +2,6 @@
 
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;
-use crate::api::fault::Fault;
 use crate::api::query::Query;
 use crate::federate::merged::listing::Listing;
 use crate::federate::merged::order::Direction;
@@ -75,8 +74,8 @@ pub(super) fn direction(query: &Query) -> Option<Direction> {
 }
 
 /// Python's `int()`: blanks, a sign and single underscores between digits are fine.
-fn limit(text: &str) -> Result<usize, Fault> {
-    let not_a_number = || Fault::bad_request(format!("Expected an integer for limit: {text}"));
+fn limit(text: &str) -> Result<usize, String> {
+    let not_a_number = || format!("Expected an integer for limit: {text}");
     let trimmed = text.trim();
     let (negative, digits) = match trimmed.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -90,7 +89,7 @@ fn limit(text: &str) -> Result<usize, Fault> {
     }
     let number = digits.replace('_', "").parse().unwrap_or(usize::MAX);
     if negative || number == 0 {
-        return Err(Fault::bad_request("Limit must be positive"));
+        return Err("Limit must be positive".to_owned());
     }
     Ok(number)
 }
@@ -101,7 +100,7 @@ impl Wish {
         listing: &Listing<'_>,
         direction: Direction,
         max_limit: usize,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, String> {
         let query = &request.query;
         let facts = listing.facts;
         let is_own = std::ptr::eq(facts, listing.collection.facts());
@@ -284,12 +283,12 @@ mod tests {
         }
         for text in ["", "abc", "1.5", "1__0", "_1", "+", "0x1"] {
             assert_eq!(
-                limit(text).unwrap_err().text(),
+                limit(text).unwrap_err(),
                 format!("Expected an integer for limit: {text}")
             );
         }
         for text in ["0", "-1", "-0"] {
-            assert_eq!(limit(text).unwrap_err().text(), "Limit must be positive");
+            assert_eq!(limit(text).unwrap_err(), "Limit must be positive");
         }
     }
 }

@@ -11,7 +11,6 @@ use serde_json::Value as Json;
 
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
-use crate::api::fault::Fault;
 use crate::federate::Error;
 use crate::federate::Subject;
 use crate::federate::claim::Stake;
@@ -19,6 +18,7 @@ use crate::federate::claim::claims_in;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::ask_each;
 use crate::federate::located::unique::ask_whether_free;
+use crate::federate::objection::Objection;
 use crate::federate::replicated::Replicated;
 use crate::federate::replicated::copy::Change;
 use crate::federate::replicated::copy::Copy;
@@ -68,7 +68,7 @@ impl Replicated<'_> {
             goal,
         };
         let Some(first) = copies.first().map(|copy| copy.location) else {
-            return Err(Fault::not_found().into());
+            return Err(Objection::NOWHERE.into());
         };
         let uuid = copies[0].uuid.clone();
         let parts: Vec<_> = copies
@@ -166,7 +166,7 @@ impl Replicated<'_> {
     async fn check(&self, ident: &str, copies: &[Copy], change: Change<'_>) -> Result<(), Error> {
         let beyond = |copy: &Copy| copy.is_beyond_undoing(self.collection, change);
         if copies.len() > 1 && copies.iter().any(beyond) {
-            return Err(Fault::bad_request(format!(
+            return Err(Objection::Invalid(format!(
                 "{} {ident} is sensitive: what Ironic does not show could not be put back if a location failed. \
                  Change it at each location, named in X-Ironic-Proxy-Location.",
                 self.collection.facts().noun
@@ -217,7 +217,7 @@ impl Replicated<'_> {
                 let text = format!(
                     "Cannot complete the requested action because chassis {ident} contains nodes."
                 );
-                return Err(Fault::bad_request(text).into());
+                return Err(Objection::Invalid(text).into());
             }
         }
         Ok(())

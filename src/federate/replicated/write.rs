@@ -9,10 +9,10 @@ use serde_json::Value as Json;
 
 use crate::api::collection::Collection;
 use crate::api::fault;
-use crate::api::fault::Fault;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::fan_out::refusal;
+use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::replicated::copy::Copy;
 use crate::locations::Locations;
@@ -100,7 +100,7 @@ impl Write<'_> {
     /// Returns what the first location said; `None`: nothing, but it did it.
     pub async fn everywhere(&self, parts: &[Part]) -> Result<Option<Reply>, Error> {
         let Some((first, others)) = parts.split_first() else {
-            return Err(Fault::not_found().into());
+            return Err(Objection::NOWHERE.into());
         };
         // What cannot be done everywhere is not begun.
         let forbidden = parts.iter().filter_map(|part| {
@@ -194,7 +194,7 @@ impl Write<'_> {
             Some((location, reply)) if states.iter().all(|state| state.left == Left::Nothing) => {
                 refusal(reply, location)
             }
-            _ => self.explain(states).into(),
+            _ => self.explain(states),
         }
     }
 
@@ -257,7 +257,7 @@ impl Write<'_> {
         }
     }
 
-    fn explain(&self, mut states: Vec<State>) -> Fault {
+    fn explain(&self, mut states: Vec<State>) -> Error {
         states.sort_by_key(|state| state.location);
         let left = states.iter().map(|state| state.left).max();
         let each: Vec<_> = states
@@ -273,16 +273,9 @@ impl Write<'_> {
             self.ident,
             each.join("; ")
         );
-        // Clients repeat on a 503, and never on a 504.
-        match left {
-            Some(Left::Unknown) => Fault::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                format!("{text} Compare the locations with `ironic-proxy sync`."),
-            ),
-            _ => Fault::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("{text} Please retry."),
-            ),
+        Error::NotEverywhere {
+            text,
+            fate_unknown: left == Some(Left::Unknown),
         }
     }
 }

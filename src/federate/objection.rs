@@ -1,0 +1,38 @@
+//! What the gateway itself has against a request that came in, in Ironic's words where Ironic has some.
+
+use thiserror::Error;
+
+use crate::api::accept::Words;
+use crate::auth::access::Denied;
+
+/// Why what a client asks for cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Objection {
+    /// Not as it is asked for.
+    #[error("{0}")]
+    Invalid(String),
+    /// It is not there, or not for this caller: the client is not told which.
+    #[error("{0}")]
+    Absent(String),
+    /// Somebody else has it.
+    #[error("{0}")]
+    Taken(String),
+    /// The version that is spoken does not have it.
+    #[error("{0}")]
+    TooNew(String),
+    /// Nothing is served under this path.
+    #[error("no such path")]
+    NoRoute(Words),
+    /// Not by this method.
+    #[error("no such method")]
+    NoMethod,
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error("{0}")]
+    Forbidden(String),
+}
+
+impl Objection {
+    /// For who wants JSON, as clients of an API do.
+    pub const NOWHERE: Self = Self::NoRoute(Words::Json);
+}
