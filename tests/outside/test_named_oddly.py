@@ -1,0 +1,94 @@
+"""What Ironic takes for a word of its own, for another path, or for a form: nothing is carried out that was not meant."""
+
+import pytest
+from fleet import fleet, until
+from standin import Standin, new_uuid, node
+
+from client import LATEST
+
+# Pecan finds a controller or a function under each of these.
+WORDS = ["states", "vifs", "detail", "validate", "maintenance", "vendor_passthru", "traits"]
+PINNED = {"X-Ironic-Proxy-Location": "loc2"}
+PATCH = [{"op": "replace", "path": "/extra/a", "value": "b"}]
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture(scope="module")
+def running():
+    with fleet(2) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(running):
+    running.heal()
+    return running
+
+
+@pytest.mark.parametrize("headers", [{}, PINNED], ids=["", "pinned"])
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize(
+    ("method", "below", "body"),
+    [
+        ("DELETE", "", None),
+        ("PATCH", "", PATCH),
+        ("PUT", "/states/power", {"target": "power on"}),
+        ("PUT", "/states/provision", {"target": "manage"}),
+        ("PUT", "/maintenance", {"reason": "x"}),
+        ("POST", "/vifs", {"id": new_uuid()}),
+        ("DELETE", "/traits", None),
+    ],
+)
+def test_a_node_is_not_found_by_a_word_of_ironics(hub, word, method, below, body, headers):
+    """Somebody gave it that name at its location, behind the gateway's back."""
+    there = hub.loc2.add(node(word))
+    before = dict(hub.loc2.find(there["uuid"]))
+    reply = hub.call(method, f"/v1/nodes/{word}{below}", body, headers=headers)
+    assert 400 <= reply.status < 500, reply
+    assert hub.loc2.find(there["uuid"]) == before
+    for site in hub.all():
+        for request in site.asked(method):
+            segments = request.path.split("?")[0].split("/")
+            assert segments[3] != word, "Ironic would read its own word"
+
+
+@pytest.mark.parametrize("ident", ["CUSTOM_A", new_uuid()], ids=["name", "uuid"])
+def test_what_is_wrong_with_a_write_everywhere_is_not_asked_about_the_thing(hub, ident):
+    """It may be made there meanwhile, and would be changed at this one location."""
+    patch = [{"op": "add", "path": "name", "value": 1, "more": 2}]
+    reply = hub.patch(f"/v1/deploy_templates/{ident}", patch)
+    assert 400 <= reply.status < 500, reply
+    assert ident in reply.text() or reply.status == 400
+    asked = [request.path for site in hub.all() for request in site.asked("PATCH")]
+    assert len(asked) == 1
+    assert not asked[0].endswith(ident)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/nodes"), ("POST", "/v1/chassis"), ("PATCH", "/v1/nodes/{uuid}")])
+def test_a_form_is_no_document(hub, method, path):
+    there = hub.loc2.add(node("there"))
+    body = b'[{"op": "replace", "path": "/extra/a", "value": "b"}]' if method == "PATCH" else b'{"driver": "fake-hardware"}'
+    reply = hub.call(method, path.format(**there), body, headers=FORM)
+    assert reply.status == 400, reply
+    assert "application/json" in reply.text(), "it says what helps"
+    assert hub.asked(method) == {}
+
+
+def test_the_arguments_of_a_form_go_out_as_a_form(hub):
+    there = hub.loc2.add(node("there"))
+    hub.call("PUT", f"/v1/nodes/{there['uuid']}/states/power", b"target=power%20on", headers=FORM)
+    [request] = hub.loc2.asked("PUT")
+    assert request.header("Content-Type") == FORM["Content-Type"]
+
+
+@pytest.mark.parametrize("version", ["1.90", LATEST])
+def test_a_name_that_ends_in_json_is_asked_for_as_ironic_reads_it(version):
+    """Below 1.91 Ironic takes one `.json` off the end of a path; another node would answer, and be taken for nonsense."""
+    sites = [Standin(versions=("1.1", version)) for _ in range(2)]
+    with fleet(*sites, wait=False) as hub:
+        until(lambda: hub.get("/v1/nodes", version=version).status == 200)
+        for path in ("/v1/nodes/a.json/states", "/v1/ports?node=a.json"):
+            hub.forget_requests()
+            hub.get(path, version=version)
+            asked = {request.path.split("?")[0] for site in hub.all() for request in site.asked("GET", "/v1/nodes/.*")}
+            assert ("/v1/nodes/a.json.json" if version == "1.90" else "/v1/nodes/a.json") in asked, asked
