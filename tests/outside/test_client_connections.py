@@ -233,3 +233,20 @@ def test_open_files_are_as_many_as_may_be(hub):
     limits = open(f"/proc/{hub.gateway.process.pid}/limits", encoding="utf-8").read()
     soft, hard = re.search(r"Max open files\s+(\d+)\s+(\d+)", limits).groups()
     assert soft == hard
+
+
+def test_an_upload_may_take_longer_than_an_answer():
+    """The clock of the answer begins when the body has gone out: the location's 409 is not lost to it."""
+    with fleet(1, every={"timeout": 1, "response_timeout": 1}) as hub:
+        record = hub.loc1.add(node("target"))
+        hub.loc1.fault(scripted.says(409, "Node is locked"), method="PUT")
+        part = b"x" * 50_000
+        before, after = b'{"target": "active", "configdrive": "', b'"}'
+        lines = [f"Content-Length: {len(before) + 5 * len(part) + len(after)}", "Content-Type: application/json", "Connection: close"]
+        with socket.create_connection((hub.host, hub.port), timeout=10) as slow:
+            slow.sendall(head("PUT", f"/v1/nodes/{record['uuid']}/states/provision", *lines) + before)
+            for _ in range(5):
+                slow.sendall(part)
+                time.sleep(0.35)
+            slow.sendall(after)
+            assert slow.recv(1 << 16).startswith(b"HTTP/1.1 409")

@@ -2,7 +2,7 @@
 
 import pytest
 from fleet import fleet, until
-from standin import Standin, new_uuid, node
+from standin import Standin, StandinKeystone, new_uuid, node
 
 from client import LATEST
 
@@ -74,6 +74,18 @@ def test_a_form_is_no_document(hub, method, path):
     assert hub.asked(method) == {}
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data", "application/json; charset=nonsense", "nonsense", ""])
+def test_a_type_that_ironic_chokes_on_is_not_handed_on(hub, kind):
+    """Its 500 has no words, and would be charged to the location."""
+    there = hub.loc2.add(node("there"))
+    hub.post("/v1/nodes", b'{"driver": "fake-hardware"}', headers={"Content-Type": kind})
+    hub.patch(f"/v1/nodes/{there['uuid']}", b'[{"op": "replace", "path": "/extra/a", "value": "b"}]', headers={"Content-Type": kind})
+    hub.put(f"/v1/nodes/{there['uuid']}/states/power", b'{"target": "power on"}', headers={"Content-Type": kind})
+    sent = [request for site in hub.all() for method in ("POST", "PATCH", "PUT") for request in site.asked(method)]
+    assert len(sent) == 3
+    assert {request.header("Content-Type") for request in sent} == {"application/json"}
+
+
 def test_the_arguments_of_a_form_go_out_as_a_form(hub):
     there = hub.loc2.add(node("there"))
     hub.call("PUT", f"/v1/nodes/{there['uuid']}/states/power", b"target=power%20on", headers=FORM)
@@ -92,3 +104,56 @@ def test_a_name_that_ends_in_json_is_asked_for_as_ironic_reads_it(version):
             hub.get(path, version=version)
             asked = {request.path.split("?")[0] for site in hub.all() for request in site.asked("GET", "/v1/nodes/.*")}
             assert ("/v1/nodes/a.json.json" if version == "1.90" else "/v1/nodes/a.json") in asked, asked
+
+
+class Readers(StandinKeystone):
+    """Whoever it issues a token to may read, but for the gateway itself."""
+
+    def reader(self):
+        user = {"name": "reader", "password": "secret"}
+        auth = {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": {"system": {"all": True}}}
+        token = dict(self._issue(auth).headers)["X-Subject-Token"]
+        self.tokens[token]["roles"] = [{"id": "r", "name": "reader"}]
+        return token
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """A gateway for readers, and the headers of one."""
+    with Readers({"gw": "secret", "reader": "secret"}) as keystone:
+        own = {
+            "auth_url": keystone.endpoint, "auth_type": "password", "username": "gw", "password": "secret", "system_scope": "all",
+            "user_domain_id": "default",
+        }  # fmt: skip
+        options = {"api": {"auth_strategy": "keystone"}, "sections": {"keystone_authtoken": own}}
+        with fleet(2, wait=False, **options) as hub:
+            headers = {"X-Auth-Token": keystone.reader()}
+            until(lambda: hub.get("/v1/nodes", headers=headers).status == 200)
+            yield hub, headers
+
+
+@pytest.mark.parametrize("further", [{}, PINNED], ids=["", "pinned"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/nodes/{uuid}/vendor_passthru/m",
+        "/v1/nodes/{uuid}/vendor_passthru?method=m",
+        "/v1/nodes/vendor_passthru?node_ident={uuid}&method=m",
+        "/v1/nodes/vendor_passthru/{uuid}?method=m",
+        "/v1/nodes/vendor_passthru/vifs?method=m",
+        "/v1/nodes/vendor_passthru/m?node_ident={uuid}",
+        "/nodes/vendor_passthru?node_ident={uuid}&method=m",
+        "/v1/nodes/{uuid}/vendor_passthru.json?method=m",
+        "/v1/drivers/fake-hardware/vendor_passthru?method=m",
+        "/v1/drivers/vendor_passthru?driver_name=fake-hardware&method=m",
+        "/v1/drivers/vendor_passthru/fake-hardware?method=m",
+    ],
+)
+def test_no_spelling_leads_past_a_policy(guarded, path, method, further):
+    hub, headers = guarded
+    hub.heal()
+    there = hub.loc2.add(node("there"))
+    reply = hub.call(method, path.format(**there), None, headers={**headers, **further}, version="1.90")
+    assert 400 <= reply.status < 500, reply
+    assert hub.asked(path=".*vendor_passthru.*") == {}
