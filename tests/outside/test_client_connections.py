@@ -237,7 +237,7 @@ def test_open_files_are_as_many_as_may_be(hub):
 
 def test_an_upload_may_take_longer_than_an_answer():
     """The clock of the answer begins when the body has gone out: the location's 409 is not lost to it."""
-    with fleet(1, every={"timeout": 1, "response_timeout": 1}) as hub:
+    with fleet(1, api={"request_deadline": 1}, every={"timeout": 1, "response_timeout": 1}) as hub:
         record = hub.loc1.add(node("target"))
         hub.loc1.fault(scripted.says(409, "Node is locked"), method="PUT")
         part = b"x" * 50_000

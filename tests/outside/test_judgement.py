@@ -150,6 +150,18 @@ CLIENTS_DOING = {
 }
 
 
+@pytest.mark.parametrize(
+    "accept", ["text/html", "text/plain", "application/xml", "image/png", "*/*;q=0", "application/vnd.openstack.ironic.v1+json"]
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/nodes"), ("GET", "/v1/drivers"), ("GET", "/v1/nodes/{uuid}"), ("DELETE", "/v1/nodes/{uuid}")])
+def test_who_wants_no_json_is_refused_and_nobody_is_asked(hub, method, path, accept):
+    record = known(hub)
+    hub.forget_requests()
+    for headers in ({"Accept": accept}, {"Accept": accept, "X-Ironic-Proxy-Location": "loc2"}):
+        assert hub.call(method, path.format(uuid=record["uuid"]), headers=headers).status == 406
+    assert hub.asked() == {}
+
+
 @pytest.mark.parametrize("doing", CLIENTS_DOING)
 def test_a_clients_doing_is_told_to_the_client_alone(hub, doing):
     (method, path, body), fault, status = CLIENTS_DOING[doing]
