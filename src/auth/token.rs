@@ -131,6 +131,7 @@ impl Tokens {
     ) -> Result<Arc<Validated>, TokenError> {
         let user = match one(headers, &X_AUTH_TOKEN)? {
             Some(field) => Some(field),
+            // keystonemiddleware takes either, in this order.
             None => one(headers, &X_STORAGE_TOKEN)?,
         };
         let service = one(headers, &X_SERVICE_TOKEN)?;
@@ -294,6 +295,7 @@ impl Inner {
         };
         match self.ask_keystone(token, expired).await {
             Ok(validated)
+                // keystonemiddleware looks at the time itself, too.
                 if expired == Expired::Refuse && validated.expires_at <= SystemTime::now() =>
             {
                 Err(Failure::Invalid)
@@ -340,11 +342,14 @@ impl Inner {
                 .validate(&base, &ours.token.header, token, expired)
                 .await
             {
+                // Our own token may have ended before its time (new fernet keys, a changed password): once with a new
+                // one.
                 Err(ValidateError::Unauthorized) if !renewed => {
                     self.keeper.refused(ours.generation, Instant::now());
                     renewed = true;
                 }
                 Err(ValidateError::Keystone(KeystoneError::Unreachable(error)))
+                    // A timeout has cost the client its patience already.
                     if retries > 0 && !error.is_timeout() =>
                 {
                     sleep(pause).await;

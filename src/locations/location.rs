@@ -315,6 +315,7 @@ impl Location {
                 ),
             }
         }
+        // A resolver that fails for a moment must not make a location unreachable that answers.
         if !peers.is_empty() {
             self.peers.store(Arc::new(peers));
         }
@@ -327,6 +328,7 @@ impl Location {
             return None;
         }
         peers
+            // The number only grows, so it wraps around the peers that there are now.
             .get((self.preferred.load(Ordering::Relaxed) + failed) % peers.len())
             .cloned()
     }

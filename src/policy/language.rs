@@ -89,6 +89,7 @@ enum Piece {
 
 /// Reads a text of the language.
 pub(crate) fn parse(text: &str, names: &mut dyn Names) -> Result<Check, LanguageError> {
+    // oslo.policy: a rule that says nothing lets everybody in.
     if text.is_empty() {
         return Ok(Check::Yes);
     }
@@ -96,6 +97,7 @@ pub(crate) fn parse(text: &str, names: &mut dyn Names) -> Result<Check, Language
         tokens: tokens(text)?,
         names,
     };
+    // The next token is popped off the end.
     parser.tokens.reverse();
     let check = parser.any(0)?;
     match parser.tokens.pop() {

@@ -122,6 +122,7 @@ impl<'a> Watched<'a> {
         // A certificate and its key are two files: they are read once both have come to rest.
         let at_rest = now == self.seen;
         self.seen.clone_from(&now);
+        // Nothing in the file changes when a certificate becomes valid.
         let again = self
             .failed
             .as_ref()

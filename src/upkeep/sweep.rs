@@ -59,6 +59,7 @@ impl BackgroundService for Sweep {
             loop {
                 self.sweep(&Asker::gateway(&transport, PATIENCE)).await;
                 self.save();
+                // Gateways that were started together would otherwise sweep together for ever.
                 tokio::time::sleep(interval.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
             }
         };
@@ -136,6 +137,7 @@ impl Sweep {
         let named = facts.name_since.is_some_and(|since| version.minor >= since);
         let fields = if named { "uuid,name" } else { "uuid" };
         let mut query = Query::default();
+        // Ironic knows `fields` from 1.8 on.
         if version.minor >= 8 {
             query = query.with("fields", fields);
         }

@@ -38,6 +38,12 @@ fn figures() {
         line.starts_with("// ") || line.contains(" // ")
     });
     let reasons = percent(reasons.count(), all);
+    let promises = production().flat_map(|source| source.production.lines());
+    let promises = promises.filter(|line| {
+        let line = line.trim_start();
+        line.starts_with("///") || line.starts_with("//!")
+    });
+    let promises = percent(promises.count(), all);
     let arrows = house::arrows(sources);
     let circles = house::circles(&arrows);
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
@@ -55,6 +61,7 @@ fn figures() {
     println!("lines of a function, median / p90 / max   {length:?}");
     println!("functions with six or more parameters     {long:.1} %");
     println!("lines with // comments                    {reasons:.1} %");
+    println!("lines with /// and //! comments           {promises:.1} %");
     println!(
         "circles of files inside rooms             {}",
         circles.len()
