@@ -1,6 +1,6 @@
 """HTTP towards an Ironic or the gateway, and what the tests ask often.
 
-`Api` is the comfortable way and follows the API, `Client` hides nothing of what is sent and what comes back.
+`Client` hides nothing of what is sent and what comes back; `Api` asks through it and knows the API.
 """
 
 import contextlib
@@ -11,8 +11,7 @@ import re
 import socket
 import subprocess
 import time
-
-import requests
+import urllib.parse
 
 from bed import venvs
 
@@ -22,76 +21,6 @@ GROUPS = {"loc1": "", "loc2": "grp1", "loc3": "grp2"}
 VERSION = "X-OpenStack-Ironic-API-Version"
 LATEST = "1.115"
 OLD = "1.82"
-
-
-class Api:
-    """A Bare Metal API at `url`, asked at one microversion; an answer may take `patience` seconds.
-
-    Calls return the requests.Response whatever its status is; `ok` raises
-    unless it is a success and returns the decoded body.
-    """
-
-    def __init__(self, url, version=LATEST, headers=None, patience=60):
-        self.url = url
-        self.version = version
-        self.patience = patience
-        self._session = requests.Session()
-        # The machine's proxies and .netrc are not part of the test.
-        self._session.trust_env = False
-        self._session.headers.update(headers or {})
-
-    def __call__(self, method, path, *, version=None, headers=None, **options):
-        # Ironic's own header: older ones do not know the other.
-        asked = {} if version == "" else {VERSION: version or self.version}
-        return self._session.request(
-            method, self.url + path, headers={**asked, **(headers or {})}, timeout=self.patience, allow_redirects=False, **options
-        )
-
-    def get(self, path, **options):
-        return self("GET", path, **options)
-
-    def ok(self, method, path, **options):
-        answer = self(method, path, **options)
-        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
-        return answer.json() if answer.content else None
-
-    def create(self, **node):
-        return self.ok("POST", "/v1/nodes", json={"driver": "fake-hardware", **node})
-
-    def patch(self, path, *operations, **options):
-        """`operations` are (op, path) or (op, path, value)."""
-        keys = ("op", "path", "value")
-        return self("PATCH", path, json=[dict(zip(keys, operation)) for operation in operations], **options)
-
-    def list(self, path="/v1/nodes", **query):
-        """The items of one answer, no paging."""
-        answer = self.ok("GET", path, params=query)
-        return answer[collection(path)]
-
-    def walk(self, style, path="/v1/nodes", **query):
-        """All items, page by page, and the number of pages.
-
-        style "next" follows the link as it is; "marker" passes the last
-        item's uuid by hand until a page has no `next`.
-        """
-        items, pages, url, marker = [], 0, None, {}
-        while True:
-            if url is None:
-                page = self.ok("GET", path, params={**query, **marker})
-            else:
-                assert url.startswith(self.url + "/"), f"next points elsewhere: {url}"
-                page = self.ok("GET", url[len(self.url) :])
-            found = page[collection(path)]
-            items += found
-            pages += 1
-            assert pages < 1000, "the walk does not end"
-            if "next" not in page:
-                return items, pages
-            assert found, f"a page with a next link but without items: {page}"
-            if style == "next":
-                url = page["next"]
-            else:
-                marker = {"marker": found[-1]["uuid"]}
 
 
 def collection(path):
@@ -105,7 +34,11 @@ class Reply:
 
     def __init__(self, status, headers, body, seconds):
         self.status = status
-        self.headers = headers
+        # As they came, and by name.
+        self.pairs = headers
+        self.headers = http.client.HTTPMessage()
+        for name, value in headers:
+            self.headers.add_header(name, value)
         self.body = body
         self.seconds = seconds
 
@@ -116,7 +49,7 @@ class Reply:
         return values[0] if values else None
 
     def header_values(self, name):
-        return [value for key, value in self.headers if key.lower() == name.lower()]
+        return self.headers.get_all(name, [])
 
     def json(self):
         return json.loads(self.body)
@@ -141,7 +74,7 @@ class Reply:
         return [item["uuid"] for item in self.json()["nodes"]]
 
     def __repr__(self):
-        return f"{self.status} in {self.seconds:.2f} s {dict(self.headers)} {self.body[:600]!r}"
+        return f"{self.status} in {self.seconds:.2f} s {dict(self.pairs)} {self.body[:600]!r}"
 
 
 class Client:
@@ -149,8 +82,8 @@ class Client:
 
     def __init__(self, url):
         self.url = url
-        self.host, self.port = url.removeprefix("http://").split(":")
-        self.port = int(self.port)
+        parts = urllib.parse.urlsplit(url)
+        self.host, self.port = parts.hostname, parts.port
 
     def call(self, method, path, body=None, *, version=LATEST, headers=(), timeout=30):
         """`body`: bytes as they are, an iterable of bytes in chunks, anything else as JSON. `headers` may repeat names."""
@@ -236,6 +169,82 @@ class Client:
         return replies
 
 
+class Api:
+    """A Bare Metal API at `url`, asked at one microversion; an answer may take `patience` seconds.
+
+    Calls return the answer whatever its status is; `ok` raises unless it is
+    a success and returns the decoded body.
+    """
+
+    def __init__(self, url, version=LATEST, headers=None, patience=60):
+        self.url = url
+        self.version = version
+        self.patience = patience
+        self._client = Client(url)
+        self._headers = headers or {}
+
+    def __call__(self, method, path, *, version=None, headers=None, params=None, json=None, data=None):
+        """`json` is a document, `data` text or bytes as they are."""
+        # Ironic's own header: older ones do not know the other.
+        asked = {} if version == "" else {VERSION: version or self.version}
+        if params:
+            path += ("&" if "?" in path else "?") + urllib.parse.urlencode(params, doseq=True)
+        return self._client.call(
+            method,
+            path,
+            data.encode() if isinstance(data, str) else data if json is None else json,
+            version=None,
+            headers={**self._headers, **asked, **(headers or {})},
+            timeout=self.patience,
+        )
+
+    def get(self, path, **options):
+        return self("GET", path, **options)
+
+    def ok(self, method, path, **options):
+        answer = self(method, path, **options)
+        assert answer.status < 400, f"{method} {path}: {answer}"
+        return answer.json() if answer.body else None
+
+    def create(self, **node):
+        return self.ok("POST", "/v1/nodes", json={"driver": "fake-hardware", **node})
+
+    def patch(self, path, *operations, **options):
+        """`operations` are (op, path) or (op, path, value)."""
+        keys = ("op", "path", "value")
+        return self("PATCH", path, json=[dict(zip(keys, operation)) for operation in operations], **options)
+
+    def list(self, path="/v1/nodes", **query):
+        """The items of one answer, no paging."""
+        answer = self.ok("GET", path, params=query)
+        return answer[collection(path)]
+
+    def walk(self, style, path="/v1/nodes", **query):
+        """All items, page by page, and the number of pages.
+
+        style "next" follows the link as it is; "marker" passes the last
+        item's uuid by hand until a page has no `next`.
+        """
+        items, pages, url, marker = [], 0, None, {}
+        while True:
+            if url is None:
+                page = self.ok("GET", path, params={**query, **marker})
+            else:
+                assert url.startswith(self.url + "/"), f"next points elsewhere: {url}"
+                page = self.ok("GET", url[len(self.url) :])
+            found = page[collection(path)]
+            items += found
+            pages += 1
+            assert pages < 1000, "the walk does not end"
+            if "next" not in page:
+                return items, pages
+            assert found, f"a page with a next link but without items: {page}"
+            if style == "next":
+                url = page["next"]
+            else:
+                marker = {"marker": found[-1]["uuid"]}
+
+
 def dechunked(data):
     """The content of a chunked body at the start of `data`, and what follows it."""
     content = b""
@@ -258,10 +267,7 @@ def request_bytes(method, path, body=b"", headers=()):
 def raw(url, method, target, headers=None, body=None):
     """One request whose target and body are sent as they are: (status, headers, body)."""
     reply = Client(url).call(method, target, body, version=None, headers=headers or {}, timeout=60)
-    message = http.client.HTTPMessage()
-    for name, value in reply.headers:
-        message.add_header(name, value)
-    return reply.status, message, reply.body
+    return reply.status, reply.headers, reply.body
 
 
 def fault(answer):
@@ -278,7 +284,6 @@ def until(question, seconds=60, what="the expected state", pause=0.1):
     deadline = time.monotonic() + seconds
     while True:
         answer = question()
-        # Not its truth: a Response of an error counts as false.
         if answer is not None and answer is not False:
             return answer
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -288,7 +293,7 @@ def until(question, seconds=60, what="the expected state", pause=0.1):
 def provision(api, node, target, state, **body):
     """Set the target state and wait until the node is in `state`."""
     answer = api("PUT", f"/v1/nodes/{node}/states/provision", json={"target": target, **body})
-    assert answer.status_code == 202, f"{target}: {answer.status_code} {answer.text}"
+    assert answer.status == 202, f"{target}: {answer}"
 
     def arrived():
         now = api.ok("GET", f"/v1/nodes/{node}/states")
@@ -324,7 +329,7 @@ def wipe(api):
         path = f"/v1/nodes/{node['uuid']}"
         # Maintenance is Ironic's way to let a node go from any state.
         api("PUT", f"{path}/maintenance", json={"reason": "wiped"})
-        until(lambda path=path: api("DELETE", path).status_code in (204, 404), 30, f"the end of {path}")
+        until(lambda path=path: api("DELETE", path).status in (204, 404), 30, f"the end of {path}")
     kinds = {"allocations": 52, "deploy_templates": 55, "runbooks": 92, "inspection_rules": 96}
     for kind in ["chassis", *(kind for kind, since in kinds.items() if since <= minor)]:
         for item in api.list(f"/v1/{kind}"):

@@ -2,8 +2,7 @@
 
 import contextlib
 
-import requests
-from client import Api, until
+from client import Api, Client, until
 from gateway import Gateway, config
 from bed.ironic import Ironic, start_all
 from bed.keystone import PROJECT, Keystone
@@ -37,7 +36,7 @@ class House:
         self.gateway.write_config(self.config())
         self.gateway.start()
         admin = self.api("system admin")
-        until(lambda: admin.get("/v1/nodes").status_code == 200, what="all locations")
+        until(lambda: admin.get("/v1/nodes").status == 200, what="all locations")
 
     def config(self, locations=None, **options):
         """Keystone in, Keystone out, as in the seed: the location's endpoint is in the catalog of its own Keystone."""
@@ -83,12 +82,13 @@ def application_credential(keystone, user, project, **options):
     """A credential of this user in this project: its id, name, secret and user_id."""
     token = keystone.token(user, project=project)
     users = keystone.call("GET", f"/users?name={user}")["users"]
-    url = f"{keystone.auth_url}/users/{users[0]['id']}/application_credentials"
+    path = f"/v3/users/{users[0]['id']}/application_credentials"
+    owner = {"version": None, "headers": {"X-Auth-Token": token}}
     body = {"application_credential": {"name": f"of {user}", **options}}
-    answer = requests.post(url, json=body, headers={"X-Auth-Token": token}, timeout=30)
-    assert answer.status_code == 201, answer.text
+    answer = Client(keystone.auth_url).post(path, body, **owner)
+    assert answer.status == 201, answer.body.decode()
     credential = answer.json()["application_credential"]
     try:
         yield {**credential, "user_id": users[0]["id"]}
     finally:
-        requests.delete(f"{url}/{credential['id']}", headers={"X-Auth-Token": token}, timeout=30)
+        Client(keystone.auth_url).delete(f"{path}/{credential['id']}", **owner)

@@ -109,7 +109,7 @@ def gateway(locations):
 def api(gateway):
     """The gateway, asked when it knows all its locations (a test may have stopped one before)."""
     asked = Api(gateway.url)
-    until(lambda: asked.get("/v1/nodes").status_code == 200, 60, "all locations behind the gateway")
+    until(lambda: asked.get("/v1/nodes").status == 200, 60, "all locations behind the gateway")
     return asked
 
 

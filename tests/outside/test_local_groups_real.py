@@ -32,7 +32,7 @@ def there(alike):
 
 def test_a_node_s_life_by_the_command_line(gateway, baremetal, there):
     api = Api(gateway.url)
-    until(lambda: api.get("/v1/nodes").status_code == 200, what="all locations")
+    until(lambda: api.get("/v1/nodes").status == 200, what="all locations")
     for name, group in (("c", "lyon"), ("b", "berlin"), ("a", None)):
         where = ["--conductor-group", group] if group else []
         created = baremetal("node", "create", "--driver", "fake-hardware", "--name", name, *where)
@@ -71,10 +71,10 @@ def test_a_node_s_life_by_the_command_line(gateway, baremetal, there):
 
 def test_ports_of_a_default_group(gateway, there):
     api = Api(gateway.url)
-    until(lambda: api.get("/v1/nodes").status_code == 200, what="all locations")
+    until(lambda: api.get("/v1/nodes").status == 200, what="all locations")
     node = api.create(name="with-port", conductor_group="berlin")
     answer = api("POST", "/v1/ports", json={"node_uuid": node["uuid"], "address": "52:54:00:00:00:01"})
-    assert answer.status_code == 201, answer.text
+    assert answer.status == 201, answer.body.decode()
     assert api.ok("GET", "/v1/ports?conductor_groups=lyon-gpu")["ports"] == []
     refused = api.get("/v1/ports?conductor_groups=berlin")
-    assert refused.status_code == 400 and "loc2" in fault(refused)
+    assert refused.status == 400 and "loc2" in fault(refused)

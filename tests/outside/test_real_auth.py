@@ -45,7 +45,7 @@ def administrator(keystone):
 
 def whole(gateway, **headers):
     api = Api(gateway.url, headers=headers)
-    until(lambda: api.get("/v1/nodes").status_code == 200, what="all locations")
+    until(lambda: api.get("/v1/nodes").status == 200, what="all locations")
     return api
 
 
@@ -70,11 +70,11 @@ def test_a_location_on_keystone(keystone, administrator, way):
     with Gateway(text) as gateway:
         api = whole(gateway)
         node = api.create(name="guarded")
-        assert administrator.get(f"/v1/nodes/{node['uuid']}").status_code == 200
+        assert administrator.get(f"/v1/nodes/{node['uuid']}").status == 200
         assert api.get("/v1/nodes/guarded").headers["X-Ironic-Proxy-Location"] == "secure"
-        assert api.patch("/v1/nodes/guarded", ("add", "/extra/a", 1)).status_code == 200
+        assert api.patch("/v1/nodes/guarded", ("add", "/extra/a", 1)).status == 200
         assert [item["name"] for item in api.list()] == ["guarded"]
-        assert api("DELETE", "/v1/nodes/guarded").status_code == 204
+        assert api("DELETE", "/v1/nodes/guarded").status == 204
         assert PASSWORD not in gateway.log()
         assert "gAAAAA" not in gateway.log(), "a token in the log"
 
@@ -94,7 +94,7 @@ def test_a_location_on_http_basic_beside_one_on_keystone(keystone, basic, admini
         assert [item["name"] for item in api.list()] == ["one", "two"]
         assert api.get("/v1/nodes/two").headers["X-Ironic-Proxy-Location"] == "basic"
         for name in ("one", "two"):
-            assert api("DELETE", f"/v1/nodes/{name}").status_code == 204
+            assert api("DELETE", f"/v1/nodes/{name}").status == 204
 
 
 def test_what_the_client_says_about_itself_does_not_pass(keystone, administrator):
@@ -109,7 +109,7 @@ def test_what_the_client_says_about_itself_does_not_pass(keystone, administrator
             {"X-Roles": "nobody", "X-Project-Id": "p", "OpenStack-System-Scope": ""},
             {"X_Auth_Token": "nonsense", "X_Roles": "x"},
         ):
-            assert api.get("/v1/nodes/guarded", headers=headers).status_code == 200, headers
+            assert api.get("/v1/nodes/guarded", headers=headers).status == 200, headers
 
 
 @pytest.mark.parametrize("wrong", [{"password": "wrong-horse"}, {"username": "nobody"}])
@@ -118,11 +118,11 @@ def test_refused_credentials_are_our_fault(keystone, wrong):
     with Gateway(text) as gateway:
         api = Api(gateway.url)
         answer = until(lambda: found if "secure" in fault(found := api.get("/v1/nodes/x")) else None)
-        assert answer.status_code == 503
+        assert answer.status == 503
         assert "Retry-After" not in answer.headers and "WWW-Authenticate" not in answer.headers
-        assert keystone.auth_url not in answer.text and "wrong-horse" not in answer.text
-        assert api.get("/v1/nodes").status_code == 503
-        assert api("POST", "/v1/nodes", json={"driver": "fake-hardware"}).status_code == 503
+        assert keystone.auth_url not in answer.body.decode() and "wrong-horse" not in answer.body.decode()
+        assert api.get("/v1/nodes").status == 503
+        assert api("POST", "/v1/nodes", json={"driver": "fake-hardware"}).status == 503
         assert "wrong-horse" not in gateway.log()
         until(lambda: "ERROR" in gateway.log(), what="an error in the log")
 
@@ -134,7 +134,7 @@ def test_a_user_without_a_role_is_our_fault_too(keystone):
         api = Api(gateway.url)
         body = {"driver": "fake-hardware"}
         answer = until(lambda: found if "secure" in fault(found := api("POST", "/v1/nodes", json=body)) else None)
-        assert answer.status_code == 503
+        assert answer.status == 503
 
 
 def test_a_revoked_token_is_renewed_within_the_request(keystone, administrator):
@@ -148,12 +148,12 @@ def test_a_revoked_token_is_renewed_within_the_request(keystone, administrator):
         # Ironic remembers what it has checked; a new one does not.
         keystone.secure.stop()
         keystone.secure.start()
-        until(lambda: api.get("/v1").status_code == 200)
+        until(lambda: api.get("/v1").status == 200)
         answer = until(
-            lambda: found if (found := api.get("/v1/nodes/guarded")).status_code != 503 or "refus" in found.text else None,
+            lambda: found if (found := api.get("/v1/nodes/guarded")).status != 503 or "refus" in found.body.decode() else None,
             what="the restarted Ironic",
         )
-        assert answer.status_code == 200, answer.text
+        assert answer.status == 200, answer.body.decode()
         assert api.create(name="after")["name"] == "after"
 
 
@@ -162,10 +162,10 @@ def test_while_keystone_is_away_the_token_at_hand_serves(keystone, administrator
     with Gateway(text) as gateway:
         api = whole(gateway)
         api.create(name="guarded")
-        assert api.get("/v1/nodes/guarded").status_code == 200
+        assert api.get("/v1/nodes/guarded").status == 200
         keystone.stop()
         try:
-            assert api.get("/v1/nodes/guarded").status_code == 200
+            assert api.get("/v1/nodes/guarded").status == 200
         finally:
             keystone.start()
 
@@ -233,9 +233,9 @@ def test_the_documents_are_public(guarded, path):
 
 def test_a_write_needs_the_password_too(guarded):
     body = {"driver": "fake-hardware", "name": "x", "conductor_group": "grp1"}
-    assert Api(guarded.url)("POST", "/v1/nodes", json=body).status_code == 401
+    assert Api(guarded.url)("POST", "/v1/nodes", json=body).status == 401
     allowed = whole(guarded, Authorization=authorization("admin", USERS["admin"]))
     assert allowed.list() == []
     assert allowed.create(name="x", conductor_group="grp1")["name"] == "x"
-    assert allowed("DELETE", "/v1/nodes/x").status_code == 204
+    assert allowed("DELETE", "/v1/nodes/x").status == 204
     assert "pass:w0rd" not in guarded.log()

@@ -31,16 +31,16 @@ def sync(direct, *arguments):
 def test_drift_is_shown_then_mended(direct):
     template = {"uuid": str(uuid.uuid4()), "name": "CUSTOM_SYNC", "steps": [STEP]}
     first, *others = GROUPS
-    assert direct[first]("POST", "/v1/deploy_templates", json=template).status_code == 201
+    assert direct[first]("POST", "/v1/deploy_templates", json=template).status == 201
     chassis = {"uuid": str(uuid.uuid4()), "description": "everywhere", "extra": {"a": 1}}
     for name in GROUPS:
-        assert direct[name]("POST", "/v1/chassis", json=chassis).status_code == 201
+        assert direct[name]("POST", "/v1/chassis", json=chassis).status == 201
 
     shown = sync(direct)
     assert shown.returncode == 1, shown.stderr
     for name in others:
         assert f"CUSTOM_SYNC ({template['uuid']}) is missing at {name}" in shown.stdout
-        assert direct[name].get(f"/v1/deploy_templates/{template['uuid']}").status_code == 404, "it only shows"
+        assert direct[name].get(f"/v1/deploy_templates/{template['uuid']}").status == 404, "it only shows"
     assert chassis["uuid"] not in shown.stdout, "the same everywhere"
 
     applied = sync(direct, "--apply")
@@ -58,7 +58,7 @@ def test_copies_that_differ_are_shown_and_left_alone(direct):
     ident = str(uuid.uuid4())
     for name in GROUPS:
         body = {"uuid": ident, "description": f"at {name}"}
-        assert direct[name]("POST", "/v1/chassis", json=body).status_code == 201
+        assert direct[name]("POST", "/v1/chassis", json=body).status == 201
     applied = sync(direct, "--apply")
     assert applied.returncode == 1, "what differs is left to people"
     assert "differs between locations: description" in applied.stdout

@@ -50,7 +50,7 @@ def house():
 
 def shape(reply, ident):
     """All of an answer but the name that was asked for and the id of the request."""
-    shown = {name.lower(): value for name, value in reply.headers if name.lower() not in ("date", "openstack-request-id", "x-openstack-request-id", "content-length")}
+    shown = {name.lower(): value for name, value in reply.pairs if name.lower() not in ("date", "openstack-request-id", "x-openstack-request-id", "content-length")}
     return reply.status, reply.body.decode().replace(ident, "IDENT"), shown
 
 
