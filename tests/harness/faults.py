@@ -4,7 +4,7 @@ import pytest
 import scripted
 from fleet import fleet
 from records import new_uuid
-from standin import node
+from standin import Standin, node
 
 # One location for each conductor group.
 GROUPS = "_:loc1,grp1:loc2,grp2:loc3"
@@ -26,6 +26,27 @@ def hubs(count, **options):
         mend(module_hub)
         yield module_hub
         mend(module_hub)
+
+    return module_hub, hub
+
+
+USER, PASSWORD = "edge-user", "edge-password"
+
+
+def secret_hubs():
+    """The same of two locations, of which the second one wants a password."""
+
+    @pytest.fixture(scope="module")
+    def module_hub():
+        sites = [Standin(), Standin(credentials=("basic", USER, PASSWORD))]
+        basic = {"auth_type": "http_basic", "username": USER, "password": PASSWORD}
+        with fleet(*sites, each={"loc2": basic}) as hub:
+            yield hub
+
+    @pytest.fixture
+    def hub(module_hub):
+        mend(module_hub)
+        yield module_hub
 
     return module_hub, hub
 

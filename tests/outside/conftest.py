@@ -10,6 +10,7 @@ from bed import venvs
 from bed.ironic import Ironic, start_all
 from bed.keystone import Keystone
 from client import GROUPS, LATEST, OLD, Api, command, until, wipe
+from everywhere import everywhere
 from gateway import Gateway, config
 from house import House
 
@@ -128,3 +129,9 @@ def baremetal(gateway):
     Returns what it printed, decoded, or raises Refused with its stderr.
     """
     return command(OS_AUTH_TYPE="none", OS_ENDPOINT=gateway.url)
+
+
+@pytest.fixture
+def nodes(api):
+    """One node at each location: location to node."""
+    return everywhere(api)

@@ -4,27 +4,11 @@ import json
 import re
 
 import pytest
-from fleet import fleet
+from faults import secret_hubs
 from hostile import HOP_BY_HOP, IDENTITY, REFUSED, SENTINEL, TARGETS, assert_clean, everything, head
-from standin import Standin, node
+from standin import node
 
-USER, PASSWORD = "edge-user", "edge-password"
-
-
-@pytest.fixture(scope="module")
-def module_hub():
-    sites = [Standin(), Standin(credentials=("basic", USER, PASSWORD))]
-    basic = {"auth_type": "http_basic", "username": USER, "password": PASSWORD}
-    with fleet(*sites, each={"loc2": basic}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    for site in module_hub.all():
-        site.nodes.clear()
-    module_hub.heal()
-    yield module_hub
+module_hub, hub = secret_hubs()
 
 
 def test_what_passes_is_an_allow_list(hub):

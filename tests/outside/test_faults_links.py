@@ -4,27 +4,12 @@ import json
 
 import pytest
 import scripted
+from faults import secret_hubs
 from fleet import fleet
 from hostile import SENTINEL, everything, head
 from standin import Standin, node
 
-USER, PASSWORD = "edge-user", "edge-password"
-
-
-@pytest.fixture(scope="module")
-def module_hub():
-    sites = [Standin(), Standin(credentials=("basic", USER, PASSWORD))]
-    basic = {"auth_type": "http_basic", "username": USER, "password": PASSWORD}
-    with fleet(*sites, each={"loc2": basic}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    for site in module_hub.all():
-        site.nodes.clear()
-    module_hub.heal()
-    yield module_hub
+module_hub, hub = secret_hubs()
 
 
 # --- what locations send

@@ -5,30 +5,11 @@ import uuid
 import pytest
 
 from client import GROUPS, provision, until
+from everywhere import everywhere, owners, repoint
 
 pytestmark = pytest.mark.usefixtures("clean")
 
 LOCATION = "X-Ironic-Proxy-Location"
-
-
-def owners(direct, ident):
-    """The new Ironics that have a node by this uuid or name, asked one by one."""
-    return [name for name in GROUPS if direct[name].get(f"/v1/nodes/{ident}").status == 200]
-
-
-def everywhere(api, prefix="node"):
-    """One node at each location, created through the gateway: location to node."""
-    return {
-        name: api.create(name=f"{prefix}-{name}", **({"conductor_group": group} if group else {}))
-        for name, group in GROUPS.items()
-    }
-
-
-def repoint(text, direct, api):
-    """An Ironic's answer as the gateway should give it."""
-    for name in GROUPS:
-        text = text.replace(direct[name].url + "/", api.url + "/")
-    return text
 
 
 READS = [

@@ -5,33 +5,13 @@ import json
 import pytest
 
 from client import GROUPS, collection, fault, owned, until
+from everywhere import having, repoint, uuids
 from order import union
 
 pytestmark = pytest.mark.usefixtures("clean")
 
 ABSENT = "00000000-0000-4000-8000-00000000dead"
 LOCATION = "X-Ironic-Proxy-Location"
-@pytest.fixture
-def nodes(api):
-    """One node at each location: location to node."""
-    return {name: api.create(name=f"node-{name}", conductor_group=group) for name, group in GROUPS.items()}
-
-
-def repoint(text, direct, api):
-    for name in GROUPS:
-        text = text.replace(direct[name].url + "/", api.url + "/")
-    return text
-
-
-def having(direct, path):
-    """The locations whose Ironic has `path`, asked one by one."""
-    return [name for name in GROUPS if direct[name].get(path).status == 200]
-
-
-def uuids(items):
-    return [item["uuid"] for item in items]
-
-
 OWNED = ["ports", "portgroups", "volume/connectors", "volume/targets"]
 CHANGE = {"ports": ("pxe_enabled", False), "portgroups": ("standalone_ports_supported", False)}
 

@@ -3,27 +3,12 @@
 import re
 
 import pytest
-from fleet import LATEST, assert_not_found, fleet
+from faults import secret_hubs
+from fleet import LATEST, assert_not_found
 from hostile import SENTINEL, assert_clean, everything, head
 from standin import Standin, node
 
-USER, PASSWORD = "edge-user", "edge-password"
-
-
-@pytest.fixture(scope="module")
-def module_hub():
-    sites = [Standin(), Standin(credentials=("basic", USER, PASSWORD))]
-    basic = {"auth_type": "http_basic", "username": USER, "password": PASSWORD}
-    with fleet(*sites, each={"loc2": basic}) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(module_hub):
-    for site in module_hub.all():
-        site.nodes.clear()
-    module_hub.heal()
-    yield module_hub
+module_hub, hub = secret_hubs()
 
 
 REQUEST_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
