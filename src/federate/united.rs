@@ -50,39 +50,10 @@ pub struct United<'a> {
 impl United<'_> {
     /// `GET /v1/drivers`
     pub async fn drivers(&self) -> Result<Answer, Error> {
-        let (bodies, missing) = self.bodies(Kind::Drivers).await?;
-        let mut drivers: Vec<Object> = Vec::new();
-        for (location, mut body) in bodies {
-            let Some(Value::Array(found)) = body.remove("drivers") else {
-                return Err(self
-                    .federation
-                    .locations
-                    .location(location)
-                    .misspoke()
-                    .into());
-            };
-            for driver in found {
-                let Value::Object(driver) = driver else {
-                    continue;
-                };
-                match drivers
-                    .iter_mut()
-                    .find(|known| known.get("name") == driver.get("name"))
-                {
-                    Some(known) => self.unite_driver(known, driver, location),
-                    None => drivers.push(driver),
-                }
-            }
-        }
-        let drivers = drivers.into_iter().map(Value::Object).collect();
-        Ok(announce(
-            &self.federation.locations,
-            united(Object::from_iter([(
-                "drivers".to_owned(),
-                Value::Array(drivers),
-            )])),
-            &missing,
-        ))
+        self.each_name_once(Kind::Drivers, "drivers", |known, driver, location| {
+            self.unite_driver(known, driver, location);
+        })
+        .await
     }
 
     /// `GET /v1/drivers/{d}`
@@ -120,48 +91,49 @@ impl United<'_> {
 
     /// `GET /v1/shards`: nodes of a shard are counted wherever they are.
     pub async fn shards(&self) -> Result<Answer, Error> {
-        let (bodies, missing) = self.bodies(Kind::Plain).await?;
-        let mut shards: Vec<Object> = Vec::new();
+        let count = |shard: &Object| {
+            shard
+                .get("count")
+                .and_then(Value::as_u64)
+                .unwrap_or_default()
+        };
+        self.each_name_once(Kind::Plain, "shards", |known, shard, _| {
+            let sum = count(known) + count(&shard);
+            known.insert("count".to_owned(), sum.into());
+        })
+        .await
+    }
+
+    /// The lists of all locations as one; `unite` adds what another location says of a name that is there already.
+    async fn each_name_once(
+        &self,
+        kind: Kind,
+        key: &str,
+        unite: impl Fn(&mut Object, Object, LocationId),
+    ) -> Result<Answer, Error> {
+        let locations = &self.federation.locations;
+        let (bodies, missing) = self.bodies(kind).await?;
+        let mut items: Vec<Object> = Vec::new();
         for (location, mut body) in bodies {
-            let Some(Value::Array(found)) = body.remove("shards") else {
-                return Err(self
-                    .federation
-                    .locations
-                    .location(location)
-                    .misspoke()
-                    .into());
+            let Some(Value::Array(found)) = body.remove(key) else {
+                return Err(locations.location(location).misspoke().into());
             };
-            for shard in found {
-                let Value::Object(shard) = shard else {
+            for item in found {
+                let Value::Object(item) = item else {
                     continue;
                 };
-                match shards
+                match items
                     .iter_mut()
-                    .find(|known| known.get("name") == shard.get("name"))
+                    .find(|known| known.get("name") == item.get("name"))
                 {
-                    Some(known) => {
-                        let count = |shard: &Object| {
-                            shard
-                                .get("count")
-                                .and_then(Value::as_u64)
-                                .unwrap_or_default()
-                        };
-                        let sum = count(known) + count(&shard);
-                        known.insert("count".to_owned(), sum.into());
-                    }
-                    None => shards.push(shard),
+                    Some(known) => unite(known, item, location),
+                    None => items.push(item),
                 }
             }
         }
-        let shards = shards.into_iter().map(Value::Object).collect();
-        Ok(announce(
-            &self.federation.locations,
-            united(Object::from_iter([(
-                "shards".to_owned(),
-                Value::Array(shards),
-            )])),
-            &missing,
-        ))
+        let items = items.into_iter().map(Value::Object).collect();
+        let whole = Object::from_iter([(key.to_owned(), Value::Array(items))]);
+        Ok(announce(locations, united(whole), &missing))
     }
 
     /// A driver's own business goes to the one location that has the driver.
