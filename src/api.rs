@@ -1,6 +1,7 @@
 //! Ironic's vocabulary as pure values: nothing here does I/O or knows the configuration.
 
 pub mod accept;
+pub mod bmc;
 pub mod body;
 pub mod collection;
 pub mod fault;

@@ -5,6 +5,7 @@
 mod adapter;
 mod admin;
 mod api;
+mod bmc;
 mod credential;
 mod endpoint;
 mod groups;
@@ -21,6 +22,7 @@ mod tests;
 pub use crate::config::adapter::EndpointSource;
 pub use crate::config::admin::{AdminConfig, default_socket};
 pub use crate::config::api::{ApiConfig, ListenerTls, Partial, TlsVersion};
+pub use crate::config::bmc::{BmcConfig, BmcRange, Fit};
 pub use crate::config::credential::{
     CredentialRef, DomainRef, Interface, KeystoneAuth, KeystoneMethod, LocationAuth, ProjectRef,
     Scope, Secret, Session, UserRef,

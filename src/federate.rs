@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::config::GroupMap;
 use crate::config::LocationId;
 use crate::federate::claim::Stake;
+use crate::federate::located::place::Placement;
 use crate::federate::merged::memory::Memory;
 use crate::federate::objection::Objection;
 use crate::federate::turns::Turns;
@@ -105,6 +106,8 @@ pub struct Federation {
     pub locations: Arc<Locations>,
     pub locator: Locator,
     pub groups: GroupMap,
+    /// Where nodes belong that name no group.
+    pub placement: Placement,
     /// Items on one page of a list.
     pub max_limit: usize,
     /// What is remembered of walks through lists.
@@ -121,6 +124,7 @@ impl Federation {
             locator: Locator::new(&config.directory, Arc::clone(&locations)),
             locations,
             groups: config.groups.clone(),
+            placement: Placement::new(config),
             max_limit: config.api.max_limit,
             walks: Memory::new(config.api.walk_memory),
             require_unique: config.api.require_unique,

@@ -11,6 +11,8 @@ pub struct LocationId(pub u16);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMap {
     locations: BTreeMap<String, LocationId>,
+    /// The group of each location that the file names first.
+    first: BTreeMap<LocationId, String>,
 }
 
 /// Why an entry cannot be in the map.
@@ -42,12 +44,15 @@ impl GroupMap {
     pub(crate) fn new() -> Self {
         Self {
             locations: BTreeMap::new(),
+            first: BTreeMap::new(),
         }
     }
 
     /// `written` is the name as in the file: `_` is the default group.
     pub(crate) fn insert(&mut self, written: &str, location: LocationId) -> Result<(), GroupError> {
         let group = group_name(written).ok_or_else(|| GroupError::Malformed(written.to_owned()))?;
+        let first = self.first.entry(location);
+        first.or_insert_with(|| group.clone());
         match self.locations.insert(group, location) {
             None => Ok(()),
             Some(_) => Err(GroupError::Duplicate(written.to_owned())),
@@ -67,6 +72,11 @@ impl GroupMap {
     /// Where a node without a group belongs.
     pub fn default_location(&self) -> Option<LocationId> {
         self.location("")
+    }
+
+    /// The group of a location that is named first; `None`: it serves none.
+    pub fn first(&self, location: LocationId) -> Option<&str> {
+        self.first.get(&location).map(String::as_str)
     }
 
     /// The groups that other locations serve.

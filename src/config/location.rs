@@ -13,6 +13,7 @@ use crate::api::groups::GroupNames;
 use crate::api::groups::OneGroup;
 use crate::config::adapter::EndpointSource;
 use crate::config::adapter::endpoints;
+use crate::config::bmc::BmcRange;
 use crate::config::credential::LocationAuth;
 use crate::config::credential::Session;
 use crate::config::endpoint::Endpoint;
@@ -106,6 +107,8 @@ pub struct LocationConfig {
     pub probe_interval: Duration,
     /// Largest answer taken, in bytes.
     pub max_response_size: usize,
+    /// Where the BMCs of its nodes are.
+    pub bmc_addresses: Vec<BmcRange>,
     /// What it calls conductor groups; `None`: as the gateway does.
     pub groups: Option<Arc<GroupNames>>,
 }
@@ -177,7 +180,19 @@ pub(crate) fn locations(
             None => Ok(None),
         })
         .collect();
+    let mut seen = BTreeMap::new();
+    let ranges: Vec<_> = all
+        .iter()
+        .zip(0..)
+        .map(|(name, index)| {
+            let serves = groups.is_none_or(|(map, _)| map.first(LocationId(index)).is_some());
+            bmc_addresses(reader, (name, serves), &mut seen)
+        })
+        .collect();
     let mut locations: Vec<_> = locations.into_iter().collect::<Result<_, _>>()?;
+    for (location, ranges) in locations.iter_mut().zip(ranges) {
+        location.bmc_addresses = ranges?;
+    }
     for (location, renamed) in locations.iter_mut().zip(renamed) {
         location.groups = renamed?.map(Arc::new);
     }
@@ -239,6 +254,43 @@ fn local_groups(
                 section.fault(OPTION, text)
             },
         )
+}
+
+/// `bmc_addresses`. `seen`: those of the locations before, each with its location.
+fn bmc_addresses(
+    reader: &mut Reader,
+    (name, serves_a_group): (&str, bool),
+    seen: &mut BTreeMap<BmcRange, String>,
+) -> Result<Vec<BmcRange>, Faulted> {
+    const OPTION: &str = "bmc_addresses";
+    let mut section = reader.section(&format!("{LOCATION_PREFIX}{name}"));
+    let mut ranges = Vec::new();
+    let mut outcome = Ok(());
+    for text in section.list(OPTION)? {
+        let (range, has_more_bits) = match BmcRange::parse(&text) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                outcome = Err(section.fault(OPTION, error));
+                continue;
+            }
+        };
+        if has_more_bits {
+            section.warn(OPTION, format!("`{text}` is taken for the network {range}"));
+        }
+        match seen.insert(range.clone(), name.to_owned()) {
+            Some(other) if other != name => {
+                let text =
+                    format!("{range} is also of location {other}: no node could be placed by it");
+                outcome = Err(section.fault(OPTION, text));
+            }
+            _ => ranges.push(range),
+        }
+    }
+    if !ranges.is_empty() && !serves_a_group {
+        let text = "no node can be made here: [DEFAULT] groups maps no group to this location";
+        return Err(section.fault(OPTION, text));
+    }
+    outcome.map(|()| ranges)
 }
 
 /// One Ironic behind two locations would have each of its nodes twice.
@@ -330,6 +382,7 @@ fn location(
         breaker_reset: breaker_reset?,
         probe_interval: probe_interval?,
         max_response_size: max_response_size?,
+        bmc_addresses: Vec::new(),
         groups: None,
     })
 }

@@ -61,6 +61,16 @@ const DEFAULT: &[Opt] = &[
         "Which location serves which conductor group, as GROUP:LOCATION, GROUP:LOCATION and so on; `_` is the default group.",
     ),
     opt(
+        "unmatched",
+        "default",
+        "Where a new node goes that names no conductor group and whose BMC is in no bmc_addresses: default (where groups maps `_`), or refuse (nowhere).",
+    ),
+    opt(
+        "verify_bmc_address",
+        "false",
+        "Whether a BMC that is in the bmc_addresses of another location than the node's is refused instead of told in the log.",
+    ),
+    opt(
         "state_path",
         "/var/lib/ironic-proxy",
         "Directory for what survives a restart.",
@@ -303,6 +313,10 @@ const NODE_CACHE: &[Opt] = &[
 ];
 
 const LOCATION: &[Opt] = &[
+    unset(
+        "bmc_addresses",
+        "Where the BMCs of its nodes are, as networks, addresses, names, and ends of names such as *.bmc.example.com; a new node that names no conductor group is made where its BMC is.",
+    ),
     unset(
         "local_groups",
         "What this location calls conductor groups that are mapped to it, as GROUP:LOCAL, GROUP:LOCAL and so on; `_` is the default group, and a group that is not here is called the same.",

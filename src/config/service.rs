@@ -8,6 +8,8 @@ use crate::config::admin::AdminConfig;
 use crate::config::admin::admin;
 use crate::config::api::ApiConfig;
 use crate::config::api::api;
+use crate::config::bmc::BmcConfig;
+use crate::config::bmc::bmcs;
 use crate::config::groups::GroupMap;
 use crate::config::groups::LocationId;
 use crate::config::inbound::AuthStrategy;
@@ -47,6 +49,8 @@ pub struct Config {
     pub healthcheck: bool,
     /// The node cache.
     pub directory: DirectoryConfig,
+    /// What is made of a node's BMC.
+    pub bmcs: BmcConfig,
     /// Which location serves which conductor group.
     pub groups: GroupMap,
     /// By first mention in `groups`, then the other `[group:*]` sections in the order of the files.
@@ -110,6 +114,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
     let drain_timeout = reader
         .section("DEFAULT")
         .seconds("graceful_shutdown_timeout");
+    let bmcs = bmcs(&mut reader.section("DEFAULT"));
     let api = api(&mut reader.section("api"));
     let admin = admin(&mut reader.section("admin"));
     let auth = auth(reader);
@@ -131,6 +136,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         log: log?,
         state_path: state_path?,
         drain_timeout: drain_timeout?,
+        bmcs: bmcs?,
         api: api?,
         admin: admin?,
         auth: auth?,

@@ -332,6 +332,7 @@ mod tests {
             breaker_reset: second,
             probe_interval: second,
             max_response_size: 1,
+            bmc_addresses: Vec::new(),
             groups: None,
         }
     }

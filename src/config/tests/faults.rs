@@ -65,6 +65,26 @@ const FAULTS: &[(&str, &str)] = &[
         "10: [DEFAULT] groups: `loc1\\nb:loc1` is no name of a location: letters, digits, `_`, `.` and `-` only",
     ),
     (
+        "bmc_addresses = 10.20.0.0/16, 10.20.0/16",
+        "9: [group:loc1] bmc_addresses: `10.20.0/16` is neither a network such as 10.20.0.0/16 or 2001:db8:20::/48, nor an address, nor a name, nor `*.` and the end of names",
+    ),
+    (
+        "bmc_addresses = https://bmc.example.com",
+        "9: [group:loc1] bmc_addresses: `https://bmc.example.com` is neither a network such as 10.20.0.0/16 or 2001:db8:20::/48, nor an address, nor a name, nor `*.` and the end of names",
+    ),
+    (
+        "bmc_addresses = 10.0.0.0/8\n[DEFAULT]\ngroups = _:loc1,b:loc2\n[group:loc2]\nauth_type = none\nendpoint = http://i\nbmc_addresses = 10.20.0.0/16,10.0.0.0/8",
+        "15: [group:loc2] bmc_addresses: 10.0.0.0/8 is also of location loc1: no node could be placed by it",
+    ),
+    (
+        "[group:loc2]\nauth_type = none\nendpoint = http://i\nbmc_addresses = 10.0.0.0/8",
+        "12: [group:loc2] bmc_addresses: no node can be made here: [DEFAULT] groups maps no group to this location",
+    ),
+    (
+        "[DEFAULT]\nunmatched = nowhere",
+        "10: [DEFAULT] unmatched: must be one of default, refuse",
+    ),
+    (
         "local_groups = _:_,berlin:x",
         "9: [group:loc1] local_groups: [DEFAULT] groups does not map `berlin` to location loc1",
     ),

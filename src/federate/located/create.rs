@@ -4,9 +4,11 @@
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
+use log::info;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use crate::api::bmc::bmcs;
 use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
@@ -55,6 +57,60 @@ pub fn conductor_group(value: Value) -> Result<Option<String>, Objection> {
     }
 }
 
+/// Where the BMC of a new node is. A group that is given decides, and the BMC is compared with it.
+fn placed(
+    federation: &Federation,
+    node: &Object,
+    group: Option<&str>,
+) -> Result<Option<LocationId>, Objection> {
+    let placement = &federation.placement;
+    let bmcs = node
+        .json("driver_info")
+        .map_or_else(Vec::new, |driver_info| bmcs(&driver_info));
+    let who = node.text("name").or_else(|| node.text("uuid"));
+    let who = who.as_deref().unwrap_or("a new node");
+    if let Some(home) = group.and_then(|group| federation.groups.location(group)) {
+        federation.check_bmc(who, home, &bmcs)?;
+        return Ok(None);
+    }
+    let places = placement.places(&bmcs);
+    match &places[..] {
+        [] if placement.rules.refuses_unmatched && group.is_none() => {
+            let named: Vec<_> = bmcs.iter().map(ToString::to_string).collect();
+            let named = if named.is_empty() {
+                "driver_info names no BMC".to_owned()
+            } else {
+                format!("{} is in no location's bmc_addresses", named.join(", "))
+            };
+            Err(Objection::Invalid(format!(
+                "Where the node belongs is not known: {named}, and there is no conductor_group."
+            )))
+        }
+        [] => Ok(None),
+        [place] => {
+            info!(
+                "{who} goes to location `{}`, since {} is in {}",
+                federation.locations.location(place.location).name(),
+                place.bmc,
+                place.range
+            );
+            Ok(Some(place.location))
+        }
+        several => {
+            let ids: Vec<_> = several.iter().map(|place| place.location).collect();
+            let ranges: Vec<_> = several
+                .iter()
+                .map(|place| format!("{} is in {}", place.bmc, place.range))
+                .collect();
+            Err(Objection::Invalid(format!(
+                "Where the node belongs is not known: its BMC is at locations {} ({}). Name a conductor_group.",
+                federation.locations.names(&ids),
+                ranges.join(", ")
+            )))
+        }
+    }
+}
+
 /// A resource that is about to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Creation<'a> {
@@ -83,42 +139,57 @@ impl Creation<'_> {
             let home = request.pinned.unwrap_or(LocationId(0));
             return self.at(home, node).await;
         }
-        let group = conductor_group(named)?;
-        let Some(home) = federation
-            .groups
-            .location(group.as_deref().unwrap_or_default())
-        else {
-            let group = group.unwrap_or_default();
-            return Err(Objection::Invalid(format!(
-                "No valid host was found. Reason: conductor group \"{group}\" is not mapped to any location."
-            ))
-            .into());
+        let given = match named {
+            Value::Absent | Value::Null => None,
+            named => conductor_group(named)?,
         };
+        let placed = placed(federation, &node, given.as_deref())?;
+        let home = match (&given, placed) {
+            (None, Some(placed)) => placed,
+            _ => self.home_of(given.as_deref().unwrap_or_default())?,
+        };
+        let there = federation.locations.location(home);
         if let Some(pinned) = request.pinned.filter(|pinned| *pinned != home) {
+            let what = match (&given, placed) {
+                (None, Some(_)) => "The BMC".to_owned(),
+                _ => format!("Conductor group \"{}\"", given.unwrap_or_default()),
+            };
             return Err(Objection::Invalid(format!(
-                "Conductor group \"{}\" belongs to location {}, not to {}.",
-                group.unwrap_or_default(),
-                federation.locations.location(home).name(),
+                "{what} belongs to location {}, not to {}.",
+                there.name(),
                 federation.locations.location(pinned).name()
             ))
             .into());
         }
-        let names = federation.locations.location(home).config.groups.as_deref();
-        let ours = group.as_deref().unwrap_or_default();
-        if request.version < GROUPS_SINCE
-            && ours.is_empty()
-            && names.is_some_and(|names| !names.theirs(ours).is_empty())
-        {
+        let called = |ours: &str| match &there.config.groups {
+            Some(names) => names.theirs(ours).into_owned(),
+            None => ours.to_owned(),
+        };
+        // Where a location's own default group has a name here, nothing is said of a group there.
+        let group = given.clone().or_else(|| {
+            let mut groups = federation.groups.groups_of(home);
+            let default = groups.find(|ours| called(ours).is_empty());
+            let group = default.or_else(|| federation.groups.first(home));
+            group.filter(|_| placed.is_some()).map(str::to_owned)
+        });
+        let theirs = called(group.as_deref().unwrap_or_default());
+        if !theirs.is_empty() && request.version < GROUPS_SINCE {
             return Err(Objection::Invalid(format!(
-                "The default conductor group has another name at location {}, and version {} has no groups: ask in \
-                 {GROUPS_SINCE} or later.",
-                federation.locations.location(home).name(),
+                "At location {} a node needs a conductor group, which version {} does not have: ask in {GROUPS_SINCE} or \
+                 later.",
+                there.name(),
                 request.version
             ))
             .into());
         }
-        if let Some(group) = group {
-            node.set("conductor_group", &group);
+        match group {
+            Some(group) if given.is_some() || !theirs.is_empty() || !called("").is_empty() => {
+                node.set("conductor_group", &group);
+            }
+            // The default group, however it is asked for.
+            None if node.contains("conductor_group") => node.set("conductor_group", ""),
+            Some(_) => node.remove("conductor_group"),
+            None => {}
         }
         if let Some(parent) = node.text("parent_node")
             && request.version >= PARENT_NODE_SINCE
@@ -126,6 +197,15 @@ impl Creation<'_> {
             check_beside(federation, request, home, ("parent_node", &parent)).await?;
         }
         self.at(home, node).await
+    }
+
+    fn home_of(&self, group: &str) -> Result<LocationId, Objection> {
+        let home = self.federation.groups.location(group);
+        home.ok_or_else(|| {
+            Objection::Invalid(format!(
+                "No valid host was found. Reason: conductor group \"{group}\" is not mapped to any location."
+            ))
+        })
     }
 
     /// A resource of a node: goes to where the node is.

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::api::bmc::Bmc;
+use crate::api::bmc::bmcs;
 use crate::api::body::Patch;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
@@ -124,6 +126,10 @@ impl<'a> Update<'a> {
                 return Err(self.cannot_move(home, &group, target).into());
             }
         }
+        if self.collection == Collection::Nodes && !self.federation.placement.is_empty() {
+            let bmcs = bmcs_in(&self.patch.changes());
+            self.federation.check_bmc(self.ident, home, &bmcs)?;
+        }
         let reference = match self.collection {
             Collection::Nodes if version < PARENT_NODE_SINCE => return Ok(()),
             Collection::Nodes => "parent_node",
@@ -150,4 +156,20 @@ impl<'a> Update<'a> {
             name(home)
         ))
     }
+}
+
+/// The BMCs that a patch names.
+fn bmcs_in(changes: &[(String, Option<serde_json::Value>)]) -> Vec<Bmc> {
+    let named = |(path, value): &(String, Option<serde_json::Value>)| {
+        let value = value.as_ref()?;
+        match path.trim_end_matches('\n').strip_prefix("/driver_info")? {
+            "" => Some(bmcs(value)),
+            member => {
+                let member = member.strip_prefix('/')?.to_owned();
+                let driver_info = serde_json::Map::from_iter([(member, value.clone())]);
+                Some(bmcs(&driver_info.into()))
+            }
+        }
+    };
+    changes.iter().filter_map(named).flatten().collect()
 }

@@ -1,0 +1,155 @@
+"""Where a node is made that names no conductor group: where its BMC stands, as `driver_info` says."""
+
+import pytest
+from client import fault
+from fleet import fleet
+from standin import Standin, node
+
+GROUPS = "_:loc1,berlin:loc2,lyon-gpu:loc3,lyon:loc3"
+LOCATION = "X-Ironic-Proxy-Location"
+EACH = {
+    "loc1": {"bmc_addresses": "10.10.0.0/16"},
+    "loc2": {
+        "local_groups": "berlin:_",
+        "bmc_addresses": "10.20.0.0/16, 2001:db8:20::/48, *.bmc.berlin.example.com, 10.99.0.0/24",
+    },
+    "loc3": {"bmc_addresses": "10.20.30.0/24,2001:db8:20:30::/64, odd.bmc.berlin.example.com,10.98.0.0/24"},
+}
+
+
+@pytest.fixture(scope="module")
+def module_hub():
+    with fleet(Standin(), Standin(), Standin(), groups=GROUPS, each=EACH) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(module_hub):
+    for site in module_hub.all():
+        site.nodes.clear()
+    module_hub.heal()
+    return module_hub
+
+
+def create(hub, driver_info, headers=None, **members):
+    return hub.post("/v1/nodes", {"driver": "ipmi", "driver_info": driver_info, **members}, headers=headers or {})
+
+
+# --- what Metal3's baremetal-operator sends (its pkg/hardwareutils/bmc), with the groups that loc2 and loc3 are sent
+
+METAL3 = {
+    "ipmi": {"ipmi_address": "10.20.0.5", "ipmi_port": "623", "ipmi_username": "u", "ipmi_password": "p"},
+    "ipmi-v6": {"ipmi_address": "2001:db8:20::5", "ipmi_port": "6233", "ipmi_verify_ca": False},
+    "libvirt": {"ipmi_address": "node-1.bmc.berlin.example.com", "ipmi_port": "6230"},
+    "redfish": {"redfish_address": "https://10.20.0.5", "redfish_system_id": "/redfish/v1/Systems/1"},
+    "redfish-port": {"redfish_address": "https://10.20.0.5:8443", "redfish_verify_ca": False},
+    "redfish-v6": {"redfish_address": "https://[2001:db8:20::5]", "redfish_username": "u"},
+    "redfish-virtualmedia": {"redfish_address": "http://[2001:db8:20::5]:8000", "redfish_password": "p"},
+    "redfish-name": {"redfish_address": "https://Node-1.BMC.berlin.example.com:443", "redfish_system_id": "/x"},
+    "idrac": {"drac_address": "10.20.0.5", "drac_port": "443", "drac_username": "u"},
+    "idrac-redfish": {"redfish_address": "https://10.20.0.5", "redfish_system_id": "/redfish/v1/Systems/System.Embedded.1"},
+    "ilo4": {"ilo_address": "10.20.0.5", "client_port": "443", "ilo_username": "u"},
+    "ilo5": {"ilo_address": "2001:db8:20::5", "ilo_verify_ca": False},
+    "irmc": {"irmc_address": "10.20.0.5", "irmc_port": "443", "ipmi_address": "10.20.0.5", "ipmi_port": "623"},
+    "ibmc": {"ibmc_address": "https://10.20.0.5", "ibmc_username": "u"},
+}
+
+
+@pytest.mark.parametrize("kind", METAL3)
+def test_a_node_goes_to_where_its_bmc_is(hub, kind):
+    reply = create(hub, METAL3[kind], name="worker-0", inspect_interface="agent")
+    assert reply.status == 201, reply
+    assert reply.header(LOCATION) == "loc2"
+    # The only group of loc2 is its default group: nothing is said of it there.
+    sent = hub.loc2.asked("POST")[0].json()
+    assert "conductor_group" not in sent and sent["driver_info"] == METAL3[kind]
+    assert reply.json()["conductor_group"] == "berlin"
+    assert hub.asked("POST") == {"loc2": 1}
+
+
+@pytest.mark.parametrize(
+    ("driver_info", "location", "group"),
+    [
+        ({"ipmi_address": "10.20.30.5"}, "loc3", "lyon-gpu"),
+        ({"redfish_address": "https://[2001:db8:20:30::5]/redfish"}, "loc3", "lyon-gpu"),
+        ({"redfish_address": "odd.bmc.berlin.example.com"}, "loc3", "lyon-gpu"),
+        # An address says more than a name.
+        ({"ipmi_address": "odd.bmc.berlin.example.com", "redfish_address": "https://10.20.0.1"}, "loc2", "berlin"),
+        ({"ipmi_address": "10.10.0.1"}, "loc1", ""),
+        ({"ipmi_address": "10.50.0.1"}, "loc1", ""),
+        ({}, "loc1", ""),
+        # None of these is a BMC.
+        ({"ipmi_target_address": "10.20.0.1", "snmp_address": "10.20.0.1", "deploy_kernel": "http://10.20.0.1/k"}, "loc1", ""),
+    ],
+)
+@pytest.mark.parametrize("members", [{}, {"conductor_group": None}], ids=["absent", "null"])
+def test_the_closest_range_wins(hub, driver_info, location, group, members):
+    reply = create(hub, driver_info, **members)
+    assert (reply.status, reply.header(LOCATION), reply.json()["conductor_group"]) == (201, location, group)
+    sent = hub.sites[location].asked("POST")[0].json()
+    assert (sent.get("conductor_group") or "") == ("" if location == "loc2" else group)
+
+
+@pytest.mark.parametrize(("group", "location"), [("", "loc1"), ("lyon", "loc3")])
+def test_a_group_decides(hub, group, location):
+    since = len(hub.gateway.log())
+    reply = create(hub, {"ipmi_address": "10.20.0.5"}, conductor_group=group)
+    assert (reply.status, reply.header(LOCATION), reply.json()["conductor_group"]) == (201, location, group)
+    hub.logged(r"10\.20\.0\.5.*loc2", since)
+
+
+def test_two_places_are_refused(hub):
+    reply = create(hub, {"ipmi_address": "10.99.0.1", "redfish_address": "https://10.98.0.1"})
+    assert reply.status == 400, reply
+    assert "loc2" in fault(reply) and "loc3" in fault(reply)
+    assert hub.asked("POST") == {}
+    assert create(hub, {"ipmi_address": "10.99.0.1", "redfish_address": "https://10.98.0.1"}, conductor_group="lyon").status == 201
+
+
+def test_the_header_and_the_bmc_must_agree(hub):
+    reply = create(hub, {"ipmi_address": "10.20.0.5"}, headers={LOCATION: "loc3"})
+    assert reply.status == 400 and "loc2" in fault(reply)
+    assert create(hub, {"ipmi_address": "10.20.0.5"}, headers={LOCATION: "loc2"}).status == 201
+
+
+def test_a_version_without_groups_goes_where_no_group_is_needed(hub):
+    asked = {"driver": "ipmi", "driver_info": {"ipmi_address": "10.20.0.5"}}
+    assert hub.post("/v1/nodes", asked, version="1.30").header(LOCATION) == "loc2"
+    asked = {"driver": "ipmi", "driver_info": {"ipmi_address": "10.20.30.5"}}
+    reply = hub.post("/v1/nodes", asked, version="1.30")
+    assert reply.status == 400 and "1.46" in fault(reply)
+
+
+PATCHES = [
+    {"op": "replace", "path": "/driver_info/ipmi_address", "value": "10.20.0.5"},
+    {"op": "add", "path": "/driver_info/redfish_address", "value": "https://[2001:db8:20::5]:443/"},
+    {"op": "replace", "path": "/driver_info", "value": {"ipmi_address": "10.20.0.5"}},
+]
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch["path"])
+def test_a_patch_with_another_location_s_bmc_is_told(hub, patch):
+    found = hub.loc1.add(node(driver_info={"ipmi_address": "10.10.0.1"}))
+    since = len(hub.gateway.log())
+    assert hub.patch(f"/v1/nodes/{found['uuid']}", [patch]).status == 200
+    hub.logged("loc2", since)
+
+
+def test_verified_addresses_and_unmatched_ones_are_refused():
+    default = {"verify_bmc_address": True, "unmatched": "refuse"}
+    with fleet(Standin(), Standin(), Standin(), groups=GROUPS, each=EACH, default=default) as hub:
+        for driver_info in ({}, {"ipmi_address": "10.50.0.1"}):
+            reply = create(hub, driver_info)
+            assert reply.status == 400 and "conductor_group" in fault(reply)
+        reply = create(hub, {"ipmi_address": "10.20.0.5"}, conductor_group="lyon")
+        assert reply.status == 400 and "loc2" in fault(reply) and "10.20.0.5" in fault(reply)
+        assert hub.asked("POST") == {}
+        found = hub.loc1.add(node(driver_info={"ipmi_address": "10.10.0.1"}))
+        for patch in PATCHES:
+            reply = hub.patch(f"/v1/nodes/{found['uuid']}", [patch])
+            assert reply.status == 400 and "loc2" in fault(reply)
+        assert hub.asked("PATCH") == {}
+        assert create(hub, {"ipmi_address": "10.20.0.5"}, conductor_group="berlin").status == 201
+        assert create(hub, {"ipmi_address": "10.50.0.1"}, conductor_group="berlin").status == 201
+        same = {"op": "replace", "path": "/driver_info/ipmi_address", "value": "10.10.0.2"}
+        assert hub.patch(f"/v1/nodes/{found['uuid']}", [same]).status == 200
