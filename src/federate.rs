@@ -110,6 +110,8 @@ pub struct Federation {
     pub placement: Placement,
     /// Items on one page of a list.
     pub max_limit: usize,
+    /// The next page of a list is told in gophercloud's word too.
+    pub collection_links: bool,
     /// What is remembered of walks through lists.
     pub walks: Memory,
     /// A create needs every location's word that the name is free.
@@ -126,6 +128,7 @@ impl Federation {
             groups: config.groups.clone(),
             placement: Placement::new(config),
             max_limit: config.api.max_limit,
+            collection_links: config.api.extras.collection_links,
             walks: Memory::new(config.api.walk_memory),
             require_unique: config.api.require_unique,
             turns: Turns::default(),

@@ -312,10 +312,10 @@ impl Gateway {
         context.location = answer.location;
         if answer.status == http::StatusCode::NOT_ACCEPTABLE {
             // A location may have told of another range just now.
-            let common = self.federation.locations.common();
+            let range = self.federation.locations.range(context.pinned);
             context.versions = context
                 .versions
-                .and_then(|(_, spoken)| Some((common?, spoken)));
+                .and_then(|(_, spoken)| Some((range?, spoken)));
         }
         self.respond.write(session, context, answer).await
     }

@@ -130,7 +130,26 @@ impl Locations {
         }
     }
 
-    /// The same, waited for: a gateway that has just started knows none until a first location has told, and a request is
+    /// What is spoken: of a location that is asked alone its own versions, as soon as they are known.
+    pub fn range(&self, only: Option<LocationId>) -> Option<VersionRange> {
+        let own = only.and_then(|id| self.location(id).standing());
+        own.map(|standing| standing.range).or_else(|| self.common())
+    }
+
+    /// The same, waited for.
+    pub async fn range_by(&self, only: Option<LocationId>, deadline: Instant) {
+        match only {
+            Some(id) => {
+                let probed = self.location(id).probed();
+                let _ = tokio::time::timeout_at(deadline.into(), probed).await;
+            }
+            None => {
+                self.common_by(deadline).await;
+            }
+        }
+    }
+
+    /// What all have in common, waited for: a gateway that has just started knows none until a first location has told, and a request is
     /// not refused for that. `None`: every location was probed, and none told.
     pub async fn common_by(&self, deadline: Instant) -> Option<VersionRange> {
         if let Some(common) = self.common() {

@@ -126,6 +126,15 @@ impl Base {
         &self.text
     }
 
+    /// The base of what is below a path of ours, which begins with a slash and is as clean as a base.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Self {
+        Self {
+            text: format!("{}{path}", self.text).into(),
+            prefix: self.prefix,
+        }
+    }
+
     fn prefix(&self) -> &str {
         self.text.get(self.prefix..).unwrap_or_default()
     }

@@ -341,14 +341,30 @@ impl ListWriter {
 
     /// `next`: the whole URL of the next page.
     pub fn finish(mut self, next: Option<&str>) -> Bytes {
+        self.end(next);
+        self.out.push(b'}');
+        Bytes::from(self.out)
+    }
+
+    /// The same with the next page in another word too, `nodes_links` of `nodes`, which gophercloud reads.
+    pub fn finish_linked(mut self, next: Option<&str>, key: &str) -> Bytes {
+        self.end(next);
+        if let Some(next) = next {
+            let (key, next) = (json::escape(key), json::escape(next));
+            let links = format!(", \"{key}_links\": [{{\"rel\": \"next\", \"href\": \"{next}\"}}]");
+            self.out.extend_from_slice(links.as_bytes());
+        }
+        self.out.push(b'}');
+        Bytes::from(self.out)
+    }
+
+    fn end(&mut self, next: Option<&str>) {
         self.out.push(b']');
         if let Some(next) = next {
             self.out.extend_from_slice(b", \"next\": \"");
             self.out.extend_from_slice(json::escape(next).as_bytes());
             self.out.push(b'"');
         }
-        self.out.push(b'}');
-        Bytes::from(self.out)
     }
 
     fn separate(&mut self) {

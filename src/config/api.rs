@@ -55,8 +55,19 @@ pub struct ApiConfig {
     pub shutdown_delay: Duration,
     /// Whether a 503 says when to come again.
     pub retry_after: bool,
+    /// What is served beyond Ironic's own API.
+    pub extras: Extras,
     /// `None` is plain HTTP.
     pub tls: Option<ListenerTls>,
+}
+
+/// What is served beyond Ironic's own API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The next page of a list is told in gophercloud's word too.
+    pub collection_links: bool,
+    /// Each location below a path of its own.
+    pub location_endpoints: bool,
 }
 
 /// What becomes of a list that a location is missing from.
@@ -115,6 +126,8 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let request_deadline = section.seconds("request_deadline");
     let shutdown_delay = section.seconds_or_none("shutdown_delay");
     let retry_after = section.flag("retry_after");
+    let collection_links = section.flag("collection_links");
+    let location_endpoints = section.flag("location_endpoints");
     let tls = tls(section);
     Ok(ApiConfig {
         host_ip: host_ip?,
@@ -137,6 +150,10 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         request_deadline: request_deadline?,
         shutdown_delay: shutdown_delay?.unwrap_or_default(),
         retry_after: retry_after?,
+        extras: Extras {
+            collection_links: collection_links?,
+            location_endpoints: location_endpoints?,
+        },
         tls: tls?,
     })
 }

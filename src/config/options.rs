@@ -61,6 +61,11 @@ const DEFAULT: &[Opt] = &[
         "Which location serves which conductor group, as GROUP:LOCATION, GROUP:LOCATION and so on; `_` is the default group.",
     ),
     opt(
+        "read_only",
+        "false",
+        "Refuse every write with 403, whoever asks; for the first day in front of existing Ironics.",
+    ),
+    opt(
         "unmatched",
         "default",
         "Where a new node goes that names no conductor group and whose BMC is in no bmc_addresses: default (where groups maps `_`), or refuse (nowhere).",
@@ -227,6 +232,16 @@ const API: &[Opt] = &[
         "retry_after",
         "false",
         "Whether a 503 carries Retry-After; python-ironicclient up to 6.3 hides the text of one that does.",
+    ),
+    opt(
+        "collection_links",
+        "false",
+        "Tell the next page of a list as nodes_links, ports_links and so on too, beside next; gophercloud reads nothing else and stops after the first page without it.",
+    ),
+    opt(
+        "location_endpoints",
+        "false",
+        "Serve each location's own API below /locations/NAME/, for clients that cannot send X-Ironic-Proxy-Location.",
     ),
     opt("enable_ssl_api", "false", "Serve HTTPS instead of HTTP."),
     unset(

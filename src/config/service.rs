@@ -49,6 +49,8 @@ pub struct Config {
     pub healthcheck: bool,
     /// The node cache.
     pub directory: DirectoryConfig,
+    /// Whether every write is refused.
+    pub read_only: bool,
     /// What is made of a node's BMC.
     pub bmcs: BmcConfig,
     /// Which location serves which conductor group.
@@ -114,6 +116,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
     let drain_timeout = reader
         .section("DEFAULT")
         .seconds("graceful_shutdown_timeout");
+    let read_only = reader.section("DEFAULT").flag("read_only");
     let bmcs = bmcs(&mut reader.section("DEFAULT"));
     let api = api(&mut reader.section("api"));
     let admin = admin(&mut reader.section("admin"));
@@ -136,6 +139,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         log: log?,
         state_path: state_path?,
         drain_timeout: drain_timeout?,
+        read_only: read_only?,
         bmcs: bmcs?,
         api: api?,
         admin: admin?,

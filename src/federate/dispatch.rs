@@ -566,6 +566,7 @@ impl Federation {
             locator: &self.locator,
             memory: &self.walks,
             max_limit: self.max_limit,
+            links: self.collection_links,
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Lists<'a> {
     pub memory: &'a Memory,
     /// Items on one page.
     pub max_limit: usize,
+    /// `[api] collection_links`
+    pub links: bool,
 }
 
 impl Lists<'_> {
@@ -89,6 +91,7 @@ impl Lists<'_> {
             listing,
             wish: &wish,
             marker: marker.as_ref(),
+            links: self.links,
         };
         // Of what is the same everywhere each location has most; of conductors, hostnames are not unique.
         let is_one_order = listing.facts.spread == Spread::Replicated

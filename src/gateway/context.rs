@@ -57,6 +57,8 @@ pub struct Context {
     pub identity: Option<Identity>,
     /// What the version headers of the answer say.
     pub versions: Option<(VersionRange, Option<Microversion>)>,
+    /// The one location that the client wants asked.
+    pub pinned: Option<LocationId>,
     /// The one location that answers.
     pub location: Option<LocationId>,
     /// The client is not to know which that is.
@@ -71,6 +73,7 @@ impl Context {
             request_id: RequestId::default(),
             identity: None,
             versions: None,
+            pinned: None,
             location: None,
             hides_location: false,
             _served: Served::new(in_flight),

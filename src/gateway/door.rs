@@ -67,6 +67,9 @@ use crate::wire::transport::Transport;
 /// Query parameters that decide where a request goes: repeated, they could be read two ways.
 const ROUTING: &[&str] = &["node", "node_uuid", "portgroup", "marker"];
 
+/// What the paths of locations begin with.
+const LOCATIONS: &str = "/locations/";
+
 /// Why a request does not come in.
 #[derive(Debug, Error)]
 pub enum Refusal {
@@ -104,6 +107,16 @@ pub enum Refusal {
     Host(#[from] BadHost),
     #[error("There is no location {0:?}")]
     NoLocation(String),
+    /// Below `/locations/`.
+    #[error("no such location")]
+    NoEndpoint,
+    #[error("The path names location {path}, and X-Ironic-Proxy-Location another one")]
+    TwoLocations { path: String },
+    /// `[DEFAULT] read_only`
+    #[error(
+        "The gateway is read-only: its operator lets nothing be written ([DEFAULT] read_only)."
+    )]
+    ReadOnly,
     #[error("X-Ironic-Proxy-Partial must be allow or deny")]
     Partial,
     /// Ironic takes each of its pairs for an argument, and these functions have none but the whole body.
@@ -173,6 +186,25 @@ pub struct Door {
     partial: Partial,
     healthcheck: bool,
     ramdisk: bool,
+    writing: Writing,
+    /// `[api] location_endpoints`
+    location_endpoints: bool,
+}
+
+/// Whether anything may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    Allowed,
+    Refused,
+}
+
+/// Which part of the federation a request is for, and what its path is there.
+#[derive(Debug)]
+struct Aim<'h> {
+    location: Option<LocationId>,
+    path: &'h str,
+    /// It was the path that named the location, with this before the location's own API.
+    prefix: Option<String>,
 }
 
 /// Ironic's `[api] max_json_body_*`.
@@ -206,6 +238,12 @@ impl Door {
             partial: config.api.partial_lists,
             healthcheck: config.healthcheck,
             ramdisk: config.api.ramdisk,
+            writing: if config.read_only {
+                Writing::Refused
+            } else {
+                Writing::Allowed
+            },
+            location_endpoints: config.api.extras.location_endpoints,
             request_deadline: config.api.request_deadline,
         }
     }
@@ -234,18 +272,24 @@ impl Door {
         if let Some(answer) = self.answer_early(head) {
             return Ok(Entry::Answered(answer));
         }
-        let path = Path::read(head.uri.path());
-        let public = self.is_public(&path);
+        let aim = self.aim(head);
+        let path = match &aim {
+            Ok(aim) => Path::read(aim.path),
+            Err(_) => Path::read(head.uri.path()),
+        };
+        let public = aim.is_ok() && self.is_public(&path);
         if !public {
             let identity = self.identify(arrival).await?;
             context.hides_location = !self.guard.gate.tells_location(&identity);
             context.identity = Some(identity);
         }
-        if self.locations.common().is_none() {
+        let aim = aim?;
+        if self.locations.range(aim.location).is_none() {
             // Only a gateway that has just started waits here.
             let deadline = Instant::now() + self.request_deadline;
-            self.locations.common_by(deadline).await;
+            self.locations.range_by(aim.location, deadline).await;
         }
+        context.pinned = aim.location;
         let spoken = self.speak(head, &path, context)?;
         let path = path?;
         let (range, version) = spoken?;
@@ -264,7 +308,10 @@ impl Door {
                 _ => Refusal::Accept(accept),
             });
         }
-        let base = self.endpoint.of(&head.headers, arrival.at)?;
+        let mut base = self.endpoint.of(&head.headers, arrival.at)?;
+        if let Some(prefix) = &aim.prefix {
+            base = base.below(prefix);
+        }
         let document = match target.route {
             Route::Root => Some(version_document::root(base.as_str(), range)),
             Route::V1 => Some(version_document::v1(base.as_str(), range, version)),
@@ -284,12 +331,15 @@ impl Door {
         if is_ramdisk(&target) && !self.ramdisk {
             return Err(Refusal::RamdiskOff);
         }
-        let pinned = self.pinned(&head.headers)?;
+        let pinned = aim.location;
         let passage = if self.is_gated(&head.method, pinned) {
             self.authorise(context.identity.as_ref(), target.row())?
         } else {
             Passage::Whole
         };
+        if self.writing == Writing::Refused && !head.method.is_safe() {
+            return Err(Refusal::ReadOnly);
+        }
         if let Some(name) = query.repeated(ROUTING) {
             return Err(Refusal::RepeatedArgument(name.to_owned()));
         }
@@ -297,9 +347,9 @@ impl Door {
         limits.allow(&head.headers)?;
         let request = Request {
             method: head.method.clone(),
-            path: head.uri.path().to_owned(),
+            path: aim.path.to_owned(),
             query,
-            range,
+            range: self.locations.common().unwrap_or(range),
             version,
             pinned,
             partial: self.partial(&head.headers)?,
@@ -347,7 +397,10 @@ impl Door {
         path: &Result<Path, PathError>,
         context: &mut Context,
     ) -> Result<Result<(VersionRange, Microversion), Refusal>, Refusal> {
-        let range = self.locations.common().ok_or(Refusal::Unready)?;
+        let range = self
+            .locations
+            .range(context.pinned)
+            .ok_or(Refusal::Unready)?;
         match range.resolve(Requested::from_headers(&head.headers)) {
             Ok(version) => {
                 context.versions = Some((range, Some(version)));
@@ -368,11 +421,15 @@ impl Door {
         request: &mut Request,
         context: &mut Context,
     ) -> Result<(), Refusal> {
-        let range = self.locations.common().ok_or(Refusal::Unready)?;
+        let range = self
+            .locations
+            .range(request.pinned)
+            .ok_or(Refusal::Unready)?;
         match range.resolve(Requested::from_headers(headers)) {
             Ok(version) => {
                 context.versions = Some((range, Some(version)));
-                (request.range, request.version) = (range, version);
+                request.range = self.locations.common().unwrap_or(range);
+                request.version = version;
                 Ok(())
             }
             Err(error) => {
@@ -465,6 +522,35 @@ impl Door {
                 .iter()
                 .all(|location| location.config.forward_user_token),
         }
+    }
+
+    /// A location that is named by the header is asked in versions of its own, and so is one that is named by the path.
+    fn aim<'h>(&self, head: &'h RequestHeader) -> Result<Aim<'h>, Refusal> {
+        let pinned = self.pinned(&head.headers)?;
+        let path = head.uri.path();
+        let Some(below) = path
+            .strip_prefix(LOCATIONS)
+            .filter(|_| self.location_endpoints)
+        else {
+            return Ok(Aim {
+                location: pinned,
+                path,
+                prefix: None,
+            });
+        };
+        let end = below.find('/').unwrap_or(below.len());
+        let (name, rest) = below.split_at(end);
+        let location = self.locations.by_name(name).ok_or(Refusal::NoEndpoint)?;
+        if pinned.is_some_and(|pinned| pinned != location.id) {
+            return Err(Refusal::TwoLocations {
+                path: location.name().to_owned(),
+            });
+        }
+        Ok(Aim {
+            location: Some(location.id),
+            path: if rest.is_empty() { "/" } else { rest },
+            prefix: Some(format!("{LOCATIONS}{}", location.name())),
+        })
     }
 
     fn pinned(&self, headers: &HeaderMap) -> Result<Option<LocationId>, Refusal> {

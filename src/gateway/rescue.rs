@@ -109,7 +109,9 @@ fn refused(refusal: Refusal) -> Answer {
         Refusal::Framing(FramingError::Encoding) => {
             Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
         }
-        Refusal::Denied(_) | Refusal::RamdiskOff => Fault::new(StatusCode::FORBIDDEN, text),
+        Refusal::Denied(_) | Refusal::RamdiskOff | Refusal::ReadOnly => {
+            Fault::new(StatusCode::FORBIDDEN, text)
+        }
         Refusal::Unready => Fault::new(StatusCode::SERVICE_UNAVAILABLE, text),
         Refusal::NotAcceptable { at_root: true, .. } => {
             Fault::new(StatusCode::NOT_ACCEPTABLE, text)
@@ -117,7 +119,9 @@ fn refused(refusal: Refusal) -> Answer {
         Refusal::NotAcceptable { at_root: false, .. } => {
             Fault::routing(StatusCode::NOT_ACCEPTABLE, text)
         }
-        Refusal::Path(PathError::NotFound) | Refusal::Anonymous => Fault::not_found(),
+        Refusal::Path(PathError::NotFound) | Refusal::Anonymous | Refusal::NoEndpoint => {
+            Fault::not_found()
+        }
         Refusal::Path(PathError::Unreadable(_)) => Fault::routing(StatusCode::BAD_REQUEST, text),
         Refusal::Framing(_)
         | Refusal::Query(_)
@@ -126,6 +130,7 @@ fn refused(refusal: Refusal) -> Answer {
         | Refusal::Form
         | Refusal::Host(_)
         | Refusal::NoLocation(_)
+        | Refusal::TwoLocations { .. }
         | Refusal::Partial => Fault::bad_request(text),
     };
     Answer::from(&fault)

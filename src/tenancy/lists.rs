@@ -129,7 +129,7 @@ impl Lists<'_> {
             Some(self.next(page.items.len(), &marker)).filter(|_| is_end)
         });
         strip_all(&mut page.items, &strip);
-        Ok(page.into_answer())
+        Ok(page.into_answer(self.federation.collection_links))
     }
 
     /// Where the client's page begins.
@@ -184,7 +184,7 @@ impl Lists<'_> {
         let keep = |found: &Found| self.is_at(found, &nodes);
         let mut page = self.sift(self.parts_sieve(collection, &keep)).await?;
         page.lacks(missing);
-        self.mask_targets(page.into_answer())
+        self.mask_targets(page.into_answer(self.federation.collection_links))
     }
 
     /// What is at one thing that can be seen can be seen.
@@ -379,7 +379,7 @@ impl Lists<'_> {
             })
             .await?;
         page.lacks(missing);
-        Ok(page.into_answer())
+        Ok(page.into_answer(self.federation.collection_links))
     }
 
     /// `/runbooks`: one's own, and those for everybody.
@@ -420,7 +420,7 @@ impl Lists<'_> {
             })
             .await?;
         page.lacks(missing);
-        Ok(page.into_answer())
+        Ok(page.into_answer(self.federation.collection_links))
     }
 
     pub(crate) fn mask_targets(&self, answer: Answer) -> Result<Answer, Error> {

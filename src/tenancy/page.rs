@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::Value;
+use serde_json::json;
 
 use crate::api::header;
 use crate::api::query::Query;
@@ -80,10 +81,15 @@ impl Page {
         }
     }
 
-    pub(crate) fn into_answer(self) -> Answer {
+    /// `linked`: the next page is told in gophercloud's word too.
+    pub(crate) fn into_answer(self, linked: bool) -> Answer {
         let mut body = Resource::new();
         let items = self.items.into_iter();
         let items = items.map(|found| Value::Object(found.resource)).collect();
+        if let Some(next) = self.next.as_deref().filter(|_| linked) {
+            let links = json!([{"rel": "next", "href": next}]);
+            body.insert(format!("{}_links", self.key), links);
+        }
         body.insert(self.key, Value::Array(items));
         if let Some(next) = self.next {
             body.insert("next".to_owned(), Value::String(next));

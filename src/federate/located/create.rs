@@ -70,7 +70,7 @@ fn placed(
     let who = node.text("name").or_else(|| node.text("uuid"));
     let who = who.as_deref().unwrap_or("a new node");
     if let Some(home) = group.and_then(|group| federation.groups.location(group)) {
-        federation.check_bmc(who, home, &bmcs)?;
+        placement.check(&federation.locations, (who, home), &bmcs)?;
         return Ok(None);
     }
     let places = placement.places(&bmcs);

@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::config::Fit;
 use crate::config::LocationConfig;
 use crate::config::LocationId;
-use crate::federate::Federation;
+use crate::federate::objection::Objection;
+use crate::locations::Locations;
 
 /// Which location has which BMCs.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,36 @@ impl Placement {
         self.ranges.is_empty()
     }
 
+    /// A BMC that is at another location only: the node would be managed from afar, or not at all. A node is what it is
+    /// called, and where.
+    pub fn check(
+        &self,
+        locations: &Locations,
+        (who, home): (&str, LocationId),
+        bmcs: &[Bmc],
+    ) -> Result<(), Objection> {
+        let places = self.places(bmcs);
+        let Some(place) = places.first() else {
+            return Ok(());
+        };
+        if places.iter().any(|place| place.location == home) {
+            return Ok(());
+        }
+        let name = |id| locations.location(id).name();
+        let text = format!(
+            "{} is in {}, which is of location {}, and {who} is at location {}",
+            place.bmc,
+            place.range,
+            name(place.location),
+            name(home)
+        );
+        if self.rules.verifies {
+            return Err(Objection::Invalid(format!("{text}.")));
+        }
+        warn!("{text}");
+        Ok(())
+    }
+
     /// The places of the closest fit, one for each location. More than one: it is not known which.
     pub fn places<'a>(&'a self, bmcs: &'a [Bmc]) -> Vec<Place<'a>> {
         let mut closest: Option<Fit> = None;
@@ -67,32 +98,6 @@ impl Placement {
             }
         }
         places
-    }
-}
-
-impl Federation {
-    /// A BMC that is at another location only: the node would be managed from afar, or not at all.
-    pub fn check_bmc(&self, who: &str, home: LocationId, bmcs: &[Bmc]) -> Result<(), Objection> {
-        let places = self.placement.places(bmcs);
-        let Some(place) = places.first() else {
-            return Ok(());
-        };
-        if places.iter().any(|place| place.location == home) {
-            return Ok(());
-        }
-        let name = |id| self.locations.location(id).name();
-        let text = format!(
-            "{} is in {}, which is of location {}, and {who} is at location {}",
-            place.bmc,
-            place.range,
-            name(place.location),
-            name(home)
-        );
-        if self.placement.rules.verifies {
-            return Err(Objection::Invalid(format!("{text}.")));
-        }
-        warn!("{text}");
-        Ok(())
     }
 }
 

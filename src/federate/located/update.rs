@@ -128,7 +128,10 @@ impl<'a> Update<'a> {
         }
         if self.collection == Collection::Nodes && !self.federation.placement.is_empty() {
             let bmcs = bmcs_in(&self.patch.changes());
-            self.federation.check_bmc(self.ident, home, &bmcs)?;
+            let node = (self.ident, home);
+            self.federation
+                .placement
+                .check(&self.federation.locations, node, &bmcs)?;
         }
         let reference = match self.collection {
             Collection::Nodes if version < PARENT_NODE_SINCE => return Ok(()),

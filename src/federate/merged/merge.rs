@@ -40,6 +40,8 @@ pub(super) struct Merge<'a> {
     pub(super) listing: &'a Listing<'a>,
     pub(super) wish: &'a Wish,
     pub(super) marker: Option<&'a Marker>,
+    /// `next` is told in gophercloud's word too.
+    pub(super) links: bool,
 }
 
 /// A page that is ready to be answered.
@@ -140,7 +142,13 @@ impl<'a> Merge<'a> {
         let is_whole = self.is_of_everything() && page.next.is_none() && missing.is_empty();
         self.learn(&page.seen, if is_whole { Asked::All } else { Asked::Some });
         let next = page.next.map(|marker| self.link(&marker));
-        let mut answer = Answer::json(StatusCode::OK, page.writer.finish(next.as_deref()));
+        let body = if self.links {
+            page.writer
+                .finish_linked(next.as_deref(), self.listing.facts.key)
+        } else {
+            page.writer.finish(next.as_deref())
+        };
+        let mut answer = Answer::json(StatusCode::OK, body);
         if let [only] = self.scope() {
             answer.location = Some(only.id);
         }
