@@ -5,5 +5,6 @@ pub mod cli;
 pub mod operate;
 pub mod policy;
 pub mod socket;
+pub mod survey;
 pub mod sync;
 pub mod terminal;

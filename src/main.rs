@@ -15,6 +15,8 @@ use ironic_proxy::command::operate::End;
 use ironic_proxy::command::operate::Operation;
 use ironic_proxy::command::operate::OperationError;
 use ironic_proxy::command::policy;
+use ironic_proxy::command::survey;
+use ironic_proxy::command::survey::SurveyError;
 use ironic_proxy::command::sync;
 use ironic_proxy::command::sync::Format;
 use ironic_proxy::command::sync::Mode;
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
         // Whoever names the socket need not be able to read the configuration.
         return operate(operation, socket);
     }
-    let sources = Sources::search(PROGRAM, cli.sources().to_vec(), home.as_deref());
+    let sources = Sources::search(PROGRAM, cli.sources(), home.as_deref());
     let config = match Config::load(&sources, std::env::vars_os()) {
         Ok(config) => config,
         Err(errors) => {
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
             let mode = if apply { Mode::Apply } else { Mode::Show };
             synchronise(&config, mode, format)
         }
+        Some(Task::Survey { format, .. }) => survey(&config, format),
         Some(Task::Operate(operation)) => {
             let socket = config.admin.served().unwrap_or_else(default_socket);
             operate(&operation, &socket)
@@ -136,6 +139,25 @@ fn checked(config: &Config) -> ExitCode {
         tell(fault);
     }
     ExitCode::from(BAD_CONFIGURATION)
+}
+
+fn survey(config: &Config, format: Format) -> ExitCode {
+    telemetry::on_terminal();
+    let finished = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(survey::run(config, format)),
+        Err(error) => Err(error.into()),
+    };
+    match finished {
+        Ok(end) => ExitCode::from(end.code()),
+        // Who reads has read enough.
+        Err(SurveyError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            tell(&format!("ironic-proxy: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn synchronise(config: &Config, mode: Mode, format: Format) -> ExitCode {

@@ -27,7 +27,7 @@ pub struct Bmc {
     pub host: Host,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Host {
     Address(IpAddr),
     /// In lower case, without a dot at the end.

@@ -45,6 +45,15 @@ pub enum Task {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Ask Ironics that were never meant for each other what a federation of them would look
+    /// like; changes nothing.
+    Survey {
+        /// The file that names them, if not by --config-file.
+        config: Option<PathBuf>,
+        /// How to tell it.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     #[command(flatten)]
     Operate(Operation),
     /// Show the rules in force: name, scopes, where it is from, check.
@@ -71,8 +80,16 @@ impl Cli {
     }
 
     /// `--config-file` and `--config-dir` as typed, in their common order.
-    pub fn sources(&self) -> &[Source] {
-        &self.sources.0
+    pub fn sources(&self) -> Vec<Source> {
+        let mut sources = self.sources.0.clone();
+        if let Some(Task::Survey {
+            config: Some(config),
+            ..
+        }) = &self.task
+        {
+            sources.push(Source::File(config.clone()));
+        }
+        sources
     }
 }
 

@@ -1,9 +1,9 @@
 //! `ironic-proxy sync`: shows what should be the same at every location and is not; `--apply` copies what is missing.
 //! Copies that differ are shown and left alone, since only people know which one is right.
 
-mod compare;
+pub(in crate::command) mod compare;
 mod report;
-mod sites;
+pub(in crate::command) mod sites;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -13,28 +13,28 @@ use crate::config::LocationId;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
 
 /// Of a runbook; Ironic takes them at a path of their own.
-pub(super) const TRAITS: &str = "traits";
+pub(in crate::command) const TRAITS: &str = "traits";
 /// In `extra` of a copy as long as it is not whole.
-pub(super) const UNFINISHED: &str = "ironic_proxy_sync_unfinished";
+pub(in crate::command) const UNFINISHED: &str = "ironic_proxy_sync_unfinished";
 /// What Ironic does not show of a sensitive inspection rule.
 const SENSITIVE: [&str; 2] = ["actions", "conditions"];
 
-pub(super) type Object = Map<String, Value>;
+pub(in crate::command) type Object = Map<String, Value>;
 
 /// What one location has of a collection, each as its newest version shows it.
 #[derive(Debug)]
-pub(super) struct Shelf {
-    pub(super) location: LocationId,
-    pub(super) newest: Microversion,
-    pub(super) objects: BTreeMap<String, Object>,
+pub(in crate::command) struct Shelf {
+    pub(in crate::command) location: LocationId,
+    pub(in crate::command) newest: Microversion,
+    pub(in crate::command) objects: BTreeMap<String, Object>,
 }
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Title {
-    pub(super) collection: Collection,
-    pub(super) uuid: String,
-    pub(super) name: Option<String>,
+pub(in crate::command) struct Title {
+    pub(in crate::command) collection: Collection,
+    pub(in crate::command) uuid: String,
+    pub(in crate::command) name: Option<String>,
 }
 
 impl fmt::Display for Title {
@@ -49,7 +49,7 @@ impl fmt::Display for Title {
 
 /// One thing that is not the same everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Drift {
+pub(in crate::command) enum Drift {
     /// To be copied from where it is.
     Missing { from: LocationId, at: LocationId },
     /// An earlier run was ended in the middle of this copy. `from`: where a whole one is.
@@ -73,14 +73,14 @@ pub(super) enum Drift {
 
 /// All of a collection.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Comparison {
-    pub(super) drift: Vec<(Title, Drift)>,
+pub(in crate::command) struct Comparison {
+    pub(in crate::command) drift: Vec<(Title, Drift)>,
     /// Attributes that a location is too old to show.
-    pub(super) too_old: BTreeMap<LocationId, BTreeSet<String>>,
+    pub(in crate::command) too_old: BTreeMap<LocationId, BTreeSet<String>>,
 }
 
 /// Each pair of locations is compared by what both know.
-pub(super) fn compare(collection: Collection, shelves: &[Shelf]) -> Comparison {
+pub(in crate::command) fn compare(collection: Collection, shelves: &[Shelf]) -> Comparison {
     let mut comparison = Comparison::default();
     let uuids: BTreeSet<&String> = shelves
         .iter()

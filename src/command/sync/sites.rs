@@ -42,14 +42,14 @@ use crate::wire::transport::Transport;
 
 /// A location that did not answer, and why.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Unanswered {
-    pub(super) location: LocationId,
-    pub(super) reason: Reason,
+pub(in crate::command) struct Unanswered {
+    pub(in crate::command) location: LocationId,
+    pub(in crate::command) reason: Reason,
 }
 
 /// Why an object was not copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(in crate::command) enum Trouble {
     /// Our credential may not write there: no other object will fare better.
     Refused,
     /// The location could not be asked. `maybe`: it may have been executed.
@@ -63,7 +63,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) fn words(&self) -> String {
+    pub(in crate::command) fn words(&self) -> String {
         match self {
             Self::Refused => "our credential may not write there".to_owned(),
             Self::Silent {
@@ -87,7 +87,7 @@ impl Trouble {
 }
 
 /// A reason as people say it.
-pub(super) fn words(reason: Reason) -> &'static str {
+pub(in crate::command) fn words(reason: Reason) -> &'static str {
     match reason {
         Reason::Connect => "connect: none of its endpoints can be connected to",
         Reason::Timeout => "timeout: no answer in time",
@@ -108,15 +108,15 @@ pub(super) fn words(reason: Reason) -> &'static str {
 
 /// Where an object is, and where it is to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    pub(super) from: LocationId,
-    pub(super) to: LocationId,
+pub(in crate::command) struct Way {
+    pub(in crate::command) from: LocationId,
+    pub(in crate::command) to: LocationId,
 }
 
 /// All locations, and connections of our own to them.
 #[derive(Debug)]
-pub(super) struct Sites {
-    pub(super) locations: Locations,
+pub(in crate::command) struct Sites {
+    pub(in crate::command) locations: Locations,
     transport: Arc<Transport>,
 }
 
@@ -124,11 +124,11 @@ pub(super) struct Sites {
 const PATIENCE: Duration = Duration::from_mins(10);
 
 impl Sites {
-    fn asker(&self) -> Asker {
+    pub(in crate::command) fn asker(&self) -> Asker {
         Asker::gateway(&self.transport, PATIENCE)
     }
 
-    pub(super) fn new(config: &Config) -> Result<Self, LocationError> {
+    pub(in crate::command) fn new(config: &Config) -> Result<Self, LocationError> {
         let budget = Budget::new(config.api.max_buffered);
         let transport = Arc::new(Transport::new(config.locations.len(), budget));
         Ok(Self {
@@ -137,17 +137,17 @@ impl Sites {
         })
     }
 
-    pub(super) fn name(&self, id: LocationId) -> &str {
+    pub(in crate::command) fn name(&self, id: LocationId) -> &str {
         self.locations.location(id).name()
     }
 
-    pub(super) fn names(&self, ids: &[LocationId]) -> String {
+    pub(in crate::command) fn names(&self, ids: &[LocationId]) -> String {
         self.locations.names(ids)
     }
 
     /// Learns where each location is and what it speaks. What they have in common does not matter here: each pair is
     /// compared for itself, so none is in quarantine.
-    pub(super) async fn meet(&self) -> Vec<Unanswered> {
+    pub(in crate::command) async fn meet(&self) -> Vec<Unanswered> {
         let each = self.locations.iter().map(async |location| {
             if let Some(reason) = location.forbids(Act::Read) {
                 return Some(Unanswered {
@@ -170,13 +170,16 @@ impl Sites {
         join_all(each).await.into_iter().flatten().collect()
     }
 
-    pub(super) fn newest(&self, id: LocationId) -> Microversion {
+    pub(in crate::command) fn newest(&self, id: LocationId) -> Microversion {
         let standing = self.locations.location(id).standing();
         standing.map_or(Microversion::new(1, 1), |standing| standing.range.max())
     }
 
     /// What every location that knows the collection has of it.
-    pub(super) async fn read(&self, collection: Collection) -> Result<Vec<Shelf>, Vec<Unanswered>> {
+    pub(in crate::command) async fn read(
+        &self,
+        collection: Collection,
+    ) -> Result<Vec<Shelf>, Vec<Unanswered>> {
         let knowing = self
             .locations
             .iter()
@@ -250,7 +253,7 @@ impl Sites {
     ///
     /// Traits are set by a request of their own. In between the copy is marked, so that it is not taken for whole if we
     /// are killed; if only the traits fail it is taken back.
-    pub(super) async fn copy(
+    pub(in crate::command) async fn copy(
         &self,
         collection: Collection,
         uuid: &str,
@@ -316,7 +319,7 @@ impl Sites {
     }
 
     /// Replaces a copy that an earlier run left unfinished.
-    pub(super) async fn finish(
+    pub(in crate::command) async fn finish(
         &self,
         collection: Collection,
         uuid: &str,

@@ -1,0 +1,120 @@
+//! `ironic-proxy survey`: asks Ironics that were never meant for each other what a federation of them would look like:
+//! versions, groups, what two of them have both, and a configuration to paste. Nothing is written anywhere.
+
+mod compare;
+mod propose;
+mod read;
+mod report;
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::api::collection::Collection;
+use crate::api::collection::Spread;
+use crate::command::survey::compare::clashes;
+use crate::command::survey::compare::versions;
+use crate::command::survey::propose::propose;
+use crate::command::survey::read::read;
+use crate::command::survey::report::Report;
+use crate::command::sync::Format;
+use crate::command::sync::compare::Drift;
+use crate::command::sync::compare::compare;
+use crate::command::sync::sites::Sites;
+use crate::command::sync::sites::Unanswered;
+use crate::command::sync::sites::words;
+use crate::command::terminal;
+use crate::config::Config;
+use crate::keystone;
+use crate::locations::location::LocationError;
+
+/// How a survey ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// They can be federated as they are.
+    Fits,
+    /// Something would be there twice.
+    Clashes,
+    /// A location did not answer, so it is not known.
+    Unanswered,
+}
+
+impl End {
+    /// `EX_UNAVAILABLE` of sysexits.h for a location that did not answer.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fits => 0,
+            Self::Clashes => 1,
+            Self::Unanswered => 69,
+        }
+    }
+}
+
+/// Why it cannot be told.
+#[derive(Debug, Error)]
+pub enum SurveyError {
+    #[error("{0}")]
+    Location(#[from] LocationError),
+    #[error("{0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the subcommand and prints what it finds.
+pub async fn run(config: &Config, format: Format) -> Result<End, SurveyError> {
+    keystone::client::install_crypto_provider();
+    let sites = Sites::new(config)?;
+    let mut report = Report::default();
+    let end = survey(&sites, &mut report).await;
+    terminal::clear();
+    for silent in &report.unanswered {
+        terminal::tell(&format!(
+            "ironic-proxy: location {} could not be asked ({})",
+            silent.location, silent.reason
+        ));
+    }
+    report.print(format)?;
+    Ok(end)
+}
+
+async fn survey(sites: &Sites, report: &mut Report) -> End {
+    terminal::progress("asking the locations who they are");
+    let unanswered = sites.meet().await;
+    if !unanswered.is_empty() {
+        return silent(sites, report, &unanswered);
+    }
+    terminal::progress("reading nodes, ports, allocations and conductors");
+    let holdings = match read(sites).await {
+        Ok(holdings) => holdings,
+        Err(unanswered) => return silent(sites, report, &unanswered),
+    };
+    for collection in Collection::ALL {
+        if collection.facts().spread != Spread::Replicated {
+            continue;
+        }
+        terminal::progress(&format!("reading {}", collection.facts().path));
+        let shelves = match sites.read(collection).await {
+            Ok(shelves) => shelves,
+            Err(unanswered) => return silent(sites, report, &unanswered),
+        };
+        for (title, drift) in compare(collection, &shelves).drift {
+            let would_clash = matches!(drift, Drift::Differs { .. } | Drift::Conflict { .. });
+            report.differs(&title, would_clash, &drift, sites);
+        }
+    }
+    report.versions = versions(&holdings);
+    report.clashes = clashes(&holdings);
+    report.proposal = propose(&holdings);
+    report.locations = holdings;
+    if report.would_clash() {
+        End::Clashes
+    } else {
+        End::Fits
+    }
+}
+
+fn silent(sites: &Sites, report: &mut Report, unanswered: &[Unanswered]) -> End {
+    for one in unanswered {
+        report.silent(sites.name(one.location), words(one.reason));
+    }
+    End::Unanswered
+}

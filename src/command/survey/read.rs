@@ -1,0 +1,185 @@
+//! Reads what each location has, page by page, with questions only.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::api::bmc::bmcs;
+use crate::api::collection::Collection;
+use crate::api::page::Keep;
+use crate::api::query::Query;
+use crate::command::survey::compare::Holding;
+use crate::command::sync::sites::Sites;
+use crate::command::sync::sites::Unanswered;
+use crate::locations::location::Location;
+use crate::locations::question::Expect;
+use crate::locations::question::Purpose;
+use crate::locations::silence::Silence;
+use crate::locations::walk::List;
+use crate::locations::walk::Walk;
+
+/// A value that only one location may have.
+struct Column {
+    collection: Collection,
+    member: &'static str,
+    kind: &'static str,
+}
+
+const fn column(collection: Collection, member: &'static str, kind: &'static str) -> Column {
+    Column {
+        collection,
+        member,
+        kind,
+    }
+}
+
+/// The unique columns of `ironic/db/sqlalchemy/models.py` that are unique beyond one node.
+const UNIQUE: &[Column] = &[
+    column(Collection::Nodes, "uuid", "node UUID"),
+    column(Collection::Nodes, "name", "node name"),
+    column(Collection::Nodes, "instance_uuid", "instance UUID"),
+    column(Collection::Ports, "uuid", "port UUID"),
+    column(Collection::Ports, "address", "port MAC"),
+    column(Collection::Portgroups, "uuid", "portgroup UUID"),
+    column(Collection::Portgroups, "name", "portgroup name"),
+    column(Collection::Portgroups, "address", "portgroup MAC"),
+    column(Collection::Allocations, "uuid", "allocation UUID"),
+    column(Collection::Allocations, "name", "allocation name"),
+];
+
+/// Which versions first show a member (Ironic's `VERSIONED_FIELDS`), and list children.
+const NAMES_SINCE: i64 = 5;
+const GROUPS_SINCE: i64 = 46;
+const CHILDREN_SINCE: i64 = 83;
+
+pub(super) async fn read(sites: &Sites) -> Result<Vec<Holding>, Vec<Unanswered>> {
+    let each = sites
+        .locations
+        .iter()
+        .map(|location| read_one(sites, location));
+    let (mut holdings, mut unanswered) = (Vec::new(), Vec::new());
+    for outcome in join_all(each).await {
+        match outcome {
+            Ok(holding) => holdings.push(holding),
+            Err(Silence {
+                location, reason, ..
+            }) => unanswered.push(Unanswered { location, reason }),
+        }
+    }
+    if unanswered.is_empty() {
+        Ok(holdings)
+    } else {
+        Err(unanswered)
+    }
+}
+
+async fn read_one(sites: &Sites, location: &Location) -> Result<Holding, Silence> {
+    let standing = location.standing().ok_or_else(|| location.misspoke())?;
+    let mut holding = Holding {
+        name: location.name().to_owned(),
+        versions: standing.range,
+        nodes: 0,
+        conductors: 0,
+        groups: BTreeSet::new(),
+        bmcs: BTreeSet::new(),
+        unique: BTreeSet::new(),
+    };
+    for collection in [
+        Collection::Nodes,
+        Collection::Ports,
+        Collection::Portgroups,
+        Collection::Allocations,
+        Collection::Conductors,
+    ] {
+        if standing.range.max() < collection.since() {
+            continue;
+        }
+        read_all(sites, location, collection, |item| {
+            note(&mut holding, collection, item);
+        })
+        .await?;
+    }
+    Ok(holding)
+}
+
+fn note(holding: &mut Holding, collection: Collection, item: &Value) {
+    for column in UNIQUE
+        .iter()
+        .filter(|column| column.collection == collection)
+    {
+        if let Some(value) = item[column.member]
+            .as_str()
+            .filter(|value| !value.is_empty())
+        {
+            holding.unique.insert((column.kind, value.to_lowercase()));
+        }
+    }
+    match collection {
+        Collection::Nodes => {
+            holding.nodes += 1;
+            let hosts = bmcs(&item["driver_info"]).into_iter().map(|bmc| bmc.host);
+            holding.bmcs.extend(hosts);
+        }
+        Collection::Conductors => holding.conductors += 1,
+        _ => {}
+    }
+    if let Some(group) = item["conductor_group"].as_str() {
+        holding.groups.insert(group.to_lowercase());
+    }
+}
+
+async fn read_all(
+    sites: &Sites,
+    location: &Location,
+    collection: Collection,
+    mut note: impl FnMut(&Value),
+) -> Result<(), Silence> {
+    let facts = collection.facts();
+    let version = sites.newest(location.id);
+    let unique = UNIQUE
+        .iter()
+        .filter(|column| column.collection == collection);
+    let mut fields: Vec<_> = unique
+        .map(|column| column.member)
+        .filter(|member| *member != "name" || version.minor >= NAMES_SINCE)
+        .collect();
+    match collection {
+        Collection::Conductors => fields.extend(["hostname", "conductor_group"]),
+        Collection::Nodes if version.minor >= GROUPS_SINCE => {
+            fields.extend(["driver_info", "conductor_group"]);
+        }
+        Collection::Nodes => fields.push("driver_info"),
+        _ => {}
+    }
+    let mut query = Query::default().with("fields", fields.join(","));
+    if collection == Collection::Nodes && version.minor >= CHILDREN_SINCE {
+        query = query.with("include_children", "True");
+    }
+    let list = List {
+        path: format!("/v1/{}", facts.path),
+        query,
+        version,
+        purpose: Purpose::Own,
+        expect: Expect::list(collection),
+        key: facts.key,
+        kind: facts.kind,
+        id: facts.id,
+        sort_key: None,
+        keep: Keep::All,
+    };
+    let asker = sites.asker();
+    let mut walk = Walk::new(&list, &asker, location);
+    while let Some(page) = walk
+        .next(None)
+        .await
+        .map_err(|halt| halt.silence(location))?
+    {
+        for item in page.items() {
+            // As the location wrote it: with its own names of groups.
+            let item = serde_json::from_slice(item.text()).map_err(|_| location.misspoke())?;
+            note(&item);
+        }
+    }
+    Ok(())
+}
