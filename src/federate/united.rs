@@ -229,6 +229,9 @@ impl United<'_> {
         if let Some(location) = request.pinned {
             let there = self.federation.locations.location(location);
             let reply = there.reply(&request.asker, &request.question()).await?;
+            if request.words != Words::Json && reply.status == StatusCode::NOT_FOUND {
+                return Err(Objection::NoRoute(request.words).into());
+            }
             return Ok(Plan::Answer(self.federation.relay(
                 request,
                 location,

@@ -43,9 +43,14 @@ def some(items, key, count):
     return [items[(start + index * step) % len(items)] for index in range(count)]
 
 
+# Ironic does not know it.
+PINNED = ("X-Ironic-Proxy-Location", "loc1")
+
+
 def cases():
-    """Every request, once."""
-    return list(dict.fromkeys(itertools.chain(*(kind() for kind in KINDS))))
+    """Every request, once; some of them again with their location named."""
+    plain = list(dict.fromkeys(itertools.chain(*(kind() for kind in KINDS))))
+    return plain + [case._replace(headers=(*case.headers, PINNED)) for case in some(plain, "pinned", len(plain) // 8)]
 
 
 def _below_nodes():
