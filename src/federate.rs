@@ -139,7 +139,11 @@ impl Federation {
     fn scope(&self, request: &Request) -> Vec<&Location> {
         match request.pinned {
             Some(id) => vec![self.locations.location(id)],
-            None => self.locations.iter().collect(),
+            None => self
+                .locations
+                .iter()
+                .filter(|location| !request.left_out.contains(&location.id))
+                .collect(),
         }
     }
 

@@ -37,6 +37,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 use crate::api::header::RequestId;
+use crate::auth::access::Judged;
 use crate::auth::access::Passage;
 use crate::auth::identity::Identity;
 use crate::config::Config;
@@ -218,9 +219,9 @@ impl Gateway {
         self.door.check_media(&request)?;
         // How long a client takes to send is its own affair.
         request.asker.deadline += started.elapsed();
-        let identity = exchange.context.identity.as_ref();
+        let identity = exchange.context.identity.clone();
         if !is_judged {
-            passage = self.door.check_patch(&request, identity)?;
+            passage = self.door.check_patch(&request, identity.as_ref())?;
         }
         // Work begins: nothing was held while the client was waited for, or while it was found out who it is. A body that
         // is handed on while it comes in is bounded at its location.
@@ -230,13 +231,13 @@ impl Gateway {
                 Err(_) => return Err(Trouble::Busy.into()),
             }
         }
-        if let (Passage::ByThing(judged), Some(identity)) = (&passage, identity) {
-            let served = serve(&self.federation, &request, identity, judged);
-            return Ok(Next::Answer(Box::pin(served).await?));
-        }
+        let tenant = match &passage {
+            Passage::ByThing(judged) => identity.as_ref().map(|identity| (identity, judged)),
+            Passage::Whole => None,
+        };
         let mut negotiated = false;
         let plan = loop {
-            let planned = self.plan(session, (&request, limits), feed.take());
+            let planned = self.plan(session, (&request, limits), tenant, feed.take());
             match planned.await {
                 // Nothing was executed: the client's wish is read anew against the range that there is now.
                 Err(Stop::Trouble(Trouble::Federation(error)))
@@ -264,9 +265,19 @@ impl Gateway {
         &self,
         session: &mut Session,
         (request, limits): (&Request, BodyLimits),
+        tenant: Option<(&Identity, &Judged)>,
         feed: Option<upload::Feed>,
     ) -> std::result::Result<Plan, Stop> {
-        let mut dispatched = Box::pin(self.federation.dispatch(request));
+        let dispatch = async {
+            match tenant {
+                None => self.federation.dispatch(request).await,
+                Some((identity, judged)) => {
+                    let served = serve(&self.federation, request, identity, judged);
+                    served.await.map(Plan::Answer)
+                }
+            }
+        };
+        let mut dispatched = Box::pin(dispatch);
         if let Some(feed) = feed {
             return tokio::select! {
                 biased;

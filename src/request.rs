@@ -41,6 +41,8 @@ pub struct Request {
     pub version: Microversion,
     /// The only location that the client wants asked.
     pub pinned: Option<LocationId>,
+    /// Locations that have nothing for the client.
+    pub left_out: Vec<LocationId>,
     /// Whether a list may lack a location.
     pub partial: Partial,
     /// Where the client finds us.

@@ -352,6 +352,7 @@ impl Door {
             range: self.locations.common().unwrap_or(range),
             version,
             pinned,
+            left_out: Vec::new(),
             partial: self.partial(&head.headers)?,
             base,
             body: Body::None,

@@ -115,6 +115,8 @@ pub struct Location {
     is_foreign: AtomicBool,
     /// The log has it that the credential sees a project only.
     told_narrow: AtomicBool,
+    /// The log has it that projects can have nothing here.
+    told_too_old: AtomicBool,
     /// A first round is over: addresses were looked for, and a probe ended.
     probe_ended: watch::Sender<bool>,
     /// Groups without a name at the gateway that the log has.
@@ -161,6 +163,7 @@ impl Location {
             quarantined: AtomicBool::new(false),
             is_foreign: AtomicBool::new(false),
             told_narrow: AtomicBool::new(false),
+            told_too_old: AtomicBool::new(false),
             probe_ended: watch::Sender::new(false),
             told_groups: Mutex::default(),
             failure: Mutex::new(Reason::Connect),
@@ -496,6 +499,16 @@ impl Location {
         }
         if !narrow {
             self.told_narrow.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Said once, when somebody wanted it.
+    pub fn tell_too_old(&self) {
+        if !self.told_too_old.swap(true, Ordering::Relaxed) {
+            warn!(
+                "Location `{}` is older than API 1.65 and knows no lessees: nothing of it is there for tokens of projects",
+                self.name()
+            );
         }
     }
 

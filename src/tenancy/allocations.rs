@@ -98,7 +98,7 @@ impl Allocations<'_> {
         }
         match (&wanted, restricted) {
             (Some(wanted), false) if wanted != project.id => {
-                self.tell(Rule::AllocationCreateRestricted.name());
+                self.tell(Rule::AllocationCreateRestricted.name(), None);
                 return Err(refusal::forbidden(format!(
                     "Cannot create allocation with an owner Project ID value {wanted} not matching the requester \
                      Project ID {}. Policy baremetal:allocation:create_restricted is required for this capability.",

@@ -34,6 +34,9 @@ use crate::request::Answer;
 use crate::request::Request;
 use crate::tenancy::refusal;
 
+/// From here on nodes have lessees.
+pub(crate) const LESSEE: Microversion = Microversion::new(1, 65);
+
 /// The members of a resource.
 pub(crate) type Resource = Map<String, Value>;
 
@@ -47,6 +50,8 @@ pub(crate) struct Case<'a> {
     pub(crate) own_nodes: bool,
     /// `[api] tell_location`
     pub(crate) tells_location: bool,
+    /// Locations whose API knows no lessees: nothing of theirs is there for a project.
+    pub(crate) too_old: Vec<LocationId>,
 }
 
 /// A request to the federation.
@@ -109,6 +114,7 @@ impl<'a> Case<'a> {
             rules: &judged.rules,
             own_nodes: judged.own_nodes,
             tells_location: judged.tells_location,
+            too_old: too_old(federation, request, &caller),
         }
     }
 
@@ -116,9 +122,18 @@ impl<'a> Case<'a> {
         self.caller.project()
     }
 
-    /// The newest version that all locations have, for questions of ours.
+    /// The newest version that all locations have whose things he may have, for questions of ours.
     pub(crate) fn newest(&self) -> Microversion {
-        self.request.range.max()
+        let newest = self.request.range.max();
+        if self.too_old.is_empty() {
+            newest
+        } else {
+            newest.max(LESSEE)
+        }
+    }
+
+    pub(crate) fn is_too_old(&self, at: Option<LocationId>) -> bool {
+        at.is_some_and(|at| self.too_old.contains(&at))
     }
 
     /// The client's own request.
@@ -148,6 +163,7 @@ impl<'a> Case<'a> {
             range: self.request.range,
             version: errand.version,
             pinned: errand.at.or(self.request.pinned),
+            left_out: self.too_old.clone(),
             partial: self.request.partial,
             base: self.request.base.clone(),
             asker: self.request.asker.clone(),
@@ -203,6 +219,9 @@ impl<'a> Case<'a> {
     ) -> Result<Vec<Found>, Error> {
         let query = Query::default().with("fields", fields);
         let errand = Errand::get(path(segments), query, self.newest()).at(at);
+        if at.is_none() && !self.too_old.is_empty() {
+            return self.look_up_beside_old(segments, errand).await;
+        }
         // `nodes/detail` names no node, whatever it looks like.
         let is_member = read(&errand).is_ok_and(|(target, _)| {
             let row = target.row();
@@ -223,6 +242,26 @@ impl<'a> Case<'a> {
             found.extend(self.find(errand.clone().at(Some(owner))).await?);
         }
         Ok(found)
+    }
+
+    /// Where it is has to be known before it is asked for what an old location cannot tell.
+    async fn look_up_beside_old(
+        &self,
+        segments: &[&str],
+        errand: Errand,
+    ) -> Result<Vec<Found>, Error> {
+        let query = Query::default().with("fields", "uuid");
+        let version = self.request.range.max();
+        let found = self
+            .find(Errand::get(path(segments), query, version))
+            .await?;
+        match found.and_then(|found| found.at) {
+            Some(at) if !self.is_too_old(Some(at)) => {
+                let found = self.find(errand.at(Some(at))).await?;
+                Ok(found.into_iter().collect())
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The one of these things that is there for the caller. Of two he is told, and may name the location.
@@ -337,20 +376,44 @@ impl<'a> Case<'a> {
     }
 
     pub(crate) fn deny(&self, rule: Rule) -> Error {
-        self.tell(rule.name());
+        self.tell(rule.name(), None);
+        Objection::from(Denied::from(rule)).into()
+    }
+
+    /// The same, of a thing that was looked up.
+    pub(crate) fn deny_at(&self, rule: Rule, uuid: &str) -> Error {
+        self.tell(rule.name(), Some(uuid));
         Objection::from(Denied::from(rule)).into()
     }
 
     /// For the audit: who was denied what.
-    pub(crate) fn tell(&self, rule: &str) {
+    pub(crate) fn tell(&self, rule: &str, target: Option<&str>) {
         info!(
-            "Denied by {rule}: user {}, project {}, {} {}",
+            "Denied by {rule}: user {}, project {}, target {}, {} {}",
             self.caller.user_id,
             self.project().map_or("-", |project| project.id),
+            target.unwrap_or("-"),
             self.request.method,
             self.request.target.path(),
         );
     }
+}
+
+/// Where a project can have nothing, since whose a thing is cannot be asked there.
+fn too_old(federation: &Federation, request: &Request, caller: &Caller<'_>) -> Vec<LocationId> {
+    if request.range.max() >= LESSEE || caller.project().is_none() {
+        return Vec::new();
+    }
+    let locations = federation.locations.iter();
+    let old = locations.filter(|location| {
+        let newest = location.standing().map(|standing| standing.range.max());
+        !location.config.forward_user_token && newest.is_some_and(|newest| newest < LESSEE)
+    });
+    old.map(|location| {
+        location.tell_too_old();
+        location.id
+    })
+    .collect()
 }
 
 /// As the door reads a client's.

@@ -14,6 +14,7 @@ use crate::policy::targets::Target;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
+use crate::tenancy::case::LESSEE;
 use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
 use crate::tenancy::case::text;
@@ -22,7 +23,6 @@ use crate::tenancy::page::marker_in;
 use crate::tenancy::refusal;
 
 pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
-pub(crate) const LESSEE: Microversion = Microversion::new(1, 65);
 pub(crate) const ALLOCATION_OWNER: Microversion = Microversion::new(1, 60);
 const CHILDREN: Microversion = Microversion::new(1, 83);
 
@@ -142,7 +142,11 @@ impl Case<'_> {
     }
 
     pub(crate) fn sees(&self, node: &Node) -> bool {
-        self.may(Rule::NodeGet, node)
+        let sees = self.may(Rule::NodeGet, node);
+        if !sees {
+            self.tell(Rule::NodeGet.name(), Some(&node.uuid));
+        }
+        sees
     }
 
     /// What the rules say of a node, or its location does, if that gets the user's token.
@@ -155,7 +159,7 @@ impl Case<'_> {
         if self.may(rule, node) {
             Ok(())
         } else {
-            Err(self.deny(rule))
+            Err(self.deny_at(rule, &node.uuid))
         }
     }
 

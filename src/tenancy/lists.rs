@@ -20,13 +20,13 @@ use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
+use crate::tenancy::case::LESSEE;
 use crate::tenancy::case::Resource;
 use crate::tenancy::case::resource;
 use crate::tenancy::case::text;
 use crate::tenancy::case::with_body;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::facts::Holders;
-use crate::tenancy::facts::LESSEE;
 use crate::tenancy::facts::Visible;
 use crate::tenancy::masks;
 use crate::tenancy::page::Page;
@@ -35,6 +35,11 @@ use crate::tenancy::refusal;
 
 /// From here on ports can be listed with `fields`.
 const PORT_FIELDS: Microversion = Microversion::new(1, 8);
+
+/// What oslo.utils takes for true or false.
+const BOOLEANS: &[&str] = &[
+    "0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes",
+];
 
 /// Whose things a caller may list.
 enum Share {
@@ -385,6 +390,15 @@ impl Lists<'_> {
     /// `/runbooks`: one's own, and those for everybody.
     pub(crate) async fn list_runbooks(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
         let query = &self.request.query;
+        if let Some(wanted) = query.value("project")
+            && !BOOLEANS.contains(&wanted.trim().to_lowercase().as_str())
+        {
+            // Ironic asks for a boolean here (`types.boolean`), and finds that out first.
+            return Err(refusal::invalid(format!(
+                "Invalid project: Unrecognized value '{wanted}', acceptable values are: '0', '1', 'f', 'false', 'n', \
+                 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
+            )));
+        }
         let share = self.share(all, own, query.value("project"))?;
         let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
             return self.send(self.errand(Bytes::new())).await;

@@ -23,13 +23,13 @@ use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
+use crate::tenancy::case::LESSEE;
 use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
 use crate::tenancy::case::resource;
 use crate::tenancy::case::text;
 use crate::tenancy::case::with_body;
 use crate::tenancy::facts::Holders;
-use crate::tenancy::facts::LESSEE;
 use crate::tenancy::facts::Node;
 use crate::tenancy::facts::OWNER;
 use crate::tenancy::lists::Lists;
@@ -123,9 +123,10 @@ impl Nodes<'_> {
         errand.query = query;
         match self.send(errand).await {
             Ok(answer) if answer.status == StatusCode::OK => {
+                let shown = resource(&answer)?;
                 let node = Node {
-                    uuid: String::new(),
-                    holders: Holders::of(&resource(&answer)?),
+                    uuid: text(&shown, "uuid").unwrap_or_default().to_owned(),
+                    holders: Holders::of(&shown),
                     at: answer.location,
                 };
                 if !self.sees(&node) {
@@ -329,6 +330,12 @@ impl Nodes<'_> {
             self.permit(Rule::NodeCreate, &Target::Nothing)?;
         }
         let mut object = Object::parse("node", body)?;
+        let group = object.text("conductor_group").unwrap_or_default();
+        if self.is_too_old(self.federation.groups.location(&group)) {
+            return Err(refusal::invalid(
+                "This conductor group is at a location whose API is older than 1.65: projects can have no nodes there.",
+            ));
+        }
         let Some(project) = self.project().filter(|_| own) else {
             return self.send(self.errand(object.to_bytes())).await;
         };

@@ -126,7 +126,7 @@ impl Provision<'_> {
             let (interface, name) = (word("interface"), word("step"));
             let verdict = self.rules.judge_step(interface, name, &self.caller, target);
             if verdict != Verdict::Yes {
-                self.tell("baremetal:step:execute");
+                self.tell("baremetal:step:execute", None);
                 return Err(refusal::forbidden(format!(
                     "insufficient privileges to execute step {name} on interface {interface}"
                 )));

@@ -42,7 +42,7 @@ impl Runbooks<'_> {
             // Its traits are shown under the same rule, but not to everybody.
             Rule::RunbookGet if self.request.target.segments().len() == 2 => {
                 if !self.allows(rule, &target) && !runbook.public {
-                    self.tell(rule.name());
+                    self.tell(rule.name(), None);
                     return Err(refusal::forbidden_runbook());
                 }
             }

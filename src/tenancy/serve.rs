@@ -37,7 +37,7 @@ pub async fn serve(
     let case = Case::new(federation, request, judged, caller);
     let body = request.body.held().clone();
     let Some(row) = judged.row else {
-        case.tell(UNKNOWN);
+        case.tell(UNKNOWN, None);
         return Err(Objection::from(Denied { policy: UNKNOWN }).into());
     };
     Box::pin(act(&case, row, body)).await

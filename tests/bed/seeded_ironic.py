@@ -3,7 +3,8 @@
     seeded_ironic.py PORT DIRECTORY PART TOKEN
 
 Remote calls are cut off as in those tests, so that 503 means "allowed". PART says which of the fixtures are here: all, or
-one side of them (left: what a project owns; right: what it leases, and what is nobody's). With a TOKEN requests that
+one side of them (left: what a project owns; right: what it leases, and what is nobody's), or those of the table for
+the system's tokens (system). With a TOKEN requests that
 bring it are those of a system admin, and all others are refused; without one the identity headers are believed, as
 keystonemiddleware would have set them.
 
@@ -110,9 +111,55 @@ def more():
         uuid = f"2fd2d3a2-000{number}-4d5c-9b1c-00000000000{number}"
         fixtures.create_test_runbook(id=1000 + number, uuid=uuid, name=f"CUSTOM_DO{number}", **whose)
     fixtures.create_test_deploy_template(id=1001, uuid="2fd2d3a2-0001-4d5c-9b1c-000000000001")
+    fixtures.create_test_inspection_rule(uuid="2fd2d3a2-0004-4d5c-9b1c-000000000004")
+    leased = db_api.get_instance().get_node_by_uuid(LEASED_NODE)
+    fixtures.create_test_bios_setting(node_id=leased.id, name="virtualization", value="on")
+
+
+def system():
+    """As `TestRBACModelBeforeScopesBase` made them, while Ironic ran its system-scoped table."""
+    allocation = fixtures.create_test_allocation(node_id=31, resource_class="CUSTOM_TEST")
+    node = fixtures.create_test_node(uuid="1be26c0b-03f2-4d2e-ae87-c02d7f33c123", chassis_id=None, driver="fake-driverz")
+    allocated = fixtures.create_test_node(
+        id=31, chassis_id=None, allocation_id=allocation["id"], uuid="22e26c0b-03f2-4d2e-ae87-c02d7f33c000", driver="fake-driverz"
+    )
+    vif = "ee21d58f-5de2-4956-85ff-33935ea1ca00"
+    port = fixtures.create_test_port(node_id=node["id"], internal_info={"tenant_vif_port_id": vif})
+    group = fixtures.create_test_portgroup(uuid="6eb02b44-18a3-4659-8c0b-8d2802581ae4", node_id=node["id"])
+    chassis = fixtures.create_test_chassis(uuid="e74c40e0-d825-11e2-a28f-0800200c9a66")
+    template = fixtures.create_test_deploy_template()
+    conductor = fixtures.create_test_conductor()
+    # Of the node whose number the allocation has.
+    target = fixtures.create_test_volume_target(node_id=allocation["id"])
+    connector = fixtures.create_test_volume_connector(node_id=allocation["id"])
+    fixtures.create_test_bios_setting(node_id=node["id"], name="FAKE_SETTING", value="FAKE_SETTING")
+    fixtures.create_test_node_trait(node_id=node["id"])
+    history = fixtures.create_test_history(node_id=node["id"])
+    fixtures.create_test_inventory(node_id=node["id"])
+    fixtures.create_test_node(uuid="18a552fb-dcd2-43bf-9302-e4c93287be11")
+    return {
+        "node_ident": node["uuid"],
+        "allocated_node_ident": allocated["uuid"],
+        "port_ident": port["uuid"],
+        "portgroup_ident": group["uuid"],
+        "chassis_ident": chassis["uuid"],
+        "deploy_template_ident": template["uuid"],
+        "allocation_ident": allocation["uuid"],
+        "conductor_ident": conductor["hostname"],
+        "vif_ident": vif,
+        "bios_setting": "FAKE_SETTING",
+        "trait": "trait",
+        "volume_target_ident": target["uuid"],
+        "volume_connector_ident": connector["uuid"],
+        "history_ident": history["uuid"],
+        "component": "component",
+    }
 
 
 def seed(part):
+    if part == "system":
+        runbook = fixtures.create_test_runbook()
+        return {"driver_name": "fake-driverz", "ind_ident": "magic_light", "runbook_ident": runbook["uuid"], **system()}
     runbook = fixtures.create_test_runbook(owner=OWNER)
     names = {
         "runbook_ident": runbook["uuid"],
@@ -169,12 +216,14 @@ def main():
                 cfg.CONF.set_override(option, value, group=None if section == "DEFAULT" else section)
             return reply(start, "200 OK", names)
         if token:
-            if environ.get("HTTP_X_AUTH_TOKEN") != token and path.strip("/") not in ("", "v1"):
+            is_public = path.strip("/") in ("", "v1") or path.startswith(("/v1/lookup", "/v1/heartbeat", "/v1/continue_inspection"))
+            if environ.get("HTTP_X_AUTH_TOKEN") != token and not is_public:
                 return reply(start, "401 Unauthorized", {"error": {"code": 401, "title": "Unauthorized", "message": "no"}})
             for name in [name for name in environ if name.startswith("HTTP_X_") and name.endswith(("ROLES", "ID", "NAME"))]:
                 if name != "HTTP_X_OPENSTACK_REQUEST_ID":
                     del environ[name]
-            environ |= ADMIN
+            if not is_public:
+                environ |= ADMIN
         return ironic(environ, start)
 
     server = wsgi.Server(("127.0.0.1", port), site, numthreads=4)

@@ -56,6 +56,7 @@ class Everybody(StandinKeystone):
     """A Keystone whose users' tokens say who they are."""
 
     def token_of(self, headers):
+        headers = {name.replace("X-Project-ID", "X-Project-Id"): value for name, value in headers.items()}
         token = json.dumps({key: headers[key] for key in sorted(headers) if key.startswith(("X-", "Open"))})
         token = "as-" + token.encode().hex()
         roles = [{"id": role, "name": role} for role in headers.get("X-Roles", "").split(",") if role]
@@ -83,12 +84,13 @@ def table(name):
 
 
 @contextlib.contextmanager
-def hub(keystone, sites, **api):
+def hub(keystone, sites, default=None, **api):
     names = ["left", "right"][: len(sites)] if len(sites) > 1 else ["only"]
     options = {"auth_type": "admin_token", "token": TOKEN, "breaker_failures": 1000000}
     text = config(
         {name: site.url for name, site in zip(names, sites, strict=True)},
-        api={"auth_strategy": "keystone", "project_scoped_access": "policy", **api},
+        default=default,
+        api={"auth_strategy": "keystone", **api},
         location_options=dict.fromkeys(names, options),
         sections={
             "keystone_authtoken": {

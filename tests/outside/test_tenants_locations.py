@@ -1,0 +1,168 @@
+"""Projects and locations: whose of two things with one UUID is there, what a request costs, and what an old location has."""
+
+import contextlib
+
+import pytest
+from fleet import fleet, until
+from standin import Standin, new_uuid, node
+from tenants import ADMIN, Everybody
+
+MINE, OTHER = "11111111aaaa", "22222222bbbb"
+ROLES = "admin,manager,member,reader"
+TENANT = {"X-Roles": ROLES, "X-Project-Id": MINE, "X-Project-Name": "mine"}
+STRANGER = {"X-Roles": ROLES, "X-Project-Id": OTHER, "X-Project-Name": "other"}
+LOCATION = "X-Ironic-Proxy-Location"
+
+
+class Hub:
+    def __init__(self, fleet, keystone):
+        self.fleet, self.keystone = fleet, keystone
+        # The newest that all have.
+        self.version = min((site.versions[1] for site in fleet.all()), key=lambda version: int(version.split(".")[1]))
+
+    def ask(self, who, method, path, body=None, **headers):
+        return self.fleet.call(method, path, body, version=self.version, headers={"X-Auth-Token": self.keystone.token_of(who), **headers})
+
+    def get(self, who, path, **headers):
+        return self.ask(who, "GET", path, **headers)
+
+    def counted(self, who, method, path, body=None):
+        """The answer, and how many requests each location got for it."""
+        self.fleet.forget_requests()
+        reply = self.ask(who, method, path, body)
+        return reply, self.fleet.asked()
+
+
+@contextlib.contextmanager
+def hub(*sites, **options):
+    with Everybody({"gw": "secret"}) as keystone:
+        inbound = {
+            "auth_type": "password", "auth_url": keystone.endpoint, "username": "gw", "password": "secret",
+            "user_domain_id": "default", "system_scope": "all",
+        }  # fmt: skip
+        api = {"auth_strategy": "keystone", **options.pop("api", {})}
+        with fleet(*sites, wait=False, api=api, sections={"keystone_authtoken": inbound}, **options) as running:
+            found = Hub(running, keystone)
+            until(lambda: found.get(ADMIN, "/v1/nodes").status == 200)
+            running.forget_requests()
+            yield found
+
+
+def twins(first, second):
+    """The same UUID at two locations, and a port at each."""
+    uuid = new_uuid()
+    sites = [Standin([node("twin", uuid=uuid, owner=owner)]) for owner in (first, second)]
+    for number, site in enumerate(sites):
+        site.ports.append({"uuid": new_uuid(), "address": f"52:54:00:00:00:0{number}", "node_uuid": uuid})
+    return uuid, sites
+
+
+def test_of_two_things_with_one_uuid_the_one_that_may_be_seen_is_there():
+    uuid, sites = twins(OTHER, MINE)
+    with hub(*sites) as running:
+        # The gateway knows of both.
+        assert running.get(ADMIN, f"/v1/nodes/{uuid}").status == 400
+        for who, location, owner in ((TENANT, "loc2", MINE), (STRANGER, "loc1", OTHER)):
+            for ident in (uuid, "twin"):
+                shown = running.get(who, f"/v1/nodes/{ident}")
+                assert (shown.status, shown.header(LOCATION), shown.json()["owner"]) == (200, location, owner)
+                changed = running.ask(who, "PATCH", f"/v1/nodes/{ident}", [{"op": "add", "path": "/extra/by", "value": owner}])
+                assert (changed.status, changed.header(LOCATION)) == (200, location)
+            assert [item["uuid"] for item in running.get(who, "/v1/nodes").json()["nodes"]] == [uuid]
+            # A port at the node of that UUID at another location is not at his.
+            port = running.fleet.sites[location].ports[0]["uuid"]
+            assert [item["uuid"] for item in running.get(who, "/v1/ports").json()["ports"]] == [port]
+        for site, owner in zip(sites, (OTHER, MINE), strict=True):
+            assert site.find(uuid)["extra"] == {"by": owner}
+        third = {"X-Roles": ROLES, "X-Project-Id": "33", "X-Project-Name": "third"}
+        for ident in (uuid, "twin", new_uuid(), "nobody"):
+            absent = running.get(third, f"/v1/nodes/{ident}")
+            assert (absent.status, absent.header(LOCATION)) == (404, None)
+            assert "loc1" not in absent.text() and "loc2" not in absent.text()
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_who_sees_two_things_with_one_uuid_is_told(tells):
+    uuid, sites = twins(MINE, MINE)
+    with hub(*sites, api={"tell_location": tells}) as running:
+        assert running.get(ADMIN, f"/v1/nodes/{uuid}").status == 400
+        reply = running.get(TENANT, f"/v1/nodes/{uuid}")
+        assert (reply.status, "loc1, loc2" in reply.text()) == (400, tells)
+        assert running.ask(TENANT, "DELETE", f"/v1/nodes/{uuid}").status == 400
+        there = running.get(TENANT, f"/v1/nodes/{uuid}", **{LOCATION: "loc2"})
+        assert (there.status, there.header(LOCATION)) == (200, "loc2" if tells else None)
+        # A walk comes to both, and ends.
+        found, path = [], "/v1/nodes?limit=1"
+        while path and len(found) < 5:
+            page = running.get(TENANT, path).json()
+            found += [item["uuid"] for item in page["nodes"]]
+            path = page.get("next", "").removeprefix(running.fleet.url)
+        assert found == [uuid, uuid] or not tells
+        assert running.get(ADMIN, f"/v1/nodes/{uuid}", **{LOCATION: "loc2"}).header(LOCATION) == "loc2"
+
+
+def test_what_a_project_s_request_costs():
+    """Nothing more to show a node; one question to write; one for each location and list."""
+    sites = [Standin([node(f"n{place}-{number}", owner=MINE if number == 0 else OTHER) for number in range(3)]) for place in range(2)]
+    mine, other = sites[0].nodes[0]["uuid"], sites[0].nodes[1]["uuid"]
+    for site in sites:
+        site.ports.extend({"uuid": new_uuid(), "address": f"52:54:00:00:00:{number:02}", "node_uuid": one["uuid"]} for number, one in enumerate(site.nodes))
+    with hub(*sites) as running:
+        running.get(ADMIN, "/v1/nodes")
+        patch = [{"op": "add", "path": "/extra/a", "value": 1}]
+        for who, more in ((ADMIN, 0), (TENANT, 1)):
+            for method, path, body, asked in [
+                ("GET", f"/v1/nodes/{mine}", None, {"loc1": 1}),
+                ("PATCH", f"/v1/nodes/{mine}", patch, {"loc1": 1 + more}),
+                ("PUT", f"/v1/nodes/{mine}/maintenance", {"reason": "x"}, {"loc1": 1 + more}),
+                ("GET", "/v1/nodes", None, {"loc1": 1, "loc2": 1}),
+                ("GET", "/v1/nodes/detail", None, {"loc1": 1, "loc2": 1}),
+                ("GET", "/v1/ports", None, {"loc1": 1 + more, "loc2": 1 + more}),
+            ]:
+                reply, counted = running.counted(who, method, path, body)
+                assert (reply.status < 300, counted) == (True, asked), (who, method, path, reply)
+        # What is hidden costs no more than what is shown, so that nobody can tell it by that.
+        assert running.counted(TENANT, "GET", f"/v1/nodes/{other}")[1] == {"loc1": 1}
+        assert running.counted(TENANT, "PATCH", f"/v1/nodes/{other}", patch)[1] == {"loc1": 1}
+
+
+def test_denials_are_in_the_log():
+    site = Standin([node("mine", owner=MINE), node("theirs", owner=OTHER)])
+    mine, theirs = (one["uuid"] for one in site.nodes)
+    with hub(site) as running:
+        reader = {**TENANT, "X-Roles": "reader"}
+        assert running.ask(reader, "PUT", "/v1/nodes/mine/maintenance", {}).status == 403
+        running.fleet.logged(f"Denied by baremetal:node:set_maintenance: user user, project {MINE}, target {mine}, PUT /v1/nodes/mine/maintenance")
+        assert running.get(reader, "/v1/nodes/theirs").status == 404
+        running.fleet.logged(f"Denied by baremetal:node:get: user user, project {MINE}, target {theirs}, GET /v1/nodes/theirs")
+
+
+def test_two_tokens_of_one_user_are_two_callers():
+    """What one project's token was shown is nothing to the same user's other token."""
+    site = Standin([node("mine", owner=MINE), node("theirs", owner=OTHER)])
+    with hub(site) as running:
+        for _ in range(2):
+            for who, own, hidden in ((TENANT, "mine", "theirs"), (STRANGER, "theirs", "mine")):
+                assert running.get(who, "/v1/nodes").names() == [own]
+                assert running.get(who, f"/v1/nodes/{own}").status == 200
+                assert running.get(who, f"/v1/nodes/{hidden}").status == 404
+                assert running.ask(who, "PATCH", f"/v1/nodes/{hidden}", [{"op": "add", "path": "/extra/a", "value": 1}]).status == 404
+                assert running.ask(who, "DELETE", f"/v1/nodes/{hidden}").status == 404
+
+
+def test_nothing_of_a_location_without_lessees_is_there_for_a_project():
+    """It cannot be asked whose its nodes are; at the others it makes no difference."""
+    old = Standin([node("old", owner=MINE)], versions=("1.1", "1.61"))
+    new = Standin([node("mine", owner=MINE), node("leased", owner=OTHER, lessee=MINE), node("theirs", owner=OTHER)])
+    with hub(new, old, groups="_:loc1,grp1:loc2") as running:
+        assert running.get(ADMIN, "/v1/nodes").names() == ["mine", "leased", "theirs", "old"]
+        assert running.get(TENANT, "/v1/nodes").names() == ["mine", "leased"]
+        for name, status in (("mine", 200), ("leased", 200), ("theirs", 404), ("old", 404), ("nobody", 404)):
+            assert running.get(TENANT, f"/v1/nodes/{name}").status == status, name
+            patched = running.ask(TENANT, "PATCH", f"/v1/nodes/{name}", [{"op": "add", "path": "/extra/a", "value": 1}])
+            assert patched.status == status, name
+        made = running.ask(TENANT, "POST", "/v1/nodes", {"driver": "d", "conductor_group": "grp1"})
+        assert (made.status, "older than 1.65" in made.text()) == (400, True)
+        assert running.ask(TENANT, "POST", "/v1/nodes", {"driver": "d"}).status == 201
+        running.fleet.logged("Location `loc2` is older than API 1.65 and knows no lessees")
+        assert not [request for request in old.requests if "project=" in request.target]
