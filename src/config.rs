@@ -9,6 +9,7 @@ mod bmc;
 mod credential;
 mod endpoint;
 mod groups;
+mod healthcheck;
 mod inbound;
 mod keystoneauth;
 mod location;
@@ -29,6 +30,7 @@ pub use crate::config::credential::{
 };
 pub use crate::config::endpoint::{Endpoint, EndpointError};
 pub use crate::config::groups::{GroupMap, LocationId};
+pub use crate::config::healthcheck::{HealthcheckConfig, Network};
 pub use crate::config::inbound::{AuthStrategy, KeystoneInbound};
 pub use crate::config::location::{ExpectScope, LocationConfig, State};
 pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped};

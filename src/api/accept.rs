@@ -100,7 +100,7 @@ impl Accept {
     }
 
     /// By the most specific range that fits.
-    fn quality(&self, kind: &str, subkind: &str) -> f32 {
+    pub fn quality(&self, kind: &str, subkind: &str) -> f32 {
         let Self::Ranges { ranges, .. } = self else {
             return 1.0;
         };

@@ -270,11 +270,43 @@ const OSLO_MIDDLEWARE: &[Opt] = &[opt(
     "Believe Forwarded and X-Forwarded-* of whoever connects; only behind a proxy that sets them.",
 )];
 
-const HEALTHCHECK: &[Opt] = &[opt(
-    "enabled",
-    "true",
-    "Serve /healthcheck, without authentication.",
-)];
+const HEALTHCHECK: &[Opt] = &[
+    opt(
+        "enabled",
+        "true",
+        "Serve /healthcheck, without authentication.",
+    ),
+    opt(
+        "detailed",
+        "false",
+        "Whether it adds a row for each location: its name, state and what is observed of it.",
+    ),
+    unset(
+        "disable_by_file_path",
+        "While this file is there, /healthcheck says 503 DISABLED BY FILE, and requests are served as ever.",
+    ),
+    unset(
+        "disable_by_file_paths",
+        "The same for one port each, as PORT:PATH with commas between them.",
+    ),
+    unset(
+        "enable_by_file_paths",
+        "Files without which, one or all, /healthcheck says 503 FILE PATH MISSING.",
+    ),
+    unset(
+        "backends",
+        "oslo.middleware's names of what the three options above do; they count whether they are named here or not.",
+    ),
+    unset(
+        "allowed_source_ranges",
+        "Networks, such as 192.0.2.0/24, whose addresses may ask; to others it is no path. Unset is everybody.",
+    ),
+    opt(
+        "ignore_proxied_requests",
+        "false",
+        "Whether it is no path for requests that came through a proxy (X-Forwarded-*).",
+    ),
+];
 
 const ADMIN: &[Opt] = &[
     unset(

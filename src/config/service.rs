@@ -12,6 +12,8 @@ use crate::config::bmc::BmcConfig;
 use crate::config::bmc::bmcs;
 use crate::config::groups::GroupMap;
 use crate::config::groups::LocationId;
+use crate::config::healthcheck::HealthcheckConfig;
+use crate::config::healthcheck::healthcheck;
 use crate::config::inbound::AuthStrategy;
 use crate::config::inbound::auth;
 use crate::config::location::LocationConfig;
@@ -45,8 +47,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Whether `Forwarded` and `X-Forwarded-*` are believed.
     pub proxy_headers: bool,
-    /// Whether `/healthcheck` is served.
-    pub healthcheck: bool,
+    /// `/healthcheck`
+    pub healthcheck: HealthcheckConfig,
     /// The node cache.
     pub directory: DirectoryConfig,
     /// Whether every write is refused.
@@ -125,7 +127,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
     let proxy_headers = reader
         .section("oslo_middleware")
         .flag("enable_proxy_headers_parsing");
-    let healthcheck = reader.section("healthcheck").flag("enabled");
+    let healthcheck = healthcheck(&mut reader.section("healthcheck"));
     let directory = directory(&mut reader.section("node_cache"));
     let groups = groups(reader);
     let locations = locations(reader, groups.as_ref().ok(), auth.as_ref().ok());

@@ -144,7 +144,7 @@ fn what_nobody_wrote_has_its_default() {
         config.directory.sweep_interval,
         Some(Duration::from_mins(10))
     );
-    assert!(config.healthcheck && !config.proxy_headers);
+    assert!(config.healthcheck.enabled && !config.proxy_headers);
     let location = &config.locations[0];
     assert!(location.required && !location.forward_user_token);
     assert_eq!(location.timeout, Duration::from_mins(1));

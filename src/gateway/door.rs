@@ -54,8 +54,7 @@ use crate::gateway::endpoint::BadHost;
 use crate::gateway::endpoint::Endpoint;
 use crate::gateway::framing;
 use crate::gateway::framing::FramingError;
-use crate::gateway::health;
-use crate::lifecycle::Lifecycle;
+use crate::gateway::health::Health;
 use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Body;
@@ -179,12 +178,11 @@ pub struct Door {
     guard: Guard,
     locations: Arc<Locations>,
     transport: Arc<Transport>,
-    lifecycle: Arc<Lifecycle>,
     request_deadline: Duration,
     endpoint: Endpoint,
     body: MaxBody,
     partial: Partial,
-    healthcheck: bool,
+    health: Health,
     ramdisk: bool,
     writing: Writing,
     /// `[api] location_endpoints`
@@ -225,9 +223,13 @@ impl Door {
     ) -> Self {
         Self {
             guard,
+            health: Health {
+                config: config.healthcheck.clone(),
+                locations: Arc::clone(&locations),
+                lifecycle: Arc::clone(&surroundings.lifecycle),
+            },
             locations,
             transport: Arc::clone(&surroundings.transport),
-            lifecycle: Arc::clone(&surroundings.lifecycle),
             endpoint: Endpoint::new(config),
             body: MaxBody {
                 plain: config.api.max_body,
@@ -236,7 +238,6 @@ impl Door {
                 depth: config.api.max_depth,
             },
             partial: config.api.partial_lists,
-            healthcheck: config.healthcheck,
             ramdisk: config.api.ramdisk,
             writing: if config.read_only {
                 Writing::Refused
@@ -269,7 +270,7 @@ impl Door {
         context: &mut Context,
     ) -> Result<Entry, Refusal> {
         let head = arrival.head;
-        if let Some(answer) = self.answer_early(head) {
+        if let Some(answer) = self.answer_early(arrival) {
             return Ok(Entry::Answered(answer));
         }
         let aim = self.aim(head);
@@ -376,14 +377,12 @@ impl Door {
     }
 
     /// What is asked of the gateway itself, by anybody.
-    fn answer_early(&self, head: &RequestHeader) -> Option<Answer> {
-        let path = head.uri.path();
-        if head.method == Method::OPTIONS && path != "/" {
+    fn answer_early(&self, arrival: &Arrival<'_>) -> Option<Answer> {
+        let head = arrival.head;
+        if head.method == Method::OPTIONS && head.uri.path() != "/" {
             return Some(Answer::default());
         }
-        let health_is_asked = self.healthcheck && path.trim_end_matches('/') == "/healthcheck";
-        health_is_asked
-            .then(|| health::answer(&self.locations, self.lifecycle.stage(), &head.method))
+        self.health.answer(arrival)
     }
 
     fn is_public(&self, path: &Result<Path, PathError>) -> bool {

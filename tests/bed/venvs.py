@@ -86,8 +86,16 @@ def _install_one(venv):
 
 def _system_packages():
     # The build wants cmake, the tests of the units systemd-analyze, those of the documentation curl.
-    # nginx and uWSGI stand in front of some of the locations.
-    wanted = {"cmake": "cmake", "curl": "curl", "systemd-analyze": "systemd", "nginx": "nginx-light", "uwsgi": "uwsgi-core"}
+    # nginx and uWSGI stand in front of some of the locations, HAProxy in front of the gateway; watchdogs ask it by curl and wget.
+    wanted = {
+        "cmake": "cmake",
+        "curl": "curl",
+        "haproxy": "haproxy",
+        "nginx": "nginx-light",
+        "systemd-analyze": "systemd",
+        "uwsgi": "uwsgi-core",
+        "wget": "wget",
+    }
     missing = [package for program, package in wanted.items() if shutil.which(program, path=PATH) is None]
     if not Path("/usr/lib/uwsgi/plugins/python3_plugin.so").exists():
         missing.append("uwsgi-plugin-python3")

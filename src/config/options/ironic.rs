@@ -243,44 +243,11 @@ pub(crate) const OSLO_MIDDLEWARE: &[Opt] = &[
     ),
 ];
 
-pub(crate) const HEALTHCHECK: &[Opt] = &[
-    refused(
-        "allowed_source_ranges",
-        &[],
-        "everybody who can connect may ask; [healthcheck] enabled = false closes it",
-    ),
-    refused(
-        "backends",
-        &["healthcheck"],
-        "the answer says whether the gateway serves, nothing else",
-    ),
-    refused("detailed", OFF, "the answer says no more than OK"),
-    refused(
-        "disable_by_file_path",
-        &[],
-        "stop the gateway, or take it out at the balancer",
-    ),
-    refused(
-        "disable_by_file_paths",
-        &[],
-        "stop the gateway, or take it out at the balancer",
-    ),
-    refused(
-        "enable_by_file_paths",
-        &[],
-        "start the gateway, or put it in at the balancer",
-    ),
-    refused(
-        "ignore_proxied_requests",
-        OFF,
-        "everybody who can connect may ask; [healthcheck] enabled = false closes it",
-    ),
-    refused(
-        "path",
-        &["/healthcheck"],
-        "it is always /healthcheck, as in Ironic",
-    ),
-];
+pub(crate) const HEALTHCHECK: &[Opt] = &[refused(
+    "path",
+    &["/healthcheck"],
+    "it is always /healthcheck, as in Ironic",
+)];
 
 pub(crate) const AUDIT: &[Opt] = &[
     refused(

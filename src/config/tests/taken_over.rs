@@ -19,12 +19,20 @@ fn what_would_be_a_promise_is_refused() {
             "10: [cors] allowed_origin: is not supported: browsers of other origins are not let in; put a proxy that adds CORS headers in front",
         ),
         (
-            "[healthcheck]\ndisable_by_file_path = /x",
-            "10: [healthcheck] disable_by_file_path: is not supported: stop the gateway, or take it out at the balancer",
+            "[healthcheck]\ndisable_by_file_paths = /x",
+            "10: [healthcheck] disable_by_file_paths: `/x` is no PORT:PATH, such as 6385:/run/disabled",
         ),
         (
-            "[healthcheck]\ndisable_by_file_paths = 6385:/x",
-            "10: [healthcheck] disable_by_file_paths: is not supported: stop the gateway, or take it out at the balancer",
+            "[healthcheck]\nbackends = disable_by_file,mine",
+            "10: [healthcheck] backends: `mine` is not supported: there are disable_by_file, disable_by_files_ports, enable_by_files, healthcheck",
+        ),
+        (
+            "[healthcheck]\nallowed_source_ranges = 192.0.2.1/24",
+            "10: [healthcheck] allowed_source_ranges: `192.0.2.1/24` is no network, such as 192.0.2.0/24",
+        ),
+        (
+            "[healthcheck]\nenable_by_file_paths = /x\ndisable_by_file_path = /y",
+            "10: [healthcheck] enable_by_file_paths: and disable_by_file_path exclude each other",
         ),
         (
             "[DEFAULT]\nuse_syslog = yes",
