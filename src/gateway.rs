@@ -1,6 +1,7 @@
 //! The front: the phases of Pingora's proxy, each delegated to the file that implements it.
 
 pub mod access_log;
+pub mod arrival;
 pub mod body;
 pub mod connection;
 pub mod context;

@@ -15,12 +15,15 @@ use ironic_proxy::command::operate::End;
 use ironic_proxy::command::operate::Operation;
 use ironic_proxy::command::operate::OperationError;
 use ironic_proxy::command::policy;
+use ironic_proxy::command::socket::Where;
 use ironic_proxy::command::survey;
 use ironic_proxy::command::survey::SurveyError;
 use ironic_proxy::command::sync;
 use ironic_proxy::command::sync::Format;
 use ironic_proxy::command::sync::Mode;
 use ironic_proxy::command::sync::SyncError;
+use ironic_proxy::command::terminal::clear;
+use ironic_proxy::command::terminal::progress;
 use ironic_proxy::command::terminal::say;
 use ironic_proxy::command::terminal::tell;
 use ironic_proxy::config::Config;
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
             let socket = config.admin.served().unwrap_or_else(default_socket);
             operate(&operation, &socket)
         }
+        Some(Task::Check { gateway, online }) => examined(&config, &gateway, online),
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         None => {
             let served = app::run(&config);
@@ -157,6 +161,53 @@ fn survey(config: &Config, format: Format) -> ExitCode {
             tell(&format!("ironic-proxy: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The same and more: the files, the gateway that runs, and where that is wanted whoever is asked.
+fn examined(config: &Config, gateway: &Where, online: bool) -> ExitCode {
+    let mut findings = check::files(config);
+    findings
+        .warnings
+        .splice(0..0, config.warnings.iter().cloned());
+    let socket = gateway.socket.clone().or_else(|| config.admin.served());
+    let socket = socket.unwrap_or_else(default_socket);
+    findings
+        .warnings
+        .extend(check::running::compare(config, &socket));
+    if online {
+        telemetry::on_terminal();
+        progress("asking the locations");
+        let asked = match tokio::runtime::Runtime::new() {
+            Ok(runtime) => runtime
+                .block_on(check::online::ask(config))
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        clear();
+        match asked {
+            Ok(found) => findings.extend(found),
+            // Its files are at fault, which was found already.
+            Err(error) if findings.faults.is_empty() => findings.faults.push(error),
+            Err(_) => {}
+        }
+    }
+    let well = findings.faults.is_empty();
+    let said = if gateway.format == Format::Json {
+        say(&serde_json::json!(findings).to_string())
+    } else {
+        for warning in &findings.warnings {
+            tell(&format!("warning: {warning}"));
+        }
+        for fault in &findings.faults {
+            tell(fault);
+        }
+        if well { say("ok") } else { Ok(()) }
+    };
+    if well && said.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

@@ -166,6 +166,22 @@ impl Tokens {
         self.inner.keeper.keystone()
     }
 
+    /// Our own token is asked for, and shown as a client's would be.
+    pub async fn try_out(&self) -> Result<(), String> {
+        let own = self.inner.keeper.token().await;
+        let own = own.map_err(|error| format!("no token can be had: {error}"))?;
+        let validated = self
+            .inner
+            .validated(own.token.header.clone(), Expired::Refuse, None);
+        match validated.await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(
+                "tokens cannot be validated with its own: its user needs the role service or admin"
+                    .to_owned(),
+            ),
+        }
+    }
+
     /// One step of the loop that keeps our own token fresh. Returns when the next one is due.
     pub async fn keep_fresh(&self) -> Instant {
         self.inner.keeper.keep_fresh().await

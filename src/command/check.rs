@@ -1,6 +1,9 @@
 //! `--check-config`: faults that only show in the files that the configuration names. The code that uses these files
 //! at the start reads them here too, so a fault here is what would stop the start.
 
+pub mod online;
+pub mod running;
+
 use std::error::Error;
 use std::fs;
 use std::fs::OpenOptions;
@@ -10,6 +13,7 @@ use std::process;
 use std::sync::Arc;
 
 use log::Level;
+use serde::Serialize;
 
 use crate::auth::Authenticator;
 use crate::auth::http_basic;
@@ -24,10 +28,18 @@ use crate::tls::expiry;
 use crate::tls::listener::Listener;
 
 /// What is wrong and what is odd, a line each.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Findings {
     pub faults: Vec<String>,
     pub warnings: Vec<String>,
+}
+
+impl Findings {
+    /// Takes over what somebody else found.
+    pub fn extend(&mut self, others: Self) {
+        self.faults.extend(others.faults);
+        self.warnings.extend(others.warnings);
+    }
 }
 
 /// Looks at every file that the configuration names.

@@ -15,6 +15,7 @@ use clap::value_parser;
 
 use crate::command::operate::Operation;
 use crate::command::policy::Inquiry;
+use crate::command::socket::Where;
 use crate::command::sync::Format;
 use crate::config::Source;
 
@@ -56,6 +57,15 @@ pub enum Task {
     },
     #[command(flatten)]
     Operate(Operation),
+    /// Say what is wrong with the configuration and the files that it names, and what it would change in the gateway that
+    /// runs; fails if something is wrong.
+    Check {
+        #[command(flatten)]
+        gateway: Where,
+        /// Ask every location and both Keystones as well, without changing anything.
+        #[arg(long)]
+        online: bool,
+    },
     /// Show the rules in force: name, scopes, where it is from, check.
     Policy {
         #[command(subcommand)]

@@ -1,7 +1,5 @@
 //! The door: parses the head of a request once, or refuses it.
 
-use std::net::IpAddr;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -45,7 +43,7 @@ use crate::auth::identity::Identity;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::config::Partial;
-use crate::gateway::access_log;
+use crate::gateway::arrival::Arrival;
 use crate::gateway::body::BodyLimits;
 use crate::gateway::body::Oversized;
 use crate::gateway::context::Context;
@@ -144,26 +142,6 @@ pub struct Admitted {
     pub request: Request,
     pub passage: Passage,
     pub limits: BodyLimits,
-}
-
-/// The head of a request, and between which addresses it travelled.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival<'a> {
-    pub head: &'a RequestHeader,
-    pub from: Option<IpAddr>,
-    /// The address of ours that the client connected to.
-    pub at: Option<SocketAddr>,
-}
-
-impl<'a> Arrival<'a> {
-    fn of(session: &'a Session) -> Self {
-        let at = session.server_addr().and_then(|address| address.as_inet());
-        Self {
-            head: session.req_header(),
-            from: access_log::client(session),
-            at: at.copied(),
-        }
-    }
 }
 
 /// Whom the door asks who somebody is, and what they may.

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::api::accept::Accept;
 use crate::config::HealthcheckConfig;
-use crate::gateway::door::Arrival;
+use crate::gateway::arrival::Arrival;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Stage;
 use crate::locations::Locations;

@@ -42,6 +42,8 @@ pub struct Token {
     pub catalog: Catalog,
     /// It is scoped to the whole system.
     pub is_system: bool,
+    /// What it gives us there; empty: that was not told.
+    pub roles: Vec<String>,
 }
 
 /// What Keystone says about a valid token.
@@ -214,8 +216,14 @@ pub(crate) fn token(answer: &Reply, asked: Instant) -> Result<Token, Unusable> {
         asked,
         lifetime,
         is_system: info.is_system(),
+        roles: names_of(info.roles),
         catalog: info.catalog.unwrap_or_default(),
     })
+}
+
+fn names_of(roles: Option<Vec<Role>>) -> Vec<String> {
+    let roles = roles.unwrap_or_default().into_iter();
+    roles.map(|role| role.name).collect()
 }
 
 pub(crate) fn validated(body: &[u8]) -> Result<Validated, Unusable> {

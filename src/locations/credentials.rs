@@ -196,6 +196,14 @@ impl Credentials {
         }
     }
 
+    /// The roles of the token at hand; `None`: there is none, or none is needed.
+    pub fn roles(&self) -> Option<Vec<String>> {
+        match &self.means {
+            Means::None | Means::Fixed(_) => None,
+            Means::Keystone(keeper) => Some(keeper.ready(Instant::now())?.token.roles.clone()),
+        }
+    }
+
     /// Whether a proof can be shown without asking anybody.
     pub fn is_in_hand(&self) -> bool {
         match &self.means {

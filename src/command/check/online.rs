@@ -1,0 +1,325 @@
+//! `check --online`: what locations and Keystones can be asked without changing anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::SystemTime;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use serde::Deserialize;
+
+use crate::api::collection::Collection;
+use crate::api::fault;
+use crate::api::microversion::Microversion;
+use crate::auth::Authenticator;
+use crate::command::check::Findings;
+use crate::config::Config;
+use crate::locations::Locations;
+use crate::locations::location::Location;
+use crate::locations::location::LocationError;
+use crate::locations::order::Act;
+use crate::locations::question::Asker;
+use crate::locations::question::Question;
+use crate::locations::speech::Said;
+use crate::wire::budget::Budget;
+use crate::wire::transport::Bounds;
+use crate::wire::transport::Message;
+use crate::wire::transport::Reply;
+use crate::wire::transport::Sent;
+use crate::wire::transport::Transport;
+
+/// What one location may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Clocks that differ by more make logs hard to compare, and certificates early or late.
+const CLOCKS: Duration = Duration::from_secs(30);
+/// `GET /v1/conductors` is there from this version on.
+const CONDUCTORS_SINCE: Microversion = Microversion::new(1, 49);
+
+/// Asks all of them at the same time.
+pub async fn ask(config: &Config) -> Result<Findings, LocationError> {
+    let locations = Locations::new(config)?;
+    let budget = Budget::new(config.api.max_buffered);
+    let transport = Arc::new(Transport::new(config.locations.len(), budget));
+    let each = join_all(locations.iter().map(async |location| {
+        let mut examination = Examination {
+            config,
+            locations: &locations,
+            location,
+            asker: Asker::gateway(&transport, PATIENCE),
+            findings: Findings::default(),
+        };
+        examination.everything().await;
+        examination.findings
+    }))
+    .await;
+    let mut findings = Findings::default();
+    for found in each {
+        findings.extend(found);
+    }
+    locations.common();
+    for location in locations
+        .iter()
+        .filter(|location| location.is_quarantined())
+    {
+        let range = location.standing().map(|standing| standing.range);
+        let range = range.map_or_else(String::new, |range| {
+            format!(" {} to {}", range.min(), range.max())
+        });
+        findings.faults.push(format!(
+            "[group:{}]: its API versions{range} leave too little in common with those of the other locations",
+            location.name()
+        ));
+    }
+    // What is wrong with its files was told already.
+    if let Ok(authenticator) = Authenticator::new(&config.auth)
+        && let Err(error) = authenticator.try_out().await
+    {
+        findings
+            .faults
+            .push(format!("[keystone_authtoken]: {error}"));
+    }
+    Ok(findings)
+}
+
+/// One location under examination.
+struct Examination<'a> {
+    config: &'a Config,
+    locations: &'a Locations,
+    location: &'a Location,
+    asker: Asker,
+    findings: Findings,
+}
+
+#[derive(Deserialize)]
+struct Conductors {
+    conductors: Vec<Conductor>,
+}
+
+#[derive(Deserialize)]
+struct Conductor {
+    hostname: String,
+    #[serde(default)]
+    conductor_group: String,
+    #[serde(default = "yes")]
+    alive: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Examination<'_> {
+    fn fault(&mut self, text: impl AsRef<str>) {
+        let text = format!("[group:{}]: {}", self.location.name(), text.as_ref());
+        self.findings.faults.push(text);
+    }
+
+    fn warn(&mut self, text: impl AsRef<str>) {
+        let text = format!("[group:{}]: {}", self.location.name(), text.as_ref());
+        self.findings.warnings.push(text);
+    }
+
+    async fn everything(&mut self) {
+        if self.location.forbids(Act::Read).is_some() {
+            return self.warn("is in maintenance, so it is not asked");
+        }
+        let works = self.credential().await;
+        self.location.resolve().await;
+        if !self.endpoints().await {
+            return;
+        }
+        let Some(standing) = self.location.probe(&self.asker).await else {
+            return self.fault(
+                "what answers is no Ironic's root: endpoint_override must name the address below which `/v1` is",
+            );
+        };
+        let version = standing.range.max();
+        self.locations.learn(self.location.id, standing);
+        if self.location.is_quarantined() {
+            // Told of when all have told their versions.
+            return;
+        }
+        if works && self.nodes(version).await && version >= CONDUCTORS_SINCE {
+            self.conductors(version).await;
+        }
+    }
+
+    /// Whether it has one that can be tried.
+    async fn credential(&mut self) -> bool {
+        if self.location.config.forward_user_token {
+            // There is none of ours.
+            return false;
+        }
+        if let Err(error) = self.location.credentials.header().await {
+            self.fault(format!("no credential can be had: {error}"));
+            return false;
+        }
+        if self.location.is_narrow() {
+            self.fault(
+                "the token is not scoped to the system, so that lists lack what is not its project's: set system_scope = \
+                 all, or say expect_scope = project",
+            );
+        }
+        let roles = self.location.credentials.roles().unwrap_or_default();
+        if !roles.is_empty() && !roles.iter().any(|role| role == "admin") {
+            let text = format!(
+                "its user lacks the role admin, so that much is refused; it has {}",
+                roles.join(", ")
+            );
+            self.warn(text);
+        }
+        true
+    }
+
+    /// Each is asked for itself. Whether one of them answers.
+    async fn endpoints(&mut self) -> bool {
+        let question = Question::get("/".to_owned(), Microversion::new(1, 1));
+        let (mut silent, mut clocks) = (Vec::new(), Vec::new());
+        let mut place = 0;
+        while let Some(peer) = self.location.peer(place) {
+            place += 1;
+            let Ok(head) = self.location.head(&peer, &self.asker, &question, None) else {
+                continue;
+            };
+            let bounds = Bounds {
+                response: self.location.config.response_timeout,
+                silence: self.location.config.timeout,
+                deadline: self.asker.deadline,
+                size: 64 << 10,
+            };
+            let message = Message {
+                head: &head,
+                body: Sent::Nothing,
+            };
+            match self
+                .asker
+                .transport
+                .exchange(&peer.http, message, bounds)
+                .await
+            {
+                Ok(reply) => clocks.extend(ahead(&reply)),
+                Err(failure) => silent.push(format!("{peer}: {failure}")),
+            }
+        }
+        let answers = silent.len() < place;
+        if place == 0 {
+            self.fault("it has no endpoint that can be found; standard error says why");
+        }
+        for text in silent {
+            if answers {
+                self.warn(text);
+            } else {
+                self.fault(text);
+            }
+        }
+        if let Some(seconds) = clocks.into_iter().max_by_key(|seconds| seconds.abs())
+            && seconds.unsigned_abs() > CLOCKS.as_secs()
+        {
+            let word = if seconds > 0 { "ahead of" } else { "behind" };
+            self.warn(format!(
+                "its clock is {} s {word} this machine's",
+                seconds.abs()
+            ));
+        }
+        answers
+    }
+
+    /// Whether our credential is let in.
+    async fn nodes(&mut self, version: Microversion) -> bool {
+        let question =
+            Question::get("/v1/nodes?limit=1".to_owned(), version).for_list(Collection::Nodes);
+        match self.location.ask(&self.asker, &question).await {
+            Ok(Said::Has(_)) => true,
+            Ok(said) => {
+                let reply = said.into_reply();
+                let text = fault::text_of(&reply.body).unwrap_or_default();
+                self.fault(format!(
+                    "it answers `GET /v1/nodes` with {}: {text}",
+                    reply.status.as_u16()
+                ));
+                false
+            }
+            Err(silence) => {
+                self.fault(format!(
+                    "nodes cannot be read ({}); standard error says why",
+                    silence.reason
+                ));
+                false
+            }
+        }
+    }
+
+    /// The groups of its conductors against the map.
+    async fn conductors(&mut self, version: Microversion) {
+        let question =
+            Question::get("/v1/conductors".to_owned(), version).for_list(Collection::Conductors);
+        let reply = match self.location.ask(&self.asker, &question).await {
+            Ok(Said::Has(words)) => words.reply,
+            _ => {
+                return self
+                    .warn("its conductors cannot be listed, so their groups are not compared");
+            }
+        };
+        let Ok(list) = serde_json::from_slice::<Conductors>(&reply.body) else {
+            return self.warn("its list of conductors cannot be read");
+        };
+        let names = self.location.config.groups.clone();
+        let ours = |theirs: &str| match &names {
+            Some(names) => names.ours(theirs).into_owned(),
+            None => theirs.to_owned(),
+        };
+        let mut served = BTreeSet::new();
+        for conductor in list.conductors {
+            let group = ours(&conductor.conductor_group.to_lowercase());
+            let home = self.config.groups.location(&group);
+            if home != Some(self.location.id) {
+                let text = format!(
+                    "its conductor {} serves the group {}, which [DEFAULT] groups {}",
+                    conductor.hostname,
+                    written(&group),
+                    home.map_or_else(
+                        || "does not map: no node can be made in it".to_owned(),
+                        |home| format!(
+                            "maps to {}: new nodes of it go there",
+                            self.locations.location(home).name()
+                        ),
+                    )
+                );
+                self.warn(text);
+            }
+            if conductor.alive {
+                served.insert(group);
+            }
+        }
+        let mapped: Vec<String> = self
+            .config
+            .groups
+            .groups_of(self.location.id)
+            .map(str::to_owned)
+            .collect();
+        for group in mapped {
+            if !served.contains(&group) {
+                let text = format!(
+                    "no conductor that is alive serves the group {}, which [DEFAULT] groups maps to it",
+                    written(&group)
+                );
+                self.warn(text);
+            }
+        }
+    }
+}
+
+/// As the configuration writes it.
+fn written(group: &str) -> &str {
+    if group.is_empty() { "_" } else { group }
+}
+
+/// Seconds by which its clock is ahead of ours.
+fn ahead(reply: &Reply) -> Option<i64> {
+    let date = reply.headers.get(http::header::DATE)?.to_str().ok()?;
+    let told = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+    let now = Timestamp::try_from(SystemTime::now()).ok()?;
+    Some(told.as_second() - now.as_second())
+}

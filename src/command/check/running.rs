@@ -1,0 +1,60 @@
+//! `check`: what the new configuration would do to the gateway that runs with the old one.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::command::socket;
+use crate::config::Config;
+
+/// What is to be told before it is loaded. A gateway that does not run has nothing to say.
+pub fn compare(config: &Config, socket: &Path) -> Vec<String> {
+    let Ok(said) = socket::ask(socket, "GET", "/locations", None) else {
+        return Vec::new();
+    };
+    let running = said.document.get("locations").and_then(Value::as_array);
+    running
+        .into_iter()
+        .flatten()
+        .flat_map(|site| changes(config, site))
+        .collect()
+}
+
+fn changes(config: &Config, site: &Value) -> Vec<String> {
+    let name = site.get("name").and_then(Value::as_str).unwrap_or_default();
+    let nodes = site
+        .get("nodes")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
+    let Some(stays) = config
+        .locations
+        .iter()
+        .find(|location| location.name == name)
+    else {
+        let text = match nodes {
+            0 => format!("location `{name}` is not in the file any longer; no node is known there"),
+            nodes => format!(
+                "location `{name}` is not in the file any longer, and {nodes} nodes are known there: they will be out of \
+                 reach (`ironic-proxy location {name} drain` first, and move them)"
+            ),
+        };
+        return vec![text];
+    };
+    let groups = site.get("groups").and_then(Value::as_array);
+    let groups = groups.into_iter().flatten().filter_map(Value::as_str);
+    groups
+        .filter_map(|group| {
+            let home = config.groups.location(if group == "_" { "" } else { group });
+            let home = home.map(|home| config.location(home).name.as_str());
+            match home {
+                Some(home) if home == stays.name => None,
+                Some(home) => Some(format!(
+                    "conductor group {group} moves from location `{name}` to `{home}`: its nodes stay where they are"
+                )),
+                None => Some(format!(
+                    "conductor group {group} of location `{name}` is not mapped any longer: no node can be made in it"
+                )),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,29 @@
+//! The head of a request, and between which addresses it travelled.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+
+use pingora::http::RequestHeader;
+use pingora_proxy::Session;
+
+use crate::gateway::access_log;
+
+/// What is known of a request before anything is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival<'a> {
+    pub head: &'a RequestHeader,
+    pub from: Option<IpAddr>,
+    /// The address of ours that the client connected to.
+    pub at: Option<SocketAddr>,
+}
+
+impl<'a> Arrival<'a> {
+    pub fn of(session: &'a Session) -> Self {
+        let at = session.server_addr().and_then(|address| address.as_inet());
+        Self {
+            head: session.req_header(),
+            from: access_log::client(session),
+            at: at.copied(),
+        }
+    }
+}
