@@ -100,8 +100,8 @@ struct Conductors {
 #[derive(Deserialize)]
 struct Conductor {
     hostname: String,
-    #[serde(default)]
-    conductor_group: String,
+    #[serde(default, rename = "conductor_group")]
+    group: String,
     #[serde(default = "yes")]
     alive: bool,
 }
@@ -272,7 +272,7 @@ impl Examination<'_> {
         };
         let mut served = BTreeSet::new();
         for conductor in list.conductors {
-            let group = ours(&conductor.conductor_group.to_lowercase());
+            let group = ours(&conductor.group.to_lowercase());
             let home = self.config.groups.location(&group);
             if home != Some(self.location.id) {
                 let text = format!(
