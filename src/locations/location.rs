@@ -129,6 +129,8 @@ pub struct Location {
     uploads: Arc<Semaphore>,
     /// What is known of it may be out of date: look again.
     pub look_again: Notify,
+    /// It is to be asked again, at once.
+    pub back: Notify,
     /// What its operator wants.
     order: ArcSwap<Order>,
     /// What is observed of it.
@@ -171,6 +173,7 @@ impl Location {
             permits: Arc::new(Semaphore::new(config.max_concurrent)),
             uploads: Arc::new(Semaphore::new(config.max_concurrent)),
             look_again: Notify::new(),
+            back: Notify::new(),
             order: ArcSwap::from_pointee(Order::of_file(config.state)),
             record: Record::default(),
             config: config.clone(),
@@ -236,7 +239,11 @@ impl Location {
             // Nobody asks it, so nobody waits for what it says first.
             self.probe_ended.send_replace(true);
         } else if was_silent {
-            self.look_again.notify_one();
+            if self.standing.load().is_none() || self.peers.load().is_empty() {
+                // What it says first is still to come, and whoever asks waits for it.
+                self.probe_ended.send_replace(false);
+            }
+            self.back.notify_one();
         }
     }
 

@@ -113,6 +113,7 @@ impl HealthCheck {
             let jittered = pause.mul_f64(0.8 + 0.4 * fastrand::f64());
             tokio::select! {
                 () = tokio::time::sleep(jittered) => {}
+                () = location.back.notified() => {}
                 () = location.look_again.notified() => tokio::time::sleep(IMPATIENCE.min(pause)).await,
             }
             self.probe(transport, location).await;
