@@ -152,7 +152,8 @@ impl Federation {
             request.query.append_to(&mut question.path);
             alias = Some(other);
         }
-        if request.target.is_vendors() {
+        // A stand-in's name is put right in what is said; to a HEAD nothing is.
+        if request.target.is_vendors() && (alias.is_none() || request.method == Method::HEAD) {
             return Ok(Plan::Forward(Forward {
                 location,
                 path: question.path,

@@ -1,5 +1,7 @@
 """What Ironic takes for a word of its own, for another path, or for a form: nothing is carried out that was not meant."""
 
+import re
+
 import pytest
 from fleet import fleet, until
 from standin import Standin, StandinKeystone, new_uuid, node
@@ -37,6 +39,7 @@ def hub(running):
         ("PUT", "/maintenance", {"reason": "x"}),
         ("POST", "/vifs", {"id": new_uuid()}),
         ("DELETE", "/traits", None),
+        ("POST", "/vendor_passthru?method=m", {}),
     ],
 )
 def test_a_node_is_not_found_by_a_word_of_ironics(hub, word, method, below, body, headers):
@@ -45,6 +48,7 @@ def test_a_node_is_not_found_by_a_word_of_ironics(hub, word, method, below, body
     before = dict(hub.loc2.find(there["uuid"]))
     reply = hub.call(method, f"/v1/nodes/{word}{below}", body, headers=headers)
     assert 400 <= reply.status < 500, reply
+    assert not re.search(r"-[0-9a-f]{8}-[0-9a-f]{4}-", reply.text()), "who stands in for it is nobody's business"
     assert hub.loc2.find(there["uuid"]) == before
     for site in hub.all():
         for request in site.asked(method):
