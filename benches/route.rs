@@ -28,10 +28,10 @@ use ironic_proxy::api::query::Query;
 use ironic_proxy::api::route::Path;
 use ironic_proxy::api::route::Target;
 use ironic_proxy::config::DirectoryConfig;
-use ironic_proxy::config::LocationId;
 use ironic_proxy::locate::directory::Asked;
 use ironic_proxy::locate::directory::Directory;
 use ironic_proxy::locate::directory::Key;
+use ironic_proxy::locate::directory::Place;
 use ironic_proxy::locate::directory::Sighting;
 
 #[global_allocator]
@@ -107,7 +107,7 @@ fn directory(criterion: &mut Criterion) {
     let before = resident();
     let directory = Directory::new(&config);
     for node in 0..NODES {
-        let location = LocationId(u16::try_from(node % 100).expect("below 100"));
+        let location = Place(u16::try_from(node % 100).expect("below 100"));
         let (uuid, name) = (uuid(node), format!("node-{node:07}"));
         let sighting = Sighting {
             uuid: Some(&uuid),
@@ -145,7 +145,7 @@ fn directory(criterion: &mut Criterion) {
             let sighting = Sighting {
                 uuid: Some(uuid),
                 name: Some(name),
-                location: LocationId(1),
+                location: Place(1),
                 asked: Asked::All,
             };
             directory.learn(Collection::Nodes, sighting, now)

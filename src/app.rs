@@ -1,13 +1,16 @@
 //! Builds everything once and runs it until it is told to stop.
 
+mod assemble;
 mod controls;
 mod master;
+mod reload;
 mod sockets;
 
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
+use arc_swap::ArcSwap;
 use log::warn;
 use pingora::server::RunArgs;
 use pingora::server::Server;
@@ -24,33 +27,30 @@ use tokio::runtime;
 use crate::admin::answer::Desk;
 use crate::admin::listen::AdminError;
 use crate::admin::listen::Doors;
+use crate::app::assemble::AssembleError;
 use crate::app::controls::Running;
 use crate::app::master::Master;
 use crate::app::master::Signals;
 use crate::app::master::Stop;
+use crate::app::reload::Read;
+use crate::app::reload::Reloader;
 use crate::app::sockets::ListenError;
 use crate::app::sockets::OnSocket;
 use crate::app::sockets::listen;
-use crate::auth::AuthSetupError;
-use crate::auth::Authenticator;
-use crate::auth::access::Gate;
 use crate::config::Config;
 use crate::control;
-use crate::federate::Federation;
+use crate::current::Current;
+use crate::current::Follow;
+use crate::current::Lead;
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connections;
 use crate::gateway::context::Surroundings;
 use crate::gateway::crowd::Bounded;
 use crate::gateway::crowd::Bounds;
 use crate::gateway::crowd::Crowd;
-use crate::gateway::door::Guard;
 use crate::keystone;
 use crate::lifecycle::Lifecycle;
 use crate::locate::state;
-use crate::locations::Locations;
-use crate::locations::location::LocationError;
-use crate::policy::in_force::Policy;
-use crate::policy::in_force::PolicyError;
 use crate::telemetry;
 use crate::tls::listener::Listener;
 use crate::tls::listener::Secured;
@@ -78,20 +78,16 @@ pub enum AppError {
     Signals(io::Error),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("{0}")]
-    Location(#[from] LocationError),
-    #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
-    Auth(#[from] AuthSetupError),
-    #[error("[oslo_policy] {0}")]
-    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
     #[error("[api] cert_file, key_file, client_ca_file: {0}")]
     Tls(#[from] TlsError),
     #[error("{0}")]
     Admin(#[from] AdminError),
 }
 
-/// Serves until it is told to end.
-pub fn run(config: &Config) -> Result<(), AppError> {
+/// Serves until it is told to end. `read` reads the configuration anew.
+pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AppError::Signals)?;
     // First of all: a signal that came earlier would end the process by its default, without a drain.
@@ -101,92 +97,87 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let locations = Arc::new(Locations::new(config)?);
-    let authenticator = Arc::new(Authenticator::new(&config.auth)?);
-    let policy = Arc::new(Policy::load(&config.policy)?);
+    let files = open_files();
     let budget = Budget::new(config.api.max_buffered);
-    let federation = Arc::new(Federation::new(config, Arc::clone(&locations)));
+    let surroundings = Arc::new(Surroundings {
+        crowd: Crowd::new(Bounds::new(files, config.api.max_connections_per_address)),
+        lifecycle: Arc::default(),
+        transport: Arc::new(Transport::new(POOL_SIZE, budget.clone())),
+    });
+    let server_conf = server_conf(&config);
+    let tls = config.api.tls.as_ref();
+    let listener = tls.map(Listener::load).transpose()?.map(Arc::new);
+    let (current, service) = assemble::assemble(config, &surroundings, None)?;
+    let Current {
+        config, federation, ..
+    } = &current;
     // A restart would otherwise ask every location about every node again.
-    if let Err(error) = state::load(&config.state_path, &locations, &federation.locator) {
+    if let Err(error) = state::load(
+        &config.state_path,
+        &federation.locations,
+        &federation.locator,
+    ) {
         warn!("The saved node cache cannot be used: {error}");
     }
-    let listener = listener(config)?;
     let (socket, listening) = listen(config)?;
     let admin = Doors::open(&config.admin)?;
 
-    let guard = Guard {
-        authenticator: Arc::clone(&authenticator),
-        gate: Gate::new(&config.policy, Arc::clone(&policy)),
+    let in_flight = Arc::default();
+    let service = Arc::new(ArcSwap::from_pointee(service));
+    let lead = Lead::new(Arc::new(current));
+    let follow = lead.subscribe();
+    let gateway = Gateway {
+        service: Arc::clone(&service),
+        in_flight: Arc::clone(&in_flight),
     };
-    let crowd = Crowd::new(Bounds::new(
-        open_files(),
-        config.api.max_connections_per_address,
-    ));
-    let lifecycle = Arc::new(Lifecycle::default());
-    let gateway = Gateway::new(
-        config,
-        Arc::clone(&federation),
-        guard,
-        Surroundings {
-            crowd: Arc::clone(&crowd),
-            lifecycle: Arc::clone(&lifecycle),
-            transport: Arc::new(Transport::new(POOL_SIZE, budget.clone())),
-        },
-    );
-    let in_flight = gateway.in_flight();
+    let lifecycle = Arc::clone(&surroundings.lifecycle);
     let (handle, commands) = control::channel();
-    admin.serve(Desk::new(Arc::new(Running::of(&gateway, handle))))?;
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(config));
+    let running = Running {
+        handle,
+        service: Arc::clone(&service),
+        surroundings: Arc::clone(&surroundings),
+        in_flight: Arc::clone(&in_flight),
+    };
+    admin.serve(Desk::new(Arc::new(running)))?;
+    let mut server = Server::new_with_opt_and_conf(None, server_conf);
     let proxy = http_proxy(&server.configuration, gateway);
     let api = Connections::new(proxy, Arc::clone(&lifecycle));
-    let sweep = Sweep {
-        federation: Arc::clone(&federation),
-        interval: config.directory.sweep_interval,
-        state_path: config.state_path.clone(),
-        budget: budget.clone(),
-    };
+    let crowd = Arc::clone(&surroundings.crowd);
     server.bootstrap();
     match &listener {
         None => server.add_service(OnSocket::new(
-            Bounded::new(api, Arc::clone(&crowd)),
+            Bounded::new(api, crowd),
             socket,
             Arc::clone(&lifecycle),
         )),
         Some(listener) => {
             let secured = Secured::new(api, Arc::clone(listener));
-            let bounded = Bounded::new(secured, Arc::clone(&crowd));
+            let bounded = Bounded::new(secured, crowd);
             server.add_service(OnSocket::new(bounded, socket, Arc::clone(&lifecycle)))
         }
     };
-    let certificates = CertificateWatch {
-        listener,
-        locations: Arc::clone(&locations),
-        authenticator: Arc::clone(&authenticator),
+    let upkeep = Upkeep {
+        listener: listener.clone(),
+        follow,
+        budget: budget.clone(),
+        lifecycle: Arc::clone(&lifecycle),
+        listening,
     };
-    server.add_service(background_service("certificates", certificates));
-    server.add_service(background_service("policy", PolicyWatch { policy }));
-    server.add_service(background_service(
-        "health",
-        HealthCheck {
-            locations,
-            authenticator,
-            budget: budget.clone(),
-            lifecycle: Arc::clone(&lifecycle),
-            listening,
-        },
-    ));
-    let sweep = background_service("sweep", sweep);
-    let keeper = sweep.task();
-    server.add_service(sweep);
+    let keeper = upkeep.add_to(&mut server);
     let master = Master {
         commands,
-        lifecycle: Arc::clone(&lifecycle),
+        surroundings: Arc::clone(&surroundings),
         in_flight,
-        crowd,
         keeper,
-        log: config.log.clone(),
-        shutdown_delay: config.api.shutdown_delay,
-        drain_timeout: config.drain_timeout,
+        reloader: Reloader {
+            read,
+            lead,
+            service,
+            surroundings,
+            listener,
+            budget,
+            files,
+        },
     };
     thread::spawn(move || runtime.block_on(master.run(signals)));
     server.run(RunArgs {
@@ -195,9 +186,43 @@ pub fn run(config: &Config) -> Result<(), AppError> {
     Ok(())
 }
 
-fn listener(config: &Config) -> Result<Option<Arc<Listener>>, TlsError> {
-    let loaded = config.api.tls.as_ref().map(Listener::load).transpose()?;
-    Ok(loaded.map(Arc::new))
+/// What runs beside requests needs.
+struct Upkeep {
+    listener: Option<Arc<Listener>>,
+    follow: Follow,
+    budget: Budget,
+    lifecycle: Arc<Lifecycle>,
+    listening: String,
+}
+
+impl Upkeep {
+    /// Returns who saves what is known.
+    fn add_to(self, server: &mut Server) -> Arc<Sweep> {
+        let certificates = CertificateWatch {
+            listener: self.listener,
+            follow: self.follow.clone(),
+        };
+        server.add_service(background_service("certificates", certificates));
+        let policy = PolicyWatch {
+            follow: self.follow.clone(),
+        };
+        server.add_service(background_service("policy", policy));
+        let health = HealthCheck {
+            follow: self.follow.clone(),
+            budget: self.budget.clone(),
+            lifecycle: self.lifecycle,
+            listening: self.listening,
+        };
+        server.add_service(background_service("health", health));
+        let sweep = Sweep {
+            follow: self.follow,
+            budget: self.budget,
+        };
+        let sweep = background_service("sweep", sweep);
+        let keeper = sweep.task();
+        server.add_service(sweep);
+        keeper
+    }
 }
 
 fn server_conf(config: &Config) -> ServerConf {

@@ -26,7 +26,7 @@ pub use crate::config::api::{ApiConfig, ListenerTls, Partial, TlsVersion};
 pub use crate::config::bmc::{BmcConfig, BmcRange, Fit};
 pub use crate::config::credential::{
     CredentialRef, DomainRef, Interface, KeystoneAuth, KeystoneMethod, LocationAuth, ProjectRef,
-    Scope, Secret, Session, UserRef,
+    Scope, Session, UserRef,
 };
 pub use crate::config::endpoint::{Endpoint, EndpointError};
 pub use crate::config::groups::{GroupMap, LocationId};
@@ -36,4 +36,5 @@ pub use crate::config::location::{ExpectScope, LocationConfig, State};
 pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
 pub use crate::oslo::notes::Errors;
+pub use crate::oslo::secret::Secret;
 pub use crate::oslo::sources::{Source, Sources};

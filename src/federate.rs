@@ -113,25 +113,36 @@ pub struct Federation {
     /// The next page of a list is told in gophercloud's word too.
     pub collection_links: bool,
     /// What is remembered of walks through lists.
-    pub walks: Memory,
+    pub walks: Arc<Memory>,
     /// A create needs every location's word that the name is free.
     pub require_unique: bool,
     /// Who claims what right now.
-    turns: Turns<Stake>,
+    turns: Arc<Turns<Stake>>,
 }
 
 impl Federation {
-    pub fn new(config: &Config, locations: Arc<Locations>) -> Self {
+    /// With what was learnt `before`, as far as it is about the same locations.
+    pub fn new(config: &Config, locations: Arc<Locations>, before: Option<&Self>) -> Self {
+        let same = before.filter(|before| {
+            let pairs = before.locations.iter().zip(locations.iter());
+            before.locations.iter().len() == locations.iter().len()
+                && pairs.into_iter().all(|(one, other)| one.is(other))
+        });
+        let locator = before.map(|before| &before.locator);
         Self {
-            locator: Locator::new(&config.directory, Arc::clone(&locations)),
+            locator: Locator::new(&config.directory, Arc::clone(&locations), locator),
             locations,
             groups: config.groups.clone(),
             placement: Placement::new(config),
             max_limit: config.api.max_limit,
             collection_links: config.api.extras.collection_links,
-            walks: Memory::new(config.api.walk_memory),
+            walks: same.map_or_else(
+                || Arc::new(Memory::new(config.api.walk_memory)),
+                |before| Arc::clone(&before.walks),
+            ),
             require_unique: config.api.require_unique,
-            turns: Turns::default(),
+            // Requests of before claim things too.
+            turns: before.map_or_else(Arc::default, |before| Arc::clone(&before.turns)),
         }
     }
 

@@ -14,17 +14,16 @@ pub mod framing;
 pub mod health;
 pub mod rescue;
 pub mod respond;
+pub mod service;
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use log::error;
 use pingora::Error as PingoraError;
 use pingora::ErrorSource;
-use pingora::ErrorType;
 use pingora::Result;
 use pingora::RetryType;
 use pingora::http::RequestHeader;
@@ -34,336 +33,33 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::FailToProxy;
 use pingora_proxy::ProxyHttp;
 use pingora_proxy::Session;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
 
 use crate::api::header::RequestId;
-use crate::auth::access::Judged;
-use crate::auth::access::Passage;
-use crate::auth::identity::Identity;
-use crate::config::Config;
-use crate::federate::Federation;
-use crate::federate::dispatch::BodyUse;
-use crate::federate::dispatch::body_use;
-use crate::federate::plan::Plan;
-use crate::gateway::body::BodyLimits;
 use crate::gateway::connection::KEEPALIVE;
-use crate::gateway::context::Context;
 use crate::gateway::context::InFlight;
-use crate::gateway::context::Surroundings;
-use crate::gateway::door::Admitted;
-use crate::gateway::door::Door;
-use crate::gateway::door::Entry;
-use crate::gateway::door::Guard;
-use crate::gateway::forward::Forwarding;
-use crate::gateway::rescue::Trouble;
-use crate::gateway::respond::Respond;
-use crate::lifecycle;
-use crate::locations::question::Body;
-use crate::request::Answer;
-use crate::request::Request;
+use crate::gateway::service::Course;
+use crate::gateway::service::Next;
+use crate::gateway::service::Service;
+use crate::gateway::service::Stage;
+use crate::gateway::service::Stop;
 use crate::request::Versions;
-use crate::tenancy::serve::serve;
-use crate::wire::upload;
 
-/// What is left to put an answer together when the last location was given up.
-const SPARE: Duration = Duration::from_millis(500);
 /// A client that takes longer for a part of an answer is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Where a request is.
-#[derive(Debug)]
-enum Stage {
-    Received,
-    /// On its way through Pingora's proxy.
-    Forwarding(Box<Forwarding>),
-    /// Our answer is written, or nobody is left to read it.
-    Answered,
-}
 
 /// What Pingora carries from phase to phase.
 #[derive(Debug)]
 pub struct Exchange {
-    context: Context,
-    stage: Stage,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Exchange {
-    fn forwarding(&mut self) -> Result<&mut Forwarding> {
-        match &mut self.stage {
-            Stage::Forwarding(forwarding) => Ok(forwarding),
-            Stage::Received | Stage::Answered => {
-                Err(PingoraError::new_in(ErrorType::InternalError))
-            }
-        }
-    }
-}
-
-/// What becomes of a request next.
-enum Next {
-    Answer(Answer),
-    Forward(Box<Forwarding>),
-}
-
-/// Why nothing becomes of it: the client is to be told, or is gone.
-enum Stop {
-    Trouble(Trouble),
-    Broken(Box<PingoraError>),
-}
-
-impl<T: Into<Trouble>> From<T> for Stop {
-    fn from(trouble: T) -> Self {
-        Self::Trouble(trouble.into())
-    }
-}
-
-impl From<Box<PingoraError>> for Stop {
-    fn from(error: Box<PingoraError>) -> Self {
-        Self::Broken(error)
-    }
+    service: Arc<Service>,
+    course: Course,
 }
 
 /// The gateway: built once, borrowed by every request.
 #[derive(Debug)]
 pub struct Gateway {
-    federation: Arc<Federation>,
-    door: Arc<Door>,
-    permits: Arc<Semaphore>,
-    respond: Respond,
-    in_flight: Arc<InFlight>,
-    surroundings: Surroundings,
-}
-
-impl Gateway {
-    pub fn new(
-        config: &Config,
-        federation: Arc<Federation>,
-        guard: Guard,
-        surroundings: Surroundings,
-    ) -> Self {
-        Self {
-            door: Arc::new(Door::new(
-                config,
-                guard,
-                Arc::clone(&federation.locations),
-                &surroundings,
-            )),
-            respond: Respond {
-                locations: Arc::clone(&federation.locations),
-                retry_after: config.api.retry_after,
-            },
-            federation,
-            permits: Arc::new(Semaphore::new(config.api.max_in_flight)),
-            in_flight: Arc::default(),
-            surroundings,
-        }
-    }
-
-    pub fn federation(&self) -> Arc<Federation> {
-        Arc::clone(&self.federation)
-    }
-
-    pub fn surroundings(&self) -> &Surroundings {
-        &self.surroundings
-    }
-
-    pub fn door(&self) -> Arc<Door> {
-        Arc::clone(&self.door)
-    }
-
-    pub fn in_flight(&self) -> Arc<InFlight> {
-        Arc::clone(&self.in_flight)
-    }
-
-    /// Who may come in makes its address known.
-    fn vouch(&self, session: &Session, context: &Context) {
-        let known = context
-            .identity
-            .as_ref()
-            .is_some_and(|identity| *identity != Identity::Anonymous);
-        if let Some(address) = access_log::client(session).filter(|_| known) {
-            self.surroundings.crowd.vouch(address, context.started);
-        }
-    }
-
-    /// From the head of a request to what becomes of it.
-    async fn receive(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-    ) -> std::result::Result<Next, Stop> {
-        let Admitted {
-            mut request,
-            mut passage,
-            limits,
-        } = match self.door.enter(session, &mut exchange.context).await? {
-            Entry::Admitted(admitted) => *admitted,
-            Entry::Answered(answer) => return Ok(Next::Answer(answer)),
-        };
-        let is_judged = matches!(passage, Passage::ByThing(_));
-        let mut feed = None;
-        let started = Instant::now();
-        self.vouch(session, &exchange.context);
-        request.body = match body_use(&request.method, &request.target.route) {
-            BodyUse::None => Body::None,
-            // What is judged has to be known.
-            _ if is_judged => body::read(session, limits).await??.into(),
-            BodyUse::Proxied => Body::None,
-            BodyUse::Streamed if !body::is_small(session) => {
-                let (sender, upload) = upload::channel(body::length(session));
-                feed = Some(sender);
-                Body::Streamed(Arc::new(upload))
-            }
-            BodyUse::Streamed | BodyUse::Read => body::read(session, limits).await??.into(),
-        };
-        self.door.check_media(&request)?;
-        // How long a client takes to send is its own affair.
-        request.asker.deadline += started.elapsed();
-        let identity = exchange.context.identity.clone();
-        if !is_judged {
-            passage = self.door.check_patch(&request, identity.as_ref())?;
-        }
-        // Work begins: nothing was held while the client was waited for, or while it was found out who it is. A body that
-        // is handed on while it comes in is bounded at its location.
-        if feed.is_none() {
-            match Arc::clone(&self.permits).try_acquire_owned() {
-                Ok(permit) => exchange.permit = Some(permit),
-                Err(_) => return Err(Trouble::Busy.into()),
-            }
-        }
-        let tenant = match &passage {
-            Passage::ByThing(judged) => identity.as_ref().map(|identity| (identity, judged)),
-            Passage::Whole => None,
-        };
-        let mut negotiated = false;
-        let plan = loop {
-            let planned = self.plan(session, (&request, limits), tenant, feed.take());
-            match planned.await {
-                // Nothing was executed: the client's wish is read anew against the range that there is now.
-                Err(Stop::Trouble(Trouble::Federation(error)))
-                    if error.is_outdated() && !negotiated && request.body.is_at_hand().await =>
-                {
-                    negotiated = true;
-                    let headers = &session.req_header().headers;
-                    self.door
-                        .negotiate_again(headers, &mut request, &mut exchange.context)?;
-                }
-                planned => break planned?,
-            }
-        };
-        match plan {
-            Plan::Answer(answer) => Ok(Next::Answer(answer)),
-            Plan::Forward(forward) => {
-                let prepared = Forwarding::prepare(&self.federation, request, forward, limits);
-                Ok(Next::Forward(Box::new(prepared.await?)))
-            }
-        }
-    }
-
-    /// Dispatches a request while its client is listened to: for the rest of its body, or for its leaving.
-    async fn plan(
-        &self,
-        session: &mut Session,
-        (request, limits): (&Request, BodyLimits),
-        tenant: Option<(&Identity, &Judged)>,
-        feed: Option<upload::Feed>,
-    ) -> std::result::Result<Plan, Stop> {
-        let dispatch = async {
-            match tenant {
-                None => self.federation.dispatch(request).await,
-                Some((identity, judged)) => {
-                    let served = serve(&self.federation, request, identity, judged);
-                    served.await.map(Plan::Answer)
-                }
-            }
-        };
-        let mut dispatched = Box::pin(dispatch);
-        if let Some(feed) = feed {
-            return tokio::select! {
-                biased;
-                fed = body::feed(session, limits, feed) => {
-                    fed??;
-                    Ok(dispatched.await?)
-                }
-                planned = &mut dispatched => Ok(planned?),
-            };
-        }
-        // A body that comes with a question may be meant for the location.
-        if !request.method.is_safe() || !session.is_body_empty() {
-            return Ok(dispatched.await?);
-        }
-        let deadline = request.asker.deadline + SPARE;
-        tokio::select! {
-            planned = &mut dispatched => Ok(planned?),
-            () = tokio::time::sleep_until(deadline.into()) => Err(Trouble::Deadline.into()),
-            // The client left: its questions are dropped, and with them their connections.
-            left = session.downstream_session.read_body_or_idle(true) => {
-                left?;
-                Err(PingoraError::new_down(ErrorType::ConnectionClosed).into())
-            }
-        }
-    }
-
-    async fn answer(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        mut answer: Answer,
-    ) -> Result<()> {
-        if let Some(challenge) = self.door.challenge(answer.status) {
-            answer
-                .headers
-                .insert(http::header::WWW_AUTHENTICATE, challenge);
-        }
-        exchange.stage = Stage::Answered;
-        self.close_while_draining(session);
-        // The work is done; the client may take its time.
-        exchange.permit = None;
-        let context = &mut exchange.context;
-        context.location = answer.location;
-        if answer.status == http::StatusCode::NOT_ACCEPTABLE {
-            // A location may have told of another range just now.
-            let range = self.federation.locations.range(context.pinned);
-            context.versions = context
-                .versions
-                .and_then(|(_, spoken)| Some((range?, spoken)));
-        }
-        self.respond.write(session, context, answer).await
-    }
-
-    /// No client is to send another request where nobody will be.
-    fn close_while_draining(&self, session: &mut Session) {
-        if self.surroundings.lifecycle.stage() == lifecycle::Stage::Draining {
-            session.set_keepalive(None);
-        }
-    }
-
-    fn rescue(&self, trouble: Trouble) -> Answer {
-        rescue::rescue(&self.federation.locations, trouble)
-    }
-
-    /// What the client is told when proxying failed; nothing if it is gone.
-    async fn explain(
-        &self,
-        session: &Session,
-        error: &PingoraError,
-        exchange: &mut Exchange,
-    ) -> Option<Answer> {
-        if *error.esource() == ErrorSource::Downstream {
-            return rescue::of_client(error).map(|trouble| self.rescue(trouble));
-        }
-        if let Stage::Forwarding(forwarding) = &mut exchange.stage {
-            let body = session.as_downstream().get_retry_buffer();
-            let truncated = session.as_downstream().retry_buffer_truncated();
-            let explained = forwarding
-                .explain(&self.federation, error, body.filter(|_| !truncated))
-                .await;
-            return Some(explained.unwrap_or_else(|trouble| self.rescue(trouble)));
-        }
-        error!("A request failed within the gateway: {error}");
-        Some(self.rescue(Trouble::Internal))
-    }
+    /// Another one after each reload.
+    pub service: Arc<ArcSwap<Service>>,
+    pub in_flight: Arc<InFlight>,
 }
 
 #[async_trait]
@@ -372,9 +68,8 @@ impl ProxyHttp for Gateway {
 
     fn new_ctx(&self) -> Exchange {
         Exchange {
-            context: Context::new(&self.in_flight),
-            stage: Stage::Received,
-            permit: None,
+            service: self.service.load_full(),
+            course: Course::new(&self.in_flight),
         }
     }
 
@@ -404,25 +99,32 @@ impl ProxyHttp for Gateway {
         // A location's 1xx are for us.
         session.as_downstream_mut().set_ignore_info_resp(true);
         session.set_write_timeout(Some(WRITE_TIMEOUT));
-        exchange.context.request_id = RequestId::new(&session.req_header().headers);
+        exchange.course.context.request_id = RequestId::new(&session.req_header().headers);
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let answer = match self.receive(session, exchange).await {
+        let answer = match exchange
+            .service
+            .receive(session, &mut exchange.course)
+            .await
+        {
             Ok(Next::Forward(forwarding)) => {
-                exchange.stage = Stage::Forwarding(forwarding);
+                exchange.course.stage = Stage::Forwarding(forwarding);
                 // A write that was sent is finished, also if nobody waits for it any longer.
                 let safe = session.req_header().method.is_safe();
                 session.as_downstream_mut().set_abort_on_close(safe);
                 return Ok(false);
             }
             Ok(Next::Answer(answer)) => answer,
-            Err(Stop::Trouble(trouble)) => self.rescue(trouble),
+            Err(Stop::Trouble(trouble)) => exchange.service.rescue(trouble),
             Err(Stop::Broken(error)) => return Err(error.into_down()),
         };
         // Whatever goes wrong with writing is the client's doing.
-        let written = self.answer(session, exchange, answer).await;
+        let written = exchange
+            .service
+            .answer(session, &mut exchange.course, answer)
+            .await;
         written.map_err(PingoraError::into_down)?;
         Ok(true)
     }
@@ -432,7 +134,10 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> Result<Box<HttpPeer>> {
-        exchange.forwarding()?.dial(&self.federation)
+        exchange
+            .course
+            .forwarding()?
+            .dial(&exchange.service.federation)
     }
 
     fn fail_to_connect(
@@ -442,8 +147,8 @@ impl ProxyHttp for Gateway {
         exchange: &mut Exchange,
         error: Box<PingoraError>,
     ) -> Box<PingoraError> {
-        match exchange.forwarding() {
-            Ok(forwarding) => forwarding.not_connected(&self.federation, error),
+        match exchange.course.forwarding() {
+            Ok(forwarding) => forwarding.not_connected(&exchange.service.federation, error),
             Err(_) => error,
         }
     }
@@ -454,7 +159,10 @@ impl ProxyHttp for Gateway {
         head: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        exchange.forwarding()?.dress(&self.federation, head)
+        exchange
+            .course
+            .forwarding()?
+            .dress(&exchange.service.federation, head)
     }
 
     async fn request_body_filter(
@@ -468,7 +176,7 @@ impl ProxyHttp for Gateway {
             // Pingora issue 935: an empty last part would be written as a second end.
             *body = None;
         }
-        exchange.forwarding()?.measure(body.as_ref(), end)
+        exchange.course.forwarding()?.measure(body.as_ref(), end)
     }
 
     async fn upstream_response_filter(
@@ -483,8 +191,9 @@ impl ProxyHttp for Gateway {
         }
         let replayable = !session.as_downstream().retry_buffer_truncated();
         exchange
+            .course
             .forwarding()?
-            .judge(&self.federation, head, replayable)
+            .judge(&exchange.service.federation, head, replayable)
             .await
     }
 
@@ -497,14 +206,20 @@ impl ProxyHttp for Gateway {
         if head.status.is_informational() {
             return Ok(());
         }
-        self.close_while_draining(session);
+        exchange.service.close_while_draining(session);
         let versions = Versions::of(&head.headers);
-        let location = exchange.forwarding()?.relay_head(&self.federation, head)?;
-        exchange.context.location = location;
-        if let Some(challenge) = self.door.challenge(head.status) {
+        let location = exchange
+            .course
+            .forwarding()?
+            .relay_head(&exchange.service.federation, head)?;
+        exchange.course.context.location = location;
+        if let Some(challenge) = exchange.service.door.challenge(head.status) {
             head.insert_header(http::header::WWW_AUTHENTICATE, challenge)?;
         }
-        self.respond.sign(head, &exchange.context, versions)
+        exchange
+            .service
+            .respond
+            .sign(head, &exchange.course.context, versions)
     }
 
     fn response_body_filter(
@@ -514,7 +229,7 @@ impl ProxyHttp for Gateway {
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        exchange.forwarding()?.relay_body()?;
+        exchange.course.forwarding()?.relay_body()?;
         Ok(None)
     }
 
@@ -540,7 +255,7 @@ impl ProxyHttp for Gateway {
         }
         if *error.esource() == ErrorSource::Upstream
             && !error.retry()
-            && let Ok(forwarding) = exchange.forwarding()
+            && let Ok(forwarding) = exchange.course.forwarding()
         {
             forwarding.broken(&error);
         }
@@ -553,12 +268,19 @@ impl ProxyHttp for Gateway {
         error: &PingoraError,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let answer = self.explain(session, error, exchange).await;
+        let answer = exchange
+            .service
+            .explain(session, error, &mut exchange.course)
+            .await;
         let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
         if let Some(answer) = answer.filter(|_| session.response_written().is_none()) {
             // Pingora closes the connection after an attempt upstream: the client is told so.
             session.set_keepalive(None);
-            if let Err(error) = self.answer(session, exchange, answer).await {
+            if let Err(error) = exchange
+                .service
+                .answer(session, &mut exchange.course, answer)
+                .await
+            {
                 log::debug!("The client did not take the answer: {error}");
             }
         }
@@ -587,9 +309,9 @@ impl ProxyHttp for Gateway {
         access_log::record(
             session,
             error,
-            &exchange.context,
-            &self.federation.locations,
+            &exchange.course.context,
+            &exchange.service.federation.locations,
         );
-        exchange.permit = None;
+        exchange.course.done();
     }
 }

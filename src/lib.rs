@@ -12,6 +12,7 @@
 //! |   | [`admin`] | the second door: how the gateway is looked after |
 //! |   | [`upkeep`] | beside requests: probes, the sweep, certificates |
 //! |   | [`command`] | the command line and the subcommands |
+//! |   | [`current`] | what is in force: all that a reload replaces |
 //! | 7 | [`tenancy`] | what becomes of a request of somebody who may do some things to some things |
 //! |   | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
 //! | 6 | [`locate`] | which location has it; the directory of what was seen where |
@@ -43,6 +44,7 @@ pub mod auth;
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod current;
 pub mod federate;
 pub mod gateway;
 pub mod keystone;

@@ -10,6 +10,7 @@ pub mod polls;
 pub mod state;
 pub mod verdict;
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,6 +38,8 @@ use crate::locate::directory::Hint;
 use crate::locate::directory::Ident;
 use crate::locate::directory::Key;
 use crate::locate::directory::Learnt;
+use crate::locate::directory::Place;
+use crate::locate::directory::Remembered;
 use crate::locate::directory::Sighting;
 use crate::locate::polls::Polls;
 use crate::locate::polls::Turn;
@@ -56,8 +59,13 @@ use crate::wire::transport::Reply;
 /// Finds things and remembers where they are.
 #[derive(Debug)]
 pub struct Locator {
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
     locations: Arc<Locations>,
+    /// What the directory calls each of them, by id, and back.
+    places: Vec<Place>,
+    ids: Vec<Option<LocationId>>,
+    /// Of the directory, when these were all locations.
+    generation: u32,
     polls: Polls<(Key, Breadth), Verdict>,
 }
 
@@ -74,12 +82,89 @@ enum Breadth {
 type Found = Result<(Owner, Option<Reply>), LocateError>;
 
 impl Locator {
-    pub fn new(config: &DirectoryConfig, locations: Arc<Locations>) -> Self {
+    /// With what was known of the same locations before, if anything was.
+    pub fn new(config: &DirectoryConfig, locations: Arc<Locations>, before: Option<&Self>) -> Self {
+        let kept = before.map(|before| Arc::clone(&before.directory));
+        let name = |location: &Location| location.name().to_owned();
+        let names: Vec<_> = locations.iter().map(name).collect();
+        let places = |directory: &Directory| -> Option<Vec<Place>> {
+            names.iter().map(|name| directory.place(name)).collect()
+        };
+        let new = || Arc::new(Directory::new(config));
+        let mut directory = kept.unwrap_or_else(new);
+        let mut known = places(&directory);
+        if known.is_none() {
+            // So many names were used that there is no number left: it fills itself again.
+            directory = new();
+            known = places(&directory);
+        }
+        let places = known.unwrap_or_default();
+        let mut ids = Vec::new();
+        for (id, place) in (0..).map(LocationId).zip(&places) {
+            let place = usize::from(place.0);
+            ids.resize(ids.len().max(place + 1), None);
+            ids[place] = Some(id);
+        }
+        if before.is_some_and(|before| !before.locations.include(&locations)) {
+            directory.begin_generation(Instant::now());
+        }
         Self {
-            directory: Directory::new(config),
+            generation: directory.generation(),
+            directory,
             locations,
+            places,
+            ids,
             polls: Polls::default(),
         }
+    }
+
+    /// An id comes from this very configuration, so it always has a place.
+    fn place(&self, id: LocationId) -> Place {
+        self.places[usize::from(id.0)]
+    }
+
+    /// `None`: that location is none of ours any longer, or not yet.
+    fn id(&self, place: Place) -> Option<LocationId> {
+        self.ids.get(usize::from(place.0)).copied().flatten()
+    }
+
+    /// Where to ask first, as far as that place is ours.
+    fn hint(&self, key: &Key) -> Option<Hint<LocationId>> {
+        Some(match self.directory.hint(key, Instant::now())? {
+            Hint::At(place) => Hint::At(self.id(place)?),
+            Hint::Contested { known } => Hint::Contested {
+                known: self.id(known)?,
+            },
+        })
+    }
+
+    /// Where it was seen last, whatever that is worth, if that is one of these locations.
+    pub fn seen(&self, key: &Key, now: Instant) -> Option<Remembered<LocationId>> {
+        let seen = self.directory.remembered(key, now)?;
+        Some(Remembered {
+            location: self.id(seen.location)?,
+            age: seen.age,
+            belief: seen.belief,
+            uuid: seen.uuid,
+            name: seen.name,
+        })
+    }
+
+    /// How many nodes were seen at each location.
+    pub fn nodes_by_location(&self) -> HashMap<LocationId, usize> {
+        let counts = self.directory.nodes_by_place().into_iter();
+        counts
+            .filter_map(|(place, count)| Some((self.id(place)?, count)))
+            .collect()
+    }
+
+    /// Everything that is known by UUID, with its name.
+    pub fn known(&self) -> impl Iterator<Item = (Collection, Uuid, Option<Arc<str>>, LocationId)> {
+        self.directory
+            .known()
+            .filter_map(|(collection, uuid, name, place)| {
+                Some((collection, uuid, name, self.id(place)?))
+            })
     }
 
     /// What passed by tells where things are.
@@ -100,15 +185,33 @@ impl Locator {
     }
 
     /// Something was seen. Where answers depend on the user, nothing is learnt from them.
-    pub fn note(&self, collection: Collection, sighting: Sighting<'_>) {
+    pub fn note(&self, collection: Collection, sighting: Sighting<'_, LocationId>) {
         let forwards = |id| self.locations.location(id).config.forward_user_token;
         if !collection.is_cached() || forwards(sighting.location) {
             return;
         }
-        let learnt = self.directory.learn(collection, sighting, Instant::now());
-        if let Learnt::Contested { known } = learnt {
+        // Before the look at the generation: what is learnt before there are other locations is not believed after.
+        let now = Instant::now();
+        let seen = Sighting {
+            uuid: sighting.uuid,
+            name: sighting.name,
+            location: self.place(sighting.location),
+            asked: if self.is_current() {
+                sighting.asked
+            } else {
+                Asked::Some
+            },
+        };
+        if let Learnt::Contested { known } = self.directory.learn(collection, seen, now)
+            && let Some(known) = self.id(known)
+        {
             self.report_contest(collection, sighting.uuid, [known, sighting.location]);
         }
+    }
+
+    /// No other locations came since: whom all of ours have told, all have told.
+    fn is_current(&self) -> bool {
+        self.directory.generation() == self.generation
     }
 
     fn report_contest(&self, collection: Collection, uuid: Option<&str>, at: [LocationId; 2]) {
@@ -181,11 +284,11 @@ impl Locator {
 
     /// Nothing is remembered of it, not even a doubt.
     pub fn is_unknown(&self, key: &Key) -> bool {
-        self.directory.hint(key, Instant::now()).is_none()
+        self.hint(key).is_none()
     }
 
     pub fn remembered(&self, key: &Key) -> Option<Owner> {
-        match self.directory.hint(key, Instant::now())? {
+        match self.hint(key)? {
             Hint::At(location) => Some(Owner {
                 location,
                 uuid: None,
@@ -205,7 +308,7 @@ impl Locator {
     /// The same by a question whose answer is of use itself: it comes back, unless somebody else polled. The question
     /// must be one that every location answers with the thing's identifier if it has it, and with a 404 if not.
     pub async fn poll_with(&self, asker: &Asker, key: &Key, question: &Question) -> Found {
-        let hint = self.directory.hint(key, Instant::now());
+        let hint = self.hint(key);
         let breadth = match hint {
             Some(Hint::Contested { .. }) => Breadth::All,
             _ if key.ident.is_uuid_like() => Breadth::First,
@@ -289,7 +392,7 @@ impl Locator {
 
     /// What everybody's answers mean, and what is remembered of them.
     fn conclude(&self, key: &Key, tally: Tally) -> Result<(Owner, Reply), LocateError> {
-        let known = match self.directory.hint(key, Instant::now()) {
+        let known = match self.hint(key) {
             Some(Hint::Contested { known }) => Some(known),
             _ => None,
         };
@@ -303,8 +406,9 @@ impl Locator {
             Ok((owner, reply)) => {
                 let is_settled =
                     asked == Asked::All || known.is_some_and(|id| id != owner.location);
-                if is_settled && key.collection.is_cached() {
-                    self.directory.settle(key, owner.location, Instant::now());
+                if is_settled && key.collection.is_cached() && self.is_current() {
+                    let place = self.place(owner.location);
+                    self.directory.settle(key, place, Instant::now());
                 }
                 self.remember(key, owner, reply, asked);
             }

@@ -15,6 +15,7 @@ pub mod walk;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -41,8 +42,10 @@ pub struct Locations {
     all: Vec<Location>,
     floor: Option<Microversion>,
     told: Arc<AtomicU64>,
-    orders: Orders,
+    orders: Arc<Orders>,
     agreed: ArcSwap<Agreement>,
+    /// Other ones are in force.
+    retired: AtomicBool,
 }
 
 /// What all have in common, after so many told of themselves.
@@ -53,23 +56,49 @@ struct Agreement {
 }
 
 impl Locations {
-    pub fn new(config: &Config) -> Result<Self, LocationError> {
-        let told = Arc::default();
-        let orders = Orders::load(&config.state_path);
-        let all = (0..)
-            .zip(&config.locations)
-            .map(|(index, location)| Location::new(LocationId(index), location, &told));
-        let all: Vec<_> = all.collect::<Result<_, _>>()?;
-        for location in &all {
-            location.ordered(orders.of(location.name(), location.config.state));
+    /// Whatever the configuration says the same of as `before` goes on as it is.
+    pub fn new(config: &Config, before: Option<&Self>) -> Result<Self, LocationError> {
+        let told = before.map_or_else(Arc::default, |before| Arc::clone(&before.told));
+        let orders = before.map_or_else(
+            || Arc::new(Orders::load(&config.state_path)),
+            |before| Arc::clone(&before.orders),
+        );
+        let mut all = Vec::new();
+        for (id, config) in (0..).map(LocationId).zip(&config.locations) {
+            let same = before
+                .and_then(|before| before.by_name(&config.name))
+                .filter(|known| known.config == *config);
+            let location = if let Some(known) = same {
+                known.numbered(id)
+            } else {
+                let location = Location::new(id, config, &told)?;
+                location.ordered(orders.of(location.name(), config.state));
+                location
+            };
+            all.push(location);
         }
+        // Who has something in common with whom is found out anew.
+        told.fetch_add(1, Ordering::AcqRel);
         Ok(Self {
             all,
             orders,
             floor: config.api.min_max_version,
             told,
             agreed: ArcSwap::default(),
+            retired: AtomicBool::new(false),
         })
+    }
+
+    /// Others are in force from now on, and say who is in quarantine.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether each of `others` is one of these.
+    pub fn include(&self, others: &Self) -> bool {
+        others
+            .iter()
+            .all(|other| self.all.iter().any(|location| location.is(other)))
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Location> + Clone {
@@ -183,6 +212,9 @@ impl Locations {
             .collect();
         let (common, fits) = agree(&ranges, self.floor);
         self.agreed.store(Arc::new(Agreement { told, common }));
+        if self.retired.load(Ordering::Acquire) {
+            return common;
+        }
         for (location, fits) in self.all.iter().zip(fits) {
             let was = location.set_quarantine(!fits);
             let range = location.standing().map(|known| known.range);

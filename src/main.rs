@@ -42,15 +42,19 @@ const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    let home = std::env::var_os("HOME").map(PathBuf::from);
     if let Some(Task::Operate(operation)) = &cli.task
         && let Some(socket) = &operation.gateway().socket
     {
         // Whoever names the socket need not be able to read the configuration.
         return operate(operation, socket);
     }
-    let sources = Sources::search(PROGRAM, cli.sources(), home.as_deref());
-    let config = match Config::load(&sources, std::env::vars_os()) {
+    let typed = cli.sources();
+    let read = move || {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let sources = Sources::search(PROGRAM, typed.clone(), home.as_deref());
+        Config::load(&sources, std::env::vars_os())
+    };
+    let config = match read() {
         Ok(config) => config,
         Err(errors) => {
             for warning in &errors.warnings {
@@ -78,7 +82,7 @@ fn main() -> ExitCode {
         Some(Task::Check { gateway, online }) => examined(&config, &gateway, online),
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         None => {
-            let served = app::run(&config);
+            let served = app::run(config, Box::new(read));
             // The last lines say why it ended.
             spool::finish();
             match served {

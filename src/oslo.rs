@@ -12,6 +12,7 @@ pub(crate) mod option;
 pub(crate) mod reader;
 pub(crate) mod record;
 mod resolve;
+pub mod secret;
 pub(crate) mod section;
 pub mod sources;
 mod value;

@@ -202,7 +202,7 @@ impl Desk {
 }
 
 fn one(federation: &Federation, location: &Location) -> documents::Site {
-    let counts = federation.locator.directory.nodes_by_location();
+    let counts = federation.locator.nodes_by_location();
     let nodes = counts.get(&location.id).copied().unwrap_or_default();
     documents::site(federation, location, nodes)
 }

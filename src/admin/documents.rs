@@ -202,7 +202,7 @@ fn written(group: &str) -> String {
 
 /// All locations, in the order of the configuration.
 pub fn sites(federation: &Federation) -> Vec<Site> {
-    let counts = federation.locator.directory.nodes_by_location();
+    let counts = federation.locator.nodes_by_location();
     let locations = federation.locations.iter();
     locations
         .map(|location| {

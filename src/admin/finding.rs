@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::api::collection::Collection;
 use crate::api::microversion::VersionRange;
+use crate::config::LocationId;
 use crate::federate::Federation;
 use crate::locate::LocateError;
 use crate::locate::directory::Key;
@@ -43,7 +44,7 @@ pub fn remembered(federation: &Federation, ident: &str) -> Finding {
     let now = Instant::now();
     let found = cached().filter_map(|collection| {
         let key = Key::new(collection, ident);
-        let known = federation.locator.directory.remembered(&key, now)?;
+        let known = federation.locator.seen(&key, now)?;
         Some(as_remembered(federation, collection, known))
     });
     Finding {
@@ -54,7 +55,11 @@ pub fn remembered(federation: &Federation, ident: &str) -> Finding {
     }
 }
 
-fn as_remembered(federation: &Federation, collection: Collection, known: Remembered) -> Found {
+fn as_remembered(
+    federation: &Federation,
+    collection: Collection,
+    known: Remembered<LocationId>,
+) -> Found {
     let age = jiff::SignedDuration::try_from(known.age).unwrap_or_default();
     Found {
         collection: collection.facts().path,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::http::RequestHeader;
 use serde_json::Value;
@@ -12,34 +13,20 @@ use crate::admin::controls::Asked;
 use crate::admin::controls::Controls;
 use crate::control::Handle;
 use crate::federate::Federation;
-use crate::gateway::Gateway;
 use crate::gateway::context::InFlight;
-use crate::gateway::door::Door;
+use crate::gateway::context::Surroundings;
 use crate::gateway::explain::explain;
+use crate::gateway::service::Service;
 use crate::lifecycle::Lifecycle;
 use crate::wire::transport::Transport;
 
 /// What there is to look at, and to tell what to do.
 pub(super) struct Running {
-    lifecycle: Arc<Lifecycle>,
-    handle: Handle,
-    federation: Arc<Federation>,
-    transport: Arc<Transport>,
-    in_flight: Arc<InFlight>,
-    door: Arc<Door>,
-}
-
-impl Running {
-    pub(super) fn of(gateway: &Gateway, handle: Handle) -> Self {
-        Self {
-            lifecycle: Arc::clone(&gateway.surroundings().lifecycle),
-            handle,
-            federation: gateway.federation(),
-            transport: Arc::clone(&gateway.surroundings().transport),
-            in_flight: gateway.in_flight(),
-            door: gateway.door(),
-        }
-    }
+    pub(super) handle: Handle,
+    /// Another one after each reload.
+    pub(super) service: Arc<ArcSwap<Service>>,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) in_flight: Arc<InFlight>,
 }
 
 impl fmt::Debug for Running {
@@ -51,7 +38,7 @@ impl fmt::Debug for Running {
 #[async_trait]
 impl Controls for Running {
     fn lifecycle(&self) -> &Lifecycle {
-        &self.lifecycle
+        &self.surroundings.lifecycle
     }
 
     fn handle(&self) -> &Handle {
@@ -59,11 +46,11 @@ impl Controls for Running {
     }
 
     fn federation(&self) -> Arc<Federation> {
-        Arc::clone(&self.federation)
+        Arc::clone(&self.service.load().federation)
     }
 
     fn transport(&self) -> Arc<Transport> {
-        Arc::clone(&self.transport)
+        Arc::clone(&self.surroundings.transport)
     }
 
     fn in_flight(&self) -> usize {
@@ -80,6 +67,7 @@ impl Controls for Running {
                 return json!({"error": "a header is not valid"});
             }
         }
-        json!(explain(&self.door, &self.federation, &head).await)
+        let service = self.service.load_full();
+        json!(explain(&service.door, &service.federation, &head).await)
     }
 }

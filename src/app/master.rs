@@ -18,13 +18,13 @@ use tokio::signal::unix::signal;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
-use crate::config::LogConfig;
+use crate::app::reload::Reloader;
 use crate::control::Changes;
 use crate::control::Command;
 use crate::control::ReloadError;
 use crate::gateway::connection::PARTING;
 use crate::gateway::context::InFlight;
-use crate::gateway::crowd::Crowd;
+use crate::gateway::context::Surroundings;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Stage;
 use crate::systemd;
@@ -84,15 +84,10 @@ enum Meant {
 /// Whoever carries things out.
 pub(super) struct Master {
     pub(super) commands: UnboundedReceiver<Command>,
-    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) surroundings: Arc<Surroundings>,
     pub(super) in_flight: Arc<InFlight>,
-    pub(super) crowd: Arc<Crowd>,
     pub(super) keeper: Arc<Sweep>,
-    pub(super) log: LogConfig,
-    /// `[api] shutdown_delay`
-    pub(super) shutdown_delay: Duration,
-    /// `[DEFAULT] graceful_shutdown_timeout`
-    pub(super) drain_timeout: Duration,
+    pub(super) reloader: Reloader,
 }
 
 impl Master {
@@ -119,19 +114,21 @@ impl Master {
     }
 
     fn hang_up(&self) {
-        // It is in the log.
+        // What came of it is in the log.
         let _ = self.reload();
     }
 
     fn reload(&self) -> Result<Changes, ReloadError> {
-        self.reopen();
-        let fault = "a reload is not possible yet: restart the gateway".to_owned();
-        error!("Nothing is changed: {fault}");
-        Err(ReloadError::Faults(vec![fault]))
+        systemd::reloading();
+        let reloaded = self.reloader.reload();
+        if self.surroundings.lifecycle.stage() != Stage::Starting {
+            systemd::ready();
+        }
+        reloaded
     }
 
     fn reopen(&self) {
-        match telemetry::reopen(&self.log) {
+        match telemetry::reopen(&self.reloader.current().config.log) {
             Ok(()) => info!("The log is opened again"),
             Err(error) => error!("The log cannot be opened again, so the old one is used: {error}"),
         }
@@ -157,23 +154,23 @@ impl Master {
 
     async fn drain(&self) {
         systemd::stopping();
-        self.lifecycle.reach(Stage::Leaving);
-        if !self.shutdown_delay.is_zero() {
-            info!(
-                "Stopping in {:?}: neighbours are told to go elsewhere",
-                self.shutdown_delay
-            );
-            sleep(self.shutdown_delay).await;
+        let current = self.reloader.current();
+        let delay = current.config.api.shutdown_delay;
+        let patience = current.config.drain_timeout;
+        let lifecycle = &self.surroundings.lifecycle;
+        lifecycle.reach(Stage::Leaving);
+        if !delay.is_zero() {
+            info!("Stopping in {delay:?}: neighbours are told to go elsewhere");
+            sleep(delay).await;
         }
         info!("Stopping: no new connections are taken");
         let begun = Instant::now();
-        self.lifecycle.reach(Stage::Draining);
+        lifecycle.reach(Stage::Draining);
         while !self.is_done(begun) {
-            if begun.elapsed() >= self.drain_timeout {
+            if begun.elapsed() >= patience {
                 let left = self.in_flight.count();
                 warn!(
-                    "{left} requests are not done after {:?} ([DEFAULT] graceful_shutdown_timeout): they are cut",
-                    self.drain_timeout
+                    "{left} requests are not done after {patience:?} ([DEFAULT] graceful_shutdown_timeout): they are cut"
                 );
                 return;
             }
@@ -183,7 +180,8 @@ impl Master {
 
     /// No request is left, and every client had the time to be told.
     fn is_done(&self, begun: Instant) -> bool {
-        self.in_flight.count() == 0 && (self.crowd.open() == 0 || begun.elapsed() > PARTING)
+        self.in_flight.count() == 0
+            && (self.surroundings.crowd.open() == 0 || begun.elapsed() > PARTING)
     }
 
     /// Pingora sleeps through its whole grace period, also when nothing is left to do.

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-/// Never printed: `Debug` shows `[REDACTED]`.
-pub type Secret = secrecy::SecretString;
+use crate::oslo::secret::Secret;
 
 /// How we prove ourselves at a location.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum LocationAuth {
     /// Not at all.
     None,
@@ -24,7 +23,7 @@ pub enum LocationAuth {
 }
 
 /// How a token is got from a Keystone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeystoneAuth {
     /// Ends in `/v3/`.
     pub auth_url: String,
@@ -35,7 +34,7 @@ pub struct KeystoneAuth {
 }
 
 /// What proves us to a Keystone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum KeystoneMethod {
     /// `password`
     Password {

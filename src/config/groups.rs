@@ -87,6 +87,13 @@ impl GroupMap {
             .map(|(group, _)| group.as_str())
     }
 
+    /// Each group, in alphabetical order, with its location.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, LocationId)> {
+        self.locations
+            .iter()
+            .map(|(group, id)| (group.as_str(), *id))
+    }
+
     /// The groups that a location serves, in alphabetical order.
     pub fn groups_of(&self, location: LocationId) -> impl Iterator<Item = &str> {
         self.locations

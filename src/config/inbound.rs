@@ -18,7 +18,7 @@ use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
 
 /// Who may come in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum AuthStrategy {
     /// Everybody, with every right.
     Noauth,
@@ -32,7 +32,7 @@ pub enum AuthStrategy {
 }
 
 /// `[keystone_authtoken]`, and the rules for what a token may do here.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeystoneInbound {
     /// For `WWW-Authenticate`; `None` is the identity endpoint that validates.
     pub www_authenticate_uri: Option<String>,

@@ -73,7 +73,7 @@ impl State {
 }
 
 /// One independent Ironic installation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LocationConfig {
     /// In lower case, of `[a-z0-9_.-]+`.
     pub name: String,

@@ -11,7 +11,7 @@ pub(crate) const FILE: &str = "policy.yaml";
 pub(crate) const DIRECTORY: &str = "policy.d";
 
 /// Who may do what.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PolicyConfig {
     pub files: PolicyFiles,
     /// What a token that is scoped to a project may do.

@@ -51,12 +51,12 @@ impl Bounds {
 /// All connections.
 #[derive(Debug)]
 pub struct Crowd {
-    bounds: Bounds,
     present: Mutex<Present>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Present {
+    bounds: Bounds,
     all: usize,
     strangers: usize,
     addresses: HashMap<IpAddr, Address>,
@@ -87,9 +87,19 @@ struct Place {
 impl Crowd {
     pub fn new(bounds: Bounds) -> Arc<Self> {
         Arc::new(Self {
-            bounds,
-            present: Mutex::default(),
+            present: Mutex::new(Present {
+                bounds,
+                all: 0,
+                strangers: 0,
+                addresses: HashMap::new(),
+                said: None,
+            }),
         })
+    }
+
+    /// Who is there may stay.
+    pub fn bound(&self, bounds: Bounds) {
+        self.present().bounds = bounds;
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
@@ -120,9 +130,10 @@ impl Crowd {
         let here = address.and_then(|address| present.addresses.get(&address));
         let stranger = !here.is_some_and(|here| here.is_vouched(now));
         let open = here.map_or(0, |here| here.open);
-        let full = present.all >= self.bounds.all
+        let full = present.all >= present.bounds.all
             || (stranger
-                && (present.strangers >= self.bounds.strangers || open >= self.bounds.address));
+                && (present.strangers >= present.bounds.strangers
+                    || open >= present.bounds.address));
         if full {
             present.say(now);
             return None;

@@ -4,6 +4,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -14,7 +18,6 @@ use uuid::Uuid;
 
 use crate::api::collection::Collection;
 use crate::config::DirectoryConfig;
-use crate::config::LocationId;
 
 /// How a path or a body names a thing. UUIDs are compared verbatim, as Ironic's databases do: only the canonical
 /// spelling is kept as a number, any other is a text of its own.
@@ -89,10 +92,14 @@ impl Slot {
     }
 }
 
+/// A location for as long as the process runs. Its number in the configuration may become another one, its name stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place(pub u16);
+
 /// Where a thing was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    location: LocationId,
+    location: Place,
     /// Seconds since the directory began.
     learnt: u32,
     belief: Belief,
@@ -120,20 +127,20 @@ enum Other {
 
 /// Where to ask first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hint {
-    At(LocationId),
+pub enum Hint<L = Place> {
+    At(L),
     /// It was known at one location, and another one claims it: both are to be asked.
     Contested {
-        known: LocationId,
+        known: L,
     },
 }
 
 /// A thing as it was seen.
 #[derive(Clone, Copy, Debug)]
-pub struct Sighting<'a> {
+pub struct Sighting<'a, L = Place> {
     pub uuid: Option<&'a str>,
     pub name: Option<&'a str>,
-    pub location: LocationId,
+    pub location: L,
     /// Who was asked when the name was seen.
     pub asked: Asked,
 }
@@ -153,7 +160,7 @@ pub enum Learnt {
     Agreed,
     /// The UUID was known at this location, and now another one claims it.
     Contested {
-        known: LocationId,
+        known: Place,
     },
 }
 
@@ -161,14 +168,20 @@ pub enum Learnt {
 #[derive(Debug)]
 pub struct Directory {
     entries: Cache<Slot, Entry>,
+    /// By [`Place`].
+    names: Mutex<Vec<String>>,
     began: Instant,
     name_lifetime: Duration,
+    /// Names that were learnt before this second are not believed.
+    trusted_from: AtomicU32,
+    /// How often there were other locations.
+    generation: AtomicU32,
 }
 
 /// What is remembered of a thing, for those who want to know why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    pub location: LocationId,
+pub struct Remembered<L = Place> {
+    pub location: L,
     pub age: Duration,
     pub belief: &'static str,
     pub uuid: Option<Uuid>,
@@ -186,9 +199,42 @@ impl Directory {
         );
         Self {
             entries,
+            names: Mutex::default(),
             began: Instant::now(),
             name_lifetime: config.name_lifetime,
+            trusted_from: AtomicU32::new(0),
+            generation: AtomicU32::new(0),
         }
+    }
+
+    /// The place of a location of that name. `None`: too many names were used since the start.
+    pub fn place(&self, name: &str) -> Option<Place> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = names.iter().position(|known| known == name);
+        let place = Place(u16::try_from(known.unwrap_or(names.len())).ok()?);
+        if known.is_none() {
+            names.push(name.to_owned());
+        }
+        Some(place)
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// There are other locations from now on, which nobody asked for the names that are known.
+    pub fn begin_generation(&self, now: Instant) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.trusted_from
+            .store(self.second(now).saturating_add(1), Ordering::Release);
+    }
+
+    fn second(&self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn is_trusted(&self, entry: &Entry) -> bool {
+        entry.learnt >= self.trusted_from.load(Ordering::Acquire)
     }
 
     pub fn len(&self) -> usize {
@@ -205,7 +251,7 @@ impl Directory {
     }
 
     fn is_live_name(&self, entry: &Entry, now: Instant) -> bool {
-        self.age(entry, now) < self.name_lifetime
+        self.age(entry, now) < self.name_lifetime && self.is_trusted(entry)
     }
 
     /// Where it was seen last. A name counts only if every location was asked for it, and not for long: another thing
@@ -248,7 +294,7 @@ impl Directory {
     }
 
     /// How many nodes were seen at each location.
-    pub fn nodes_by_location(&self) -> HashMap<LocationId, usize> {
+    pub fn nodes_by_place(&self) -> HashMap<Place, usize> {
         let mut counts = HashMap::new();
         for (slot, entry) in self.entries.iter() {
             if matches!(slot, Slot::Uuid(Collection::Nodes, _)) {
@@ -267,14 +313,14 @@ impl Directory {
                 && entry.other == seen.other
                 && (entry.belief == seen.belief || entry.belief == Belief::Sure)
                 && age < self.name_lifetime / 8
+                && self.is_trusted(&entry)
         })
     }
 
     /// Something was seen at a location, under either identifier or both. What it was called before is forgotten. What is
     /// known at another location stays known there: who merely shows a thing does not draw it to itself.
     pub fn learn(&self, collection: Collection, sighting: Sighting<'_>, now: Instant) -> Learnt {
-        let learnt =
-            u32::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(u32::MAX);
+        let learnt = self.second(now);
         let location = sighting.location;
         let uuid = sighting.uuid.map(Ident::new);
         let canonical = match &uuid {
@@ -366,7 +412,7 @@ impl Directory {
     }
 
     /// Every location was asked for it, and only this one has it, whatever was known before.
-    pub fn settle(&self, key: &Key, location: LocationId, now: Instant) {
+    pub fn settle(&self, key: &Key, location: Place, now: Instant) {
         let slot = Slot::of(key);
         let belongs_there = self
             .entries
@@ -404,7 +450,7 @@ impl Directory {
     }
 
     /// Everything that is known by UUID, with its name.
-    pub fn known(&self) -> impl Iterator<Item = (Collection, Uuid, Option<Arc<str>>, LocationId)> {
+    pub fn known(&self) -> impl Iterator<Item = (Collection, Uuid, Option<Arc<str>>, Place)> {
         self.entries.iter().filter_map(|(key, entry)| {
             let Slot::Uuid(collection, uuid) = key else {
                 return None;
@@ -441,18 +487,18 @@ mod tests {
         Sighting {
             uuid: (!uuid.is_empty()).then_some(uuid),
             name: (!name.is_empty()).then_some(name),
-            location: LocationId(location),
+            location: Place(location),
             asked,
         }
     }
 
     const fn at(location: u16) -> Hint {
-        Hint::At(LocationId(location))
+        Hint::At(Place(location))
     }
 
     const fn contested(known: u16) -> Hint {
         Hint::Contested {
-            known: LocationId(known),
+            known: Place(known),
         }
     }
 
@@ -479,7 +525,7 @@ mod tests {
         directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::Some), now);
         assert_eq!(directory.hint(&key("a"), now), None);
         assert_eq!(directory.hint(&key(UUID), now), Some(at(1)));
-        directory.settle(&key("a"), LocationId(1), now);
+        directory.settle(&key("a"), Place(1), now);
         assert_eq!(directory.hint(&key("a"), now), Some(at(1)));
         directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::Some), now);
         assert_eq!(
@@ -540,14 +586,14 @@ mod tests {
             directory.learn(Collection::Nodes, sighting, now)
         };
         assert_eq!(learn(1, Asked::All), Learnt::Agreed);
-        let known = LocationId(1);
+        let known = Place(1);
         assert_eq!(learn(2, Asked::All), Learnt::Contested { known });
         assert_eq!(learn(2, Asked::All), Learnt::Agreed, "told once");
         assert_eq!(learn(1, Asked::Some), Learnt::Agreed);
         assert_eq!(directory.hint(&key(UUID), now), Some(contested(1)));
         assert_eq!(directory.hint(&key("a"), now), None);
         for location in [1, 2] {
-            directory.settle(&key(UUID), LocationId(location), now);
+            directory.settle(&key(UUID), Place(location), now);
             assert_eq!(directory.hint(&key(UUID), now), Some(at(location)));
         }
     }
@@ -590,5 +636,30 @@ mod tests {
         }
         // The cache counts by shards, so the bound is not met to the very entry.
         assert!(directory.len() <= 600, "{}", directory.len());
+    }
+
+    #[test]
+    fn a_name_is_not_believed_where_a_location_is_new() {
+        let directory = directory(100);
+        let now = Instant::now();
+        let believed = |now| directory.hint(&key("a"), now).is_some();
+        let learn = |now| {
+            directory.learn(Collection::Nodes, seen(UUID, "a", 1, Asked::All), now);
+        };
+        learn(now);
+        assert!(believed(now));
+        directory.begin_generation(now);
+        assert!(!believed(now), "the new location may have it too");
+        assert_eq!(directory.hint(&key(UUID), now), Some(at(1)));
+        let later = now + Duration::from_secs(1);
+        learn(later);
+        assert!(believed(later), "now everybody was asked");
+    }
+
+    #[test]
+    fn a_place_has_one_name() {
+        let directory = directory(100);
+        let places = ["a", "b", "a"].map(|name| directory.place(name));
+        assert_eq!(places, [Some(Place(0)), Some(Place(1)), Some(Place(0))]);
     }
 }

@@ -87,7 +87,7 @@ pub fn save(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
                 })?;
             }
         }
-        for (collection, uuid, name, location) in locator.directory.known() {
+        for (collection, uuid, name, location) in locator.known() {
             let uuid = uuid.to_string();
             let name = name.map(|name| name.to_string());
             let location = locations.location(location).name().to_owned();

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -101,7 +102,14 @@ struct Shown<'a> {
 /// One independent Ironic installation.
 #[derive(Debug)]
 pub struct Location {
+    /// Its number in one configuration.
     pub id: LocationId,
+    site: Arc<Site>,
+}
+
+/// A location whatever its number: it outlives configurations that say the same of it.
+#[derive(Debug)]
+pub struct Site {
     pub config: LocationConfig,
     pub credentials: Credentials,
     tls: ArcSwap<Tls>,
@@ -137,6 +145,17 @@ pub struct Location {
     pub record: Record,
 }
 
+impl Deref for Location {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+/// How many there were in this process. Each has connections of its own in the pool.
+static SITES: AtomicU64 = AtomicU64::new(0);
+
 impl Location {
     pub fn new(
         id: LocationId,
@@ -144,18 +163,18 @@ impl Location {
         told: &Arc<AtomicU64>,
     ) -> Result<Self, LocationError> {
         let name = || config.name.clone();
-        let tls =
-            Tls::load(&config.session, u64::from(id.0)).map_err(|source| LocationError::Tls {
+        let tls = Tls::load(&config.session, SITES.fetch_add(1, Ordering::Relaxed)).map_err(
+            |source| LocationError::Tls {
                 name: name(),
                 source,
-            })?;
+            },
+        )?;
         let credentials =
             Credentials::new(config).map_err(|source| LocationError::Credentials {
                 name: name(),
                 source,
             })?;
-        Ok(Self {
-            id,
+        let site = Site {
             credentials,
             tls: ArcSwap::from_pointee(tls),
             peers: ArcSwap::default(),
@@ -177,7 +196,30 @@ impl Location {
             order: ArcSwap::from_pointee(Order::of_file(config.state)),
             record: Record::default(),
             config: config.clone(),
+        };
+        Ok(Self {
+            id,
+            site: Arc::new(site),
         })
+    }
+
+    /// The same one in another configuration.
+    #[must_use]
+    pub fn numbered(&self, id: LocationId) -> Self {
+        Self {
+            id,
+            site: Arc::clone(&self.site),
+        }
+    }
+
+    /// Whether both are one, with all that it has learnt.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.site, &other.site)
+    }
+
+    /// A first round is over: what it says of itself need not be waited for.
+    pub fn was_probed(&self) -> bool {
+        *self.probe_ended.borrow()
     }
 
     pub fn name(&self) -> &str {

@@ -8,13 +8,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use crate::oslo::layers::Origin;
 use crate::oslo::record::Faulted;
 use crate::oslo::record::Record;
 use crate::oslo::resolve::value;
 use crate::oslo::resolve::written;
+use crate::oslo::secret::Secret;
 use crate::oslo::value::dict;
 use crate::oslo::value::list;
 
@@ -71,8 +70,8 @@ impl<'a> Section<'a> {
     }
 
     /// A secret that must be there; `why` says what for.
-    pub(crate) fn secret(&mut self, option: &str, why: &str) -> Result<SecretString, Faulted> {
-        self.required(option, why).map(SecretString::from)
+    pub(crate) fn secret(&mut self, option: &str, why: &str) -> Result<Secret, Faulted> {
+        self.required(option, why).map(Secret::from)
     }
 
     /// What `T` can read; `what` names it for the fault. Unset is `None`.

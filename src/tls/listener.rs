@@ -31,16 +31,31 @@ use crate::tls::pem::TlsError;
 const HANDSHAKE: Duration = Duration::from_secs(15);
 
 /// The listener's certificate, key and client authorities, as last read.
-pub struct Listener {
+pub struct Listener(ArcSwap<Read>);
+
+/// What was read, and from where.
+struct Read {
     config: ListenerTls,
-    acceptor: ArcSwap<Acceptor>,
+    acceptor: Acceptor,
 }
 
 impl Listener {
     /// Reads the files.
     pub fn load(config: &ListenerTls) -> Result<Self, TlsError> {
+        Ok(Self(ArcSwap::from_pointee(Read::new(config)?)))
+    }
+
+    /// Reads other files. Connections that are open keep what they were made with.
+    pub fn replace(&self, config: &ListenerTls) -> Result<(), TlsError> {
+        self.0.store(Arc::new(Read::new(config)?));
+        Ok(())
+    }
+}
+
+impl Read {
+    fn new(config: &ListenerTls) -> Result<Self, TlsError> {
         Ok(Self {
-            acceptor: ArcSwap::from_pointee(acceptor(config)?),
+            acceptor: acceptor(config)?,
             config: config.clone(),
         })
     }
@@ -49,7 +64,7 @@ impl Listener {
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listener")
-            .field("config", &self.config)
+            .field("config", &self.0.load().config)
             .finish_non_exhaustive()
     }
 }
@@ -60,22 +75,21 @@ impl Certified for Listener {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let ours = [&self.config.cert_file, &self.config.key_file];
+        let config = &self.0.load().config;
+        let ours = [&config.cert_file, &config.key_file];
         ours.into_iter()
-            .chain(&self.config.client_ca_file)
+            .chain(&config.client_ca_file)
             .cloned()
             .collect()
     }
 
     fn proofs(&self) -> Vec<PathBuf> {
-        vec![self.config.cert_file.clone()]
+        vec![self.0.load().config.cert_file.clone()]
     }
 
     fn reload(&self) -> Result<(), String> {
-        let acceptor = acceptor(&self.config).map_err(|error| error.to_string())?;
-        // Connections that are open keep what they were made with.
-        self.acceptor.store(Arc::new(acceptor));
-        Ok(())
+        let config = self.0.load().config.clone();
+        self.replace(&config).map_err(|error| error.to_string())
     }
 }
 
@@ -146,8 +160,8 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
         }
         let stream = stream.into_any().downcast::<TcpStream>().ok()?;
         // Taken once: certificates that are replaced during the handshake are for the next one.
-        let acceptor = self.listener.acceptor.load_full();
-        match tokio::time::timeout(HANDSHAKE, acceptor.tls_handshake(*stream)).await {
+        let read = self.listener.0.load_full();
+        match tokio::time::timeout(HANDSHAKE, read.acceptor.tls_handshake(*stream)).await {
             Ok(Ok(secured)) => {
                 self.application
                     .process_new(Box::new(secured), shutdown)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::auth::Authenticator;
-use crate::locations::Locations;
+use crate::current::Current;
+use crate::current::Follow;
+use crate::locations::location::Location;
 use crate::tls::Certified;
 use crate::tls::expiry;
 use crate::tls::listener::Listener;
@@ -31,42 +34,52 @@ const TELL: Duration = Duration::from_hours(24);
 #[derive(Debug)]
 pub struct CertificateWatch {
     pub listener: Option<Arc<Listener>>,
-    pub locations: Arc<Locations>,
-    pub authenticator: Arc<Authenticator>,
+    pub follow: Follow,
 }
 
 #[async_trait]
 impl BackgroundService for CertificateWatch {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let listener = self
-            .listener
-            .iter()
-            .map(|listener| Watched::new(Kind::Listener, &**listener));
-        let locations = self
-            .locations
-            .iter()
-            .map(|location| Watched::new(Kind::Location, location));
-        let door = Watched::new(Kind::Door, &*self.authenticator);
-        let mut watched: Vec<_> = listener
-            .chain(locations)
-            .chain([door])
-            .filter(|watched| !watched.files.is_empty())
-            .collect();
-        if watched.is_empty() {
-            return;
-        }
+        let mut follow = self.follow.clone();
+        let mut watched = self.watched(&follow.borrow_and_update(), Vec::new());
         let mut told = None;
         loop {
-            if told.is_none_or(|told: Instant| told.elapsed() >= TELL) {
+            if !watched.is_empty() && told.is_none_or(|told: Instant| told.elapsed() >= TELL) {
                 tell(&watched.iter().collect::<Vec<_>>());
                 told = Some(Instant::now());
             }
             tokio::select! {
                 _ = shutdown.changed() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                _ = follow.changed() => watched = self.watched(&follow.borrow_and_update(), watched),
+                () = tokio::time::sleep(LOOK) => look(&mut watched),
             }
-            look(&mut watched);
         }
+    }
+}
+
+impl CertificateWatch {
+    /// Everybody who has certificates now; what was seen of the files of those who had `before` still counts.
+    fn watched(&self, current: &Current, before: Vec<Watched>) -> Vec<Watched> {
+        let listener = self.listener.iter().cloned().map(Owner::Listener);
+        let locations = current.federation.locations.iter();
+        let locations = locations.map(|location| Owner::Location(location.numbered(location.id)));
+        let door = Owner::Door(Arc::clone(&current.authenticator));
+        let mut before: Vec<_> = before.into_iter().map(Some).collect();
+        listener
+            .chain(locations)
+            .chain([door])
+            .filter(|owner| !owner.files().is_empty())
+            .map(|owner| {
+                let known = before.iter_mut().find(|known| {
+                    known
+                        .as_ref()
+                        .is_some_and(|known| known.owner.is(&owner) && known.files == owner.files())
+                });
+                known
+                    .and_then(Option::take)
+                    .unwrap_or_else(|| Watched::new(owner))
+            })
+            .collect()
     }
 }
 
@@ -90,9 +103,48 @@ enum Kind {
     Door,
 }
 
-struct Watched<'a> {
+/// Whose files they are.
+enum Owner {
+    Listener(Arc<Listener>),
+    Location(Location),
+    Door(Arc<Authenticator>),
+}
+
+impl Owner {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Listener(_) => Kind::Listener,
+            Self::Location(_) => Kind::Location,
+            Self::Door(_) => Kind::Door,
+        }
+    }
+
+    /// Whether both are one, which has read its files once.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Listener(one), Self::Listener(other)) => Arc::ptr_eq(one, other),
+            (Self::Location(one), Self::Location(other)) => one.is(other),
+            (Self::Door(one), Self::Door(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Deref for Owner {
+    type Target = dyn Certified;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Listener(listener) => &**listener,
+            Self::Location(location) => location,
+            Self::Door(authenticator) => &**authenticator,
+        }
+    }
+}
+
+struct Watched {
     kind: Kind,
-    owner: &'a dyn Certified,
+    owner: Owner,
     files: Vec<PathBuf>,
     /// As they were when they were read last, well or not.
     read: Vec<State>,
@@ -102,12 +154,12 @@ struct Watched<'a> {
     failed: Option<(Instant, String)>,
 }
 
-impl<'a> Watched<'a> {
-    fn new(kind: Kind, owner: &'a dyn Certified) -> Self {
+impl Watched {
+    fn new(owner: Owner) -> Self {
         let files = owner.files();
         let read = states(&files);
         Self {
-            kind,
+            kind: owner.kind(),
             owner,
             seen: read.clone(),
             read,
@@ -156,8 +208,8 @@ impl<'a> Watched<'a> {
 type News = (Kind, Vec<PathBuf>, Result<(), String>);
 
 /// Reads what has changed. Many locations may share a file: what is the same for all of them is said once.
-fn look(watched: &mut [Watched<'_>]) {
-    let mut news: BTreeMap<News, Vec<&Watched<'_>>> = BTreeMap::new();
+fn look(watched: &mut [Watched]) {
+    let mut news: BTreeMap<News, Vec<&Watched>> = BTreeMap::new();
     for watched in watched.iter_mut() {
         if let Some(outcome) = watched.look() {
             let files = watched.files.clone();
@@ -181,8 +233,8 @@ fn look(watched: &mut [Watched<'_>]) {
 }
 
 /// When certificates end, once for each file and kind of owner.
-fn tell(watched: &[&Watched<'_>]) {
-    let mut owners: BTreeMap<(Kind, &PathBuf), Vec<&Watched<'_>>> = BTreeMap::new();
+fn tell(watched: &[&Watched]) {
+    let mut owners: BTreeMap<(Kind, &PathBuf), Vec<&Watched>> = BTreeMap::new();
     for watched in watched {
         for path in &watched.files {
             let known = owners.entry((watched.kind, path)).or_default();
@@ -197,7 +249,7 @@ fn tell(watched: &[&Watched<'_>]) {
     }
 }
 
-fn titles(owners: &[&Watched<'_>]) -> String {
+fn titles(owners: &[&Watched]) -> String {
     let first = owners
         .first()
         .map_or_else(String::new, |first| first.owner.title());

@@ -10,7 +10,8 @@ use log::info;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
-use crate::auth::Authenticator;
+use crate::current::Current;
+use crate::current::Follow;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Stage;
 use crate::locations::Locations;
@@ -31,8 +32,7 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 /// Probes every location, each in a loop of its own.
 #[derive(Debug)]
 pub struct HealthCheck {
-    pub locations: Arc<Locations>,
-    pub authenticator: Arc<Authenticator>,
+    pub follow: Follow,
     pub budget: Budget,
     pub lifecycle: Arc<Lifecycle>,
     /// Where clients find us, for the log.
@@ -42,82 +42,92 @@ pub struct HealthCheck {
 #[async_trait]
 impl BackgroundService for HealthCheck {
     async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut follow = self.follow.clone();
+        let mut current = Arc::clone(&follow.borrow_and_update());
         let transport = Arc::new(Transport::new(
-            self.locations.iter().len(),
+            current.federation.locations.iter().len(),
             self.budget.clone(),
         ));
-        let probes = join_all(
-            self.locations
-                .iter()
-                .map(|location| self.watch(&transport, location)),
-        );
-        let ready = async {
-            let first = join_all(self.locations.iter().map(Location::probed));
-            // Whoever is silent is waited for no longer than this; its loop goes on.
-            let _ = tokio::time::timeout(FIRST_ROUND, first).await;
-            info!("Listening on {}", self.listening);
-            self.lifecycle.reach(Stage::Serving);
-            systemd::ready();
-            std::future::pending::<()>().await;
-        };
-        let tokens = join_all(self.locations.iter().map(keep_fresh));
-        let own_token = async {
-            loop {
-                sleep_until(self.authenticator.keep_fresh().await).await;
+        let pulse = self.lifecycle.pulse("health");
+        tokio::pin!(pulse);
+        loop {
+            tokio::select! {
+                _ = shutdown.changed() => return,
+                () = &mut pulse => return,
+                // Each location goes on as it is, unless it is another one.
+                _ = follow.changed() => current = Arc::clone(&follow.borrow_and_update()),
+                () = self.keep(&current, &transport) => return,
             }
-        };
-        tokio::select! {
-            _ = shutdown.changed() => {}
-            () = self.lifecycle.pulse("health") => {}
-            () = own_token => {}
-            () = ready => {}
-            _ = probes => {}
-            _ = tokens => {}
         }
     }
 }
 
 impl HealthCheck {
-    async fn probe(&self, transport: &Arc<Transport>, location: &Location) {
-        if location.forbids(Act::Read).is_some() {
-            // Whoever works on it is not disturbed; what it was last known to speak still counts.
-            return;
-        }
-        let asker = Asker::gateway(transport, PATIENCE);
-        location.resolve().await;
-        if let Some(standing) = location.probe(&asker).await {
-            self.locations.learn(location.id, standing);
-        }
-        if location
-            .trial_due()
-            .is_some_and(|due| due <= Instant::now())
-        {
-            location.try_again(&asker).await;
-        }
-    }
-
-    async fn watch(&self, transport: &Arc<Transport>, location: &Location) {
-        self.probe(transport, location).await;
-        loop {
-            // One that is not to be asked says when it is to be asked again.
-            let well = location.forbids(Act::Read).is_some()
-                || location.standing().is_some()
-                    && location.is_reachable()
-                    && !location.is_troubled();
-            let pause = if well {
-                location.config.probe_interval
-            } else {
-                location.config.probe_interval.min(IMPATIENCE)
-            };
-            // Many gateways and many locations must not fall into step.
-            let jittered = pause.mul_f64(0.8 + 0.4 * fastrand::f64());
-            tokio::select! {
-                () = tokio::time::sleep(jittered) => {}
-                () = location.back.notified() => {}
-                () = location.look_again.notified() => tokio::time::sleep(IMPATIENCE.min(pause)).await,
+    /// Never ends.
+    async fn keep(&self, current: &Current, transport: &Arc<Transport>) {
+        let locations = &current.federation.locations;
+        let probes = locations
+            .iter()
+            .map(|location| watch(locations, transport, location));
+        let tokens = locations.iter().map(keep_fresh);
+        let own_token = async {
+            loop {
+                sleep_until(current.authenticator.keep_fresh().await).await;
             }
-            self.probe(transport, location).await;
+        };
+        let ready = async {
+            if self.lifecycle.stage() == Stage::Starting {
+                let first = join_all(locations.iter().map(Location::probed));
+                // Whoever is silent is waited for no longer than this; its loop goes on.
+                let _ = tokio::time::timeout(FIRST_ROUND, first).await;
+                info!("Listening on {}", self.listening);
+                self.lifecycle.reach(Stage::Serving);
+                systemd::ready();
+            }
+        };
+        tokio::join!(join_all(probes), join_all(tokens), own_token, ready);
+    }
+}
+
+async fn probe(locations: &Locations, transport: &Arc<Transport>, location: &Location) {
+    if location.forbids(Act::Read).is_some() {
+        // Whoever works on it is not disturbed; what it was last known to speak still counts.
+        return;
+    }
+    let asker = Asker::gateway(transport, PATIENCE);
+    location.resolve().await;
+    if let Some(standing) = location.probe(&asker).await {
+        locations.learn(location.id, standing);
+    }
+    if location
+        .trial_due()
+        .is_some_and(|due| due <= Instant::now())
+    {
+        location.try_again(&asker).await;
+    }
+}
+
+async fn watch(locations: &Locations, transport: &Arc<Transport>, location: &Location) {
+    if !location.was_probed() {
+        probe(locations, transport, location).await;
+    }
+    loop {
+        // One that is not to be asked says when it is to be asked again.
+        let well = location.forbids(Act::Read).is_some()
+            || location.standing().is_some() && location.is_reachable() && !location.is_troubled();
+        let pause = if well {
+            location.config.probe_interval
+        } else {
+            location.config.probe_interval.min(IMPATIENCE)
+        };
+        // Many gateways and many locations must not fall into step.
+        let jittered = pause.mul_f64(0.8 + 0.4 * fastrand::f64());
+        tokio::select! {
+            () = tokio::time::sleep(jittered) => {}
+            () = location.back.notified() => {}
+            () = location.look_again.notified() => tokio::time::sleep(IMPATIENCE.min(pause)).await,
         }
+        probe(locations, transport, location).await;
     }
 }
 

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
-use crate::policy::in_force::Policy;
+use crate::current::Follow;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct PolicyWatch {
-    pub policy: Arc<Policy>,
+    pub follow: Follow,
 }
 
 #[async_trait]
@@ -23,8 +23,15 @@ impl BackgroundService for PolicyWatch {
         loop {
             tokio::select! {
                 _ = shutdown.changed() => return,
-                () = tokio::time::sleep(LOOK) => self.policy.look(),
+                () = tokio::time::sleep(LOOK) => self.look(),
             }
         }
+    }
+}
+
+impl PolicyWatch {
+    fn look(&self) {
+        let current = Arc::clone(&self.follow.borrow());
+        current.policy.look();
     }
 }

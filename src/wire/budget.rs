@@ -2,6 +2,8 @@
 //! instead of by the kernel's OOM killer.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +17,13 @@ const UNIT: usize = 64 << 10;
 /// For how long a body that is under way waits for others to be given back.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Between two attempts to take units that are held out of the budget.
+const AGAIN: Duration = Duration::from_millis(100);
+
+fn units(bytes: usize) -> usize {
+    (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS)
+}
+
 /// The bodies that are held exceed the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("too many bytes are held already")]
@@ -24,13 +33,36 @@ pub struct Exhausted;
 #[derive(Clone, Debug)]
 pub struct Budget {
     units: Arc<Semaphore>,
+    /// How many there are, held or not.
+    all: Arc<Mutex<usize>>,
 }
 
 impl Budget {
     pub fn new(bytes: usize) -> Self {
-        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        let units = units(bytes);
         Self {
             units: Arc::new(Semaphore::new(units)),
+            all: Arc::new(Mutex::new(units)),
+        }
+    }
+
+    /// Another bound. A lower one holds once what is held above it was given back.
+    pub async fn resize(&self, bytes: usize) {
+        let wanted = units(bytes);
+        loop {
+            {
+                let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+                if wanted >= *all {
+                    self.units.add_permits(wanted - *all);
+                    *all = wanted;
+                    return;
+                }
+                *all -= self.units.forget_permits(*all - wanted);
+                if *all == wanted {
+                    return;
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 

@@ -39,7 +39,7 @@ const CONDUCTORS_SINCE: Microversion = Microversion::new(1, 49);
 
 /// Asks all of them at the same time.
 pub async fn ask(config: &Config) -> Result<Findings, LocationError> {
-    let locations = Locations::new(config)?;
+    let locations = Locations::new(config, None)?;
     let budget = Budget::new(config.api.max_buffered);
     let transport = Arc::new(Transport::new(config.locations.len(), budget));
     let each = join_all(locations.iter().map(async |location| {

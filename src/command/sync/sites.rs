@@ -132,7 +132,7 @@ impl Sites {
         let budget = Budget::new(config.api.max_buffered);
         let transport = Arc::new(Transport::new(config.locations.len(), budget));
         Ok(Self {
-            locations: Locations::new(config)?,
+            locations: Locations::new(config, None)?,
             transport,
         })
     }

@@ -1,0 +1,205 @@
+//! Takes another configuration: as a whole, or not at all.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use log::error;
+use log::info;
+use log::warn;
+
+use crate::app::assemble::assemble;
+use crate::command::check;
+use crate::config::Config;
+use crate::config::Errors;
+use crate::control::Changes;
+use crate::control::ReloadError;
+use crate::current::Current;
+use crate::current::Lead;
+use crate::gateway::context::Surroundings;
+use crate::gateway::crowd::Bounds;
+use crate::gateway::service::Service;
+use crate::telemetry;
+use crate::tls::listener::Listener;
+use crate::wire::budget::Budget;
+
+/// Reads what the operator wrote, from wherever it was read at the start.
+pub(super) type Read = Box<dyn Fn() -> Result<Config, Errors> + Send>;
+
+/// All that a reload replaces.
+pub(super) struct Reloader {
+    pub(super) read: Read,
+    pub(super) lead: Lead,
+    pub(super) service: Arc<ArcSwap<Service>>,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) listener: Option<Arc<Listener>>,
+    pub(super) budget: Budget,
+    /// How many files this process may have open.
+    pub(super) files: u64,
+}
+
+impl Reloader {
+    pub(super) fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.lead.borrow())
+    }
+
+    /// Requests in flight end under what was in force when they came.
+    pub(super) fn reload(&self) -> Result<Changes, ReloadError> {
+        match self.take() {
+            Ok(changes) => {
+                if changes.is_empty() {
+                    info!("Reloaded: nothing has changed");
+                }
+                for change in &changes {
+                    warn!("Reloaded: {change}");
+                }
+                Ok(changes)
+            }
+            Err(faults) => {
+                for fault in &faults {
+                    error!("Not reloaded, all stays as it is: {fault}");
+                }
+                Err(ReloadError::Faults(faults))
+            }
+        }
+    }
+
+    fn take(&self) -> Result<Changes, Vec<String>> {
+        let before = self.current();
+        let mut config = (self.read)().map_err(|errors| errors.faults)?;
+        let mut changes = keep(&before.config, &mut config);
+        let findings = check::files(&config);
+        if !findings.faults.is_empty() {
+            return Err(findings.faults);
+        }
+        for warning in config.warnings.iter().chain(&findings.warnings) {
+            if !before.config.warnings.contains(warning) {
+                warn!("{warning}");
+            }
+        }
+        let service = self.service.load_full();
+        let (after, service) = assemble(config, &self.surroundings, Some((&before, &service)))
+            .map_err(|error| vec![error.to_string()])?;
+        if let (Some(listener), Some(tls)) = (&self.listener, &after.config.api.tls)
+            && before.config.api.tls.as_ref() != Some(tls)
+        {
+            let replaced = listener.replace(tls);
+            replaced.map_err(|error| {
+                vec![format!(
+                    "[api] cert_file, key_file, client_ca_file: {error}"
+                )]
+            })?;
+        }
+        changes.extend(differences(&before, &after));
+        // From here on nothing can fail.
+        let locations = Arc::clone(&after.federation.locations);
+        self.service.store(Arc::new(service));
+        before.federation.locations.retire();
+        locations.common();
+        if let Err(error) = telemetry::reopen(&after.config.log) {
+            error!("The log cannot be opened again, so the old one is used: {error}");
+        }
+        let api = &after.config.api;
+        let bounds = Bounds::new(self.files, api.max_connections_per_address);
+        self.surroundings.crowd.bound(bounds);
+        let (budget, bytes) = (self.budget.clone(), api.max_buffered);
+        tokio::spawn(async move { budget.resize(bytes).await });
+        self.lead.send_replace(Arc::new(after));
+        Ok(changes)
+    }
+}
+
+/// What a process cannot change keeps its value; returns the names.
+fn keep(before: &Config, after: &mut Config) -> Changes {
+    let mut kept = Vec::new();
+    let mut keep = |name: &str, is_same: bool| {
+        if !is_same {
+            kept.push(format!(
+                "{name} counts from the next start, the old value stays"
+            ));
+        }
+        is_same
+    };
+    let (old, new) = (&before.api, &mut after.api);
+    if !keep("[api] host_ip", old.host_ip == new.host_ip) {
+        new.host_ip = old.host_ip;
+    }
+    if !keep("[api] port", old.port == new.port) {
+        new.port = old.port;
+    }
+    if !keep("[api] api_workers", old.workers == new.workers) {
+        new.workers = old.workers;
+    }
+    let is_same = old.tls.is_some() == new.tls.is_some();
+    if !keep("[api] enable_ssl_api", is_same) {
+        new.tls.clone_from(&old.tls);
+    }
+    if !keep(
+        "[DEFAULT] state_path",
+        before.state_path == after.state_path,
+    ) {
+        after.state_path.clone_from(&before.state_path);
+    }
+    if !keep("[admin] socket, listen", before.admin == after.admin) {
+        after.admin = before.admin.clone();
+    }
+    let (old, new) = (&before.directory, &mut after.directory);
+    let is_same = (old.max_entries, old.name_lifetime) == (new.max_entries, new.name_lifetime);
+    if !keep("[node_cache] max_entries, name_lifetime", is_same) {
+        (new.max_entries, new.name_lifetime) = (old.max_entries, old.name_lifetime);
+    }
+    kept
+}
+
+/// What operators have to know of what is other than it was.
+fn differences(before: &Current, after: &Current) -> Changes {
+    let mut told = Vec::new();
+    let (old, new) = (&before.federation.locations, &after.federation.locations);
+    for location in new.iter() {
+        match old.by_name(location.name()) {
+            None => told.push(format!("location `{}` is new", location.name())),
+            Some(known) if !known.is(location) => told.push(format!(
+                "location `{}` is as its section says now",
+                location.name()
+            )),
+            Some(_) => {}
+        }
+    }
+    let nodes = before.federation.locator.nodes_by_location();
+    for location in old.iter() {
+        if new.by_name(location.name()).is_some() {
+            continue;
+        }
+        let nodes = nodes.get(&location.id).copied().unwrap_or_default();
+        let lost = match nodes {
+            0 => String::new(),
+            nodes => format!(", where {nodes} nodes are known: they cannot be found any longer"),
+        };
+        told.push(format!("location `{}` is gone{lost}", location.name()));
+    }
+    let groups = |current: &Current| -> Vec<(String, String)> {
+        let locations = &current.federation.locations;
+        let named = |(group, id): (&str, _)| {
+            let group = if group.is_empty() { "_" } else { group };
+            (group.to_owned(), locations.location(id).name().to_owned())
+        };
+        current.config.groups.iter().map(named).collect()
+    };
+    let (old, new) = (groups(before), groups(after));
+    for (group, location) in &new {
+        match old.iter().find(|(known, _)| known == group) {
+            None => told.push(format!("conductor group `{group}` is new, at `{location}`")),
+            Some((_, was)) if was != location => told.push(format!(
+                "conductor group `{group}` moved from `{was}` to `{location}`: its nodes stay at `{was}`, new ones are made at `{location}`"
+            )),
+            Some(_) => {}
+        }
+    }
+    for (group, location) in &old {
+        if !new.iter().any(|(known, _)| known == group) {
+            told.push(format!(
+                "conductor group `{group}` of `{location}` is mapped no longer"
+            ));
+        }
+    }
+    told
+}

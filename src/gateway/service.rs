@@ -1,0 +1,344 @@
+//! What becomes of one request: the door, the body, the plan, the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use log::error;
+use pingora::Error as PingoraError;
+use pingora::ErrorSource;
+use pingora::ErrorType;
+use pingora::Result;
+use pingora_proxy::Session;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+
+use crate::auth::access::Judged;
+use crate::auth::access::Passage;
+use crate::auth::identity::Identity;
+use crate::config::Config;
+use crate::federate::Federation;
+use crate::federate::dispatch::BodyUse;
+use crate::federate::dispatch::body_use;
+use crate::federate::plan::Plan;
+use crate::gateway::access_log;
+use crate::gateway::body;
+use crate::gateway::body::BodyLimits;
+use crate::gateway::context::Context;
+use crate::gateway::context::InFlight;
+use crate::gateway::context::Surroundings;
+use crate::gateway::door::Admitted;
+use crate::gateway::door::Door;
+use crate::gateway::door::Entry;
+use crate::gateway::door::Guard;
+use crate::gateway::forward::Forwarding;
+use crate::gateway::rescue;
+use crate::gateway::rescue::Trouble;
+use crate::gateway::respond::Respond;
+use crate::lifecycle;
+use crate::locations::question::Body;
+use crate::request::Answer;
+use crate::request::Request;
+use crate::tenancy::serve::serve;
+use crate::wire::upload;
+
+/// What is left to put an answer together when the last location was given up.
+const SPARE: Duration = Duration::from_millis(500);
+
+/// Where a request is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Received,
+    /// On its way through Pingora's proxy.
+    Forwarding(Box<Forwarding>),
+    /// Our answer is written, or nobody is left to read it.
+    Answered,
+}
+
+/// One request on its way.
+#[derive(Debug)]
+pub(super) struct Course {
+    pub(super) context: Context,
+    pub(super) stage: Stage,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Course {
+    pub(super) fn new(in_flight: &Arc<InFlight>) -> Self {
+        Self {
+            context: Context::new(in_flight),
+            stage: Stage::Received,
+            permit: None,
+        }
+    }
+
+    pub(super) fn done(&mut self) {
+        self.permit = None;
+    }
+
+    pub(super) fn forwarding(&mut self) -> Result<&mut Forwarding> {
+        match &mut self.stage {
+            Stage::Forwarding(forwarding) => Ok(forwarding),
+            Stage::Received | Stage::Answered => {
+                Err(PingoraError::new_in(ErrorType::InternalError))
+            }
+        }
+    }
+}
+
+/// What becomes of a request next.
+pub(super) enum Next {
+    Answer(Answer),
+    Forward(Box<Forwarding>),
+}
+
+/// Why nothing becomes of it: the client is to be told, or is gone.
+pub(super) enum Stop {
+    Trouble(Trouble),
+    Broken(Box<PingoraError>),
+}
+
+impl<T: Into<Trouble>> From<T> for Stop {
+    fn from(trouble: T) -> Self {
+        Self::Trouble(trouble.into())
+    }
+}
+
+impl From<Box<PingoraError>> for Stop {
+    fn from(error: Box<PingoraError>) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// All that one configuration makes of the gateway. Requests that came before a reload end with the one that they began
+/// with.
+#[derive(Debug)]
+pub struct Service {
+    pub federation: Arc<Federation>,
+    pub door: Door,
+    permits: Arc<Semaphore>,
+    max_in_flight: usize,
+    pub(super) respond: Respond,
+    surroundings: Arc<Surroundings>,
+}
+
+impl Service {
+    pub fn new(
+        config: &Config,
+        federation: Arc<Federation>,
+        guard: Guard,
+        surroundings: Arc<Surroundings>,
+        before: Option<&Self>,
+    ) -> Self {
+        let max_in_flight = config.api.max_in_flight;
+        let same = before.filter(|before| before.max_in_flight == max_in_flight);
+        Self {
+            door: Door::new(
+                config,
+                guard,
+                Arc::clone(&federation.locations),
+                &surroundings,
+            ),
+            respond: Respond {
+                locations: Arc::clone(&federation.locations),
+                retry_after: config.api.retry_after,
+            },
+            federation,
+            permits: same.map_or_else(
+                || Arc::new(Semaphore::new(max_in_flight)),
+                |before| Arc::clone(&before.permits),
+            ),
+            max_in_flight,
+            surroundings,
+        }
+    }
+
+    /// Who may come in makes its address known.
+    fn vouch(&self, session: &Session, context: &Context) {
+        let known = context
+            .identity
+            .as_ref()
+            .is_some_and(|identity| *identity != Identity::Anonymous);
+        if let Some(address) = access_log::client(session).filter(|_| known) {
+            self.surroundings.crowd.vouch(address, context.started);
+        }
+    }
+
+    /// From the head of a request to what becomes of it.
+    pub(super) async fn receive(
+        &self,
+        session: &mut Session,
+        course: &mut Course,
+    ) -> std::result::Result<Next, Stop> {
+        let Admitted {
+            mut request,
+            mut passage,
+            limits,
+        } = match self.door.enter(session, &mut course.context).await? {
+            Entry::Admitted(admitted) => *admitted,
+            Entry::Answered(answer) => return Ok(Next::Answer(answer)),
+        };
+        let is_judged = matches!(passage, Passage::ByThing(_));
+        let mut feed = None;
+        let started = Instant::now();
+        self.vouch(session, &course.context);
+        request.body = match body_use(&request.method, &request.target.route) {
+            BodyUse::None => Body::None,
+            // What is judged has to be known.
+            _ if is_judged => body::read(session, limits).await??.into(),
+            BodyUse::Proxied => Body::None,
+            BodyUse::Streamed if !body::is_small(session) => {
+                let (sender, upload) = upload::channel(body::length(session));
+                feed = Some(sender);
+                Body::Streamed(Arc::new(upload))
+            }
+            BodyUse::Streamed | BodyUse::Read => body::read(session, limits).await??.into(),
+        };
+        self.door.check_media(&request)?;
+        // How long a client takes to send is its own affair.
+        request.asker.deadline += started.elapsed();
+        let identity = course.context.identity.clone();
+        if !is_judged {
+            passage = self.door.check_patch(&request, identity.as_ref())?;
+        }
+        // Work begins: nothing was held while the client was waited for, or while it was found out who it is. A body that
+        // is handed on while it comes in is bounded at its location.
+        if feed.is_none() {
+            match Arc::clone(&self.permits).try_acquire_owned() {
+                Ok(permit) => course.permit = Some(permit),
+                Err(_) => return Err(Trouble::Busy.into()),
+            }
+        }
+        let tenant = match &passage {
+            Passage::ByThing(judged) => identity.as_ref().map(|identity| (identity, judged)),
+            Passage::Whole => None,
+        };
+        let mut negotiated = false;
+        let plan = loop {
+            let planned = self.plan(session, (&request, limits), tenant, feed.take());
+            match planned.await {
+                // Nothing was executed: the client's wish is read anew against the range that there is now.
+                Err(Stop::Trouble(Trouble::Federation(error)))
+                    if error.is_outdated() && !negotiated && request.body.is_at_hand().await =>
+                {
+                    negotiated = true;
+                    let headers = &session.req_header().headers;
+                    self.door
+                        .negotiate_again(headers, &mut request, &mut course.context)?;
+                }
+                planned => break planned?,
+            }
+        };
+        match plan {
+            Plan::Answer(answer) => Ok(Next::Answer(answer)),
+            Plan::Forward(forward) => {
+                let prepared = Forwarding::prepare(&self.federation, request, forward, limits);
+                Ok(Next::Forward(Box::new(prepared.await?)))
+            }
+        }
+    }
+
+    /// Dispatches a request while its client is listened to: for the rest of its body, or for its leaving.
+    async fn plan(
+        &self,
+        session: &mut Session,
+        (request, limits): (&Request, BodyLimits),
+        tenant: Option<(&Identity, &Judged)>,
+        feed: Option<upload::Feed>,
+    ) -> std::result::Result<Plan, Stop> {
+        let dispatch = async {
+            match tenant {
+                None => self.federation.dispatch(request).await,
+                Some((identity, judged)) => {
+                    let served = serve(&self.federation, request, identity, judged);
+                    served.await.map(Plan::Answer)
+                }
+            }
+        };
+        let mut dispatched = Box::pin(dispatch);
+        if let Some(feed) = feed {
+            return tokio::select! {
+                biased;
+                fed = body::feed(session, limits, feed) => {
+                    fed??;
+                    Ok(dispatched.await?)
+                }
+                planned = &mut dispatched => Ok(planned?),
+            };
+        }
+        // A body that comes with a question may be meant for the location.
+        if !request.method.is_safe() || !session.is_body_empty() {
+            return Ok(dispatched.await?);
+        }
+        let deadline = request.asker.deadline + SPARE;
+        tokio::select! {
+            planned = &mut dispatched => Ok(planned?),
+            () = tokio::time::sleep_until(deadline.into()) => Err(Trouble::Deadline.into()),
+            // The client left: its questions are dropped, and with them their connections.
+            left = session.downstream_session.read_body_or_idle(true) => {
+                left?;
+                Err(PingoraError::new_down(ErrorType::ConnectionClosed).into())
+            }
+        }
+    }
+
+    pub(super) async fn answer(
+        &self,
+        session: &mut Session,
+        course: &mut Course,
+        mut answer: Answer,
+    ) -> Result<()> {
+        if let Some(challenge) = self.door.challenge(answer.status) {
+            answer
+                .headers
+                .insert(http::header::WWW_AUTHENTICATE, challenge);
+        }
+        course.stage = Stage::Answered;
+        self.close_while_draining(session);
+        // The work is done; the client may take its time.
+        course.permit = None;
+        let context = &mut course.context;
+        context.location = answer.location;
+        if answer.status == http::StatusCode::NOT_ACCEPTABLE {
+            // A location may have told of another range just now.
+            let range = self.federation.locations.range(context.pinned);
+            context.versions = context
+                .versions
+                .and_then(|(_, spoken)| Some((range?, spoken)));
+        }
+        self.respond.write(session, context, answer).await
+    }
+
+    /// No client is to send another request where nobody will be.
+    pub(super) fn close_while_draining(&self, session: &mut Session) {
+        if self.surroundings.lifecycle.stage() == lifecycle::Stage::Draining {
+            session.set_keepalive(None);
+        }
+    }
+
+    pub(super) fn rescue(&self, trouble: Trouble) -> Answer {
+        rescue::rescue(&self.federation.locations, trouble)
+    }
+
+    /// What the client is told when proxying failed; nothing if it is gone.
+    pub(super) async fn explain(
+        &self,
+        session: &Session,
+        error: &PingoraError,
+        course: &mut Course,
+    ) -> Option<Answer> {
+        if *error.esource() == ErrorSource::Downstream {
+            return rescue::of_client(error).map(|trouble| self.rescue(trouble));
+        }
+        if let Stage::Forwarding(forwarding) = &mut course.stage {
+            let body = session.as_downstream().get_retry_buffer();
+            let truncated = session.as_downstream().retry_buffer_truncated();
+            let explained = forwarding
+                .explain(&self.federation, error, body.filter(|_| !truncated))
+                .await;
+            return Some(explained.unwrap_or_else(|trouble| self.rescue(trouble)));
+        }
+        error!("A request failed within the gateway: {error}");
+        Some(self.rescue(Trouble::Internal))
+    }
+}

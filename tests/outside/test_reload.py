@@ -1,0 +1,228 @@
+"""Another configuration is taken while the gateway serves: as a whole, or not at all."""
+
+import contextlib
+import http.client
+import re
+import signal
+import threading
+
+import pytest
+import scripted
+from fleet import fleet, fleet_config, until
+from standin import Standin, node
+from standin_keystone import StandinKeystone
+
+
+def reload(hub, text=None):
+    """Reloads, with another configuration if there is one; returns what the log says of it."""
+    if text is not None:
+        hub.gateway.write_config(text)
+    since = len(hub.gateway.log())
+    hub.gateway.process.signal(signal.SIGHUP)
+    until(lambda: re.search(r"(?m)^.*(Reloaded|Not reloaded).*\n", hub.gateway.log()[since:]), what="the reload")
+    # Nobody else reads it, and it holds ten messages.
+    hub.told = received(hub.gateway._notify) + received(hub.gateway._notify)
+    return hub.gateway.log()[since:]
+
+
+def configuration(*sites, **options):
+    return fleet_config([site.endpoint for site in sites], **options)
+
+
+def ask(connection, path):
+    connection.request("GET", path, headers={"X-OpenStack-Ironic-API-Version": "1.80"})
+    answer = connection.getresponse()
+    answer.text = answer.read().decode()
+    return answer
+
+
+@contextlib.contextmanager
+def load(hub, paths):
+    """A keep-alive client for each path that asks again and again; yields what went wrong, and counts per path."""
+    over = threading.Event()
+    failures, counts = [], dict.fromkeys(paths, 0)
+
+    def run(path):
+        connection = http.client.HTTPConnection(hub.host, hub.port, timeout=20)
+        connection.connect()
+        opened = connection.sock
+        while not over.is_set():
+            try:
+                answer = ask(connection, path)
+            except (OSError, http.client.HTTPException) as error:
+                failures.append((path, repr(error)))
+                return
+            if answer.status != 200:
+                failures.append((path, answer.status, answer.text[:300]))
+            if connection.sock is not opened:
+                failures.append((path, "the connection was closed"))
+                return
+            counts[path] += 1
+
+    threads = [threading.Thread(target=run, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failures, counts
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_ten_reloads_under_load_fail_no_request():
+    with fleet(2, every={"timeout": 10}) as hub, Standin() as third:
+        here, there = hub.loc1.add(node("here")), hub.loc2.add(node("there"))
+        third.add(node("elsewhere"))
+        hub.wait_ready()
+        paths = [f"/v1/nodes/{here['uuid']}", f"/v1/nodes/{there['uuid']}", "/v1/nodes/here", "/v1/nodes", "/v1/nodes?sort_key=name", "/v1/drivers"]
+        with load(hub, paths) as (failures, counts):
+            for turn in range(10):
+                before = dict(counts)
+                sites = [hub.loc1, hub.loc2, third][: 3 - turn % 2]
+                assert "Not reloaded" not in reload(hub, configuration(*sites, every={"timeout": 10}))
+                until(lambda: failures or all(counts[path] > before[path] for path in paths), what="every client answered again")  # noqa: B023
+        assert failures == []
+        assert third.asked(), "the third location was never asked"
+
+
+def test_what_is_unchanged_keeps_connections_tokens_and_nodes():
+    with StandinKeystone({"hub": "secret"}) as keystone, Standin() as third:
+        credential = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "hub", "password": "secret",
+                      "user_domain_id": "default", "system_scope": "all"}  # fmt: skip
+        each = {"loc1": credential}
+        guarded = Standin(credentials=("token", keystone.valid))
+        with fleet(guarded, Standin(), each=each) as hub:
+            record = hub.loc1.add(node("here"))
+            assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+            seen = hub.loc1.connections, hub.loc2.connections, keystone.issued()
+            assert seen[2] == 1
+            hub.forget_requests()
+            reload(hub, configuration(hub.loc1, hub.loc2, third, each=each))
+            reload(hub)
+            assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+            assert hub.asked("GET", "/v1/nodes/.*") == {"loc1": 1}, "it was looked for again"
+            assert (hub.loc1.connections, hub.loc2.connections, keystone.issued()) == seen
+            # The other way round: a section that says something else is read, and nobody's pool is taken for its own.
+            keystone.users["hub"] = "new"
+            keystone.revoke_all()
+            each["loc1"] = {**credential, "password": "new"}
+            assert "location `loc1` is as its section says now" in reload(hub, configuration(hub.loc1, hub.loc2, third, each=each))
+            assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+            assert keystone.issued() > 1
+
+
+def test_an_open_breaker_stays_open():
+    each = {"loc2": {"breaker_failures": 1, "breaker_reset": 600, "timeout": 1}}
+    with fleet(2, each=each) as hub:
+        rule = hub.loc2.fault(scripted.hang(), path="/v1/nodes.*")
+        assert hub.get("/v1/nodes").status == 503
+        reload(hub, configuration(hub.loc1, hub.loc2, each=each, api={"max_limit": 3}))
+        hits = rule.hits
+        assert hub.get("/v1/nodes").status == 503
+        assert rule.hits == hits, "a location whose breaker is open was asked"
+
+
+def test_a_request_ends_under_the_configuration_that_it_began_with():
+    release = threading.Event()
+    with fleet(2, every={"timeout": 10}) as hub:
+        record = hub.loc2.add(node("held"))
+        path = f"/v1/nodes/{record['uuid']}"
+        assert hub.get(path).status == 200
+        rule = hub.loc2.fault(scripted.held(release), path=path)
+        replies = []
+        waiting = threading.Thread(target=lambda: replies.append(hub.get(path)))
+        waiting.start()
+        until(lambda: rule.hits)
+        said = reload(hub, configuration(hub.loc1, groups="_:loc1", every={"timeout": 10}))
+        assert re.search(r"location `loc2` is gone, where 1 nodes are known", said)
+        assert "conductor group `grp1` of `loc2` is mapped no longer" in said
+        assert hub.get(path).status == 404, "the location is still asked"
+        release.set()
+        waiting.join()
+        assert (replies[0].status, replies[0].json()["uuid"]) == (200, record["uuid"])
+
+
+def test_a_name_is_looked_for_at_a_location_that_came():
+    with fleet(2) as hub, Standin() as third:
+        hub.loc1.add(node("twin"))
+        for _ in range(2):
+            assert hub.get("/v1/nodes/twin").status == 200
+        third.add(node("twin"))
+        reload(hub, configuration(hub.loc1, hub.loc2, third))
+        reply = hub.get("/v1/nodes/twin")
+        assert reply.status == 400
+        assert "loc1, loc3" in reply.fault()["faultstring"]
+
+
+def test_locations_may_change_their_places():
+    """The same names in another order: whatever is known of them goes with the name."""
+    with fleet(2) as hub:
+        record = hub.loc2.add(node("there"))
+        path = f"/v1/nodes/{record['uuid']}"
+        assert hub.get(path).header("X-Ironic-Proxy-Location") == "loc2"
+        hub.forget_requests()
+        said = reload(hub, configuration(hub.loc1, hub.loc2, groups="_:loc2,grp1:loc1"))
+        assert "conductor group `_` moved from `loc1` to `loc2`" in said
+        assert "conductor group `grp1` moved from `loc2` to `loc1`" in said
+        assert hub.get(path).header("X-Ironic-Proxy-Location") == "loc2"
+        assert hub.asked("GET", "/v1/nodes/.*") == {"loc2": 1}
+        created = hub.post("/v1/nodes", {"driver": "fake-hardware"})
+        assert (created.status, created.header("X-Ironic-Proxy-Location")) == (201, "loc2")
+
+
+BAD = {
+    "a fault of a line": (lambda text: text.replace("max_limit = 2", "max_limit = many"), r"\[api\] max_limit"),
+    "no location": (lambda text: text.replace("[group:loc2]", "[group:loc3]"), "there is no section"),
+    "a file that is not there": (lambda text: text.replace("[group:loc2]", "[group:loc2]\ncafile = /nowhere/ca.pem"), r"cafile: cannot be read"),
+    "a file that is no certificate": (lambda text: text.replace("[group:loc2]", "[group:loc2]\ncafile = @DIR@/ironic-proxy.conf"), "cafile|certificate"),
+    "nothing": (lambda text: "", "groups"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_configuration_with_a_fault_changes_nothing(kind):
+    spoil, fault = BAD[kind]
+    with fleet(2) as hub:
+        for number in range(3):
+            hub.loc1.add(node(f"n{number}"))
+        good = configuration(hub.loc1, hub.loc2, api={"max_limit": 2}, default={"debug": True})
+        said = reload(hub, spoil(good))
+        assert re.search(f"ERROR .*Not reloaded, all stays as it is: .*({fault})", said), said
+        assert len(hub.get("/v1/nodes").json()["nodes"]) == 3
+        assert "Not reloaded" not in reload(hub, good)
+        assert len(hub.get("/v1/nodes").json()["nodes"]) == 2, "a good one after a bad one is taken"
+
+
+def test_what_a_process_cannot_change_is_named():
+    with fleet(1) as hub:
+        text = configuration(hub.loc1, api={"port": 1, "api_workers": 7, "host_ip": "127.0.0.2", "max_limit": 3})
+        said = reload(hub, text)
+        for option in ("port", "api_workers", "host_ip"):
+            assert f"[api] {option} counts from the next start" in said
+        assert hub.get("/v1/nodes").status == 200
+
+
+def test_the_log_changes_with_the_configuration():
+    with fleet(1) as hub:
+        hub.gateway.write_config(configuration(hub.loc1, default={"log_file": "@DIR@/other.log", "use_json": True}))
+        hub.gateway.process.signal(signal.SIGHUP)
+        other = hub.gateway.directory / "other.log"
+        until(lambda: other.exists() and "Reloaded" in other.read_text(), what="the reload")
+        assert hub.get("/v1/nodes?limit=9").status == 200
+        line = until(lambda: next((line for line in other.read_text().splitlines() if "limit=9" in line), None))
+        assert line.startswith("{"), line
+        assert "limit=9" not in hub.gateway.log()
+
+
+def test_the_service_manager_is_told():
+    with fleet(1) as hub:
+        reload(hub)
+        assert re.search(r"RELOADING=1\nMONOTONIC_USEC=\d+", hub.told)
+        assert "READY=1" in hub.told or "READY=1" in until(lambda: received(hub.gateway._notify), what="the end of the reload")
+
+
+def received(notify):
+    with contextlib.suppress(BlockingIOError):
+        return notify.recv(4096).decode()
+    return ""
