@@ -87,9 +87,11 @@ def _install_one(venv):
 def _system_packages():
     # The build wants cmake, the tests of the units systemd-analyze, those of the documentation curl.
     # nginx and uWSGI stand in front of some of the locations, HAProxy in front of the gateway; watchdogs ask it by curl and wget.
+    # gophercloud is a client that reads other words than Ironic's own.
     wanted = {
         "cmake": "cmake",
         "curl": "curl",
+        "go": "golang-go",
         "haproxy": "haproxy",
         "nginx": "nginx-light",
         "systemd-analyze": "systemd",
@@ -99,6 +101,8 @@ def _system_packages():
     missing = [package for program, package in wanted.items() if shutil.which(program, path=PATH) is None]
     if not Path("/usr/lib/uwsgi/plugins/python3_plugin.so").exists():
         missing.append("uwsgi-plugin-python3")
+    if not Path("/usr/share/gocode/src/github.com/gophercloud/gophercloud").exists():
+        missing.append("golang-github-gophercloud-gophercloud-dev")
     if importlib.util.find_spec("ensurepip") is None:
         missing.append("python3-venv")
     if not missing:
