@@ -190,8 +190,16 @@ SHIMS = {
             test -f "$COPY/etc/systemd/system/$unit"
         done""",
     "journalctl": """[ "$*" = "-u ironic-proxy" ]""",
-    "groupadd": """echo "${@: -1}" >> "$COPY/groups" """,
-    "chgrp": """grep -qx "$1" "$COPY/groups"; test -f "$2" """,
+    "systemd-sysusers": """/usr/bin/systemd-sysusers --root="$COPY" """,
+    # The user of the unit is none of this machine's.
+    "install": """
+        words=()
+        for word in "$@"; do
+            if [ "${previous-}" = -g ]; then grep -q "^$word:" "$COPY/etc/group"; unset "words[-1]"; else words+=("$word"); fi
+            previous=$word
+        done
+        exec /usr/bin/install "${words[@]}" """,
+    "chgrp": """grep -q "^$1:" "$COPY/etc/group"; test -f "$2" """,
 }
 
 
@@ -211,6 +219,7 @@ def test_commands_do_what_they_are_shown_to(block, workshop):
     if block.how == "as root":
         # What earlier blocks of the page have made.
         (copy / "etc/ironic-proxy/htpasswd").touch()
+        (copy / "etc/group").write_text("ironic-proxy:x:999:\n", encoding="utf-8")
         for unit in REPOSITORY.glob("conf/ironic-proxy.s*"):
             (copy / "etc/systemd/system" / unit.name).symlink_to(unit)
     for name, text in SHIMS.items():

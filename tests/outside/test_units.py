@@ -8,6 +8,7 @@ from gateway import REPOSITORY, binary
 
 SERVICE = "ironic-proxy.service"
 SOCKET = "ironic-proxy.socket"
+USER = "ironic-proxy.sysusers"
 MOST_EXPOSED = 2.0
 INSTALLED = "/usr/local/bin/ironic-proxy"
 
@@ -81,15 +82,25 @@ def test_the_directories_are_those_of_the_defaults():
     assert options(SOCKET)["ListenStream"] == [port]
 
 
-def test_the_service_runs_what_the_credential_holds(units):
-    """The command of the unit, with systemd's `%d` filled in, checks its own configuration."""
+def test_the_user_of_the_service_is_made(tmp_path):
+    """By systemd itself, in an empty root, and it can do nothing but own its state."""
+    there = tmp_path / "etc/sysusers.d/ironic-proxy.conf"
+    there.parent.mkdir(parents=True)
+    there.write_bytes((REPOSITORY / "conf" / USER).read_bytes())
+    command = ["systemd-sysusers", f"--root={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    name, _, _, _, _, home, shell = (tmp_path / "etc/passwd").read_text(encoding="utf-8").strip().split(":")
+    assert (home, shell) == ("/", "/usr/sbin/nologin")
     service = options(SERVICE)
-    credential, source = service["LoadCredential"][0].split(":")
-    assert source == "/etc/ironic-proxy/ironic-proxy.conf"
-    (units / credential).write_text(
-        "[DEFAULT]\ngroups = _:loc1\n[api]\nauth_strategy = noauth\n"
-        "[group:loc1]\nauth_type = none\nendpoint_override = http://127.0.0.1:1\n"
-    )
-    command = service["ExecStart"][0].replace(INSTALLED, str(binary())).replace("%d", str(units)).split()
-    done = subprocess.run([*command, "--check-config"], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+    assert service["User"] == service["Group"] == [name]
+
+
+def test_the_score_that_is_documented_is_the_score(units):
+    told = (REPOSITORY / "docs" / "operate.md").read_text(encoding="utf-8")
+    assert float(re.search(r"gives the unit ([\d.]+)", told)[1]) == exposure(units / SERVICE)
+
+
+def test_the_socket_of_the_admin_door_is_where_the_subcommands_look():
+    assert options(SERVICE)["RuntimeDirectory"] == ["ironic-proxy"]
+    assert "at `/run/ironic-proxy/admin.sock`" in (REPOSITORY / "docs" / "admin.md").read_text(encoding="utf-8")
