@@ -1,0 +1,232 @@
+"""The units under the real systemd, installed as docs/operate.md says."""
+
+import contextlib
+import http.client
+import itertools
+import json
+import re
+import threading
+
+import pytest
+from booted import CannotBoot, Machine
+from fleet import fleet_config, until
+from standin import Standin, node
+
+from gateway import REPOSITORY
+
+SERVICE = "ironic-proxy.service"
+SOCKET = "ironic-proxy.socket"
+PORT = 6385
+CONFIGURATION = "/etc/ironic-proxy/ironic-proxy.conf"
+
+
+def documented(section):
+    """The blocks of commands of a section of docs/operate.md."""
+    text = (REPOSITORY / "docs" / "operate.md").read_text(encoding="utf-8")
+    return re.findall(r"```sh\n(.*?)```", text.split(f"\n## {section}\n")[1].split("\n## ")[0], re.DOTALL)
+
+
+class Installed:
+    """A machine with the gateway in front of one location."""
+
+    def __init__(self, machine, site):
+        self.machine = machine
+        self.site = site
+        for line in documented("Install it under systemd")[0].splitlines():
+            machine.shell(line)
+            if line.endswith("# then edit it"):
+                self.write()
+
+    def write(self, **api):
+        """Another configuration, in place of the one that is there."""
+        api = {"host_ip": "127.0.0.1", "port": PORT, **api}
+        text = fleet_config([self.site.endpoint], api=api, default={"state_path": None})
+        # Its owner and mode stay.
+        self.machine.path(CONFIGURATION).write_text(text, encoding="utf-8")
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", PORT, timeout=20)
+
+    def get(self, path="/v1/nodes"):
+        with self.machine.network():
+            return ask(self.connect(), path)
+
+    def systemctl(self, *words, check=True):
+        return self.machine.run("systemctl", "--no-pager", *words, check=check)
+
+    def shown(self, *names):
+        return [self.machine.shown(name) for name in names]
+
+    def serves(self):
+        """Whether a list of the location's nodes is whole."""
+        try:
+            return self.get().status == 200
+        except OSError:
+            return False
+
+
+def ask(connection, path):
+    connection.request("GET", path, headers={"X-OpenStack-Ironic-API-Version": "1.80"})
+    answer = connection.getresponse()
+    answer.document = json.loads(answer.read())
+    return answer
+
+
+@pytest.fixture(scope="module")
+def machine():
+    with contextlib.ExitStack() as stack:
+        try:
+            booted = stack.enter_context(Machine())
+        except CannotBoot as reason:
+            pytest.skip(f"no systemd can be booted here: {reason}")
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def site(machine):
+    with machine.network():
+        standin = Standin([node("one"), node("two")])
+    with standin:
+        yield standin
+
+
+@pytest.fixture(scope="module")
+def installed(machine, site):
+    return Installed(machine, site)
+
+
+@pytest.fixture
+def here(installed):
+    """Running, with a good configuration in force."""
+    installed.write()
+    installed.systemctl("reset-failed")
+    installed.systemctl("restart", SERVICE)
+    assert installed.serves()
+    return installed
+
+
+def test_the_documented_commands_install_a_service_that_serves(installed):
+    assert installed.shown("ActiveState", "SubState", "User") == ["active", "running", "ironic-proxy"]
+    assert len(installed.get().document["nodes"]) == 2
+    assert installed.systemctl("is-enabled", SERVICE).stdout == "enabled\n"
+    stat = installed.machine.run("stat", "--format=%U %G %a", CONFIGURATION, "/var/lib/ironic-proxy", "/run/ironic-proxy/admin.sock")
+    assert stat.stdout.splitlines() == ["root ironic-proxy 640", "ironic-proxy ironic-proxy 700", "ironic-proxy ironic-proxy 600"]
+    # On the admin door, which root finds without being told.
+    assert "loc1" in installed.machine.run("ironic-proxy", "status").stdout
+
+
+def test_reload_takes_a_changed_file_in_the_running_process(here):
+    before = here.shown("MainPID")
+    here.write(max_limit=1)
+    here.systemctl("reload", SERVICE)
+    # At once: the command has waited for the reload.
+    assert len(here.get().document["nodes"]) == 1
+    assert here.shown("MainPID", "ActiveState") == [*before, "active"]
+    assert "the configuration is in force" in here.machine.journal()
+
+
+def test_reload_of_a_faulty_file_fails_and_changes_nothing(here):
+    before = here.shown("MainPID")
+    here.write(max_limit="many")
+    assert here.systemctl("reload", SERVICE, check=False).returncode != 0
+    assert "[api] max_limit" in here.systemctl("status", SERVICE, check=False).stdout
+    assert here.shown("MainPID", "ActiveState", "SubState") == [*before, "active", "running"]
+    assert len(here.get().document["nodes"]) == 2
+
+
+def test_a_service_that_is_killed_is_started_again(here):
+    (killed,) = here.shown("MainPID")
+    here.machine.run("kill", "-KILL", killed)
+    until(lambda: here.shown("NRestarts") == ["1"] and here.shown("ActiveState") == ["active"], what="the next start")
+    assert here.serves()
+    assert here.shown("MainPID") != [killed]
+
+
+def test_a_faulty_file_fails_the_start_once_and_is_told_in_the_status(here):
+    here.write(max_limit="many")
+    assert here.systemctl("restart", SERVICE, check=False).returncode != 0
+    assert here.shown("ActiveState", "ExecMainStatus", "NRestarts") == ["failed", "78", "0"]
+    assert "[api] max_limit" in here.systemctl("status", SERVICE, check=False).stdout
+
+
+class Load:
+    """Clients that ask again and again, some on one connection, some on one for each request."""
+
+    def __init__(self, here):
+        self._here = here
+        self._over = threading.Event()
+        self.failures = []
+        self.counts = [0, 0]
+
+    def __enter__(self):
+        with self._here.machine.network():
+            self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in (False, True)]
+            for thread in self._threads:
+                thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, keep):
+        connection = self._here.connect()
+        while not self._over.is_set():
+            try:
+                answer = ask(connection, "/v1/nodes")
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append((keep, repr(error)))
+                connection.close()
+                continue
+            if answer.status != 200:
+                self.failures.append((keep, answer.status, answer.document))
+            if not keep or answer.getheader("Connection") == "close":
+                connection.close()
+            self.counts[keep] += 1
+
+    def goes_on(self):
+        before = list(self.counts)
+        until(lambda: all(now > then for now, then in zip(self.counts, before, strict=True)), what="every client answered again")
+
+
+@pytest.fixture
+def behind(here):
+    """The same under the socket unit."""
+    if here.machine.shown("ActiveState", SOCKET) != "active":
+        here.machine.shell(documented("Install it under systemd")[2])
+    return here
+
+
+def test_a_restart_under_the_socket_unit_fails_no_request(behind):
+    here = behind
+    with Load(here) as load:
+        for _ in range(3):
+            load.goes_on()
+            here.systemctl("restart", SERVICE)
+        load.goes_on()
+    assert load.failures == []
+    assert here.shown("ActiveState") == ["active"]
+
+
+def test_under_the_socket_unit_clients_wait_for_a_faulty_file_to_be_mended(behind):
+    behind.write(max_limit="many")
+    assert behind.systemctl("restart", SERVICE, check=False).returncode != 0
+    before = len(faults(behind.machine))
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(behind.get().status))
+    waiting.start()
+    # The client starts it, in vain: more often than systemd's default limit allows.
+    until(lambda: len(faults(behind.machine)) > before + 4, seconds=20, what="further starts")
+    behind.write()
+    waiting.join()
+    assert answers == [200]
+    assert behind.machine.shown("ActiveState", SOCKET) == "active"
+    times = faults(behind.machine)[before:]
+    assert min(after - first for first, after in itertools.pairwise(times)) > 1, "it is started again without a pause"
+
+
+def faults(machine):
+    """When starts failed for the file, in seconds."""
+    lines = machine.run("journalctl", "--no-pager", "--output=short-unix", "--unit", SERVICE).stdout.splitlines()
+    return [float(line.split()[0]) for line in lines if "[api] max_limit" in line]
