@@ -218,7 +218,8 @@ def test_commands_do_what_they_are_shown_to(block, workshop):
     environment = {**environment, "COPY": str(copy)}
     if block.how == "as root":
         # What earlier blocks of the page have made.
-        (copy / "etc/ironic-proxy/htpasswd").touch()
+        for name in ("htpasswd", "ironic-proxy.conf"):
+            (copy / "etc/ironic-proxy" / name).touch()
         (copy / "etc/group").write_text("ironic-proxy:x:999:\n", encoding="utf-8")
         for unit in REPOSITORY.glob("conf/ironic-proxy.s*"):
             (copy / "etc/systemd/system" / unit.name).symlink_to(unit)

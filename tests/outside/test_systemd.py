@@ -115,6 +115,25 @@ def test_the_documented_commands_install_a_service_that_serves(installed):
     assert "loc1" in installed.machine.run("ironic-proxy", "status").stdout
 
 
+def test_an_installation_of_0_1_0_is_taken_over(here):
+    """Its unit differed in these; a user of systemd's own making has its state elsewhere."""
+    machine, unit = here.machine, f"/etc/systemd/system/{SERVICE}"
+    new = machine.path(unit).read_text(encoding="utf-8")
+    start = "LoadCredential=ironic-proxy.conf:/etc/ironic-proxy/ironic-proxy.conf\nExecStart=/usr/local/bin/ironic-proxy --config-file %d/ironic-proxy.conf"
+    old = new.replace("User=ironic-proxy\nGroup=ironic-proxy", "DynamicUser=yes").replace("ExecStart=/usr/local/bin/ironic-proxy", start)
+    here.systemctl("stop", SERVICE)
+    machine.shell(f"rm -r /var/lib/ironic-proxy; userdel ironic-proxy; chown root:root {CONFIGURATION}; chmod 0600 {CONFIGURATION}")
+    machine.path(unit).write_text(old, encoding="utf-8")
+    here.systemctl("daemon-reload")
+    here.systemctl("start", SERVICE)
+    assert here.serves()
+    assert machine.run("readlink", "/var/lib/ironic-proxy").stdout == "private/ironic-proxy\n"
+    machine.path(unit).write_text(new, encoding="utf-8")
+    machine.shell(documented("Install it under systemd")[3])
+    assert here.serves()
+    assert machine.run("find", "/var/lib/ironic-proxy", "-name", "directory.jsonl", "-user", "ironic-proxy").stdout
+
+
 def test_reload_takes_a_changed_file_in_the_running_process(here):
     before = here.shown("MainPID")
     here.write(max_limit=1)
