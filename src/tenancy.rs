@@ -12,7 +12,7 @@
 //! - `lists`: lists of what a caller can see, `page` by page; `masks`: what is hidden within what he sees.
 
 mod allocations;
-mod case;
+pub(crate) mod case;
 mod facts;
 mod lists;
 mod masks;

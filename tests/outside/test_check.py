@@ -134,6 +134,20 @@ def test_versions_that_do_not_fit(tmp_path, sites):
     assert "[group:loc2]: its API versions 1.1 to 1.60 leave too little in common" in fault
 
 
+def test_where_projects_have_nothing(tmp_path, sites):
+    """An API that does not tell whose a node is."""
+    sites[1].versions = ("1.1", "1.64")
+    with StandinKeystone({"gw": "right"}) as keystone:
+        section = {"auth_type": "password", "auth_url": f"{keystone.endpoint}/v3", "username": "gw", "user_domain_name": "Default"}
+        sections = {"keystone_authtoken": {**section, "system_scope": "all", "password": "right"}}
+        for access, told in (("policy", True), ("deny", False)):
+            options = {"auth_strategy": "keystone", "project_scoped_access": access}
+            done = online(tmp_path, sites, api=options, sections=sections)
+            assert done.returncode == 0, done
+            assert ("[group:loc2]: its API ends at 1.64" in done.stderr) == told, done
+            assert "[group:loc1]: its API ends" not in done.stderr
+
+
 def test_a_clock_that_is_behind(tmp_path, sites):
     sites[1].fault(with_headers(("Date", "Thu, 01 Jan 2015 00:00:00 GMT")), path="/")
     (warning,) = warnings(online(tmp_path, sites))

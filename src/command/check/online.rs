@@ -15,7 +15,9 @@ use crate::api::fault;
 use crate::api::microversion::Microversion;
 use crate::auth::Authenticator;
 use crate::command::check::Findings;
+use crate::config::AuthStrategy;
 use crate::config::Config;
+use crate::config::ProjectScoped;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::location::LocationError;
@@ -23,6 +25,7 @@ use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::speech::Said;
+use crate::tenancy::case::LESSEE;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Message;
@@ -140,6 +143,13 @@ impl Examination<'_> {
         if self.location.is_quarantined() {
             // Told of when all have told their versions.
             return;
+        }
+        let lets_projects_in = matches!(self.config.auth, AuthStrategy::Keystone(_))
+            && self.config.policy.project_scoped_access == ProjectScoped::Policy;
+        if lets_projects_in && version < LESSEE && !self.location.config.forward_user_token {
+            self.warn(format!(
+                "its API ends at {version} and tells from {LESSEE} on whose a node is: projects have nothing there"
+            ));
         }
         if works && self.nodes(version).await && version >= CONDUCTORS_SINCE {
             self.conductors(version).await;
