@@ -35,7 +35,7 @@ use crate::app::master::Stop;
 use crate::app::reload::Read;
 use crate::app::reload::Reloader;
 use crate::app::sockets::ListenError;
-use crate::app::sockets::OnSocket;
+use crate::app::sockets::OnSockets;
 use crate::app::sockets::listen;
 use crate::config::Config;
 use crate::control;
@@ -119,7 +119,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     ) {
         warn!("The saved node cache cannot be used: {error}");
     }
-    let (socket, listening) = listen(config)?;
+    let (sockets, listening) = listen(config)?;
     let admin = Doors::open(&config.admin)?;
 
     let in_flight = Arc::default();
@@ -145,15 +145,15 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let crowd = Arc::clone(&surroundings.crowd);
     server.bootstrap();
     match &listener {
-        None => server.add_service(OnSocket::new(
+        None => server.add_service(OnSockets::new(
             Bounded::new(api, crowd),
-            socket,
+            sockets,
             Arc::clone(&lifecycle),
         )),
         Some(listener) => {
             let secured = Secured::new(api, Arc::clone(listener));
             let bounded = Bounded::new(secured, crowd);
-            server.add_service(OnSocket::new(bounded, socket, Arc::clone(&lifecycle)))
+            server.add_service(OnSockets::new(bounded, sockets, Arc::clone(&lifecycle)))
         }
     };
     let upkeep = Upkeep {

@@ -1,4 +1,4 @@
-//! Tells systemd when the gateway is ready or stopping, and takes over a socket that systemd holds. Pingora does
+//! Tells systemd when the gateway is ready or stopping, and takes over sockets that systemd holds. Pingora does
 //! neither.
 
 use std::ffi::OsStr;
@@ -8,6 +8,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -61,7 +62,27 @@ fn send(path: &[u8], text: &[u8]) -> io::Result<()> {
     socket.send_to_addr(text, &address).map(drop)
 }
 
-/// The socket of `ironic-proxy.socket`, if systemd started us with one.
-pub fn socket() -> io::Result<Option<TcpListener>> {
-    ListenFd::from_env().take_tcp_listener(0)
+/// A listening socket that the service manager holds.
+#[derive(Debug)]
+pub enum Stream {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// The streams of `ironic-proxy.socket`, in its order; none if we were started without.
+///
+/// # Errors
+/// One is neither TCP nor a unix stream.
+pub fn streams() -> io::Result<Vec<Stream>> {
+    let mut handed = ListenFd::from_env();
+    let mut streams = Vec::new();
+    for index in 0..handed.len() {
+        // What is no TCP socket stays where it is.
+        if let Ok(Some(tcp)) = handed.take_tcp_listener(index) {
+            streams.push(Stream::Tcp(tcp));
+        } else if let Some(unix) = handed.take_unix_listener(index)? {
+            streams.push(Stream::Unix(unix));
+        }
+    }
+    Ok(streams)
 }

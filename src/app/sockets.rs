@@ -1,5 +1,6 @@
 //! The sockets that clients connect to: systemd's, or our own.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
@@ -18,9 +19,10 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::lifecycle::Lifecycle;
 use crate::systemd;
+use crate::systemd::Stream;
 
-/// The name under which Pingora knows our socket.
-const SOCKET: &str = "api";
+/// What Pingora calls the service.
+const SERVICE: &str = "api";
 
 /// There is nothing to listen on.
 #[derive(Debug, Error)]
@@ -30,46 +32,91 @@ pub struct ListenError {
     source: io::Error,
 }
 
-/// The socket to serve on: systemd's, or one of our own. Pingora would go on without it.
-pub(super) fn listen(config: &Config) -> Result<(RawFd, String), ListenError> {
+/// An open socket, and the name under which Pingora finds it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    name: String,
+    socket: RawFd,
+    /// Of a unix socket, which Pingora would let everybody write to.
+    permissions: Option<Permissions>,
+}
+
+/// The sockets to serve on, systemd's or one of our own, and where clients find them. Pingora would go on without.
+pub(super) fn listen(config: &Config) -> Result<(Vec<Opened>, String), ListenError> {
     let address = SocketAddr::new(config.api.host_ip, config.api.port);
     let error = |source| ListenError { address, source };
-    let listener = match systemd::socket().map_err(error)? {
-        Some(listener) => listener,
-        None => TcpListener::bind(address).map_err(error)?,
-    };
-    // A socket of systemd's blocks unless its unit says otherwise.
-    listener.set_nonblocking(true).map_err(error)?;
-    let bound = listener.local_addr().map_err(error)?;
+    let mut streams = systemd::streams().map_err(error)?;
+    if streams.is_empty() {
+        streams.push(Stream::Tcp(TcpListener::bind(address).map_err(error)?));
+    }
     let scheme = if config.api.tls.is_some() {
         "https"
     } else {
         "http"
     };
-    Ok((listener.into_raw_fd(), format!("{scheme}://{bound}")))
+    let mut sockets = Vec::new();
+    let mut places = Vec::new();
+    for stream in streams {
+        let opened = open(stream).map_err(error)?;
+        let scheme = opened.permissions.as_ref().map_or(scheme, |_| "unix");
+        places.push(format!("{scheme}://{}", opened.name));
+        sockets.push(opened);
+    }
+    Ok((sockets, places.join(", ")))
 }
 
-/// A service on a socket that is open already.
-pub(super) struct OnSocket<A> {
+fn open(stream: Stream) -> io::Result<Opened> {
+    // A socket of systemd's blocks unless its unit says otherwise.
+    let (name, socket, permissions) = match stream {
+        Stream::Tcp(listener) => {
+            listener.set_nonblocking(true)?;
+            let name = listener.local_addr()?.to_string();
+            (name, listener.into_raw_fd(), None)
+        }
+        Stream::Unix(listener) => {
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            let path = address
+                .as_pathname()
+                .ok_or_else(|| io::Error::other("a unix socket without a path"))?;
+            let permissions = path.metadata()?.permissions();
+            let name = path.to_string_lossy().into_owned();
+            (name, listener.into_raw_fd(), Some(permissions))
+        }
+    };
+    Ok(Opened {
+        name,
+        socket,
+        permissions,
+    })
+}
+
+/// A service on sockets that are open already.
+pub(super) struct OnSockets<A> {
     service: ListeningService<A>,
-    socket: RawFd,
+    sockets: Vec<Opened>,
     lifecycle: Arc<Lifecycle>,
 }
 
-impl<A> OnSocket<A> {
-    pub(super) fn new(application: A, socket: RawFd, lifecycle: Arc<Lifecycle>) -> Self {
-        let mut service = ListeningService::new(SOCKET.to_owned(), application);
-        service.add_tcp(SOCKET);
+impl<A> OnSockets<A> {
+    pub(super) fn new(application: A, sockets: Vec<Opened>, lifecycle: Arc<Lifecycle>) -> Self {
+        let mut service = ListeningService::new(SERVICE.to_owned(), application);
+        for opened in &sockets {
+            match &opened.permissions {
+                None => service.add_tcp(&opened.name),
+                Some(permissions) => service.add_uds(&opened.name, Some(permissions.clone())),
+            }
+        }
         Self {
             service,
-            socket,
+            sockets,
             lifecycle,
         }
     }
 }
 
 #[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> Service for OnSocket<A> {
+impl<A: ServerApp + Send + Sync + 'static> Service for OnSockets<A> {
     async fn start_service(
         &mut self,
         fds: Option<ListenFds>,
@@ -77,7 +124,10 @@ impl<A: ServerApp + Send + Sync + 'static> Service for OnSocket<A> {
         listeners_per_fd: usize,
     ) {
         if let Some(fds) = &fds {
-            fds.lock().add(SOCKET.to_owned(), self.socket);
+            let mut fds = fds.lock();
+            for opened in &self.sockets {
+                fds.add(opened.name.clone(), opened.socket);
+            }
         }
         // On the runtime that serves requests.
         let lifecycle = Arc::clone(&self.lifecycle);
@@ -86,6 +136,6 @@ impl<A: ServerApp + Send + Sync + 'static> Service for OnSocket<A> {
     }
 
     fn name(&self) -> &str {
-        SOCKET
+        SERVICE
     }
 }

@@ -13,18 +13,20 @@ from pathlib import Path
 # parent may already be gone when it is set, hence the second look. LISTEN_PID
 # must be the program's own pid, which is known only here.
 _LAUNCHER = """
-import ctypes, os, signal, sys
-parent, listen = int(sys.argv[1]), int(sys.argv[2])
+import ctypes, fcntl, os, signal, sys
+parent, listen = int(sys.argv[1]), [int(number) for number in sys.argv[2].split(",") if number]
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 if os.getppid() != parent:
     sys.exit(1)
-if listen >= 0:
-    if listen == 3:
-        os.set_inheritable(3, True)
-    else:
-        os.dup2(listen, 3)
-        os.close(listen)
-    os.environ["LISTEN_FDS"] = "1"
+if listen:
+    # Out of the way first: one may stand where another has to go.
+    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, 200) for number in listen]
+    for number in listen:
+        os.close(number)
+    for place, number in enumerate(moved, 3):
+        os.dup2(number, place)
+        os.close(number)
+    os.environ["LISTEN_FDS"] = str(len(listen))
     os.environ["LISTEN_PID"] = str(os.getpid())
 os.execvp(sys.argv[3], sys.argv[3:])
 """
@@ -44,18 +46,19 @@ class Process:
     def __init__(self, arguments, log, *, env=None, listen=None):
         self.arguments = [str(argument) for argument in arguments]
         self.log_path = Path(log)
-        descriptor = -1 if listen is None else listen.fileno()
+        sockets = [] if listen is None else listen if isinstance(listen, list) else [listen]
+        descriptors = tuple(handed.fileno() for handed in sockets)
         environment = dict(os.environ if env is None else env)
         for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
             environment.pop(name, None)
         with open(self.log_path, "ab") as output:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(descriptor), *self.arguments],
+                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), ",".join(map(str, descriptors)), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                pass_fds=() if listen is None else (descriptor,),
+                pass_fds=descriptors,
                 # Ctrl-C on the terminal is the parent's to handle, in its order.
                 start_new_session=True,
             )

@@ -69,7 +69,8 @@ class Gateway:
 
     It listens on a socket that we bind and hand over as systemd does, so no
     port is guessed, and it counts as started when it reports READY=1. `port`
-    is for people who want to type it; `program` replaces `binary()`.
+    is for people who want to type it; `program` replaces `binary()`; `more` are
+    sockets that are handed over behind the first.
     Leaving the block stops it by SIGTERM and asserts exit status 0.
     """
 
@@ -81,6 +82,7 @@ class Gateway:
         arguments=(),
         program=None,
         port=0,
+        more=(),
         blocking_socket=False,
         ready_seconds=30,
         stop_seconds=30,
@@ -94,6 +96,7 @@ class Gateway:
         self._program = program or binary()
         self._env = dict(env or {})
         self._arguments = list(arguments)
+        self._more = more
         self._ready_seconds = ready_seconds
         self._stop_seconds = stop_seconds
         self.process = None
@@ -122,7 +125,7 @@ class Gateway:
             [self._program, "--config-file", self.config_path, *self._arguments],
             self.log_path,
             env={**os.environ, "NOTIFY_SOCKET": str(notify_path), **self._env},
-            listen=self._socket,
+            listen=[self._socket, *self._more],
         )
 
         def ready():
