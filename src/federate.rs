@@ -1,5 +1,5 @@
-//! Many locations as one API: answers that are made from several locations, and the way to the right one for
-//! everything else.
+//! Many locations as one API: builds answers out of several locations, and finds the right location for everything
+//! else.
 
 pub mod claim;
 pub mod dispatch;
@@ -47,7 +47,7 @@ use crate::locations::speech::Words;
 use crate::request::Answer;
 use crate::request::Request;
 
-/// What an answer tells of; that decides where its links are, and what is learnt from it.
+/// What an answer is about; that decides where its links are and what the directory learns from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     Member(Collection),
@@ -70,12 +70,12 @@ pub enum Error {
     /// A location's own error, which is the answer.
     #[error("a location refuses")]
     Reply(Box<Answer>),
-    /// It is elsewhere than it was, and the body that was sent there is not held.
+    /// The thing has moved, and the body was streamed to its old location and cannot be sent again.
     #[error("It is at another location now, please retry.")]
     Moved,
     #[error("bad request body")]
     Body(#[from] BodyError),
-    /// What was written at some locations and not at others, as far as it is known: `text` names each.
+    /// Written at some locations and not at others; `text` names each with its state, as far as that is known.
     #[error("{text}")]
     NotEverywhere { text: String, fate_unknown: bool },
     #[error("A location's answer cannot be read.")]
@@ -83,7 +83,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A location has other API versions than the request was understood with.
+    /// A location's API versions changed after the version of this request was chosen.
     pub fn is_outdated(&self) -> bool {
         match self {
             Self::Silent(silent) | Self::Locate(LocateError::Unasked { silent }) => silent
@@ -110,19 +110,21 @@ pub struct Federation {
     pub placement: Placement,
     /// Items on one page of a list.
     pub max_limit: usize,
-    /// The next page of a list is told in gophercloud's word too.
+    /// Lists also carry gophercloud's `<collection>_links` with the next page.
     pub collection_links: bool,
     /// What is remembered of walks through lists.
     pub walks: Arc<Memory>,
-    /// A create needs every location's word that the name is free.
+    /// A create fails if one location cannot confirm that the name is free.
     pub require_unique: bool,
-    /// Who claims what right now.
+    /// Values that requests in flight are about to take.
     turns: Arc<Turns<Stake>>,
 }
 
 impl Federation {
     /// With what was learnt `before`, as far as it is about the same locations.
     pub fn new(config: &Config, locations: Arc<Locations>, before: Option<&Self>) -> Self {
+        // Walks name locations by their index, so they survive a reload only if every index still means the same
+        // location.
         let same = before.filter(|before| {
             let pairs = before.locations.iter().zip(locations.iter());
             before.locations.iter().len() == locations.iter().len()
@@ -141,7 +143,7 @@ impl Federation {
                 |before| Arc::clone(&before.walks),
             ),
             require_unique: config.api.require_unique,
-            // Requests of before claim things too.
+            // Requests that began before a reload still run, and still claim their values.
             turns: before.map_or_else(Arc::default, |before| Arc::clone(&before.turns)),
         }
     }
@@ -158,8 +160,8 @@ impl Federation {
         }
     }
 
-    /// A location's own answer, made ours: links point at us, and where it tells of a member of a collection, that is
-    /// learnt. Fails if it should hold one resource and does not.
+    /// Turns a location's answer into ours: links point at us, and the directory learns from a member of a collection
+    /// learnt. Fails if the answer should hold one resource and does not.
     fn adopt(
         &self,
         request: &Request,
@@ -176,6 +178,7 @@ impl Federation {
         if !answer.status.is_success() || answer.body.is_empty() {
             return Ok(answer);
         }
+        // Every resource of Ironic is an object. A list or a text in its place is another server's page.
         if answer.body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Malformed::Syntax(0));
         }
@@ -209,7 +212,8 @@ impl Federation {
         Ok(answer)
     }
 
-    /// The same for what was executed already: whatever it says goes to the client.
+    /// The same for a request that was executed: an answer that cannot be read goes to the client as it is, since a 503
+    /// would make clients repeat the write.
     pub fn relay(
         &self,
         request: &Request,

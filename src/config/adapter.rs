@@ -32,6 +32,7 @@ pub(crate) fn endpoints(
     auth: &str,
     auth_type: AuthType,
 ) -> Result<EndpointSource, Faulted> {
+    // Read before its outcome is looked at, and its `?` comes last: an operator sees the faults of both in one run.
     let versions = versions(&mut reader.section(section));
     let source = endpoint_source(reader, section, auth, auth_type);
     versions?;
@@ -44,6 +45,7 @@ fn endpoint_source(
     auth: &str,
     auth_type: AuthType,
 ) -> Result<EndpointSource, Faulted> {
+    // keystoneauth's order: `endpoint_override` wins over the catalog and over the `endpoint` of a plugin without one.
     if let Some(endpoints) = fixed(&mut reader.section(section), "endpoint_override")? {
         return Ok(EndpointSource::Fixed(endpoints));
     }
@@ -112,6 +114,8 @@ fn versions(section: &mut Section<'_>) -> Result<(), Faulted> {
     let mut outcome = Ok(());
     for option in ["version", "min_version", "max_version"] {
         match section.text(option).as_ref().map(Option::as_deref) {
+            // keystoneauth's ways to write the only major version. A microversion here would pin what is negotiated per
+            // request.
             Ok(None | Some("1" | "1.0" | "v1" | "v1.0" | "latest")) => {}
             Ok(Some(_)) => {
                 let text = "the Bare Metal API has only version 1; microversions need no option";
@@ -121,6 +125,7 @@ fn versions(section: &mut Section<'_>) -> Result<(), Faulted> {
         }
     }
     let range = section.sets("min_version") || section.sets("max_version");
+    // keystoneauth refuses the combination as well.
     if section.sets("version") && range {
         let text = "cannot be together with min_version or max_version";
         outcome = Err(section.fault("version", text));

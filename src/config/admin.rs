@@ -1,4 +1,4 @@
-//! `[admin]`: where the gateway is looked after.
+//! `[admin]`: the second listener, for operators.
 
 use std::env;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::oslo::section::Section;
 pub struct AdminConfig {
     /// Unix socket; `None` is systemd's choice, if there is a systemd.
     pub socket: Option<PathBuf>,
-    /// Where it can be read as well, on loopback.
+    /// TCP addresses, loopback only, that serve the read-only part as well.
     pub listen: Vec<SocketAddr>,
 }
 
@@ -32,7 +32,7 @@ impl AdminConfig {
 
 const SOCKET: &str = "admin.sock";
 
-/// Where a gateway under systemd listens, for those who are not under systemd themselves.
+/// Where a gateway run by systemd listens, for commands that systemd does not start.
 pub fn default_socket() -> PathBuf {
     Path::new("/run/ironic-proxy").join(SOCKET)
 }
@@ -52,6 +52,7 @@ fn listen(section: &mut Section<'_>) -> Result<Vec<SocketAddr>, Faulted> {
     let mut outcome = Ok(Vec::new());
     for text in section.list(option)? {
         match text.parse::<SocketAddr>() {
+            // This listener asks for no credential, so the only bound on who reads it is who can connect.
             Ok(address) if address.ip().is_loopback() => {
                 if let Ok(addresses) = &mut outcome {
                     addresses.push(address);

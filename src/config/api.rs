@@ -25,15 +25,15 @@ pub struct ApiConfig {
     pub public_endpoint: Option<String>,
     /// Items on one page, at least one.
     pub max_limit: usize,
-    /// Bytes for what walks through lists remember.
+    /// Memory for list walks between two pages, in bytes.
     pub walk_memory: usize,
     /// Whether the routes of the ramdisks are served.
     pub ramdisk: bool,
-    /// Whether a create needs every location's word that the name is free.
+    /// Whether a create fails if one location cannot confirm that the name is free.
     pub require_unique: bool,
-    /// What becomes of a list that a location is missing from.
+    /// What happens to a list if a location could not be asked.
     pub partial_lists: Partial,
-    /// The lowest maximum that a location may force on all; below it is quarantined.
+    /// A location whose newest version is below this is quarantined instead of lowering everybody's maximum.
     pub min_max_version: Option<Microversion>,
     /// Largest JSON body of a client, in bytes.
     pub max_body: usize,
@@ -47,13 +47,13 @@ pub struct ApiConfig {
     pub max_in_flight: usize,
     /// Bytes of bodies that are held in memory at once, above 64 KiB each.
     pub max_buffered: usize,
-    /// Connections of one address that nobody has vouched for.
+    /// Connections of one address that have not authenticated yet.
     pub max_connections_per_address: usize,
-    /// How long one request may take once it has come in whole, whatever it is made of.
+    /// Bound on one request after its body was received, including all pages, retries and polls.
     pub request_deadline: Duration,
-    /// Between the word to stop and the drain: neighbours look elsewhere meanwhile.
+    /// Between the stop signal and the drain, so that load balancers can take this gateway out first.
     pub shutdown_delay: Duration,
-    /// Whether a 503 says when to come again.
+    /// Whether a 503 carries `Retry-After`.
     pub retry_after: bool,
     /// What is served beyond Ironic's own API.
     pub extras: Extras,
@@ -64,13 +64,13 @@ pub struct ApiConfig {
 /// What is served beyond Ironic's own API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
-    /// The next page of a list is told in gophercloud's word too.
+    /// Lists also carry gophercloud's `<collection>_links` with the next page.
     pub collection_links: bool,
     /// Each location below a path of its own.
     pub location_endpoints: bool,
 }
 
-/// What becomes of a list that a location is missing from.
+/// What happens to a list if a location could not be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Partial {
     /// 503 naming the location.
@@ -104,6 +104,7 @@ pub enum TlsVersion {
 /// Reads the section.
 pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let host_ip = host_ip(section);
+    // Each option is read before the first `?` below, so that all faults of the section are reported at once.
     let port = section.number("port", 0..=u16::MAX);
     let workers = section.optional_number("api_workers", 1..=4096);
     let public_endpoint = public_endpoint(section);
@@ -121,6 +122,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let max_body_inspection = kib(section, "max_json_body_size_inspection");
     let max_depth = section.number("max_json_body_depth", 1..=1000);
     let max_in_flight = section.number("max_requests_in_flight", 1..=1_000_000);
+    // A smaller bound could not hold one JSON body of the size that Ironic accepts, 1 MiB.
     let max_buffered = section.number("max_buffered", 1 << 20..=usize::MAX);
     let max_connections_per_address = section.number("max_connections_per_address", 1..=1_000_000);
     let request_deadline = section.seconds("request_deadline");
@@ -162,6 +164,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
 fn host_ip(section: &mut Section<'_>) -> Result<IpAddr, Faulted> {
     let text = section.always::<String>("host_ip", "an IP address")?;
     let text = text.trim();
+    // IPv6 addresses are often written in brackets, as in a URL; `IpAddr` does not parse those.
     let bare = text
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
@@ -173,6 +176,7 @@ fn host_ip(section: &mut Section<'_>) -> Result<IpAddr, Faulted> {
         .to_socket_addrs()
         .map(|addresses| addresses.map(|address| address.ip()).collect())
         .unwrap_or_default();
+    // A stable sort; `localhost` often resolves to `::1` first.
     found.sort_by_key(IpAddr::is_ipv6);
     found
         .first()
@@ -199,6 +203,7 @@ fn public_endpoint(section: &mut Section<'_>) -> Result<Option<String>, Faulted>
     let Some(text) = section.text("public_endpoint")? else {
         return Ok(None);
     };
+    // Links add `/v1` themselves, so an operator who copies the catalog's URL with its `/v1` means the same.
     match text.parse::<Endpoint>() {
         Ok(endpoint) => Ok(Some(endpoint.to_string())),
         Err(error) => Err(section.fault("public_endpoint", error)),
@@ -210,6 +215,7 @@ fn kib(section: &mut Section<'_>, option: &str) -> Result<usize, Faulted> {
 }
 
 fn tls(section: &mut Section<'_>) -> Result<Option<ListenerTls>, Faulted> {
+    // As in Ironic, the certificate options alone do not switch TLS on.
     if !section.flag("enable_ssl_api")? {
         return Ok(None);
     }

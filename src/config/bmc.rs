@@ -13,7 +13,7 @@ use crate::oslo::section::Section;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BmcRange {
     Network(IpNet),
-    /// `.bmc.example.com`: all names that end so.
+    /// `.bmc.example.com`: all names with this ending.
     Suffix(String),
     Name(String),
 }
@@ -36,7 +36,7 @@ pub(crate) struct NoRange(String);
 /// What is made of a node's BMC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BmcConfig {
-    /// Whether a new node without a group whose BMC is nobody's is refused.
+    /// Whether a new node is refused if it names no group and no location claims its BMC.
     pub refuses_unmatched: bool,
     /// Whether a BMC of another location than the node's is refused.
     pub verifies: bool,
@@ -56,10 +56,12 @@ impl BmcRange {
     /// Whether bits behind the network's were given too.
     pub(crate) fn parse(text: &str) -> Result<(Self, bool), NoRange> {
         if let Ok(network) = text.parse::<IpNet>() {
+            // Not a fault as in Python's `ip_network`: the operator sees a warning with the network that is meant.
             let range = network.trunc();
             return Ok((Self::Network(range), range != network));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
+            // `::ffff:192.0.2.1` and 192.0.2.1 are one BMC.
             return Ok((Self::Network(address.to_canonical().into()), false));
         }
         let no_range = || NoRange(text.to_owned());
@@ -67,7 +69,7 @@ impl BmcRange {
             Some(name) => (true, name),
             None => (false, text),
         };
-        // What only looks like an address or a URL is a slip.
+        // A name needs a letter and has no `/` or `:`: `10.20.0.0.16`, `10.20/16` and `https://bmc` are typing errors.
         let is_clean = name.contains(|c: char| c.is_ascii_alphabetic())
             && name.split('.').all(|label| !label.is_empty())
             && !name.contains(['/', ':']);
@@ -86,6 +88,7 @@ impl BmcRange {
             (Self::Network(network), Host::Address(address)) => network
                 .contains(address)
                 .then(|| Fit::Address(network.prefix_len())),
+            // The suffix begins with its dot, so `*.example.com` covers neither `example.com` nor `badexample.com`.
             (Self::Suffix(suffix), Host::Name(name)) => (name.len() > suffix.len()
                 && name.ends_with(suffix))
             .then_some(Fit::Name(suffix.len())),

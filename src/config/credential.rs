@@ -51,6 +51,7 @@ pub enum KeystoneMethod {
         secret: Secret,
     },
     /// `v3token`; cannot be renewed beyond its expiry.
+    // keystoneauth's `token` plugin rescopes the token it was given; Keystone keeps the expiry of the first one.
     Token(Secret),
 }
 

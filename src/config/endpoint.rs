@@ -49,6 +49,7 @@ impl Endpoint {
             "https" => true,
             _ => return Err(EndpointError::Scheme),
         };
+        // A catalog URL is a prefix to which paths are appended; behind a query they would become part of it.
         if rest.contains(['?', '#']) {
             return Err(EndpointError::Query);
         }
@@ -62,6 +63,7 @@ impl Endpoint {
             None => 80,
             Some(digits) => port_number(digits).ok_or(EndpointError::Port)?,
         };
+        // cheroot, Ironic's server, answers a doubled slash such as `//v1/nodes` with 400 in plain text.
         let prefix = path.trim_end_matches('/');
         if !prefix.is_empty() && !prefix[1..].split('/').all(is_segment) {
             return Err(EndpointError::Path);
@@ -80,6 +82,7 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let mut endpoint = Self::whole(text)?;
+        // Catalogs hold the URL of Ironic with or without its version; paths that are sent always begin with `/v1`.
         if let Some(root) = endpoint.prefix.strip_suffix("/v1") {
             endpoint.prefix = root.to_owned();
         }
@@ -132,10 +135,12 @@ fn split_authority(authority: &str) -> Result<(String, Option<&str>), EndpointEr
 
 fn is_host(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
-    // A text of digits and dots is an address or a mistake, never a name.
+    // Resolvers read `10.1` as 10.0.0.1 (inet_aton); digits and dots have to be a complete IPv4 address.
     if name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return name.parse::<Ipv4Addr>().is_ok() && name == host;
     }
+    // RFC 1035 2.3.4: 63 octets a label, 253 characters a name in text. `_` is no host name, but container networks use
+    // it.
     name.len() <= 253
         && name.split('.').all(|label| {
             (1..=63).contains(&label.len())
@@ -146,11 +151,13 @@ fn is_host(host: &str) -> bool {
 }
 
 fn port_number(digits: &str) -> Option<u16> {
+    // `u16::from_str` accepts `+80`.
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     digits.parse().ok().filter(|port| plain && *port != 0)
 }
 
 fn is_segment(segment: &str) -> bool {
+    // RFC 3986 2.3, unreserved: what needs no escaping cannot be escaped differently by a location.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
 }

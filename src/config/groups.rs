@@ -28,10 +28,12 @@ pub(crate) enum GroupError {
 
 /// A group as files write it, in lower case and empty for `_`; `None`: Ironic takes no such name.
 pub(crate) fn group_name(written: &str) -> Option<String> {
+    // Ironic stores groups in lower case and documents them as case-insensitive.
     let folded = written.to_ascii_lowercase();
     let is_clean = folded
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    // A group that is literally called `_` is legal in Ironic and cannot be mapped: the file needs a word for "none".
     (is_clean && !folded.is_empty()).then(|| if folded == "_" { String::new() } else { folded })
 }
 
@@ -62,6 +64,7 @@ impl GroupMap {
     /// Where a node of `group` belongs. The empty text is the default group; a group that is
     /// literally called `_` is none that the map could hold. Case does not matter.
     pub fn location(&self, group: &str) -> Option<LocationId> {
+        // Ironic answers groups in lower case, so the usual look-up allocates nothing.
         if group.bytes().any(|b| b.is_ascii_uppercase()) {
             self.locations.get(&group.to_ascii_lowercase()).copied()
         } else {

@@ -35,8 +35,10 @@ pub struct Network {
 
 impl Network {
     pub fn contains(self, other: IpAddr) -> bool {
+        // A dual-stack listener sees IPv4 clients as `::ffff:a.b.c.d`.
         match (self.address, other.to_canonical()) {
             (IpAddr::V4(mine), IpAddr::V4(other)) => {
+                // `/0` shifts by the full width, which overflows `>>`; nothing is left to differ then.
                 let beyond = 32 - u32::from(self.bits);
                 (mine.to_bits() ^ other.to_bits())
                     .checked_shr(beyond)
@@ -80,6 +82,7 @@ impl FromStr for Network {
 }
 
 /// oslo.middleware's, and the one that Ironic's own sample names.
+// `healthcheck` is no backend of oslo.middleware, but files copied from Ironic's sample hold it.
 const BACKENDS: &[&str] = &[
     "disable_by_file",
     "disable_by_files_ports",

@@ -50,7 +50,7 @@ pub struct KeystoneInbound {
     pub service_token_roles: Vec<String>,
     /// Whether a service token without such a role is refused.
     pub service_token_roles_required: bool,
-    /// Ours in access rules of application credentials; `None` refuses restricted tokens.
+    /// Our service type in access rules of application credentials; `None` refuses tokens with access rules.
     pub service_type: Option<String>,
     /// Bound on one connection and on one answer of Keystone.
     pub connect_timeout: Duration,
@@ -83,6 +83,7 @@ fn strategy(reader: &mut Reader) -> Result<Strategy, Faulted> {
         ("noauth", Strategy::Noauth),
         ("none", Strategy::Noauth),
     ];
+    // Ironic has it in [DEFAULT]; [api] is the gateway's own place for it.
     if !reader.section("DEFAULT").sets("auth_strategy") {
         return reader.section("api").choice("auth_strategy", &words);
     }
@@ -125,6 +126,7 @@ fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
         Err(faulted) => Err(faulted),
     };
     let region_name = section.text("region_name");
+    // keystonemiddleware documents -1 as the way to switch its cache off.
     let token_cache_time = section.number("token_cache_time", -1..=31_536_000);
     let service_token_roles = section.list("service_token_roles");
     let service_token_roles_required = section.flag("service_token_roles_required");

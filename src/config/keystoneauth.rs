@@ -79,6 +79,7 @@ pub(crate) fn location_auth(
             let username = section.required("username", "auth_type http_basic needs a user");
             let password = section.secret("password", "auth_type http_basic needs a password");
             let username = username?;
+            // RFC 7617 2: the first colon ends the user-id.
             if username.contains(':') {
                 return Err(section.fault("username", "must not hold a colon"));
             }
@@ -105,6 +106,7 @@ pub(crate) fn keystone_auth(
 ) -> Result<KeystoneAuth, Faulted> {
     let auth_url = auth_url(section);
     let default_domain = match flavour {
+        // keystoneauth's `v3*` plugins have no default domain; the generic ones do.
         Flavour::Generic => domain(section, "default_domain_id", "default_domain_name")?,
         Flavour::V3 => None,
     };
@@ -116,10 +118,12 @@ pub(crate) fn keystone_auth(
             .map(KeystoneMethod::Token),
     };
     let scope = match by {
+        // Keystone refuses an application credential that asks for a scope: it brings the one it was made with.
         TokenBy::ApplicationCredential => Ok(Scope::Unscoped),
         TokenBy::Token => scope(section, default_domain).map(|s| s.unwrap_or(Scope::Unscoped)),
         TokenBy::Password => match scope(section, default_domain) {
             Ok(Some(scope)) => Ok(scope),
+            // An unscoped token has no roles, so every request with it would be a 403 of the location.
             Ok(None) => Err(section.missing(
                 "system_scope",
                 "a token needs a scope: system_scope = all, or a project, a domain or a trust",
@@ -139,6 +143,7 @@ pub(crate) fn session(section: &mut Section<'_>) -> Result<Session, Faulted> {
     let cafile = section.file("cafile");
     let certfile = section.file("certfile");
     let insecure = section.flag("insecure");
+    // keystoneauth ignores a key without a certificate.
     let keyfile = if section.sets("certfile") {
         section.file("keyfile")
     } else {
@@ -215,6 +220,7 @@ fn named_credential(section: &mut Section<'_>) -> Result<CredentialRef, Faulted>
 fn user(section: &mut Section<'_>, default_domain: Option<&DomainRef>) -> Result<UserRef, Faulted> {
     let domain = domain(section, "user_domain_id", "user_domain_name")?;
     let name = section.text("username")?;
+    // As keystoneauth: an id wins over a name, and needs no domain.
     if let Some(id) = section.text("user_id")? {
         return Ok(UserRef::Id(id));
     }
@@ -234,6 +240,7 @@ fn user(section: &mut Section<'_>, default_domain: Option<&DomainRef>) -> Result
 fn domain(section: &mut Section<'_>, id: &str, name: &str) -> Result<Option<DomainRef>, Faulted> {
     let by_name = section.text(name)?;
     let by_id = section.text(id)?;
+    // Both are read, so that a fault in the one that loses is reported too.
     Ok(by_id.map(DomainRef::Id).or(by_name.map(DomainRef::Name)))
 }
 

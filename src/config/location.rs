@@ -33,16 +33,16 @@ use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
 use crate::oslo::section::Section;
 
-/// What a location shows us.
+/// What the gateway's credential can see at a location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectScope {
     /// All of it: what is not there is nowhere at this location.
     System,
-    /// A project's part, which is all that this gateway is to know of it.
+    /// One project's part of it; the gateway is not meant to see the rest.
     Project,
 }
 
-/// What the operator wants a location to be used for. What is observed of it is another matter.
+/// What the operator wants a location to be used for, not whether it can be reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -85,7 +85,7 @@ pub struct LocationConfig {
     pub endpoints: EndpointSource,
     /// What it is used for, as far as the file says.
     pub state: State,
-    /// Whether a list without it may be refused.
+    /// Whether a list fails if this location cannot be asked.
     pub required: bool,
     /// Whether the user's own token goes there instead of our credential.
     pub forward_user_token: bool,
@@ -125,6 +125,7 @@ pub(crate) fn groups(reader: &mut Reader) -> Result<(GroupMap, Vec<String>), Fau
     let mut map = GroupMap::new();
     let mut names: Vec<String> = Vec::new();
     for (group, location) in pairs {
+        // The name stands in headers, section names and the state file, and means one location whatever its case.
         let location = location.to_lowercase();
         if !is_name(&location) {
             let text = format!("`{}` {NAME_WORDS}", location.escape_debug());
@@ -164,7 +165,7 @@ pub(crate) fn locations(
     let rest = written.iter().filter(|name| !named.contains(name));
     let present = named.iter().filter(|name| written.contains(name));
     let all: Vec<_> = present.chain(rest).collect();
-    // Each is read before the first fault ends it, so that every fault is said.
+    // Collected before the first `?`, so that the faults of all locations are reported at once.
     let locations: Vec<_> = all
         .iter()
         .map(|name| location(reader, name, inbound))
@@ -353,6 +354,7 @@ fn location(
         ],
     );
     let connect_timeout = section.seconds("connect_timeout");
+    // keystoneauth's session option. A deployment that sets only this one means the wait for the head as well.
     let timeout = section.seconds("timeout");
     let response_timeout = if section.sets("response_timeout") {
         section.seconds("response_timeout")

@@ -69,6 +69,7 @@ pub(crate) fn policy(reader: &mut Reader, places: Vec<PathBuf>) -> Result<Policy
         &[
             ("policy", ProjectScoped::Policy),
             ("deny", ProjectScoped::Deny),
+            // For clouds whose automation still has project-scoped admin tokens from before Ironic's system scope.
             ("legacy_admin", ProjectScoped::LegacyAdmin),
         ],
     );
@@ -80,6 +81,7 @@ pub(crate) fn policy(reader: &mut Reader, places: Vec<PathBuf>) -> Result<Policy
     Ok(PolicyConfig {
         files: files?,
         project_scoped_access: project_scoped_access?,
+        // Ironic puts `config.service_project_name` into the policy target only if elevated access is on.
         elevated_project: Some(service_project?).filter(|_| matches!(elevated, Ok(true))),
         own_nodes: own_nodes?,
         tell_location: tell_location?,
@@ -92,6 +94,7 @@ fn files(reader: &mut Reader, places: Vec<PathBuf>) -> Result<PolicyFiles, Fault
     let file = section.always::<PathBuf>("policy_file", "a path");
     let directories = section.list("policy_dirs");
     let new_defaults = section.flag("enforce_new_defaults");
+    // With `enforce_new_defaults = false` oslo.policy joins each rule's old check string with `or`; the table has none.
     if matches!(new_defaults, Ok(false)) {
         let text = "must be true: the rules before system scopes are not served; \
                     [api] project_scoped_access = legacy_admin comes nearest";
@@ -104,7 +107,7 @@ fn files(reader: &mut Reader, places: Vec<PathBuf>) -> Result<PolicyFiles, Fault
     };
     new_defaults?;
     let (file, directories) = files.found();
-    // The defaults need not be there, written or not.
+    // oslo.policy ignores a missing policy.yaml and policy.d even if the file names them.
     if file.is_none() && files.file != *Path::new(FILE) {
         return Err(section.fault("policy_file", "is not there"));
     }

@@ -28,7 +28,7 @@ use crate::oslo::record::Faulted;
 use crate::oslo::section::Section;
 use crate::oslo::sources::Sources;
 
-/// Everything the program was told.
+/// The whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where the log goes and how much of it.
@@ -53,14 +53,14 @@ pub struct Config {
     pub directory: DirectoryConfig,
     /// Whether every write is refused.
     pub read_only: bool,
-    /// What is made of a node's BMC.
+    /// Rules about the addresses of BMCs.
     pub bmcs: BmcConfig,
     /// Which location serves which conductor group.
     pub groups: GroupMap,
     /// By first mention in `groups`, then the other `[group:*]` sections in the order of the files.
     /// The index is the [`LocationId`]. Never empty.
     pub locations: Vec<LocationConfig>,
-    /// What is odd but no fault; one line each, to be logged at start.
+    /// One line for each setting that is accepted but probably not meant; logged at start.
     pub warnings: Vec<String>,
 }
 
@@ -129,6 +129,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         .flag("enable_proxy_headers_parsing");
     let healthcheck = healthcheck(&mut reader.section("healthcheck"));
     let directory = directory(&mut reader.section("node_cache"));
+    // Before the locations: the order of the groups gives each location its index.
     let groups = groups(reader);
     let locations = locations(reader, groups.as_ref().ok(), auth.as_ref().ok());
     if let (Ok(AuthStrategy::Noauth), Ok(api)) = (&auth, &api)
@@ -173,6 +174,7 @@ fn log_file(section: &mut Section<'_>) -> Result<Option<PathBuf>, Faulted> {
     let directory = section.path("log_dir");
     let stderr = section.flag("use_stderr");
     let file = match (directory?, file?) {
+        // oslo.log: an absolute `log_file` replaces `log_dir`, which `join` does too.
         (Some(directory), Some(file)) => Some(directory.join(file)),
         (Some(directory), None) => Some(directory.join(format!("{}.log", SCHEMA.program))),
         (None, file) => file,

@@ -11,7 +11,7 @@ use crate::api::collection::Facts;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
 
-/// Something that a body wants to be the only one of its kind.
+/// A value in a body that has to be unique over all locations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub stake: Stake,
@@ -19,13 +19,13 @@ pub struct Claim {
     pub conflict: String,
 }
 
-/// What is claimed: whoever claims the same has to wait for the outcome.
+/// What is claimed. Two requests with the same stake are served one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stake {
     pub collection: Collection,
     pub column: Column,
     pub value: String,
-    /// Of a volume connector, which is unique by type and identifier together.
+    /// Volume connectors only: their uniqueness is by type and identifier together.
     pub of_type: Option<String>,
 }
 
@@ -125,16 +125,19 @@ impl Stake {
 
     fn shows(&self, item: &Json) -> bool {
         let shown = item[self.column.name()].as_str();
+        // MySQL compares without regard to case, so at such a location "Node-A" finds "node-a" and would refuse it.
         shown.is_some_and(|shown| shown.eq_ignore_ascii_case(&self.value))
     }
 
-    /// Whether an answer to it shows one. `None`: it is no answer to this question.
+    /// Whether an answer shows that the value is taken. `None`: it is no answer to this question.
     pub fn is_taken(&self, body: &[u8]) -> Option<bool> {
         let body: Json = serde_json::from_slice(body).ok()?;
         match self.column {
             Column::Uuid | Column::Name => self.shows(&body).then_some(true),
             Column::Instance | Column::Address | Column::Connector => {
                 let found = body[self.facts().key].as_array()?;
+                // An item that does not match the filter means that the location ignored it; its emptiness would mean
+                // nothing then.
                 let all = found.iter().all(|item| self.shows(item));
                 all.then_some(!found.is_empty())
             }
@@ -143,6 +146,7 @@ impl Stake {
 
     /// Ironic's words. `uuid`: of the thing that claims it.
     fn conflict(&self, uuid: &str) -> String {
+        // The texts of `ironic/common/exception.py`, so that this 409 reads like one Ironic's.
         let noun = self.facts().noun.to_lowercase();
         let article = if noun.starts_with('a') { "An" } else { "A" };
         let value = &self.value;
@@ -171,7 +175,7 @@ fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) ->
         };
         let of_type = match (column, member("type")) {
             (Column::Connector, Value::Text(of_type)) => Some(of_type),
-            // Of a patch that leaves the type as it is, only the location itself can tell.
+            // A patch that does not set the type: only the location knows the other half of the key.
             (Column::Connector, _) => return None,
             _ => None,
         };
@@ -194,7 +198,7 @@ fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) ->
         .collect()
 }
 
-/// What a new resource claims. A UUID that we gave it ourselves need not be looked for.
+/// What a new resource claims.
 pub fn claims_of(collection: Collection, uuid: &str, object: &Object) -> Vec<Claim> {
     claims(collection, uuid, |name| object.value(name))
 }
@@ -202,6 +206,7 @@ pub fn claims_of(collection: Collection, uuid: &str, object: &Object) -> Vec<Cla
 /// What a patch claims for the resource `ident`.
 pub fn claims_in(collection: Collection, ident: &str, patch: &Patch) -> Vec<Claim> {
     claims(collection, ident, |name| match name {
+        // Ironic refuses a patch of `/uuid` itself.
         "uuid" => Value::Absent,
         _ => patch.outcome(&format!("/{name}")),
     })

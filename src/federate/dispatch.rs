@@ -1,4 +1,4 @@
-//! Decides what becomes of a request: one arm for each kind of route.
+//! Chooses how a request is served: one arm for each kind of route.
 
 use http::Method;
 
@@ -44,10 +44,10 @@ use crate::request::Request;
 /// How much of a request's body must be read before it can be decided where it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyUse {
-    /// A question has none that matters.
+    /// The body of a GET has no meaning and is not read.
     None,
     Read,
-    /// Nothing depends on it and it may be large, such as a configdrive: handed on while it comes in.
+    /// No decision depends on it and it may be large, such as a configdrive: forwarded while it arrives.
     Streamed,
     /// Streamed by Pingora's proxy, as the answer is.
     Proxied,
@@ -69,7 +69,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// What a list is of.
+/// What a list contains.
 #[derive(Clone, Copy, Debug)]
 struct Items {
     collection: Collection,
@@ -95,6 +95,7 @@ pub fn body_use(method: &Method, route: &Route) -> BodyUse {
     match row.map(|row| row.payload) {
         Some(Payload::Vendor) => BodyUse::Proxied,
         _ if *method == Method::GET => BodyUse::None,
+        // Ironic accepts 64 MiB here, against 1 MiB elsewhere.
         Some(Payload::Provision) => BodyUse::Streamed,
         _ => BodyUse::Read,
     }
@@ -115,7 +116,7 @@ impl Federation {
         }
     }
 
-    /// Whoever can be asked, to word a refusal.
+    /// Any location that can be asked, to get Ironic's wording of a refusal.
     fn anyone(&self, request: &Request) -> LocationId {
         self.who_may_say(request, LocationId(0))
             .unwrap_or(LocationId(0))
@@ -133,26 +134,27 @@ impl Federation {
             .map(|location| location.id)
     }
 
-    /// What could be meant for no location.
+    /// A request that no location can own: any of them words the refusal.
     async fn let_any_say(&self, request: &Request) -> Result<Plan, Error> {
         let location = request.pinned.unwrap_or_else(|| self.anyone(request));
         self.let_one_say(request, location).await
     }
 
-    /// What the client wants is refused wherever it is sent: Ironic words it.
+    /// Every location would refuse this request, so one of them is asked for Ironic's wording.
     async fn let_one_say(&self, request: &Request, location: LocationId) -> Result<Plan, Error> {
         let mut question = request.question();
-        // It is served by nobody, so it is judged as it came.
+        // Nobody serves it, so the body is sent as the client declared it and Ironic judges that too.
         question.media = request.media;
         let mut alias = request.target.alias().cloned();
         if let Some((of, ident)) = changed_everywhere(request) {
-            // Made there meanwhile, it would be changed at this one location.
+            // If the object is created there meanwhile, this write would change one copy only; a name that cannot exist
+            // prevents it.
             let other = Alias::of(ident);
             question.path = request.target.path_for(of, &other.ident);
             request.query.append_to(&mut question.path);
             alias = Some(other);
         }
-        // A stand-in's name is put right in what is said; to a HEAD nothing is.
+        // The made-up name has to be replaced in the answer, which needs its body; without either it can be streamed.
         if request.target.is_vendors() && (alias.is_none() || request.method == Method::HEAD) {
             return Ok(Plan::Forward(Forward {
                 location,
@@ -171,7 +173,7 @@ impl Federation {
             reply.body = alias.reword(&reply.body);
         }
         Ok(Plan::Answer(Answer {
-            // Nobody has it: no location is to be named.
+            // No location has it, so the location header would mislead.
             location: None,
             ..self.relay(request, location, Subject::Other(Kind::Plain), reply)
         }))
@@ -351,7 +353,7 @@ impl Federation {
         ident: &str,
     ) -> Result<Plan, Error> {
         match (of.facts().spread, &request.method) {
-            // Without a body it changes nothing that could be judged.
+            // An empty PATCH holds no group and no node to be checked.
             (Spread::Located, &Method::PATCH) if !request.body.held().is_empty() => {
                 Update::new(self, request, (of, ident))?
                     .send()
@@ -382,8 +384,9 @@ impl Federation {
         if collection == Collection::Drivers {
             return self.united(request).drivers().await;
         }
-        // A node, or a portgroup, named in the query: the list is where that is.
+        // A node or a portgroup in the query: only its location has items.
         let node = match collection {
+            // Ironic prefers `node_uuid` if a request has both (`ironic/api/controllers/v1/port.py`).
             Collection::Ports => request
                 .query
                 .value("node_uuid")
@@ -425,7 +428,7 @@ impl Federation {
         let path = || request.target.path();
         let mut visit = match self.visit(request, of.collection, of.ident).await {
             Ok(visit) => visit,
-            // The first location words that nobody has it.
+            // One location's error about the unknown node is what one Ironic would answer.
             Err(Error::Locate(LocateError::Nobody { first, .. })) => {
                 return self.list_at(request, items, path(), first).await;
             }
@@ -441,7 +444,7 @@ impl Federation {
         }
     }
 
-    /// A list that Ironic has below a UUID only.
+    /// A list that Ironic serves below a UUID only, such as `/v1/nodes/<uuid>/ports`.
     async fn list_below(
         &self,
         request: &Request,
@@ -454,7 +457,8 @@ impl Federation {
             let home = visit.location();
             let mut path = request.target.path();
             if named {
-                // A name may be another thing's by now, so what it means is asked, not remembered.
+                // Ironic 39 answers 404 "Portgroup None could not be found." to a name here. A remembered name may
+                // meanwhile belong to another thing, so its location is asked.
                 let uuid = match visit.owner.uuid {
                     Some(uuid) => Some(uuid),
                     None => {
@@ -477,8 +481,8 @@ impl Federation {
         }
     }
 
-    /// Sends it to where the thing is: what changes something through Pingora's proxy, streamed; a question from here,
-    /// since its answer is judged as a whole before a status is passed on.
+    /// Sends a request to the location of the thing. Vendor passthru is streamed by Pingora's proxy; the rest is asked
+    /// from here, since its answer is judged as a whole before a status is passed on.
     async fn forward(
         &self,
         request: &Request,
@@ -598,7 +602,7 @@ impl Federation {
     }
 }
 
-/// Attributes that each version may patch in every way: that the thing is nowhere is all there is to say.
+/// Attributes that every version lets a client patch: for these an unknown node is the only possible error.
 const PLAIN: &[&str] = &["/extra", "/properties", "/driver_info", "/instance_info"];
 
 /// Whether "nobody has it" is what one Ironic would say, too: what is wrong with a request is often found before the
@@ -636,7 +640,7 @@ fn changed_everywhere(request: &Request) -> Option<(Collection, &str)> {
     }
 }
 
-/// A node's events. They are listed as the location orders them.
+/// A node's events, in the location's order. Its `next` link is unusable, so the merge makes ours.
 static HISTORY: Facts = Facts {
     path: "history",
     key: "history",

@@ -1,4 +1,4 @@
-//! Asks several locations the same question, and decides what the silent ones mean.
+//! Asks several locations the same question, and decides what missing answers mean.
 
 use std::fmt::Write;
 
@@ -50,7 +50,7 @@ impl Told {
         Some((*first, reply))
     }
 
-    /// Those with a 200. A 404 is "no" unless everybody says so; another error of Ironic's ends it.
+    /// The answers with a 200. A 404 counts only if every location gave one; any other error of Ironic's is the answer.
     pub fn found(self) -> Result<Self, Error> {
         let mut found = Vec::new();
         let mut unknown = None;
@@ -84,8 +84,8 @@ pub fn refusal(reply: Reply, location: LocationId) -> Error {
     }))
 }
 
-/// Silent locations: missing and announced where that is allowed, else the answer is their silence. `asked`: how many
-/// locations were.
+/// Decides whether an answer may lack the silent locations: then they are announced, else it is a 503. `asked`: how
+/// many locations were.
 pub fn tolerate(
     locations: &Locations,
     request: &Request,
@@ -100,6 +100,7 @@ pub fn tolerate(
     }
     let required = |silence: &Silence| locations.location(silence.location).config.required;
     let only_optional = !silent.iter().any(required);
+    // If nobody answered there is no partial list, whatever the client accepts.
     if silent.len() < asked && (request.partial == Partial::Allow || only_optional) {
         return Ok(silent);
     }
@@ -108,7 +109,7 @@ pub fn tolerate(
 
 /// Says which locations an answer lacks.
 pub fn announce(locations: &Locations, answer: Answer, missing: &[Silence]) -> Answer {
-    // A location that shows us a project's part only lacks the rest without knowing it.
+    // A location that shows us one project's part answers 200 and cannot know that something is missing.
     let narrow = locations.iter().filter(|location| {
         location.is_narrow() && answer.location.is_none_or(|only| only == location.id)
     });

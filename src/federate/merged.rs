@@ -1,12 +1,12 @@
 //! Merged lists. A marker is an item's identifier, so any replica of the gateway answers any page.
 //!
 //! Two ways, by what the client sorts by:
-//! - *concatenate*: nothing visible; the locations' own orders, one location after the other. A page asks those that
-//!   fill it ([`plan`]).
+//! - *concatenate*: no sort key; the locations' own orders, one location after the other. A page asks those that fill
+//!   it ([`plan`]).
 //! - *sorted*: a visible key, or a collection that is the same everywhere; all keys are read once (*scan*) into an
 //!   order of ours ([`index`]), and each page's bodies when it is asked for (*gather*).
 //!
-//! What a walk found out is remembered for its next page ([`memory`]), as a hint.
+//! What a walk learnt is kept for its next page ([`memory`]), as a hint only.
 
 mod best;
 mod concatenate;
@@ -44,7 +44,7 @@ use crate::locations::speech::Said;
 use crate::request::Answer;
 use crate::request::Request;
 
-/// Parameters that the merge interprets itself; twice, they could be read two ways.
+/// Parameters that the merge interprets itself. Repeated, the gateway and Ironic could read different ones.
 const INTERPRETED: &[&str] = &["limit", "marker", "sort_key", "sort_dir", "detail"];
 
 /// `fields` is refused below it (`ironic/api/controllers/v1/utils.py`, `check_allow_specify_fields`).
@@ -70,7 +70,7 @@ impl Lists<'_> {
         }
         let wish = match self.understand(request, listing) {
             Ok(wish) => wish,
-            // Ironic may find another fault first.
+            // Ironic checks in its own order and may report another fault than ours, so it is asked for the wording.
             Err(ours) => return word_refusal(request, listing, &ours).await,
         };
         let marker = wish
@@ -93,7 +93,8 @@ impl Lists<'_> {
             marker: marker.as_ref(),
             links: self.links,
         };
-        // Of what is the same everywhere each location has most; of conductors, hostnames are not unique.
+        // Replicated objects are listed once, which needs all of them. Conductors are identified by hostname, and two
+        // locations may both have a `conductor-0`.
         let is_one_order = listing.facts.spread == Spread::Replicated
             || listing.collection == Collection::Conductors;
         if is_one_order || wish.sort_key.is_some() {
@@ -108,7 +109,7 @@ impl Lists<'_> {
             return Err(format!("Unexpected repeated argument: {name}"));
         }
         if request.query.value("fields").is_some() && request.version < FIELDS_SINCE {
-            // The merge would ask for all of an item and show a part.
+            // Without `fields` the merge would read whole items and cut them, showing what Ironic refuses.
             return Err("`fields` is not known in this version".to_owned());
         }
         let direction = direction(&request.query).ok_or("Invalid sort direction")?;
@@ -131,7 +132,7 @@ fn unnamable(request: &Request, listing: &Listing<'_>) -> Option<Objection> {
     )))
 }
 
-/// One location puts into Ironic's words what is wrong with the client's own question.
+/// Asks one location for Ironic's wording of what is wrong with the client's question.
 async fn word_refusal(
     request: &Request,
     listing: &Listing<'_>,

@@ -1,11 +1,11 @@
-//! What the gateway itself has against a request that came in, in Ironic's words where Ironic has some.
+//! Why the gateway itself refuses a request, in Ironic's words where Ironic has some.
 
 use thiserror::Error;
 
 use crate::api::accept::Words;
 use crate::auth::access::Denied;
 
-/// Why what a client asks for cannot be.
+/// Why the gateway refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Objection {
     /// Not as it is asked for.
@@ -33,6 +33,6 @@ pub enum Objection {
 }
 
 impl Objection {
-    /// For who wants JSON, as clients of an API do.
+    /// As pecan answers a client that accepts JSON.
     pub const NOWHERE: Self = Self::NoRoute(Words::Json);
 }

@@ -26,7 +26,7 @@ use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
 
-/// More moves than this within one request are no moves.
+/// More moves than this within one request mean that locations contradict each other.
 const MOVES: usize = 3;
 
 /// A request for a thing, and the location that is thought to have it.
@@ -37,7 +37,7 @@ pub struct Visit<'a> {
     pub key: Key,
     pub owner: Owner,
     moves: usize,
-    /// The location said no, when it was asked yes, and is asked once more.
+    /// The location denied what it had just confirmed, and is being asked once more.
     repeated: bool,
     /// The client speaks a version in which Ironic knows nothing by its name, so a *no* to a name is no contradiction.
     is_blind: bool,
@@ -58,7 +58,7 @@ impl Denial {
     /// What an error about a member, or about something below it, says of the member itself.
     pub fn of(collection: Collection, body: &[u8]) -> Self {
         let text = fault::text_of(body).unwrap_or_default();
-        // "Node inventory record for node x could not be found." is about something else.
+        // "Node inventory record for node x could not be found." is about something else. Identifiers hold no blanks.
         let named = text
             .strip_prefix(collection.facts().noun)
             .and_then(|rest| rest.strip_suffix(" could not be found."))
@@ -70,7 +70,7 @@ impl Denial {
         }
     }
 
-    /// What an answer says of it; `None`: nothing. Of a node that is named in a query or a body, and of one whose
+    /// What an answer says of it; `None`: nothing. For a node that is named in a query or a body, and for one whose
     /// allocation is asked for, Ironic says with a 400 that it is not there.
     pub fn in_reply(collection: Collection, status: StatusCode, body: &[u8]) -> Option<Self> {
         match status {
@@ -120,7 +120,7 @@ impl Visit<'_> {
         let before = self.owner.location;
         self.owner = match self.locator.owner_anew(self.asker, &self.key).await {
             Ok(owner) => owner,
-            // The location's own words say the same.
+            // Nobody has it, so the 404 that the location gave is the right answer.
             Err(LocateError::Nobody { .. }) if denial != Denial::Ours => return Ok(Next::Believe),
             Err(error) => return Err(error.into()),
         };
@@ -206,6 +206,8 @@ impl Federation {
             return Ok(visit(key, owner));
         }
         match self.locator.owner(asker, &key).await {
+            // Below 1.91 Ironic takes `.json` off the end of a path, so `a.json` may mean a node called `a` or one
+            // called `a.json`.
             Err(LocateError::Nobody { first, reply }) => {
                 let Some(whole) = request.target.fallback(ident) else {
                     return Err(LocateError::Nobody { first, reply }.into());
@@ -229,7 +231,7 @@ impl Federation {
         self.turns.take(stakes).await
     }
 
-    /// Whether a node is at this location. That it is not is never said from memory.
+    /// Whether a node is at this location. A *no* is never taken from the directory alone.
     pub async fn is_at(
         &self,
         request: &Request,

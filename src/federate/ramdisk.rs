@@ -34,7 +34,7 @@ const LOOKUP_SINCE: Microversion = Microversion::new(1, 62);
 /// The last version in which a look-up makes no token.
 const LAST_QUIET_LOOKUP: Microversion = Microversion::new(1, 61);
 
-/// More interfaces than any machine that boots an inspection ramdisk was seen with.
+/// Strangers send these requests, so they are bounded; no machine that boots an inspection ramdisk was seen with more.
 const MOST_ADDRESSES: usize = 64;
 
 /// What is said of a machine that is known.
@@ -90,7 +90,8 @@ impl<'a> Ramdisk<'a> {
             .collect();
         let path = lookup_path(&addresses)?;
         let question = request.ask(Method::GET, path).expecting(KNOWN);
-        // Who knows the machine has made its token by now, so that it is not told off because of the others.
+        // The location that knows the machine has made its agent token and gives it out once only: the answer is
+        // relayed even if another location was silent.
         match self.knowing(&question, &addresses).await?.replies.pop() {
             Some((location, reply)) => Ok(self.anonymous(location, reply)),
             None => Err(not_found().into()),
@@ -110,7 +111,8 @@ impl<'a> Ramdisk<'a> {
         }
     }
 
-    /// `POST /v1/continue_inspection`. Never told to more than one: with auto-discovery Ironic makes a node of it.
+    /// `POST /v1/continue_inspection`. Never sent to more than one location: with auto-discovery each would create a
+    /// node.
     pub async fn continue_inspection(&self) -> Result<Answer, Error> {
         let addresses: Vec<String> =
             serde_json::from_slice::<InspectionData>(self.request.body.held())
@@ -129,8 +131,8 @@ impl<'a> Ramdisk<'a> {
         self.pass(location).await
     }
 
-    /// The one location that knows a machine with any of these addresses; which one, is nobody's business, nor whether
-    /// nobody has it or more than one.
+    /// The one location that knows a machine with any of these addresses. Strangers do not learn which it is, nor
+    /// whether nobody has it or more than one.
     async fn machine(&self, addresses: &[String]) -> Result<LocationId, Error> {
         let request = self.request;
         if let Some(node) = request.query.value("node_uuid") {
@@ -199,7 +201,7 @@ impl<'a> Ramdisk<'a> {
         Ok(self.anonymous(location, reply))
     }
 
-    /// Which location it is, is nobody's business here.
+    /// Without the location header: a caller without a credential does not learn where a machine is.
     fn anonymous(&self, location: LocationId, reply: Reply) -> Answer {
         Answer {
             location: None,

@@ -61,12 +61,14 @@ impl<'a> Replicated<'a> {
             .collect();
         let mut silent = Vec::new();
         let mut refused: Option<(LocationId, Reply)> = None;
+        // The first 200 wins, so a slow location costs nothing; dropping the rest cancels their questions.
         while let Some((location, answer)) = asked.next().await {
             match answer {
                 Ok(reply) if reply.status == StatusCode::OK => {
                     return self.copy(location, kind, reply);
                 }
                 Ok(reply) => {
+                    // The first in the order of the configuration, so that repeated requests get the same words.
                     if refused.as_ref().is_none_or(|(first, _)| location < *first) {
                         refused = Some((location, reply));
                     }

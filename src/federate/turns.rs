@@ -38,6 +38,7 @@ impl<K: Clone + Eq + Hash> Turns<K> {
     /// Waits until nobody has any of these. They are taken all at once, so nobody waits in a circle.
     pub async fn take(&self, wanted: HashSet<K>) -> Turn<'_, K> {
         loop {
+            // Registered before the look at what is held: a release between the look and the wait would be lost.
             let mut freed = pin!(self.freed.notified());
             freed.as_mut().enable();
             {

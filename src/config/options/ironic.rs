@@ -157,6 +157,7 @@ pub(crate) const LOG: &[Opt] = &[
         "the format is oslo.log's own, or JSON with use_json",
     ),
     refused("publish_errors", OFF, "there are no notifications"),
+    // The values in brackets are the library's defaults: written out, they ask for nothing.
     refused("rate_limit_interval", &["0"], "every line is logged"),
     elsewhere("fatal_deprecations", LOG_DETAIL),
     elsewhere("instance_format", LOG_DETAIL),

@@ -72,6 +72,8 @@ impl Wanted {
                     .as_ref()
                     .is_some_and(|name| candidates.contains(name))
         };
+        // The conditions of `_candidate_nodes` in `ironic/conductor/allocations.py`, as far as no filter of the list
+        // has them.
         node.power_state.is_some()
             && self
                 .traits
@@ -104,8 +106,8 @@ enum Trust {
     Nothing,
 }
 
-/// The location to ask: the one with the namesake, else one of them by chance, the likelier the more it offers, so that
-/// load spreads. `chance` is between 0 and 1.
+/// The location to ask: the one with the namesake, else a random one weighted by the nodes that it offers, so that load
+/// spreads. `chance` is between 0 and 1.
 fn choose(offers: &BTreeMap<LocationId, Offer>, chance: f64) -> Option<LocationId> {
     if let Some((location, _)) = offers.iter().find(|(_, offer)| offer.namesake) {
         return Some(*location);
@@ -165,7 +167,7 @@ impl<'a> Allocations<'a> {
         if answer.status != StatusCode::BAD_REQUEST || !homes.is_remembered {
             return Ok(answer);
         }
-        // A candidate that is not where it was is a 400, as much else.
+        // A candidate that is gone is a 400, like many other faults: only asking again tells them apart.
         let found = self.homes(&allocation, Trust::Nothing).await?;
         if found.by_location == homes.by_location {
             return Ok(answer);
@@ -212,7 +214,7 @@ impl<'a> Allocations<'a> {
             .collect();
         let (class, wanted) = (&class, &wanted);
         let offers = join_all(scope.iter().map(|location| async move {
-            // Where nothing new may be made nothing is on offer, whatever is there.
+            // An allocation is a create, which a draining or read-only location refuses.
             match location.forbids(Act::Create) {
                 Some(reason) => Err(location.silent(reason).into()),
                 None => offer(request, location, class, wanted).await,
@@ -234,13 +236,15 @@ impl<'a> Allocations<'a> {
         let chosen = match choose(&open, fastrand::f64()) {
             Some(location) => location,
             None if !silent.is_empty() => return Err(Error::Silent(silent)),
-            // Nobody has one: a location says so in the way that clients know, an allocation in state error.
+            // No node fits anywhere: a location then makes an allocation in state `error`, which is what clients wait
+            // for.
             None => homes
                 .and_then(|homes| homes.keys().next().copied())
                 .or_else(|| federation.groups.default_location())
                 .unwrap_or(LocationId(0)),
         };
         if let Some(there) = homes.and_then(|homes| homes.get(&chosen)) {
+            // Ironic refuses the whole allocation if it does not know one of the candidates.
             allocation.set("candidate_nodes", there);
         }
         Ok(chosen)
@@ -299,7 +303,7 @@ impl<'a> Allocations<'a> {
         let reply = loop {
             let there = federation.locations.location(visit.location());
             let reply = there.reply(&request.asker, &question).await?;
-            // Of a node that is not there it says so with a 400; a 404 is about the allocation.
+            // Ironic answers 400 for an unknown node here; a 404 is about the allocation.
             if reply.status == StatusCode::BAD_REQUEST {
                 let denial = Denial::of(Collection::Nodes, &reply.body);
                 if visit.denied(denial).await? == Next::Again {
@@ -315,7 +319,7 @@ impl<'a> Allocations<'a> {
             StatusCode::NOT_FOUND => None,
             _ => return Err(refusal(reply, location)),
         };
-        // The list is made here; what else the client asks for, a location judges.
+        // The list is built here, but the other parameters still have to be refused as Ironic refuses them.
         let further = request.query.without(&["node"]);
         if !further.is_empty() {
             let mut path = "/v1/allocations".to_owned();
@@ -337,6 +341,7 @@ impl<'a> Allocations<'a> {
                     .value(filter)
                     .is_none_or(|wanted| allocation[*filter].as_str() == Some(wanted))
             });
+            // A node has one allocation at most, so nothing follows any marker.
             let after_marker = request.query.value("marker").is_some();
             if meets && !after_marker {
                 let shown = self.shown(there, &allocation, reply).await?;

@@ -21,7 +21,7 @@ pub async fn check_beside(
             "Unable to apply the requested {reference} '{node}'. Requested value was invalid."
         ))
         .into()),
-        // The location itself judges the rest.
+        // An unknown node, or one that could not be asked, is left to the location, which checks the reference itself.
         Ok(true) | Err(_) => Ok(()),
     }
 }

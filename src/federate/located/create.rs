@@ -39,6 +39,7 @@ pub const PARENT_NODE_SINCE: Microversion = Microversion::new(1, 83);
 pub fn conductor_group(value: Value) -> Result<Option<String>, Objection> {
     match value {
         Value::Absent => Ok(None),
+        // Ironic 39: `conductor_group: null` and "" are the default group on create; null in a PATCH is a 500.
         Value::Null => Ok(Some(String::new())),
         // The pattern of `ironic.common.args.string` for conductor groups.
         Value::Text(group)
@@ -135,7 +136,7 @@ impl Creation<'_> {
             Value::Null | Value::Other => false,
         };
         if request.version < GROUPS_SINCE && !is_default {
-            // Ironic refuses it, whichever it is.
+            // Ironic answers 406 to any group below 1.46, so any location words it.
             let home = request.pinned.unwrap_or(LocationId(0));
             return self.at(home, node).await;
         }
@@ -143,6 +144,7 @@ impl Creation<'_> {
             Value::Absent | Value::Null => None,
             named => conductor_group(named)?,
         };
+        // An absent group and null may be placed by the BMC; "" is an explicit wish for the default group.
         let placed = placed(federation, &node, given.as_deref())?;
         let home = match (&given, placed) {
             (None, Some(placed)) => placed,
@@ -165,7 +167,7 @@ impl Creation<'_> {
             Some(names) => names.theirs(ours).into_owned(),
             None => ours.to_owned(),
         };
-        // Where a location's own default group has a name here, nothing is said of a group there.
+        // A location whose own default group has a name here is sent the node without a group.
         let group = given.clone().or_else(|| {
             let mut groups = federation.groups.groups_of(home);
             let default = groups.find(|ours| called(ours).is_empty());
@@ -221,7 +223,7 @@ impl Creation<'_> {
             .or_else(|| object.text("node_ident"))
             .filter(|node| !node.is_empty());
         let Some(node) = node else {
-            // Ironic words what is missing.
+            // Ironic's schema error names the missing member.
             let home = request.pinned.unwrap_or(LocationId(0));
             return self.at(home, object).await;
         };
@@ -232,7 +234,7 @@ impl Creation<'_> {
         }
     }
 
-    /// Makes it where a node is. That the node is not there any more Ironic says with a 400, as much else.
+    /// Creates it where a node is. Ironic answers 400 if the node has gone, as it does for many other faults.
     pub async fn beside(&self, mut node: Visit<'_>, object: Object) -> Result<Answer, Error> {
         loop {
             let answer = self.at(node.location(), object.clone()).await?;
@@ -254,7 +256,7 @@ impl Creation<'_> {
         } = *self;
         let given = matches!(object.value("uuid"), Value::Text(_) | Value::Other);
         let new = Uuid::new_v4().to_string();
-        // A UUID that nobody can have seen need not be looked for.
+        // A version 4 UUID that was drawn just now needs no question.
         let claims = claims_of(
             collection,
             &object.text("uuid").unwrap_or_else(|| new.clone()),
@@ -282,7 +284,7 @@ impl Creation<'_> {
         Ok(free.flag(&federation.locations, answer, singular(collection)))
     }
 
-    /// The answer to a create was lost. It was sent once; now it is asked for.
+    /// The answer to a create was lost. The create is not repeated; its UUID is asked for.
     async fn was_it_made(
         &self,
         sent: Object,
@@ -312,7 +314,7 @@ impl Creation<'_> {
             Subject::Member(collection),
             reply,
         );
-        // Who chose the UUID may not have been the first: then it was there before, and this was refused.
+        // A UUID of the client's may have existed before, and this create been refused: then what is there differs.
         if given && !shows(&answer.body, &sent) {
             let claims = claims_of(collection, &uuid, &sent);
             let conflict = claims.into_iter().next().map(|claim| claim.conflict);
@@ -336,7 +338,7 @@ fn shows(document: &[u8], sent: &Object) -> bool {
         return false;
     };
     sent.iter().all(|(name, sent)| {
-        // What Ironic takes and does not show, a node's name for its UUID for instance.
+        // Ironic accepts members that it never shows, such as `node_ident` of a port, where it shows `node_uuid`.
         shown.get(name).is_none_or(|shown| is_shown_as(sent, shown))
     })
 }

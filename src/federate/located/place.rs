@@ -1,4 +1,4 @@
-//! Where a new node belongs that names no conductor group: where its BMC is. A pure decision; nothing is looked up.
+//! Places a new node without a conductor group by the address of its BMC. A pure decision: no name is resolved.
 
 use log::warn;
 
@@ -19,7 +19,7 @@ pub struct Placement {
     pub rules: BmcConfig,
 }
 
-/// Where a BMC stands, and what says so.
+/// The location of a BMC, and the range that says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
     pub location: LocationId,

@@ -32,7 +32,7 @@ use crate::locations::walk::Walk;
 use crate::request::Answer;
 use crate::request::Request;
 
-/// Nobody who could be asked has it.
+/// Proof that no location that could be asked has the value.
 #[derive(Debug)]
 pub struct Free {
     /// Those that could not be asked.
@@ -59,7 +59,7 @@ impl Free {
         Ok(Self { unverified })
     }
 
-    /// It was made, or is called so from now on. If everybody was asked, nobody else has it.
+    /// The resource was created or renamed. If every location was asked, its name is known to be unique.
     pub fn vouch(
         &self,
         locator: &Locator,
@@ -78,7 +78,7 @@ impl Free {
         }
     }
 
-    /// Tells who was not asked.
+    /// Announces the locations that could not be asked.
     pub fn flag(&self, locations: &Locations, answer: Answer, what: &str) -> Answer {
         if self.unverified.is_empty() {
             return answer;
@@ -128,8 +128,8 @@ pub async fn ask_whether_free<'a>(
     Ok(silent)
 }
 
-/// Whether a location has it; only a *no* is no. Asked with our own credential: what a client's token may not see would
-/// look free.
+/// Whether a location has it; only Ironic's 404 means no. Asked with our own credential: what a client's token may not
+/// see would look free.
 async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Result<bool, Silence> {
     let question = match stake.column {
         Column::Uuid | Column::Name => request
@@ -145,13 +145,13 @@ async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Resu
             .is_taken(&reply.body)
             .ok_or_else(|| location.misspoke()),
         Said::No(_) => Ok(false),
-        // Ironic's way to say that nothing can be called so.
+        // Ironic answers 400 to what cannot be an identifier ("Expected UUID or name"), so nothing has that name.
         Said::Refuses(reply) if reply.status == StatusCode::BAD_REQUEST => Ok(false),
         Said::Refuses(_) | Said::Fails(_) => Err(location.silent(Reason::Status)),
     }
 }
 
-/// The same of what no filter finds: the whole list is read.
+/// The same for values that Ironic has no filter for: the whole list is read.
 async fn is_listed(request: &Request, location: &Location, stake: &Stake) -> Result<bool, Silence> {
     let facts = stake.collection.facts();
     let list = List {

@@ -44,6 +44,8 @@ impl<'a> Update<'a> {
     ) -> Result<Self, Error> {
         let mut patch = Patch::parse(request.body.held())?;
         if collection == Collection::Nodes {
+            // Ironic 39 answers 500 to `remove` and to null here, so `baremetal node unset --conductor-group` fails; ""
+            // works.
             patch.spell_out_removal("/conductor_group");
         }
         Ok(Self {
@@ -72,7 +74,8 @@ impl<'a> Update<'a> {
             let free = match checked.await {
                 Ok(free) => free,
                 Err(error @ Error::Objection(_)) => {
-                    // Right only if it is where we think; it may be found to have this very name elsewhere.
+                    // The refusal holds only if the node is where we think it is; a stale entry would make its own name
+                    // a conflict.
                     if visit.denied(Denial::Ours).await? == Next::Again {
                         continue;
                     }
@@ -82,7 +85,7 @@ impl<'a> Update<'a> {
             };
             let reply = self.send_to(home).await?;
             if reply.status == StatusCode::NOT_FOUND {
-                // Refused, so nothing was changed: it may be sent to where the thing is now.
+                // A 404 of Ironic's means that nothing was changed, so the patch may be sent to the new location.
                 let denial = Denial::of(self.collection, &reply.body);
                 if visit.denied(denial).await? == Next::Again {
                     continue;
@@ -121,6 +124,7 @@ impl<'a> Update<'a> {
             && version >= GROUPS_SINCE
             && let Some(group) = conductor_group(self.patch.outcome("/conductor_group"))?
         {
+            // The location would accept any group that one of its own conductors serves, whatever the map says.
             let target = self.federation.groups.location(&group);
             if target != Some(home) {
                 return Err(self.cannot_move(home, &group, target).into());
@@ -165,6 +169,7 @@ impl<'a> Update<'a> {
 fn bmcs_in(changes: &[(String, Option<serde_json::Value>)]) -> Vec<Bmc> {
     let named = |(path, value): &(String, Option<serde_json::Value>)| {
         let value = value.as_ref()?;
+        // Ironic's path pattern ends in `$`, which in Python also matches before a final newline.
         match path.trim_end_matches('\n').strip_prefix("/driver_info")? {
             "" => Some(bmcs(value)),
             member => {
