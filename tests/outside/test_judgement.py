@@ -159,7 +159,8 @@ def test_who_wants_no_json_is_refused_and_nobody_is_asked(hub, method, path, acc
     hub.forget_requests()
     for headers in ({"Accept": accept}, {"Accept": accept, "X-Ironic-Proxy-Location": "loc2"}):
         assert hub.call(method, path.format(uuid=record["uuid"]), headers=headers).status == 406
-    assert hub.asked() == {}
+    # Not for this; a probe may be under way for what other tests did to the location.
+    assert hub.asked(path="/v1.*") == {}
 
 
 @pytest.mark.parametrize("doing", CLIENTS_DOING)
