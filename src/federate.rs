@@ -160,8 +160,8 @@ impl Federation {
         }
     }
 
-    /// Turns a location's answer into ours: links point at us, and the directory learns from a member of a collection
-    /// learnt. Fails if the answer should hold one resource and does not.
+    /// Turns a location's answer into ours: links point at us, and the directory learns from members of a collection.
+    /// Fails if the answer should hold one resource and does not.
     fn adopt(
         &self,
         request: &Request,

@@ -1,7 +1,7 @@
 //! Which location has it? "Nobody has it" and "not everybody could be asked" are different answers.
 //!
 //! - [`directory`]: where things were seen last, and how far that is believed;
-//! - [`polls`]: concurrent questions about one thing are one;
+//! - [`polls`]: concurrent questions about one thing are asked once;
 //! - [`verdict`]: what the answers of several locations mean together;
 //! - [`state`]: what survives a restart.
 
@@ -72,9 +72,9 @@ pub struct Locator {
 /// How many answers a poll waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Breadth {
-    /// A UUID of which nothing is known: whoever has it first has it, and the other questions are dropped.
+    /// An unknown UUID: the first location that has it is taken, and the other questions are dropped.
     First,
-    /// A name, which two things may have, and whatever is in doubt: everybody's.
+    /// A name, which two things may have, or anything in doubt: all answers are needed.
     All,
 }
 
@@ -94,7 +94,7 @@ impl Locator {
         let mut directory = kept.unwrap_or_else(new);
         let mut known = places(&directory);
         if known.is_none() {
-            // So many names were used that there is no number left: it fills itself again.
+            // 65536 location names were used since the start. An empty directory costs polls, nothing else.
             directory = new();
             known = places(&directory);
         }
@@ -167,7 +167,7 @@ impl Locator {
             })
     }
 
-    /// What passed by tells where things are.
+    /// Learns where a thing is from an answer that passes.
     pub fn learn(
         &self,
         collection: Collection,
@@ -190,7 +190,7 @@ impl Locator {
         if !collection.is_cached() || forwards(sighting.location) {
             return;
         }
-        // Before the look at the generation: what is learnt before there are other locations is not believed after.
+        // Taken before the generation is read: a reload in between makes this sighting older than the new generation.
         let now = Instant::now();
         let seen = Sighting {
             uuid: sighting.uuid,
@@ -209,7 +209,7 @@ impl Locator {
         }
     }
 
-    /// No other locations came since: whom all of ours have told, all have told.
+    /// Whether no location was added since: then "all of ours answered" still means all.
     fn is_current(&self) -> bool {
         self.directory.generation() == self.generation
     }
@@ -231,7 +231,7 @@ impl Locator {
             && key.collection != Collection::Conductors
             && !route::identifies(key.collection, text)
         {
-            // Asked for, a location would understand something else.
+            // pecan would dispatch such a name to a sub-controller (`/v1/nodes/states`) instead of looking a node up.
             return Err(self.nobody(key.collection, text));
         }
         match self.remembered(key) {
@@ -272,7 +272,8 @@ impl Locator {
                     return verdict;
                 }
                 Turn::Join(mut shared) => {
-                    // Whatever was said before the *no* is no news.
+                    // A poll that began before this request's 404 may report the state from before the thing was
+                    // deleted.
                     let verdict = shared.verdict().await;
                     if let (true, Some(verdict)) = (shared.is_later, verdict) {
                         return verdict;
@@ -316,13 +317,13 @@ impl Locator {
         };
         let forwards = |one: &Location| one.config.forward_user_token;
         if self.locations.iter().any(forwards) {
-            // What is there depends on who asks.
+            // With the user's own token one caller's 404 is not another's, so nothing is shared.
             let (owner, reply) = self.ask_all(asker, key, question, breadth).await?;
             return Ok((owner, Some(reply)));
         }
         let came = self.polls.arrive();
         loop {
-            // A poll may have ended since the directory was looked into.
+            // Another request's poll may have filled the directory since the first look.
             if let Some(owner) = self.remembered(key) {
                 return Ok((owner, None));
             }
@@ -334,7 +335,8 @@ impl Locator {
                     return found.map(|(owner, reply)| (owner, Some(reply)));
                 }
                 Turn::Join(mut shared) => match shared.verdict().await {
-                    // It may have been made since it was looked for.
+                    // The shared poll began before this request, and the thing may have been created since: its *no*
+                    // does not count.
                     Some(Err(LocateError::Nobody { .. })) if !shared.is_later => {}
                     Some(verdict) => return verdict.map(|owner| (owner, None)),
                     None => {}
@@ -356,7 +358,7 @@ impl Locator {
         question: &Question,
         breadth: Breadth,
     ) -> Result<(Owner, Reply), LocateError> {
-        // Who drips or hangs must leave time to ask the owner.
+        // Half of the time left: a hanging location must not use up what the request itself needs.
         let asker = &Asker {
             deadline: Instant::now() + asker.patience() / 2,
             ..asker.clone()
@@ -413,7 +415,7 @@ impl Locator {
                 self.remember(key, owner, reply, asked);
             }
             Err(LocateError::Contested { owners }) => {
-                // All of them are asked from now on.
+                // Marks the entry as contested, so that every later request asks all of them.
                 let ident = key.ident.to_string();
                 for owner in owners {
                     self.learn(key.collection, Some(&ident), None, *owner);
@@ -424,7 +426,7 @@ impl Locator {
         found
     }
 
-    /// Under the very identifier that was asked for: a location may match it in other spellings.
+    /// Remembers the identifier as the client spelled it: some databases match other spellings of it, others do not.
     fn remember(&self, key: &Key, owner: &Owner, reply: &Reply, asked: Asked) {
         let Ok([uuid, name]) = json::strings(&reply.body, ["uuid", "name"]) else {
             return;
@@ -437,7 +439,7 @@ impl Locator {
             uuid: uuid.as_deref(),
             name: name.as_deref(),
             location: owner.location,
-            // Of another name than the one that was asked for nobody said whether they have it.
+            // The other locations were asked for the name in the request only.
             asked: if is_name && is_spelled_so {
                 asked
             } else {

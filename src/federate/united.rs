@@ -40,7 +40,7 @@ use crate::wire::transport::Reply;
 
 type Object = Map<String, Value>;
 
-/// A request that several locations' answers are one answer to, or that nobody knows an owner of.
+/// A request whose answer is made from several locations, or whose owner is not known.
 #[derive(Clone, Copy, Debug)]
 pub struct United<'a> {
     pub federation: &'a Federation,
@@ -73,7 +73,7 @@ impl United<'_> {
         ))
     }
 
-    /// What is told of a driver: of two locations that tell the same key, the first one counts.
+    /// Properties, RAID and passthru methods of a driver: if two locations have the same key, the first one counts.
     pub async fn driver_below(&self) -> Result<Answer, Error> {
         let (bodies, missing) = self.bodies(Kind::Plain).await?;
         let mut whole = Object::new();
@@ -136,7 +136,7 @@ impl United<'_> {
         Ok(announce(locations, united(whole), &missing))
     }
 
-    /// A driver's own business goes to the one location that has the driver.
+    /// Vendor passthru of a driver goes to the only location that has the driver.
     pub async fn driver_passthru(&self, driver: &str) -> Result<Plan, Error> {
         let request = self.request;
         let location = if let Some(location) = request.pinned {
@@ -152,7 +152,7 @@ impl United<'_> {
                 .found()?;
             match &having[..] {
                 [(location, _)] if silent.is_empty() => *location,
-                // A silent one may have it too.
+                // A silent location may have the driver too, and then the call would be ambiguous.
                 [] | [_] => return Err(Error::Silent(silent)),
                 _ => {
                     let owners = having.iter().map(|(location, _)| *location).collect();
@@ -170,7 +170,7 @@ impl United<'_> {
         let mut failed = None;
         for location in self.federation.scope(request) {
             match location.ask(&request.asker, &request.question()).await {
-                // Ironic fails where it should refuse, for a query that it does not know.
+                // Ironic answers 500 instead of 400 to a query that it does not know here.
                 Ok(Said::Fails(reply)) => {
                     failed.get_or_insert((location.id, reply));
                 }
@@ -199,10 +199,10 @@ impl United<'_> {
         })
     }
 
-    /// Told to every location; each has to take it.
+    /// Sent to every location; each has to accept it.
     pub async fn events(&self) -> Result<Answer, Error> {
         let request = self.request;
-        // Ironic fails with a 500 at what is no JSON.
+        // Ironic answers 500 to a body that is not JSON.
         Json::parse("event", request.body.held())?;
         let question = request.question();
         let told = ask_each(&self.federation.scope(request), &request.asker, &question).await;
@@ -272,8 +272,8 @@ impl United<'_> {
         )))
     }
 
-    /// Appends the further pages of a location's list. Of a collection that we do not know we cannot make pages of our
-    /// own, since they need an order; and a location's `next` leads nowhere here.
+    /// Appends the further pages of a location's list. Pages of our own need an order, and that of an unknown collection
+    /// is not known; a location's own `next` leads nowhere here.
     async fn complete(&self, location: LocationId, body: &mut Object) -> Result<(), Error> {
         let request = self.request;
         if body.remove("next").is_none_or(|next| next.is_null()) {
@@ -347,7 +347,7 @@ impl United<'_> {
         ))
     }
 
-    /// What cannot be read is as good as not said.
+    /// An answer that cannot be read counts as none.
     fn understand(&self, kind: Kind, told: Told) -> (Vec<(LocationId, Object)>, Vec<Silence>) {
         let mut silent = told.silent;
         let mut bodies = Vec::new();

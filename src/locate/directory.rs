@@ -92,7 +92,7 @@ impl Slot {
     }
 }
 
-/// A location for as long as the process runs. Its number in the configuration may become another one, its name stays.
+/// A location's number for the life of the process. A reload may change its index in the configuration, not its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place(pub u16);
 
@@ -172,9 +172,9 @@ pub struct Directory {
     names: Mutex<Vec<String>>,
     began: Instant,
     name_lifetime: Duration,
-    /// Names that were learnt before this second are not believed.
+    /// Names that were learnt before this second are ignored.
     trusted_from: AtomicU32,
-    /// How often there were other locations.
+    /// Counts the reloads that added locations.
     generation: AtomicU32,
 }
 
@@ -190,6 +190,7 @@ pub struct Remembered<L = Place> {
 
 impl Directory {
     pub fn new(config: &DirectoryConfig) -> Self {
+        // The first number is quick_cache's estimate for its first allocation; the bound is the second.
         let entries = Cache::with(
             1024.min(config.max_entries),
             config.max_entries as u64,
@@ -222,9 +223,10 @@ impl Directory {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// There are other locations from now on, which nobody asked for the names that are known.
+    /// Locations were added, and they were not asked for the names that are known.
     pub fn begin_generation(&self, now: Instant) {
         self.generation.fetch_add(1, Ordering::AcqRel);
+        // Entries count whole seconds, so what was learnt within the current second is not trusted either.
         self.trusted_from
             .store(self.second(now).saturating_add(1), Ordering::Release);
     }
@@ -272,6 +274,7 @@ impl Directory {
 
     /// Where it was seen last, whatever that is worth.
     pub fn remembered(&self, key: &Key, now: Instant) -> Option<Remembered> {
+        // `peek` does not count as a use, so an operator's question does not keep an entry alive.
         let entry = self.entries.peek(&Slot::of(key))?;
         let (uuid, name) = match (&key.ident, &entry.other) {
             (Ident::Uuid(uuid), Other::Name(name)) | (Ident::Text(name), Other::Uuid(uuid)) => {
@@ -304,8 +307,8 @@ impl Directory {
         counts
     }
 
-    /// This very thing was learnt a moment ago. Lists tell the same of thousands, again and again, and to read costs half
-    /// of what it costs to write.
+    /// Whether the same was learnt recently. Lists repeat the same thousands of items, and a read costs half of what it
+    /// costs to write.
     fn is_fresh(&self, slot: &Slot, seen: &Entry) -> bool {
         self.entries.peek(slot).is_some_and(|entry| {
             let age = Duration::from_secs(seen.learnt.saturating_sub(entry.learnt).into());
@@ -363,6 +366,7 @@ impl Directory {
             return Learnt::Agreed;
         };
         if known.location != seen.location {
+            // Reported once, when it became contested.
             if known.belief == Belief::Contested {
                 return Learnt::Agreed;
             }
@@ -398,13 +402,13 @@ impl Directory {
             ref other => other.clone(),
         };
         let entry = match (known.belief, seen.belief) {
-            // Once more in another place: two things have it, or one moved. Whoever wants it asks everybody.
+            // Seen at a second location: two things have this name, or one moved. Only asking everybody tells.
             _ if known.location != seen.location => Entry {
                 belief: Belief::Contested,
                 ..known
             },
             (Belief::Contested, _) => return,
-            // That every location was asked holds for as long as names live, not for as long as the name is seen.
+            // A sighting must not renew the entry: what expires is the knowledge that every location was asked.
             (Belief::Sure, Belief::Seen) if known.other == other => return,
             _ => Entry { other, ..seen },
         };

@@ -16,7 +16,7 @@ pub struct Polls<K, V> {
 
 #[derive(Debug)]
 struct Underway<K, V> {
-    /// Requests and polls draw numbers from one roll, which tells who came first.
+    /// Requests and polls are numbered together, which tells which came first.
     last: u64,
     polls: HashMap<K, (u64, watch::Receiver<Option<V>>)>,
 }
@@ -28,7 +28,7 @@ pub struct Arrival(u64);
 /// What is to be done about a poll.
 #[derive(Debug)]
 pub enum Turn<'a, K: Eq + Hash, V> {
-    /// Nobody polls: it is for the caller to do so, and to tell.
+    /// Nobody polls: the caller has to, and has to publish the result.
     Lead(Poll<'a, K, V>),
     /// Somebody does.
     Join(Shared<V>),
@@ -38,11 +38,11 @@ pub enum Turn<'a, K: Eq + Hash, V> {
 #[derive(Debug)]
 pub struct Shared<V> {
     verdict: watch::Receiver<Option<V>>,
-    /// It began after the request came: its *no* was said since.
+    /// The poll began after the request arrived, so its *no* is recent enough.
     pub is_later: bool,
 }
 
-/// A poll under way, taken off the list however it ends.
+/// A poll under way; dropped in any way, including cancellation, it leaves the list.
 #[derive(Debug)]
 pub struct Poll<'a, K: Eq + Hash, V> {
     polls: &'a Polls<K, V>,

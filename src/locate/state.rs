@@ -62,9 +62,9 @@ pub fn save(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
     let temporary = path.with_extension("new");
     let written = (|| {
         fs::create_dir_all(state_path)?;
-        // Of a process that was killed in the middle.
+        // Left by a process that was killed while writing; `create_new` would fail on it.
         let _ = fs::remove_file(&temporary);
-        // Names of nodes are nobody else's business.
+        // Readable for the gateway's user only: names of nodes are not public.
         let new = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -104,10 +104,11 @@ pub fn save(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
         out.into_inner()
             .map_err(io::IntoInnerError::into_error)?
             .sync_all()?;
+        // After `sync_all`, since a rename may reach the disk before the data does.
         fs::rename(&temporary, &path)
     })();
     written.map_err(|source| {
-        // On a full disk half a file would keep it full.
+        // On a full disk half a file would keep the disk full.
         let _ = fs::remove_file(&temporary);
         StateError::Io { path, source }
     })
@@ -121,7 +122,8 @@ pub fn load(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(StateError::Io { path, source }),
     };
-    // Read twice: nothing is believed before the last line was seen.
+    // Read twice: nothing is taken before the last line proves the file complete, and a million entries are not held
+    // twice.
     let damaged = || StateError::Damaged { path: path.clone() };
     let mut ended = false;
     each_line(&mut reader, |number, line| {
@@ -159,6 +161,7 @@ pub fn load(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
                 if let (Some(collection), Some(location)) =
                     (paths.get(collection.as_str()), ids.get(location.as_str()))
                 {
+                    // Learnt as merely seen: names may have been taken elsewhere while the gateway was down.
                     locator.learn(*collection, Some(&uuid), name.as_deref(), *location);
                 }
             }

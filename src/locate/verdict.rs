@@ -69,8 +69,8 @@ impl Tally {
 
     /// A location does not answer the question.
     pub fn refuses(&mut self, location: LocationId, reply: Reply) {
-        // A 400 is Ironic's way to say that nothing can be called so; and where the user's token is shown, Ironic may
-        // refuse the user.
+        // A 400 is Ironic's answer to what cannot be an identifier. With the user's own token, Ironic may refuse the
+        // user.
         if is_final(reply.status) {
             self.refusals.push((location, reply));
         } else {
@@ -90,17 +90,19 @@ impl Tally {
         is_name: bool,
         known: Option<LocationId>,
     ) -> Result<(Owner, Reply), LocateError> {
+        // Answers arrive in any order; error texts name locations in the order of the configuration.
         self.silent.sort_by_key(|silence| silence.location);
         let is_silent = |id| self.silent.iter().any(|silence| silence.location == id);
         match self.owners.len() {
-            // Who claims it does not get it while the one that had it cannot be asked.
+            // A second location must not take a thing over, with the BMC passwords in its patches, while the first is
+            // silent.
             1 if known.is_some_and(is_silent) => {
                 let silent = self.silent;
                 Err(LocateError::Unasked { silent })
             }
             1 => Ok(self.owners.remove(0)),
             0 => {
-                // Who refuses the user's token did not say no.
+                // A 401 or 403 to the user's own token comes first: that location did not say no.
                 let first = self
                     .refusals
                     .into_iter()

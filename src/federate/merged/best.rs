@@ -32,6 +32,7 @@ impl Best {
             let Some(worst) = worst else { return };
             let (worst_value, worst_sequence) = worst.key();
             let order = (value, sequence).cmp(&(worst_value, *worst_sequence));
+            // Equal keys go by the location's own order; `desc` is the exact reverse, so that is reversed too.
             if !self.direction.apply(order).is_lt() {
                 return;
             }

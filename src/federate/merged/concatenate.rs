@@ -1,5 +1,5 @@
-//! Nothing visible to sort by: the locations' own orders, one location after the other. A page needs the location of
-//! its marker and as many after it as fill it; which these are is planned, asked, and planned anew.
+//! No sort key: the locations' own orders, one location after the other. A page needs the location of its marker and as
+//! many after it as fill it; which these are is planned, asked, and planned anew.
 
 use futures_util::future::join_all;
 
@@ -35,9 +35,9 @@ use crate::request::Answer;
 #[derive(Default)]
 struct Start {
     place: usize,
-    /// Items of that location that were given before, as far as is remembered.
+    /// Items of that location on earlier pages, as far as is remembered.
     course: Option<Course>,
-    /// What follows there, if it had to be asked to find out.
+    /// What follows there, if the location had to be asked to find the marker.
     page: Option<Page>,
     /// Whether the place is a guess.
     is_hint: bool,
@@ -77,7 +77,7 @@ impl Concatenation<'_> {
         if let Some(start) = self.remembered(marker) {
             match self.fill(start).await {
                 Err(Error::Reply(answer)) if answer.status == http::StatusCode::NOT_FOUND => {
-                    // It is no longer where it was, or never was there.
+                    // The item is not where the hint says. Only the hint was wrong, so this 404 is not the client's.
                     let key = Key::new(self.merge.listing.collection, &marker.item);
                     self.merge.locator.directory.forget(&key);
                 }
@@ -91,7 +91,7 @@ impl Concatenation<'_> {
         self.order.iter().position(|location| location.id == id)
     }
 
-    /// Where the marker is said to be, or was seen last.
+    /// The location that the marker names, or where the item was seen last.
     fn remembered(&self, marker: &Marker) -> Option<Start> {
         let merge = &self.merge;
         let course = merge
@@ -126,7 +126,7 @@ impl Concatenation<'_> {
         for (place, told) in join_all(asked).await.into_iter().enumerate() {
             let location = self.order[place].id;
             match told {
-                // Of several the last one, so that no walk goes round.
+                // Two locations with this item: going on at the first would list the second's copy again, for ever.
                 Ok(Told::Page(page)) => found = Some((place, page)),
                 Ok(Told::Refusal(reply)) => return Err(merge.refuse(reply, location)),
                 Ok(Told::Unknown(reply)) => {
@@ -149,7 +149,7 @@ impl Concatenation<'_> {
         }
     }
 
-    /// Asks until the page is full, and it is known whether something follows, or nobody has more.
+    /// Asks until the page is full and it is known whether more follows, or until nobody has more.
     async fn fill(&self, start: Start) -> Result<Answer, Error> {
         let merge = &self.merge;
         let asker = &merge.request.asker;
@@ -178,6 +178,8 @@ impl Concatenation<'_> {
             }
         }
         let known = self.known(start.place, start.course.as_ref());
+        // One more than the page: `next` is present exactly when something follows. Ironic has it after a full last
+        // page too.
         let wanted = merge.wish.limit.saturating_add(1);
         let mut least = 1;
         let mut manner =
@@ -192,7 +194,7 @@ impl Concatenation<'_> {
             let is_silent = stops
                 .get(place)
                 .is_some_and(|stop| matches!(stop.state, State::Silent(_)));
-            // What a silent location may have is not known; that it is on another page is, if this one is full.
+            // What a silent location has is unknown, but it belongs on a later page if this one is full.
             if is_full || place == stops.len() || (is_silent && count >= merge.wish.limit) {
                 break;
             }
@@ -205,7 +207,8 @@ impl Concatenation<'_> {
             manner = Manner::Sparing;
             self.ask(&mut stops, &asks, start.is_hint.then_some(start.place))
                 .await?;
-            // Who has nothing at all was asked in vain.
+            // The locations asked had nothing, as with a filter: ask twice as many next, so that 100 of them take 7
+            // rounds.
             let is_vain = reached(&stops, start.place, wanted).count == count;
             least = if is_vain { asks.len() * 2 } else { 1 };
             if self.is_denied(&stops[start.place..]) {
@@ -215,7 +218,7 @@ impl Concatenation<'_> {
         self.answer(&stops, start.place, &known)
     }
 
-    /// Without a location that has to answer, further questions are in vain.
+    /// If a required location is silent the answer is a 503 already, and further questions are useless.
     fn is_denied(&self, stops: &[Stop<'_>]) -> bool {
         let reached = stops.iter().take_while(|stop| !stop.is_open());
         let silent: Vec<Silence> = reached.filter_map(Stop::silence).collect();
@@ -271,7 +274,7 @@ impl Concatenation<'_> {
         } else {
             vec![None; self.order.len()]
         };
-        // What the walk found out itself is newer.
+        // What this walk counted is newer than what earlier lists and sweeps did.
         for (total, found) in totals
             .iter_mut()
             .zip(course.iter().flat_map(|course| &course.totals))
@@ -296,7 +299,7 @@ impl Concatenation<'_> {
         if let (Some(_), State::Silent(silence), []) =
             (merge.marker, &stops[first].state, &stops[first].pages[..])
         {
-            // Where the walk goes on is not known without it.
+            // Only the marker's own location knows what follows it: 503 instead of an empty page.
             return Err(silence.clone().into());
         }
         let items = stops[first..].iter().flat_map(|stop| &stop.pages);
@@ -344,7 +347,7 @@ impl Concatenation<'_> {
             Some((location, reply)) if nobody && silent.is_empty() => {
                 return Err(merge.refuse(reply, location));
             }
-            // Nobody has any, as far as could be asked: that is no empty list.
+            // Every location that answered gave a 404, and others are silent: that is unknown, not an empty list.
             Some(_) if nobody => return Err(Error::Silent(silent)),
             _ => {}
         }
@@ -375,7 +378,7 @@ impl Concatenation<'_> {
         })
     }
 
-    /// Whether it is known that nothing else at any location is called the same: only then does its name alone say
+    /// Whether it is known that no other location has an item with this identifier: only then does the plain marker say
     /// where the walk goes on. Most pages end before all was read.
     fn is_only(&self, stops: &[Stop<'_>], item: &str) -> bool {
         let is_whole = !self.merge.wish.is_filtered() && self.merge.marker.is_none();

@@ -22,9 +22,9 @@ use crate::locations::walk::Walk;
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) bodies: HashMap<Spot, Body>,
-    /// Items behind which something was asked for: are they still there?
+    /// Whether the items that served as markers are still there.
     pub(super) proven: HashMap<Spot, bool>,
-    /// By place. Of whom nothing was wanted was not asked.
+    /// By place. Locations of which nothing was needed were not asked.
     pub(super) silent: HashMap<u32, Silence>,
 }
 
@@ -90,7 +90,8 @@ impl Gathering<'_> {
         Ok(gathered)
     }
 
-    /// By the key first, as we guess that the location orders; what does not come so, by its own order, which is sure.
+    /// Asks in the order of the key first, guessing the location's collation; what that does not bring is asked in the
+    /// order of creation, which is certain.
     async fn gather_at(&self, place: u32, wanted: Vec<u32>) -> Result<Given, Trouble> {
         let way = if self.merge.wish.sort_key.is_some() {
             self.index.way(place as usize)
@@ -112,6 +113,7 @@ impl Gathering<'_> {
         if way == Way::Own || missing.is_empty() {
             return Ok(given);
         }
+        // A few missing items were deleted meanwhile; most of them missing means that the collation was guessed wrong.
         if missing.len() * 2 > wanted.len() {
             self.index.is_wrong(place as usize, way);
         }
@@ -175,13 +177,15 @@ impl Gathering<'_> {
                     });
                 }
             }
-            // In its own order what is behind an item is behind all before it too.
+            // In the order of creation an earlier item can stand in for a deleted marker; by key its neighbours are a
+            // guess.
             if run.way != Way::Own || behind.is_none() {
                 return Ok(Brought {
                     bodies,
                     is_there: false,
                 });
             }
+            // Doubled, so that a run of deleted items costs a logarithm of questions.
             back = (back * 2).max(1);
             behind = run.behind.and_then(|one| one.checked_sub(back));
         }

@@ -1,5 +1,5 @@
-//! What a sorted walk knows: which items there are, in its order, and where each is. It holds identifiers and keys, no
-//! bodies; those are read page by page, and so are never old.
+//! What a sorted walk knows: the items in its order, and the location of each. It holds identifiers and keys; bodies
+//! are read page by page, so that they are never old.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -11,14 +11,14 @@ use crate::federate::merged::order::Collation;
 use crate::federate::merged::order::Direction;
 use crate::federate::merged::order::SortValue;
 
-/// Items that are read along between two that are wanted, sooner than asking twice.
+/// Reading this many unneeded items is preferred to a second question.
 const GAP: u32 = 10;
 
 /// One item.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub id: Box<str>,
-    /// NULL of all, where nothing is sorted by.
+    /// NULL for every item if there is no sort key.
     pub value: SortValue,
 }
 
@@ -56,7 +56,7 @@ struct Shelf {
     entries: Vec<Entry>,
     /// Sequences by key, without NULLs, for each collation.
     by_key: [OnceLock<Vec<u32>>; 2],
-    /// How many guesses of its order were wrong.
+    /// How many collations were tried and found wrong.
     wrong: AtomicU8,
 }
 
@@ -149,7 +149,7 @@ impl Index {
         self.twice.contains(id)
     }
 
-    /// Where the walk goes on behind an item; `place`: it is that location's. Of several the last one counts, so that
+    /// Where the walk goes on behind an item; `place`: its location, if known. Of several the last one counts, so that
     /// no walk goes round. `None`: it is not listed.
     pub fn behind(&self, id: &str, place: Option<usize>) -> Option<usize> {
         let is_it = |spot: &Spot| {
@@ -209,7 +209,7 @@ impl Index {
         let Way::Key(collation) = way else {
             return own_runs(wanted.to_vec());
         };
-        // Ironic loses rows when it pages by a key that is NULL.
+        // Ironic loses rows when it pages by a key that is NULL, so those are read in the order of creation.
         let is_null = |sequence: &u32| shelf.entries[*sequence as usize].value.is_null();
         let (null, keyed): (Vec<u32>, Vec<u32>) = wanted.iter().partition(|&one| is_null(one));
         let mut runs = own_runs(null);
@@ -221,7 +221,7 @@ impl Index {
     pub fn weight(&self) -> usize {
         let entries = self.shelves.iter().flat_map(|shelf| &shelf.entries);
         let of_entry = |entry: &Entry| {
-            // Sorted once more for each way that it is read in.
+            // `by_key` holds one more u32 for each collation that is tried.
             size_of::<Entry>() + entry.id.len() + entry.value.weight() + 2 * size_of::<u32>()
         };
         entries.map(of_entry).sum::<usize>()
@@ -256,7 +256,8 @@ impl Shelf {
                     Direction::Ascending => (before, after),
                     Direction::Descending => (after, before),
                 };
-                // Where there are NULLs, some databases have them first: then the first item is no place to begin at.
+                // PostgreSQL sorts NULLs last, SQLite and MySQL first: with NULLs "the first items" are not the keyed
+                // ones everywhere.
                 let (direction, behind) = match (ahead.1, other.1) {
                     (None, Some(_)) if has_nulls => other,
                     (None, None) if has_nulls => after,
@@ -294,7 +295,7 @@ impl Shelf {
     }
 }
 
-/// In the order of creation, which is that of the sequences; upwards, since what is new comes at the end.
+/// In the order of creation, as the sequences are numbered; ascending, so that new items change no number.
 fn own_runs(mut wanted: Vec<u32>) -> Vec<Run> {
     wanted.sort_unstable();
     together(&wanted)

@@ -19,6 +19,8 @@ impl Listing<'_> {
     pub fn is_of_collection(&self) -> bool {
         let facts = self.collection.facts();
         let path = self.path.strip_suffix("/detail").unwrap_or(&self.path);
+        // A node's history borrows the collection of nodes with facts of its own, and must not count as the list of
+        // nodes.
         std::ptr::eq(self.facts, facts) && path.strip_prefix("/v1/") == Some(facts.path)
     }
 }

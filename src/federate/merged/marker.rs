@@ -1,5 +1,5 @@
-//! A marker: the item behind which a page begins and, where another location may have one that is called the same, the
-//! location: `<uuid>@<location>`. Clients need not know; the plain form is taken too.
+//! A marker: the item behind which a page begins and, if another location may have an item with the same identifier,
+//! the location: `<uuid>@<location>`. Clients need not know; the plain form is taken too.
 
 use crate::config::LocationId;
 use crate::locations::Locations;
@@ -11,7 +11,7 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// What follows an `@` and is no location belongs to the item's own name.
+    /// An `@` that no location's name follows belongs to the item.
     pub fn parse(text: &str, locations: &Locations) -> Self {
         let by_name = |name: &str| locations.by_name(name).map(|location| location.id);
         let located = text

@@ -1,5 +1,5 @@
-//! What is remembered between two pages. All of it is a hint: another replica of the gateway, a restart or a full
-//! memory know nothing of it, and find out anew from the marker.
+//! What is kept between two pages. All of it is a hint: another replica of the gateway, one that was restarted or one
+//! whose memory is full starts anew from the marker.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -20,13 +20,13 @@ use crate::config::LocationId;
 use crate::federate::merged::index::Index;
 use crate::request::Request;
 
-/// How long a walk may pause.
+/// A client that takes longer between two pages pays for a new scan.
 const LIFETIME: Duration = Duration::from_mins(5);
 
-/// A list as a client asks for it, page or no page.
+/// A list as a client asks for it, without its paging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walked {
-    /// Who asks, where that changes what there is.
+    /// Hash of the caller's token, since a location may show different users different things.
     caller: Option<u64>,
     path: String,
     query: Query,
@@ -76,7 +76,7 @@ pub struct Memory {
     budget: usize,
     walks: Mutex<Walks>,
     totals: Mutex<HashMap<(Collection, LocationId), usize>>,
-    /// Keys that Ironic was seen to sort by. There are as many as it has columns.
+    /// Sort keys that Ironic accepted. Bounded by the number of its columns.
     sortable: Mutex<HashSet<(&'static str, String, Microversion)>>,
     hasher: RandomState,
 }
@@ -95,6 +95,7 @@ impl Memory {
     pub fn walked(&self, request: &Request, path: &str, scope: Vec<LocationId>) -> Walked {
         let token = request.asker.token.as_ref();
         Walked {
+            // Keyed with a random state, so the token itself is not kept and a colliding one cannot be prepared.
             caller: token.map(|token| self.hasher.hash_one(token.as_bytes())),
             path: path.to_owned(),
             query: request.query.without(&["limit", "marker"]),
@@ -153,6 +154,7 @@ impl Memory {
     }
 
     pub fn keep_course(&self, walked: Walked, end: (String, LocationId), course: Course) {
+        // 200 bytes stand for path and query.
         let weight = size_of::<Kept>() + 200 + course.totals.len() * size_of::<Option<u32>>();
         self.keep(Kept {
             walked,
@@ -220,7 +222,7 @@ impl Memory {
         });
     }
 
-    /// What it said of where things are was wrong.
+    /// Drops an index that turned out to be wrong about where things are.
     pub fn forget_index(&self, index: &Arc<Index>) {
         let is_it =
             |kept: &Kept| matches!(&kept.known, Known::Index(one, _) if Arc::ptr_eq(one, index));
@@ -228,6 +230,7 @@ impl Memory {
     }
 
     fn keep(&self, new: Kept) {
+        // An index larger than the whole budget would evict every other walk and then itself.
         if new.weight > self.budget {
             return;
         }

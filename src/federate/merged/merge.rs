@@ -73,7 +73,7 @@ impl<'a> Merge<'a> {
             path,
             query,
             version: question.version,
-            // What one location alone is asked is its own to answer, errors included.
+            // A list at one location is that location's own answer, so its 5xx are relayed too.
             purpose: if self.scope().len() == 1 {
                 Purpose::Routed
             } else {
@@ -107,9 +107,9 @@ impl<'a> Merge<'a> {
         }))
     }
 
-    /// Those that may be missing, if any may.
+    /// The silent locations that the answer may lack; fails if it may lack none.
     pub(super) fn tolerate(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
-        // Whether something is missing in a look-up is not known before the end.
+        // A look-up is whole once the one item is found, so silent locations are judged at the end.
         if self.is_look_up() {
             Ok(silent)
         } else {
@@ -134,7 +134,7 @@ impl<'a> Merge<'a> {
     /// The whole answer; what is missing is announced, and what was seen is learnt.
     pub(super) fn finish(&self, page: Finished) -> Result<Answer, Error> {
         let missing = match self.is_look_up() {
-            // There is one thing of this kind, and here it is.
+            // The value is unique and its item was found: no silent location can add another.
             true if !page.seen.is_empty() => Vec::new(),
             true => self.refuse_incomplete(page.missing)?,
             false => page.missing,
@@ -162,6 +162,7 @@ impl<'a> Merge<'a> {
         self.marker.is_none()
             && self.scope().len() == self.locations.iter().len()
             && self.listing.is_of_collection()
+            // Without it Ironic hides children, so it widens the list and filters nothing.
             && filters.all(|(name, _)| name == "include_children")
     }
 
@@ -174,6 +175,7 @@ impl<'a> Merge<'a> {
         let mut next = format!(
             "{}{}",
             self.request.base.as_str(),
+            // Ironic accepts one trailing slash on a collection, and its own links have none.
             self.request.path.trim_end_matches('/')
         );
         query.append_to(&mut next);

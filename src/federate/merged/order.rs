@@ -37,7 +37,7 @@ pub enum SortValue {
     Text(Text),
 }
 
-/// Text and how it compares; most is in lower case already and is kept once.
+/// Text with its case-folded form, which is kept only if it differs: most text is in lower case already.
 #[derive(Clone, Debug)]
 pub struct Text {
     exact: Box<str>,
@@ -84,6 +84,7 @@ impl SortValue {
         let Some(raw) = raw else { return Self::Null };
         match raw {
             b"null" => return Self::Null,
+            // Databases keep booleans as 0 and 1, so false comes first.
             b"true" => return Self::Number(1.0),
             b"false" => return Self::Number(0.0),
             _ => {}
@@ -136,6 +137,7 @@ impl PartialOrd for SortValue {
 impl Ord for SortValue {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
+            // `f64` has no `Ord`; JSON has no NaN, and the order must be total for `sort_by`.
             (Self::Number(one), Self::Number(two)) => one.total_cmp(two),
             (Self::Text(one), Self::Text(two)) => one
                 .folded()

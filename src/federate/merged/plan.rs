@@ -1,6 +1,6 @@
 //! How many locations are asked for a page at once, and for how much each, when they are listed one after the other.
 
-/// What is thought of a location that was not asked yet, or not to its end.
+/// What a location is expected to have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
     /// About so many items are left there.
@@ -39,7 +39,7 @@ pub fn round(ahead: &[Outlook], wanted: usize, least: usize, manner: Manner) -> 
     if known.is_empty() && manner == Manner::Spreading {
         return spread(ahead.len(), wanted);
     }
-    // Of what is not known the mean of what is, or else that it fills the page.
+    // An unknown location is taken to have the mean of the known ones, or a full page if none is known.
     let typical = match known.len() {
         0 => wanted,
         count => known.iter().sum::<usize>().div_ceil(count),
@@ -63,6 +63,7 @@ pub fn round(ahead: &[Outlook], wanted: usize, least: usize, manner: Manner) -> 
 }
 
 fn spread(count: usize, wanted: usize) -> Vec<Ask> {
+    // The first location may fill the page alone; the others together are asked for one page more.
     let share = wanted.div_ceil(count.saturating_sub(1).max(1));
     (0..count)
         .map(|ahead| Ask {

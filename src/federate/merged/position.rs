@@ -22,7 +22,7 @@ use crate::locations::speech::Said;
 use crate::locations::speech::Words;
 use crate::locations::walk::Told;
 
-/// Items after a marker that is not listed, one of which is still there when the keys are read.
+/// Items read behind a marker that the filters hide, to find its place in the order.
 const FOLLOWERS: usize = 100;
 
 /// A marker, and what could not be read.
@@ -30,7 +30,7 @@ pub(super) struct Position<'a> {
     pub(super) merge: &'a Merge<'a>,
     pub(super) marker: &'a Marker,
     pub(super) missing: &'a [Silence],
-    /// Filters leave nothing out, and nobody else knows where things are.
+    /// Nothing but this list knows its items, so a marker that is not in it does not exist.
     pub(super) is_small: bool,
 }
 
@@ -39,7 +39,7 @@ impl Position<'_> {
     pub(super) async fn behind(&self, index: &Index) -> Result<usize, Error> {
         let (marker, missing) = (self.marker, self.missing);
         let named = marker.location.and_then(|id| self.merge.place(id));
-        // Where it is said to be it may not be any more.
+        // The item may have been deleted and enrolled elsewhere since the marker was made.
         if let Some(behind) = index
             .behind(&marker.item, named)
             .or_else(|| index.behind(&marker.item, None))
@@ -82,7 +82,7 @@ impl Position<'_> {
         }
     }
 
-    /// The silent location that may have the self.marker.
+    /// The silent location that may have the marker.
     fn silent_owner(&self) -> Option<&Silence> {
         let key = Key::new(self.merge.listing.collection, &self.marker.item);
         let seen_at =
@@ -108,7 +108,7 @@ impl Position<'_> {
             .await
         {
             Ok(owner) => owner.location,
-            // It says so of the self.marker.
+            // That location's 404 about the marker is the answer.
             Err(LocateError::Nobody { first, .. }) => first,
             Err(error) => return Err(error.into()),
         };

@@ -1,4 +1,4 @@
-//! Reads all that the locations have, each in its own order: Ironic's sorted paging loses rows whose key is NULL, and
+//! Reads everything from all locations, each in its own order: Ironic's sorted paging loses rows whose key is NULL, and
 //! locations compare differently.
 
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ use crate::locations::walk::List;
 use crate::locations::walk::Walk;
 use crate::wire::transport::Reply;
 
-/// Which bodies are read along.
+/// Which bodies are read together with the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bodies {
     /// None: only identifiers and keys are asked for.
@@ -140,7 +140,7 @@ impl Scanning<'_> {
                 Err(halt) => return Err(halt),
             };
             for item in page.items() {
-                // Asked for by us: what has none is not Ironic's.
+                // The identifier is always among the fields asked for, so an item without one is not Ironic's.
                 let Some(id) = item.id() else {
                     return Err(location.misspoke().into());
                 };

@@ -1,5 +1,5 @@
-//! Something to sort by, or a collection that is the same everywhere: all keys are read once and put into one order,
-//! and the bodies of each page are read when it is asked for.
+//! A sort key, or a collection that is the same everywhere: all keys are read once and put into one order, and the
+//! bodies of each page are read when it is asked for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Sorted<'_> {
             if let Some(answer) = self.read(reading).await? {
                 return Ok(answer);
             }
-            // The marker is not where it was.
+            // The marker was deleted or moved since, so the whole index is suspect.
             self.merge.memory.forget_index(&index);
         }
         let reading = self.anew().await?;
@@ -78,7 +78,7 @@ impl Sorted<'_> {
         merge.memory.index(&merge.walked(), &marker.item, place)
     }
 
-    /// Collections of which a page's worth is all there is: everything is read each time.
+    /// Collections that are usually smaller than a page: everything is read each time.
     fn is_small(&self) -> bool {
         let own = std::ptr::eq(
             self.merge.listing.facts,
@@ -124,7 +124,7 @@ impl Sorted<'_> {
         })
     }
 
-    /// Bodies are worth reading along where all of them, or little more, are on the page.
+    /// Reading bodies with the keys saves a round trip if most of them are on the page.
     fn bodies_along(&self) -> Bodies {
         if self.is_small() {
             return Bodies::All;
@@ -165,7 +165,7 @@ impl Sorted<'_> {
         })
     }
 
-    /// Ironic says whether it can sort by that key; the scan itself never asks it to.
+    /// Lets Ironic accept or refuse the sort key: the scan reads in the order of creation and never sends it.
     async fn validate(&self) -> Result<(), Error> {
         let query = self
             .merge
@@ -189,7 +189,8 @@ impl Sorted<'_> {
                     return Ok(());
                 }
                 Ok(Said::Refuses(reply)) => return Err(self.merge.refuse(reply, location.id)),
-                // Unknown there is what is filtered by, not the key. Who is silent will be found so by the scan.
+                // A 404 is about the filter (an unknown chassis), not about the key. The scan reports silent locations
+                // itself.
                 Ok(Said::No(_) | Said::Fails(_)) | Err(_) => {}
             }
         }
@@ -212,7 +213,7 @@ impl Sorted<'_> {
         };
         let mut bodies = reading.bodies;
         let mut at = reading.behind;
-        // What follows may have gone since: one item more tells.
+        // Items of a remembered index may be gone: one more is read to know whether anything follows.
         let ahead = usize::from(reading.is_remembered);
         let marker = index.before(at);
         while page.rows.len() < page.limit + ahead && !page.more {
@@ -278,12 +279,12 @@ impl Sorted<'_> {
         known: Option<bool>,
     ) -> Result<bool, Error> {
         if let Some(silence) = gathered.silent.get(&marker.place) {
-            // Whether it is there cannot be asked; what follows of its location cannot be had either.
+            // A silent location can confirm neither its marker nor what follows it.
             return Err(silence.clone().into());
         }
         match known.or_else(|| gathered.proven.get(&marker).copied()) {
             Some(true) => Ok(true),
-            // A guess of its location's order may have been wrong.
+            // A 404 may only mean that the location's collation was guessed wrong, so the marker itself is asked for.
             _ => self.is_marker(index, marker).await,
         }
     }
@@ -360,7 +361,7 @@ impl Page {
                 continue;
             }
             if self.rows.len() == self.limit {
-                // A page that is full is whole, whoever has what follows.
+                // A full page lacks nothing, even if the location of the next item is silent.
                 self.more = true;
                 return;
             }

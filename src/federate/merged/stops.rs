@@ -1,4 +1,4 @@
-//! The locations on an unsorted walk's way: what each gave, and what is known of it.
+//! The locations of an unsorted walk: what each gave, and what is known of it.
 
 use crate::api::page::Page;
 use crate::federate::merged::memory::Course;
@@ -21,7 +21,7 @@ pub(super) enum State {
     /// It may have more.
     Open,
     Ended,
-    /// It does not know what is filtered by, so it has nothing that passes.
+    /// It answers 404 for what the filter names, a chassis or a node: none of its items can pass.
     Unknown(Reply),
     Silent(Silence),
 }

@@ -64,7 +64,7 @@ fn is_hidden(collection: Collection, key: &str) -> bool {
     matches!(key, "" | "id" | "version") || hidden.contains(&key)
 }
 
-/// `None`: neither of Ironic's two words.
+/// `None`: neither `asc` nor `desc`.
 pub(super) fn direction(query: &Query) -> Option<Direction> {
     match query.value("sort_dir") {
         None | Some("asc") => Some(Direction::Ascending),
@@ -141,7 +141,7 @@ impl Wish {
         })
     }
 
-    /// A filter lets some items through and others not, so that what locations have says little of what they list.
+    /// With a filter, the number of items at a location says little about how many it will list.
     pub(super) fn is_filtered(&self) -> bool {
         !self.filters.is_empty()
     }
@@ -178,7 +178,7 @@ impl Selection {
                 .collect()
         });
         let shown: Vec<String> = match asked {
-            // Both at once is an error of the client's, for Ironic to word; detail shows all there is.
+            // `fields` with `detail` is a 400 of Ironic's, which words it.
             _ if detailed => return as_asked,
             Some(asked) => asked,
             None if facts.default_fields.is_empty() => return as_asked,
@@ -226,7 +226,7 @@ impl Selection {
         }
     }
 
-    /// The least that tells what there is and in which order; `None`: there is no way to ask for less.
+    /// The smallest selection that shows identifiers and keys; `None`: this version cannot select.
     fn of_keys(request: &Request, facts: &Facts, sort_key: Option<&str>) -> Option<Self> {
         let is_selectable = request.version.minor >= FIELDS_SINCE
             && !sort_key.is_some_and(|key| facts.detail_only.contains(&key));

@@ -44,8 +44,10 @@ impl Replicated<'_> {
             None => Change::Delete,
         };
         let act = self.request.question();
+        // The whole collection, since two writes in different orders at two locations would leave them different.
         let stakes = [Stake::all_of(self.collection)];
         let _turn = self.federation.turns.take(stakes.into()).await;
+        // Named by the location header the object is an ordinary one of that location: nothing is replicated or undone.
         if let Some(pinned) = self.request.pinned {
             let location = self.federation.locations.location(pinned);
             let reply = location.reply(&self.request.asker, &act).await?;
@@ -108,8 +110,8 @@ impl Replicated<'_> {
         }
     }
 
-    /// Who has it, and what it is there, in the version that shows most of it. Every location has to answer before
-    /// anything is written.
+    /// The copies, each at its location's newest version, so that an undo can restore every field. Every location has
+    /// to answer before anything is written.
     async fn copies(&self, ident: &str) -> Result<Vec<Copy>, Error> {
         let path = member(self.collection, ident);
         let asked = self.federation.locations.iter().map(|location| {
@@ -162,7 +164,7 @@ impl Replicated<'_> {
         Ok(copies)
     }
 
-    /// What can be known beforehand.
+    /// Refuses what can be known to fail before anything is written.
     async fn check(&self, ident: &str, copies: &[Copy], change: Change<'_>) -> Result<(), Error> {
         let beyond = |copy: &Copy| copy.is_beyond_undoing(self.collection, change);
         if copies.len() > 1 && copies.iter().any(beyond) {
@@ -179,7 +181,7 @@ impl Replicated<'_> {
             }
             Change::Patch(patch) => {
                 let claims = claims_in(self.collection, ident, patch);
-                // Those that have it judge for themselves.
+                // A location that has the object checks the new name against its own database.
                 let others = self
                     .federation
                     .locations
@@ -196,7 +198,7 @@ impl Replicated<'_> {
         }
     }
 
-    /// A chassis with nodes at any location is not deleted at the others.
+    /// Ironic refuses to delete a chassis with nodes; one location's refusal must come before another's delete.
     async fn check_empty(&self, ident: &str, copies: &[Copy]) -> Result<(), Error> {
         let scope: Vec<_> = copies
             .iter()

@@ -15,7 +15,7 @@ use crate::federate::replicated::member;
 use crate::locations::question::Body;
 use crate::locations::question::Question;
 
-/// What Ironic sets itself and does not take back.
+/// Members that Ironic sets itself and refuses in a body.
 pub const SET_BY_IRONIC: &[&str] = &["links", "created_at", "updated_at", "nodes", "traits"];
 
 /// What an inspection rule that is sensitive does not show.
@@ -35,7 +35,7 @@ pub struct Copy {
 pub enum Change<'a> {
     Patch(&'a Patch),
     Delete,
-    /// Something below it, of which there is only one: the traits of a runbook.
+    /// Something below it; runbook traits are the only such thing.
     Traits,
 }
 
@@ -67,7 +67,7 @@ impl Copy {
             .all(|name| shown(&self.document, name) == shown(document, name))
     }
 
-    /// What could not be put back, since Ironic does not show it: then nothing is begun.
+    /// Whether the change touches what Ironic does not show: it could not be restored, so the write is refused.
     pub fn is_beyond_undoing(&self, collection: Collection, change: Change<'_>) -> bool {
         let sensitive = self.document.get("sensitive") == Some(&Json::Bool(true));
         if collection != Collection::InspectionRules {
@@ -76,7 +76,7 @@ impl Copy {
         match change {
             Change::Delete => sensitive,
             Change::Patch(patch) => touched(patch).iter().any(|name| {
-                // Once a rule is sensitive, it stays so.
+                // Ironic does not let `sensitive` be unset, so setting it could not be undone.
                 HIDDEN.contains(&name.as_str()) && (sensitive || name == "sensitive")
             }),
             Change::Traits => false,
@@ -99,7 +99,7 @@ impl Copy {
             Change::Traits => vec![set_traits(traits.unwrap_or(&json!([])))],
             Change::Delete => {
                 let mut document = self.document.clone();
-                // What is null Ironic shows, but does not take.
+                // Ironic shows members that are null, but does not take them in a POST.
                 document.retain(|name, value| {
                     !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null()
                 });

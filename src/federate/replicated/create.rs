@@ -31,7 +31,7 @@ impl Replicated<'_> {
         let collection = self.collection;
         let mut object = Object::parse(singular(collection), self.request.body.held())?;
         if collection == Collection::InspectionRules && !object.contains("conditions") {
-            // Without them Ironic 39 answers 500, having made the rule.
+            // Ironic 39 answers 500 to a rule without conditions after it has created it.
             object.set("conditions", &[(); 0]);
         }
         let alone = Creation {
@@ -44,7 +44,7 @@ impl Replicated<'_> {
         }
         let uuid = match object.value("uuid") {
             Value::Text(uuid) => uuid,
-            // Ironic words what is wrong with it.
+            // A UUID that is no string: Ironic's schema error says so.
             Value::Other => return alone.at(self.first(), object).await,
             Value::Absent | Value::Null => {
                 let uuid = Uuid::new_v4().to_string();
@@ -64,7 +64,7 @@ impl Replicated<'_> {
         let mut parts: Vec<_> = all
             .map(|location| self.making(location, &uuid, &object))
             .collect();
-        // Its errors are the client's.
+        // The first location is written alone, and its error is the one that the client sees.
         parts.sort_by_key(|part| part.location != self.first());
         let write = Write {
             locations: &self.federation.locations,
@@ -101,7 +101,7 @@ impl Replicated<'_> {
         }
     }
 
-    /// It was made, and the answer was lost.
+    /// The object was created, but the answer was lost: it is read instead.
     async fn as_made(&self, uuid: &str) -> Result<Answer, Error> {
         let path = member(self.collection, uuid);
         let location = self.federation.locations.location(self.first());

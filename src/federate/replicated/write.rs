@@ -67,7 +67,7 @@ pub enum Goal {
 /// How a location took its part.
 #[derive(Debug)]
 enum Outcome {
-    /// `None`: so it looks, its answer was lost.
+    /// `None`: the answer was lost, and the object looks as if it was done.
     Done(Option<Reply>),
     /// Not done: the client's own fault, in Ironic's words.
     Refused(Reply),
@@ -75,7 +75,7 @@ enum Outcome {
     Absent(Reply),
     /// Not done, with what it said instead.
     Failed(String),
-    /// Nobody can tell whether it was done.
+    /// It is unknown whether it was done.
     Doubtful(String),
 }
 
@@ -102,7 +102,7 @@ impl Write<'_> {
         let Some((first, others)) = parts.split_first() else {
             return Err(Objection::NOWHERE.into());
         };
-        // What cannot be done everywhere is not begun.
+        // A location that its operator keeps from writes cannot take part, so nothing is started.
         let forbidden = parts.iter().filter_map(|part| {
             let location = self.locations.location(part.location);
             let reason = location.forbids(Act::of(&part.act))?;
@@ -114,8 +114,8 @@ impl Write<'_> {
         }
         let made = match self.act(first).await {
             Outcome::Done(reply) => reply,
-            // Of something below the object, which is there: the client's business. Of another location's it would be a
-            // difference between them.
+            // The first location lacks something below the object, such as a trait: the client's 404. From a later
+            // location it is a difference between them.
             Outcome::Absent(reply) => return Err(refusal(reply, first.location)),
             outcome => return Err(self.broken(vec![(first, outcome)]).await),
         };
@@ -129,7 +129,7 @@ impl Write<'_> {
         Err(self.broken(all.collect()).await)
     }
 
-    /// Does one part. An error may hide that it was done: what is there now tells.
+    /// Does one part. After an error the object is read, since an error may hide that the write was done.
     async fn act(&self, part: &Part) -> Outcome {
         let location = self.locations.location(part.location);
         let answered = location.reply(self.asker, &part.act).await;
@@ -138,7 +138,7 @@ impl Write<'_> {
             Ok(reply) if reply.status == StatusCode::NOT_FOUND && self.goal == Goal::Gone => {
                 return Outcome::Done(None);
             }
-            // It may be there since this very request, whose answer was lost.
+            // The UUID was free a moment ago, so the 409 may be about this very request, whose answer was lost.
             Ok(reply) if reply.status == StatusCode::CONFLICT && self.goal == Goal::Made => true,
             Ok(reply) => reply.status.is_server_error(),
             Err(silence) => silence.sent,
@@ -179,7 +179,7 @@ impl Write<'_> {
         }
     }
 
-    /// Takes back what was done, and tells.
+    /// Undoes what was done, and reports the state of every location.
     async fn broken(&self, outcomes: Vec<(&Part, Outcome)>) -> Error {
         let mut refused = None;
         let states = join_all(outcomes.into_iter().map(|(part, outcome)| {
@@ -190,7 +190,7 @@ impl Write<'_> {
         }))
         .await;
         match refused {
-            // The same as if one Ironic had said it: nothing was changed.
+            // Everything was undone, so the one refusal is the answer, as from a single Ironic.
             Some((location, reply)) if states.iter().all(|state| state.left == Left::Nothing) => {
                 refusal(reply, location)
             }
@@ -234,7 +234,7 @@ impl Write<'_> {
         }
     }
 
-    /// Whether all is as it was before: as it looks, else as the location says.
+    /// Whether the old state is restored: judged by reading the object, or by the answers if it cannot be read.
     async fn undo(&self, part: &Part) -> bool {
         let location = self.locations.location(part.location);
         let mut says_so = true;
@@ -302,7 +302,7 @@ fn in_doubt(answered: Result<Reply, Silence>) -> Outcome {
     }
 }
 
-/// To ask again would be refused again.
+/// Errors that a repetition would meet again.
 fn is_clients_fault(status: StatusCode) -> bool {
     status.is_client_error() && status != StatusCode::NOT_FOUND
 }
