@@ -1,6 +1,6 @@
-//! The admin door: how the gateway is looked after. Reads on a unix socket and, if wanted, on loopback; changes on the
-//! socket only. It runs on a thread of its own, beside the crowd and the permits of the API, so it answers while the API
-//! is overloaded or draining.
+//! The admin listener, for operators. Reads on a unix socket and, if wanted, on loopback; changes on the socket only.
+//! It runs on a thread of its own, beside the crowd and the permits of the API, so it answers while the API is
+//! overloaded or draining.
 //!
 //! - [`controls`]: what it can make happen; `app` provides it;
 //! - [`listen`]: the sockets and the thread;

@@ -42,7 +42,7 @@ pub struct Call<'a> {
     pub from: &'a From,
 }
 
-/// What answers.
+/// Answers requests of operators.
 #[derive(Debug)]
 pub struct Desk {
     controls: Arc<dyn Controls>,
@@ -55,7 +55,7 @@ pub struct Desk {
 struct NewState {
     state: State,
     reason: Option<String>,
-    /// What the caller calls itself; the socket tells which user it is.
+    /// The caller's own name for the log; the uid beside it comes from the kernel (`SO_PEERCRED`).
     by: Option<String>,
 }
 
@@ -97,7 +97,8 @@ impl Desk {
         };
         if *call.from == From::Loopback {
             if !is_addressed_to_loopback(call.head) {
-                // A page in somebody's browser, whose name was bound to this address.
+                // DNS rebinding: a web page's own name can resolve to 127.0.0.1, and the browser sends that name as
+                // Host.
                 return told(
                     StatusCode::FORBIDDEN,
                     "Host must be an address of loopback or localhost",
@@ -122,6 +123,8 @@ impl Desk {
             in_flight: self.controls.in_flight(),
         };
         match route {
+            // Liveness is about this process alone: a location that is down must not make Kubernetes restart the
+            // gateway.
             Route::Live => match process.lifecycle.stuck(Instant::now()) {
                 None => text(StatusCode::OK, "OK"),
                 Some(name) => text(
@@ -230,7 +233,7 @@ fn set_state(federation: &Federation, location: &Location, call: &Call<'_>) -> A
     let kept = federation.locations.order(location.id, order);
     let mut body = json!(one(federation, location));
     if let Err(error) = kept {
-        // It is in force, which is what matters now.
+        // The state is in force, so this is no error; it is lost at a restart, so it is no plain success either.
         let text = format!("the state is in force, and will be lost at a restart: {error}");
         body["warning"] = json!(text);
     }
@@ -276,12 +279,13 @@ fn with_type(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> A
     );
     headers.insert(
         header::CACHE_CONTROL,
+        // The answers are about this moment, and `/explain` may show what a caller may do.
         http::HeaderValue::from_static("no-store"),
     );
     answer
 }
 
-/// Without `Host` it is no browser.
+/// Browsers always send `Host`, so a request without one comes from a tool.
 fn is_addressed_to_loopback(head: &pingora::http::RequestHeader) -> bool {
     let Some(host) = head.headers.get(header::HOST) else {
         return true;

@@ -1,4 +1,4 @@
-//! What the admin door looks at, and whom it tells what to do. Whoever builds the gateway provides it.
+//! What the admin listener can read and order. A trait, so that `admin` does not depend on `app`, which implements it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub trait Controls: fmt::Debug + Send + Sync {
     /// The locations of the configuration in force.
     fn federation(&self) -> Arc<Federation>;
 
-    /// Connections for questions of the operators'.
+    /// Connections for questions that operators ask.
     fn transport(&self) -> Arc<Transport>;
 
     /// Requests that are being served.

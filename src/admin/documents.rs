@@ -1,4 +1,4 @@
-//! The documents of the admin door; docs/admin.md tells what each member means.
+//! The documents of the admin listener; docs/admin.md describes each member.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ pub struct Site {
     pub name: String,
     operator: Operator,
     observed: Seen,
-    /// Whether it is asked at all just now.
+    /// Whether requests go there at present.
     usable: bool,
     required: bool,
     groups: Vec<String>,
@@ -69,7 +69,7 @@ struct Operator {
     reason: Option<String>,
     by: Option<String>,
     since: Option<Timestamp>,
-    /// Who said so last: `file` or `socket`.
+    /// Where the state was set last: `file` or `socket`.
     source: &'static str,
 }
 
@@ -147,9 +147,11 @@ impl Process<'_> {
             Stage::Starting => {
                 return Err("starting: the locations have not been asked yet".to_owned());
             }
+            // Not ready before the listener closes: load balancers need `shutdown_delay` to notice.
             Stage::Leaving | Stage::Draining => return Err("draining".to_owned()),
             Stage::Serving => {}
         }
+        // One is enough: otherwise one site's outage would take the gateway out of rotation for all.
         if self.federation.locations.iter().any(Location::is_usable) {
             return Ok(());
         }
@@ -164,7 +166,7 @@ impl Process<'_> {
     }
 }
 
-/// So many locations are named in one line.
+/// Most locations that are named in one line.
 const TOLD: usize = 5;
 
 fn word(stage: Stage) -> &'static str {
@@ -217,6 +219,7 @@ pub fn site(federation: &Federation, location: &Location, nodes: usize) -> Site 
     let order = location.order();
     let (observed, since) = location.observed();
     let now = Instant::now();
+    // Microseconds, without the binary tail that `0.1 + 0.2` would show.
     let seconds = |took: Duration| (took.as_secs_f64() * 1e6).round() / 1e6;
     let session = &location.config.session;
     Site {

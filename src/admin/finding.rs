@@ -1,4 +1,4 @@
-//! `GET /locate/IDENT`: where a thing is, how that is known, and since when.
+//! `GET /locate/IDENT`: where a thing is, where that knowledge comes from, and since when.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -22,7 +22,7 @@ pub struct Finding {
     /// Whether the locations were asked, or only the directory.
     asked: bool,
     found: Vec<Found>,
-    /// Why that may not be all.
+    /// Locations that could not be asked, so that there may be more.
     unknown: Vec<String>,
 }
 
@@ -103,6 +103,7 @@ pub async fn asked(federation: &Federation, asker: &Asker, ident: &str) -> Findi
                 uuid: owner.uuid.map(|uuid| uuid.to_string()),
                 name: None,
             }),
+            // Not an error here: an identifier is usually of one collection, and all are tried.
             Err(LocateError::Nobody { .. }) => {}
             Err(LocateError::Ambiguous { owners } | LocateError::Contested { owners }) => {
                 finding.found.extend(owners.iter().map(|owner| Found {
@@ -140,5 +141,5 @@ fn cached() -> impl Iterator<Item = Collection> {
         .filter(|collection| collection.is_cached())
 }
 
-/// What one such question may take.
+/// Bound on one such question.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The sockets of the admin door, and the thread that serves them.
+//! The sockets of the admin listener, and the thread that serves them.
 
 use std::fs;
 use std::fs::Permissions;
@@ -36,11 +36,11 @@ use crate::config::AdminConfig;
 
 /// Connections at the same time, on the socket and on loopback each.
 const CONNECTIONS: usize = 64;
-/// However a connection is used, it ends after this.
+/// Bound on a whole connection, so that idle ones cannot use up `CONNECTIONS`.
 const LONGEST: Duration = Duration::from_mins(5);
 /// Largest body of a request.
 const BODY: usize = 64 << 10;
-/// After a failure to accept, which is a lack of descriptors as a rule.
+/// Pause after a failed accept, which usually means EMFILE and would otherwise spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why there is no admin door.
@@ -85,6 +85,7 @@ impl Doors {
         if self.unix.is_none() && self.loopback.is_empty() {
             return Ok(());
         }
+        // A runtime of its own: if the API's worker threads are blocked, `/live` must still be able to say so.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -154,7 +155,7 @@ async fn wait_after(error: &io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-/// Made beside its place and renamed to it: nobody ever meets it with another mode, and a gateway that takes over from
+/// Bound under another name and renamed: it never exists with another mode under its own, and a gateway that takes over
 /// another one takes this too.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let beside = path.with_extension(format!("{}", process::id()));
@@ -191,7 +192,7 @@ struct Connection {
 impl Connection {
     fn spawn(self, stream: Stream, place: OwnedSemaphorePermit) {
         tokio::spawn(async move {
-            // It is served also while the API drains.
+            // Never told to shut down: operators need this listener most while the API drains.
             let (_running, shutdown) = watch::channel(false);
             let app = Arc::new(self);
             let served = app.process_new(Box::new(stream), &shutdown);
@@ -208,6 +209,7 @@ impl ServeHttp for Connection {
         while let Ok(Some(part)) = session.read_request_body().await {
             body.extend_from_slice(&part);
             if body.len() > BODY {
+                // The rest of the body is still unread and would be taken for the next request.
                 session.set_keepalive(None);
                 let mut answer = Response::new(Vec::new());
                 *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
@@ -225,6 +227,7 @@ impl ServeHttp for Connection {
         answer
             .headers_mut()
             .insert(http::header::CONTENT_LENGTH, length.into());
+        // RFC 9110 9.3.2: the header fields of the GET, without its content.
         if is_head {
             answer.body_mut().clear();
         }

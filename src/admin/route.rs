@@ -1,4 +1,4 @@
-//! What is asked at the admin door.
+//! The routes of the admin listener.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub enum Route {
     SetState(String),
     Locate {
         ident: String,
-        /// The locations are asked, too.
+        /// Whether the locations are asked too.
         ask: bool,
     },
     Explain,
@@ -29,7 +29,7 @@ pub enum Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrouted {
     NotFound,
-    /// There is this method only.
+    /// The only method of this path.
     Method(&'static str),
     Path,
 }
@@ -39,6 +39,7 @@ impl Route {
         let segments: Result<Vec<String>, Unrouted> = path
             .trim_start_matches('/')
             .split('/')
+            // Decoded after the split: a `%2F` in an identifier is part of it.
             .map(|segment| {
                 let decoded = percent_decode_str(segment).decode_utf8();
                 decoded.map(Cow::into_owned).map_err(|_| Unrouted::Path)
@@ -72,7 +73,7 @@ impl Route {
         }
     }
 
-    /// Whether it changes anything; then it is taken on the socket only.
+    /// Whether it changes anything; such requests are accepted on the unix socket only.
     pub fn changes(&self) -> bool {
         match self {
             Self::SetState(_) | Self::Reload | Self::Drain => true,

@@ -1,4 +1,4 @@
-//! Allocations: each has an owner of its own, and is made only of what its owner owns or leases.
+//! Allocations: each has an owner of its own, and takes only nodes that its owner owns or leases.
 
 use std::ops::Deref;
 
@@ -55,6 +55,7 @@ impl Allocations<'_> {
     pub(crate) async fn allocation_of(&self, ident: &str, rule: Rule) -> Result<Answer, Error> {
         let node = match self.visible_node(ident).await? {
             Some(node) => node,
+            // Ironic words the GET of an unseen node differently from the DELETE.
             None if self.request.method == Method::GET => return Err(refusal::no_resource()),
             None => return Err(refusal::absent(Collection::Nodes, ident)),
         };
@@ -76,6 +77,7 @@ impl Allocations<'_> {
         let mut object = Object::parse("allocation", body)?;
         let project = self.project();
         let wanted = object.text("owner").filter(|owner| !owner.is_empty());
+        // The rule that lets a caller name another owner; by default only role service with elevated access passes it.
         let restricted = self.allows(Rule::AllocationCreateRestricted, &Target::Nothing);
         if !self.allows(Rule::AllocationCreate, &Target::Nothing) {
             let other = wanted
@@ -93,7 +95,7 @@ impl Allocations<'_> {
             return self.send(self.errand(object.to_bytes())).await;
         };
         if object.contains("owner") && self.request.version < ALLOCATION_OWNER {
-            // Its schema has no such member, and it says so.
+            // Below 1.60 `owner` is no member of the body, and the location words that refusal itself.
             return self.send(self.errand(object.to_bytes())).await;
         }
         match (&wanted, restricted) {
@@ -106,10 +108,14 @@ impl Allocations<'_> {
                 )));
             }
             (Some(_), _) => {}
+            // The conductor takes only nodes of the allocation's owner, so with it the location chooses right
+            // (`ironic/conductor/allocations.py`).
             (None, _) => object.set("owner", project.id),
         }
         self.check_candidates(&mut object, restricted).await?;
         let mut errand = self.errand(object.to_bytes());
+        // Ironic fills the owner in for clients of any version; with our credential it has to be sent, which needs
+        // 1.60.
         let lifted = errand.version < ALLOCATION_OWNER;
         if lifted {
             errand.version = ALLOCATION_OWNER;
@@ -119,7 +125,8 @@ impl Allocations<'_> {
             .await
     }
 
-    /// Nodes that the body names must be there for the caller; they are sent by UUID.
+    /// Nodes in the body must be visible to the caller; they are sent by UUID, so that a rename in between changes
+    /// nothing.
     async fn check_candidates(&self, object: &mut Object, restricted: bool) -> Result<(), Error> {
         if let Value::Text(ident) = object.value("node")
             && !ident.is_empty()
@@ -133,7 +140,7 @@ impl Allocations<'_> {
         };
         let (mut uuids, mut lost) = (Vec::new(), Vec::new());
         for ident in candidates {
-            // Owned or leased, whatever the roles: Ironic looks them up with the project as a filter.
+            // Ironic looks candidates up with the project as a filter, so roles do not matter here.
             match self.node_of_project(&ident).await? {
                 Some(node) => uuids.push(node.uuid),
                 None => lost.push(ident),

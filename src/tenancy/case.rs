@@ -1,4 +1,4 @@
-//! One request on its way: who asks, by which rules, and how the federation is spoken to.
+//! One request under way: the caller, the rules, and the requests that are sent to the federation for it.
 
 use bytes::Bytes;
 use http::Method;
@@ -40,7 +40,7 @@ pub(crate) const LESSEE: Microversion = Microversion::new(1, 65);
 /// The members of a resource.
 pub(crate) type Resource = Map<String, Value>;
 
-/// One request of somebody who may do some things.
+/// One request of a caller with limited rights.
 pub(crate) struct Case<'a> {
     pub(crate) federation: &'a Federation,
     pub(crate) request: &'a Request,
@@ -50,7 +50,7 @@ pub(crate) struct Case<'a> {
     pub(crate) own_nodes: bool,
     /// `[api] tell_location`
     pub(crate) tells_location: bool,
-    /// Locations whose API knows no lessees: nothing of theirs is there for a project.
+    /// Locations whose API has no lessees: for a project their things do not exist.
     pub(crate) too_old: Vec<LocationId>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Errand {
     pub(crate) query: Query,
     pub(crate) version: Microversion,
     pub(crate) body: Bytes,
-    /// Where what it is about was found, and judged.
+    /// The location where its thing was found and judged.
     pub(crate) at: Option<LocationId>,
 }
 
@@ -83,7 +83,7 @@ impl Errand {
     }
 }
 
-/// What was found, and where.
+/// A resource, and the location that has it.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) resource: Resource,
@@ -122,7 +122,7 @@ impl<'a> Case<'a> {
         self.caller.project()
     }
 
-    /// The newest version that all locations have whose things he may have, for questions of ours.
+    /// The newest version of all locations that a project can have things at, for questions of our own.
     pub(crate) fn newest(&self) -> Microversion {
         let newest = self.request.range.max();
         if self.too_old.is_empty() {
@@ -162,19 +162,20 @@ impl<'a> Case<'a> {
             query,
             range: self.request.range,
             version: errand.version,
+            // Sent to where the thing was judged, so that a move in between cannot lead to an unjudged one.
             pinned: errand.at.or(self.request.pinned),
             left_out: self.too_old.clone(),
             partial: self.request.partial,
             base: self.request.base.clone(),
             asker: self.request.asker.clone(),
             body,
-            // Whatever is judged is JSON, and sent as that.
+            // What was judged is JSON, so it is sent as JSON, whatever the client called it.
             media: Media::Json,
             words: self.request.words,
         };
         match Box::pin(self.federation.dispatch(&request)).await? {
             Plan::Answer(answer) => Ok(answer),
-            // What a driver's own method takes or gives is for those who may do everything.
+            // Vendor passthru is for system admins in Ironic's policy, and its body cannot be judged.
             Plan::Forward(_) => Err(self.deny(Rule::NodeVendorPassthru)),
         }
     }
@@ -200,8 +201,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What is called so, at the newest version, with these members. It is more than one thing where locations claim
-    /// the same: which of them is meant depends on what the caller may see.
+    /// The things with this identifier, at the newest version, with these members. More than one if locations claim the
+    /// same: which of them is meant depends on what the caller may see.
     pub(crate) async fn look_up(
         &self,
         segments: &[&str],
@@ -222,7 +223,7 @@ impl<'a> Case<'a> {
         if at.is_none() && !self.too_old.is_empty() {
             return self.look_up_beside_old(segments, errand).await;
         }
-        // `nodes/detail` names no node, whatever it looks like.
+        // `nodes/detail` is a list, though it has the form of a node's path.
         let is_member = read(&errand).is_ok_and(|(target, _)| {
             let row = target.row();
             row.is_some_and(|row| matches!(row.action, Action::Member(_)))
@@ -244,7 +245,7 @@ impl<'a> Case<'a> {
         Ok(found)
     }
 
-    /// Where it is has to be known before it is asked for what an old location cannot tell.
+    /// Finds the thing's location with a question that old locations understand, and only then asks for its owner.
     async fn look_up_beside_old(
         &self,
         segments: &[&str],
@@ -264,7 +265,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The one of these things that is there for the caller. Of two he is told, and may name the location.
+    /// The one of these things that the caller can see. If there are two, an error names their locations.
     pub(crate) fn the_one<T>(
         &self,
         mut visible: Vec<T>,
@@ -273,6 +274,7 @@ impl<'a> Case<'a> {
         if visible.len() < 2 {
             return Ok(visible.pop());
         }
+        // The error below names locations, which `tell_location = false` hides from projects.
         if !self.tells_location {
             return Err(refusal::invalid("More than one thing is called so."));
         }
@@ -280,7 +282,8 @@ impl<'a> Case<'a> {
         Err(LocateError::Ambiguous { owners }.into())
     }
 
-    /// The second step of making something that belongs to a project: what gets no owner is not left behind.
+    /// The second step of creating something for a project. If the owner cannot be set, the thing is deleted again:
+    /// without an owner nobody but the system could see it.
     pub(crate) async fn give_owner(
         &self,
         made: Answer,
@@ -346,12 +349,12 @@ impl<'a> Case<'a> {
                 body: shown.body,
                 ..made
             },
-            // It is made; only its picture is one of a newer version.
+            // It was created, so this is a success, though the answer shows members of a newer version.
             Ok(_) | Err(_) => made,
         })
     }
 
-    /// Whether a location gets the user's own token: then its own policy says what he may do to its things.
+    /// Whether a location gets the user's own token: then its own policy decides about its things.
     pub(crate) fn judges_itself(&self, at: Option<LocationId>) -> bool {
         at.is_some_and(|at| {
             self.federation
@@ -386,7 +389,7 @@ impl<'a> Case<'a> {
         Objection::from(Denied::from(rule)).into()
     }
 
-    /// For the audit: who was denied what.
+    /// One line of the audit for every denial.
     pub(crate) fn tell(&self, rule: &str, target: Option<&str>) {
         info!(
             "Denied by {rule}: user {}, project {}, target {}, {} {}",
@@ -399,7 +402,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Where a project can have nothing, since whose a thing is cannot be asked there.
+/// Locations that cannot say who owns a thing: a project can have nothing there.
 fn too_old(federation: &Federation, request: &Request, caller: &Caller<'_>) -> Vec<LocationId> {
     if request.range.max() >= LESSEE || caller.project().is_none() {
         return Vec::new();
@@ -416,7 +419,7 @@ fn too_old(federation: &Federation, request: &Request, caller: &Caller<'_>) -> V
     .collect()
 }
 
-/// As the door reads a client's.
+/// Parses a request of ours as the gateway parses a client's.
 fn read(errand: &Errand) -> Result<(Route, Query), Error> {
     let path = Path::read(&errand.path).map_err(|_| Objection::NOWHERE)?;
     Route::read(&errand.method, path, errand.query.clone(), errand.version).map_err(Into::into)
@@ -429,6 +432,7 @@ pub(crate) fn resource(answer: &Answer) -> Result<Resource, Error> {
 /// The same answer with another body.
 pub(crate) fn with_body(mut answer: Answer, resource: &Resource) -> Answer {
     let body = serde_json::to_vec(resource).unwrap_or_default();
+    // The length is the old body's.
     answer.headers.remove(http::header::CONTENT_LENGTH);
     answer.body = body.into();
     answer

@@ -1,4 +1,4 @@
-//! Whose a thing is, asked now and never remembered: owners and lessees change.
+//! Who owns or leases a thing. Always asked, never cached: owners and lessees change.
 
 use std::collections::HashMap;
 
@@ -75,7 +75,7 @@ pub(crate) struct Part {
     pub(crate) node: Node,
 }
 
-/// Nodes that a caller sees in lists. Of another location's node of the same UUID that says nothing.
+/// Nodes that a caller sees in lists, by location: another location's node of the same UUID may be someone else's.
 #[derive(Debug, Default)]
 pub(crate) struct Visible(HashMap<(LocationId, String), Holders>);
 
@@ -91,7 +91,7 @@ pub(crate) struct Owned {
     pub(crate) uuid: String,
     pub(crate) owner: Option<String>,
     pub(crate) public: bool,
-    /// Where it was found; what is the same everywhere is at no location.
+    /// Where it was found; replicated things have no location.
     pub(crate) at: Option<LocationId>,
 }
 
@@ -120,10 +120,11 @@ impl Owned {
 }
 
 impl Case<'_> {
-    /// Members of a node that tell whose it is, as far as all locations have them. What has no owner is nobody's.
+    /// Members of a node that tell who holds it, as far as all locations have them. Without an owner it is nobody's.
     fn holder_fields(&self) -> &'static str {
         match self.newest() {
             version if version >= LESSEE => "uuid,owner,lessee",
+            // Below 1.65 Ironic answers 406 to `fields=lessee`.
             version if version >= OWNER => "uuid,owner",
             _ => "uuid",
         }
@@ -182,7 +183,7 @@ impl Case<'_> {
             .await
     }
 
-    /// A node whose things a caller may list: Ironic asks whether it is his project's, whatever his roles.
+    /// A node whose things a caller may list: Ironic checks only whether it is the project's, not the roles.
     pub(crate) async fn listed_node(&self, ident: &str) -> Result<Node, Error> {
         self.listed_node_at(ident, None).await
     }
@@ -222,7 +223,7 @@ impl Case<'_> {
             else {
                 continue;
             };
-            // Another location may claim the node, but not what is at it.
+            // The node is asked for at the part's own location: another one could claim its UUID with another owner.
             if let Some(node) = self.node_beside(node, *at).await?
                 && self.sees(&node)
             {
@@ -274,8 +275,8 @@ impl Case<'_> {
         runbook.ok_or_else(|| refusal::absent(Collection::Runbooks, ident))
     }
 
-    /// All nodes that this project owns or leases, or those of them that `filter` names.
-    /// And which locations were not asked.
+    /// All nodes that this project owns or leases, or those of them that match `filter`, and the locations that were
+    /// not asked.
     pub(crate) async fn visible_nodes(
         &self,
         filter: Query,
@@ -285,9 +286,13 @@ impl Case<'_> {
             return Ok((nodes, None));
         };
         let mut query = filter
+            // Exactly `owner == project or lessee == project` at every version, ANDed with other filters (run on Ironic
+            // 39).
             .with("project", project.id)
             .with("fields", self.holder_fields());
         if self.newest() >= CHILDREN && query.value("parent_node").is_none() {
+            // From 1.83 Ironic leaves children out of a list unless they are asked for; ports of a child are visible
+            // all the same.
             query = query.with("include_children", "true");
         }
         let missing = self
@@ -318,6 +323,7 @@ impl Case<'_> {
             let next = page.next.take().and_then(|next| marker_in(&next));
             let missing = page.missing();
             page.items.into_iter().for_each(&mut each);
+            // A `next` with the marker that was just sent would never end.
             if next.is_none() || next == marker {
                 return Ok(missing);
             }

@@ -1,4 +1,4 @@
-//! Lists of what a caller can see, paged as if there were nothing else.
+//! Lists of what a caller can see. Limits, markers and `next` count visible items only.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -36,12 +36,12 @@ use crate::tenancy::refusal;
 /// From here on ports can be listed with `fields`.
 const PORT_FIELDS: Microversion = Microversion::new(1, 8);
 
-/// What oslo.utils takes for true or false.
+/// The words that oslo.utils reads as booleans.
 const BOOLEANS: &[&str] = &[
     "0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes",
 ];
 
-/// Whose things a caller may list.
+/// Which things a caller may list.
 enum Share {
     All,
     Own,
@@ -79,6 +79,8 @@ impl Lists<'_> {
         let Some(project) = self.project() else {
             return Err(self.deny(all));
         };
+        // Ironic denies another project's id with the `list_all` rule, and treats an empty value as a filter that
+        // matches nothing.
         if wanted.is_some_and(|wanted| !wanted.is_empty() && wanted != project.id) {
             return Err(self.deny(all));
         }
@@ -97,7 +99,7 @@ impl Lists<'_> {
         if let Some(marker) = self.marker() {
             self.listed_node_at(&marker.item, marker.location).await?;
         }
-        // The page tells whose its nodes are, as far as this version has that.
+        // Owner and lessee are read with the page itself, so no change between two questions can unmask a field.
         let mut wanted = vec!["uuid"];
         if self.request.version >= LESSEE {
             wanted.extend(["owner", "lessee"]);
@@ -106,6 +108,8 @@ impl Lists<'_> {
         errand.query = fields.without(&["project"]).with("project", project.id);
         let mut page = Page::of(self.send(errand).await?, "nodes")?;
         let is_masked =
+            // Below 1.65 the answer has no lessee but Ironic masks all the same, so the holders are asked for
+            // separately.
             |found: &Found| (masks::MASKED.iter()).any(|name| found.resource.contains_key(*name));
         let visible = if self.request.version < LESSEE && page.items.iter().any(is_masked) {
             let (visible, missing) = self.visible_nodes(Query::default()).await?;
@@ -143,7 +147,7 @@ impl Lists<'_> {
         Some(Marker::parse(marker, &self.federation.locations))
     }
 
-    /// The link to the next page says what the client said.
+    /// The link to the next page repeats the client's own query, not the one that the locations were asked.
     fn next(&self, limit: usize, marker: &str) -> String {
         let mut next = format!(
             "{}{}",
@@ -192,7 +196,7 @@ impl Lists<'_> {
         self.mask_targets(page.into_answer(self.federation.collection_links))
     }
 
-    /// What is at one thing that can be seen can be seen.
+    /// Parts of one node or port group: visible if that is.
     async fn list_parts_of(
         &self,
         collection: Collection,
@@ -266,7 +270,8 @@ impl Lists<'_> {
         let detailed = self.request.target.segments().last().map(String::as_str) == Some("detail")
             || sieve.query.value("detail").is_some();
         if sieve.query.value("fields").is_none() && !detailed {
-            // Ironic's short form has no node. It is the same at every version, and so are these members.
+            // Ironic's short form lacks `node_uuid`, which decides visibility. Short form and these members are the
+            // same at every version.
             let short = match collection {
                 Collection::Ports => Some("uuid,address,node_uuid"),
                 Collection::Portgroups => Some("uuid,address,name,node_uuid"),
@@ -290,7 +295,7 @@ impl Lists<'_> {
             return self.send(errand).await;
         };
         if query.value("owner").is_some() && self.request.version < ALLOCATION_OWNER {
-            // The location says what it thinks of it.
+            // The location words the 406 for `owner` below 1.60.
             return self.send(errand).await;
         }
         let node = match query.value("node") {
@@ -336,7 +341,7 @@ impl Lists<'_> {
         Ok(answer)
     }
 
-    /// Ironic asks for each that it shows.
+    /// Ironic checks `allocation:get` for each row, so role service without reader gets a 403 for the whole list.
     fn permit_allocations(&self, project: Project<'_>, shown: &[Found]) -> Result<(), Error> {
         let mine = Target::Allocation {
             owner: Some(project.id),
@@ -347,7 +352,7 @@ impl Lists<'_> {
         self.permit(Rule::AllocationGet, &mine)
     }
 
-    /// Where the client's version has no owner, or they are to be those of one node.
+    /// For versions without an owner, and for `?node=`, which Ironic ignores for our system-scoped credential.
     async fn sift_allocations(
         &self,
         project: Project<'_>,
@@ -387,13 +392,13 @@ impl Lists<'_> {
         Ok(page.into_answer(self.federation.collection_links))
     }
 
-    /// `/runbooks`: one's own, and those for everybody.
+    /// `/runbooks`: the project's own and the public ones. Ironic has no filter for that.
     pub(crate) async fn list_runbooks(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
         let query = &self.request.query;
         if let Some(wanted) = query.value("project")
             && !BOOLEANS.contains(&wanted.trim().to_lowercase().as_str())
         {
-            // Ironic asks for a boolean here (`types.boolean`), and finds that out first.
+            // Ironic reads `project` as a boolean here (`types.boolean`), and checks that before its policy.
             return Err(refusal::invalid(format!(
                 "Invalid project: Unrecognized value '{wanted}', acceptable values are: '0', '1', 'f', 'false', 'n', \
                  'no', 'off', 'on', 't', 'true', 'y', 'yes'"
@@ -452,6 +457,7 @@ impl Lists<'_> {
         let mut body = resource(&answer)?;
         mask(&mut body, answer.location);
         if let Some(Value::Array(targets)) = body.get_mut("targets") {
+            // A merged list holds items of several locations, and each location's own policy may apply to its items.
             let mut places = answer.places.iter().copied();
             for target in targets {
                 let at = places.next().or(answer.location);
@@ -463,11 +469,11 @@ impl Lists<'_> {
         Ok(with_body(answer, &body))
     }
 
-    /// Reads on until a page is full of what can be seen, and one more is known to follow.
+    /// Reads until the page is full of visible items and it is known whether another one follows.
     async fn sift(&self, sieve: Sieve<'_>) -> Result<Page, Error> {
         let asked = self.request.query.value("limit");
         let max = self.federation.max_limit;
-        // What is no number is refused by the first question.
+        // Text that is no number goes to the location with the first question, which refuses it.
         let limit = asked
             .and_then(|limit| limit.trim().parse().ok())
             .unwrap_or(max)
@@ -485,13 +491,14 @@ impl Lists<'_> {
             let shown = shown.get_or_insert(page);
             more = shown.items.len() + kept.len() > limit;
             shown.items.extend(kept);
-            // A page that leads back to itself cannot be followed.
+            // A `next` with the marker that was just sent would never end.
             let Some(next) = next.filter(|next| Some(next) != before.as_ref()) else {
                 break;
             };
             query = sieve
                 .query
                 .without(&["limit", "marker"])
+                // Later pages are as large as they may be: how many of their items are visible is not known.
                 .with("limit", max.to_string())
                 .with("marker", next);
         }
@@ -511,7 +518,7 @@ impl Lists<'_> {
         Ok(page)
     }
 
-    /// The marker behind an item. Another location may have one that is called the same.
+    /// The marker behind an item, with its location if another location may have the same identifier.
     fn end(&self, last: &Found) -> Option<String> {
         let is_alone = self.federation.locations.iter().len() == 1 || self.request.pinned.is_some();
         let marker = Marker {

@@ -10,7 +10,7 @@ use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 use crate::tenancy::case::Resource;
 
-/// Members of a node that not everybody sees who sees the node.
+/// Members of a node that only its owner's readers see; for a lessee they are masked.
 pub(crate) const MASKED: &[&str] = &[
     "driver_info",
     "driver_internal_info",
@@ -18,9 +18,10 @@ pub(crate) const MASKED: &[&str] = &[
     "reservation",
 ];
 
-/// Ironic's `node_sanitize`: also what is null is hidden.
+/// Ironic's `node_sanitize`, with its texts as they are: capital R in some, "Value" in one.
 pub(crate) fn node(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, target: &Target<'_>) {
     let allows = |rule| rules.judge(rule, caller, target) == Verdict::Yes;
+    // Ironic's short cut: who passes this rule (system readers) skips the four checks below.
     if allows(Rule::NodeGetFilterThreshold) {
         return;
     }
@@ -47,6 +48,7 @@ pub(crate) fn node(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, targ
         ),
     ];
     for (name, rule, mask) in masks {
+        // Also null: Ironic replaces the value without looking at it.
         if let Some(value) = node.get_mut(name)
             && !allows(rule)
         {
@@ -56,7 +58,7 @@ pub(crate) fn node(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, targ
     secrets(node, rules, caller, target);
 }
 
-/// What a location's looser policy shows to our credential, and ours does not show to this caller: Ironic's
+/// Secrets that a location's looser policy shows to our credential and the caller must not see: Ironic's
 /// `show_password` and `show_instance_secrets`.
 fn secrets(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, target: &Target<'_>) {
     let allows = |rule| rules.judge(rule, caller, target) == Verdict::Yes;
@@ -102,7 +104,8 @@ const SECRET: &[&str] = &[
     "swifthashsuffix", "migrationsshkey", "cephmdskey", "cephmonkey", "snmp_auth_key", "snmp_priv_key",
 ];
 
-/// The properties of a volume target, of which Ironic asks by role alone.
+/// The properties of a volume target. Ironic judges by role alone, so an owner's reader does not see them and any
+/// project's admin does.
 pub(crate) fn target(target: &mut Resource, rules: &Rules, caller: &Caller<'_>) {
     let allowed = rules.judge(Rule::VolumeViewTargetProperties, caller, &Target::Nothing);
     if allowed != Verdict::Yes

@@ -38,7 +38,7 @@ use crate::tenancy::masks;
 use crate::tenancy::provision::Provision;
 use crate::tenancy::refusal;
 
-/// From here on a new node is in the state enroll, before it is at once available.
+/// From this version on a new node is in state `enroll`; before, it is `available` at once.
 const ENROLL: Microversion = Microversion::new(1, 11);
 
 /// Members that came after the first version and no later than `owner` (Ironic's `VERSIONED_FIELDS`): a body for an
@@ -100,6 +100,7 @@ impl Nodes<'_> {
                 let node = self.seen_node(ident).await?;
                 if !self.may(rule, &node) {
                     let last = if self.own_nodes {
+                        // Ironic's 403 names the rule that it tried last.
                         Rule::NodeDeleteSelfOwnedNode
                     } else {
                         rule
@@ -111,7 +112,7 @@ impl Nodes<'_> {
         }
     }
 
-    /// The answer tells whose it is; only where it cannot, that is asked before.
+    /// From 1.65 on the answer itself shows the holders; below, they are asked for first.
     async fn show_node(&self, ident: &str) -> Result<Answer, Error> {
         if self.request.version < LESSEE {
             let node = self.seen_node(ident).await?;
@@ -140,13 +141,13 @@ impl Nodes<'_> {
             Err(Error::Locate(LocateError::Nobody { .. })) => {
                 Err(refusal::absent(Collection::Nodes, ident))
             }
-            // It is the one that the caller sees.
+            // Two locations claim it, and the caller may see one of them only: for him it is unique.
             Err(Error::Locate(LocateError::Ambiguous { .. } | LocateError::Contested { .. })) => {
                 let node = self.seen_node(ident).await?;
                 let answer = self.below_node(&node, Bytes::new()).await?;
                 self.masked(answer, &node, &[])
             }
-            // What is wrong with the question is told of what can be seen only.
+            // Ironic's 400 about the query would tell that a hidden node exists.
             other => {
                 self.seen_node(ident).await?;
                 other
@@ -176,6 +177,8 @@ impl Nodes<'_> {
 
     async fn patch_node(&self, ident: &str, body: &[u8]) -> Result<Answer, Error> {
         let patch = Patch::parse(body)?;
+        // Parsed before the node is looked up: Ironic checks bodies before policy, so a bad patch is a 400 for a hidden
+        // node too.
         let changes = patch.changes();
         let changes = changes.iter().map(|(path, value)| Change {
             path,
@@ -190,7 +193,7 @@ impl Nodes<'_> {
         self.masked(answer, &node, &[])
     }
 
-    /// The client's request, about the very node that was judged.
+    /// Sends the client's request by the UUID that was judged: a name could mean another node by now.
     async fn below_node(&self, node: &Node, body: Bytes) -> Result<Answer, Error> {
         let mut errand = self.errand(body);
         errand.path = self.request.target.path_for(Collection::Nodes, &node.uuid);
@@ -223,7 +226,8 @@ impl Nodes<'_> {
         self.below_node(&node, body).await
     }
 
-    /// Ironic finds an event by its UUID alone, whichever node's it is; here it has to be the node's own.
+    /// Ironic finds an event by its UUID alone, so `history/EVENT` shows another node's event below one's own node.
+    /// Here it has to be the node's own.
     async fn check_event(&self, node: &Node, event: &str) -> Result<(), Error> {
         let mut marker: Option<String> = None;
         loop {
@@ -262,7 +266,7 @@ impl Nodes<'_> {
         }
     }
 
-    /// The children of a node that the caller sees himself.
+    /// The children of a node, as far as the caller may see them.
     async fn children(&self, node: &Node) -> Result<Answer, Error> {
         let answer = self.below_node(node, Bytes::new()).await?;
         let sees_all =
@@ -294,7 +298,7 @@ impl Nodes<'_> {
         if !self.allows(all, &Target::Nothing) {
             self.permit(own, &Target::Nothing)?;
         }
-        // A location would show what a port group holds at whichever node it is.
+        // Ironic does not check that the port group belongs to the node in the path.
         if let [_, _, portgroups, group, _] = self.request.target.segments()
             && portgroups == "portgroups"
         {
@@ -325,6 +329,7 @@ impl Nodes<'_> {
     }
 
     pub(crate) async fn new_node(&self, body: &[u8]) -> Result<Answer, Error> {
+        // Ironic tries this rule first; its default lets role admin or service of any scope through.
         let own = self.own_nodes && self.allows(Rule::NodeCreateSelfOwnedNode, &Target::Nothing);
         if !own {
             self.permit(Rule::NodeCreate, &Target::Nothing)?;
@@ -365,6 +370,7 @@ impl Nodes<'_> {
             .filter(|parent| !parent.is_empty())
         {
             let node = self.visible_node(&parent).await?;
+            // Ironic's `authorize_node_link`: parent and child must have the same owner.
             let mine = node.filter(|node| node.holders.owner.as_deref() == Some(project.id));
             let node = mine.ok_or_else(|| refusal::unlinkable("parent_node", &parent))?;
             object.set("parent_node", &node.uuid);
@@ -377,7 +383,7 @@ impl Nodes<'_> {
         errand.version = version.max(OWNER);
         let answer = self.send(errand).await?;
         if refusal::is_refused_owner(&answer) {
-            // For an Ironic without Keystone nobody is of the system, so nobody may name an owner at once.
+            // An Ironic with `noauth` sees no system scope and refuses an owner in the body; a PATCH may set it.
             object.remove("owner");
             return self.new_old_node(&object, project).await;
         }
@@ -395,15 +401,16 @@ impl Nodes<'_> {
         self.masked(answer, &node, &[])
     }
 
-    /// Makes a node and gives it its owner, or makes none: a version that makes nodes available at once cannot be lifted
-    /// to one that names the owner.
+    /// Creates a node and then sets its owner, or deletes it: a version that makes nodes available at once cannot be
+    /// lifted to one that names the owner.
     async fn new_old_node(&self, object: &Object, project: Project<'_>) -> Result<Answer, Error> {
         let made = self.send(self.errand(object.to_bytes())).await?;
         self.give_owner(made, "nodes", project).await
     }
 }
 
-/// A body as it will be read: of a member written twice the last one. What is no object goes as it is.
+/// The body as Ironic reads it: Python's `json` takes the last of duplicate members. Anything but an object is
+/// unchanged.
 fn canonical(body: &Bytes) -> Bytes {
     Object::parse("body", body).map_or_else(|_| body.clone(), |object| object.to_bytes())
 }

@@ -24,7 +24,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// What is no page is the client's to see.
+    /// An error in place of a page is the answer for the client.
     pub(crate) fn of(answer: Answer, key: &str) -> Result<Self, Error> {
         if !answer.status.is_success() {
             return Err(Error::Reply(Box::new(answer)));
@@ -62,7 +62,7 @@ impl Page {
         self.answer.headers.get(header::INCOMPLETE).cloned()
     }
 
-    /// What it is decided by lacked these too.
+    /// The lists that decide visibility lacked these locations, so this one may lack items too.
     pub(crate) fn lacks(&mut self, missing: Option<HeaderValue>) {
         let Some(missing) = missing else {
             return;
@@ -81,7 +81,7 @@ impl Page {
         }
     }
 
-    /// `linked`: the next page is told in gophercloud's word too.
+    /// `linked`: with gophercloud's `<collection>_links`.
     pub(crate) fn into_answer(self, linked: bool) -> Answer {
         let mut body = Resource::new();
         let items = self.items.into_iter();

@@ -1,4 +1,4 @@
-//! Ports, port groups, volume connectors and targets: they are as visible as their node, and as much one's own.
+//! Ports, port groups, volume connectors and targets: judged by the owner and lessee of their node.
 
 use std::ops::Deref;
 
@@ -45,14 +45,16 @@ impl Parts<'_> {
         let mut errand = self.errand(body);
         errand.path = self.request.target.path_for(collection, &part.uuid);
         let answer = self.send(errand.at(part.node.at)).await?;
+        // Ironic masks a target's GET, list and PATCH answers (`ironic/api/controllers/v1/volume_target.py`); a 204 has
+        // none.
         if self.request.method == Method::DELETE {
             return Ok(answer);
         }
         Lists(self.0).mask_targets(answer)
     }
 
-    /// Where a part is moved to must be seen, and be its owner's: the location checks that too, but not of a node that is
-    /// at another one.
+    /// The node that a part is moved to must be visible and have the same owner. The location checks that for its own
+    /// nodes only.
     async fn check_node_link(&self, node: &Node, body: &[u8]) -> Result<(), Error> {
         for (path, value) in Patch::parse(body)?.changes() {
             let Some(serde_json::Value::String(to)) = value.filter(|_| path == "/node_uuid") else {
@@ -66,9 +68,9 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// Makes one at the node that the body names. What is wrong with a body without one is the location's to say.
+    /// Creates a part at the node in the body. A body without a node is refused by the location, in its words.
     pub(crate) async fn new_part(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
-        // What is judged is what is sent: of a member written twice the last one.
+        // Parsed and written again, so that what was judged is what is sent, also with duplicate members.
         let object = Object::parse("body", body)?;
         let mut at = None;
         if let Some(ident) = object.text("node_uuid") {
@@ -77,7 +79,8 @@ impl Parts<'_> {
                     self.permit_at(rule, &node)?;
                     at = node.at;
                 }
-                // As of a node that is nobody's.
+                // Ironic judges an unseen node like one without an owner: 403 for tenants, 400 for who passes without
+                // one.
                 None => self.permit(rule, &Holders::default().target())?,
             }
         }

@@ -1,4 +1,4 @@
-//! Provision states: the steps that a change brings along, the children it reaches, the runbook it follows.
+//! Provision states: the rights to the steps in the body, to the children they reach and to the runbook.
 
 use std::ops::Deref;
 
@@ -37,6 +37,7 @@ impl Provision<'_> {
                 "service_steps",
                 Some(Rule::NodeSetProvisionStateServiceSteps),
             ),
+            // Deploy steps have no rule of their own in Ironic, only the rules per step.
             ("deploy_steps", None),
         ] {
             if !object.is_true(steps) {
@@ -52,8 +53,11 @@ impl Provision<'_> {
         }
         if let Some(ident) = object.text("runbook").filter(|ident| !ident.is_empty()) {
             let runbook = self.known_runbook(&ident).await?;
+            // No exception for public runbooks: Ironic 39 answers 403 to a project's manager for a public runbook
+            // (run).
             self.permit(Rule::RunbookUse, &runbook.runbook())?;
             object.set("runbook", &runbook.uuid);
+            // Ironic applies the rules per step only to a private runbook of a project.
             let approved = runbook.owner.is_none() || runbook.public;
             if !approved {
                 let found = self
@@ -68,7 +72,8 @@ impl Provision<'_> {
         self.send(errand.at(node.at)).await
     }
 
-    /// `execute_on_child_nodes`, limited to some, needs the right to each of them (`_check_steps`).
+    /// `execute_on_child_nodes` with a list needs the right to each child (Ironic's `_check_steps`); without a list
+    /// Ironic checks no child.
     async fn check_children(&self, object: &Object, steps: &str) -> Result<(), Error> {
         let Some(Value::Array(steps)) = object.json(steps) else {
             return Ok(());
@@ -101,7 +106,7 @@ impl Provision<'_> {
         self.check_each(object.json(name).as_ref(), target)
     }
 
-    /// Those that a patch of a runbook brings in.
+    /// Steps that a patch adds to a runbook.
     pub(crate) fn check_patched_steps(&self, patch: &Patch) -> Result<(), Error> {
         for (path, value) in patch.changes() {
             match value {

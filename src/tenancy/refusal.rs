@@ -1,4 +1,4 @@
-//! Ironic's words for what may not be, byte for byte.
+//! Ironic's words for refusals, byte for byte: a hidden thing must not differ from an absent one.
 
 use http::StatusCode;
 
@@ -13,12 +13,12 @@ pub(crate) fn absent(collection: Collection, ident: &str) -> Error {
     Objection::Absent(format!("{} {ident} could not be found.", noun(collection))).into()
 }
 
-/// The same, where Ironic makes it a fault of the request.
+/// The same as a 400, for nodes in a body or a filter.
 pub(crate) fn no_such_node(ident: &str) -> Error {
     invalid(format!("Node {ident} could not be found."))
 }
 
-/// Whether an Ironic without Keystone has refused to make something for an owner.
+/// Whether an Ironic without Keystone refused the owner in a create.
 pub(crate) fn is_refused_owner(answer: &Answer) -> bool {
     answer.status == StatusCode::BAD_REQUEST
         && fault::text_of(&answer.body).is_some_and(|text| {
@@ -26,7 +26,7 @@ pub(crate) fn is_refused_owner(answer: &Answer) -> bool {
         })
 }
 
-/// What Ironic's routing says where it knows no better.
+/// Ironic's text where it does not name the thing.
 pub(crate) fn no_resource() -> Error {
     Objection::Absent("Resource could not be found.".to_owned()).into()
 }

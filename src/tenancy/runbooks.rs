@@ -1,4 +1,4 @@
-//! Runbooks: each is its owner's, or everybody's to read. Ironic does not hide them: what may not be read is a 403.
+//! Runbooks: private to their owner, or public to read. Ironic does not hide them: a private one is a 403, not a 404.
 
 use std::ops::Deref;
 
@@ -39,7 +39,7 @@ impl Runbooks<'_> {
         let runbook = self.known_runbook(ident).await?;
         let target = runbook.runbook();
         match rule {
-            // Its traits are shown under the same rule, but not to everybody.
+            // Only the runbook itself is public; its traits need the rule (both are `baremetal:runbook:get`).
             Rule::RunbookGet if self.request.target.segments().len() == 2 => {
                 if !self.allows(rule, &target) && !runbook.public {
                     self.tell(rule.name(), None);

@@ -1,4 +1,4 @@
-//! What becomes of a request, by what its rule is about.
+//! Chooses how a request is judged, by what its rule is about.
 
 use bytes::Bytes;
 use http::Method;
@@ -24,18 +24,20 @@ use crate::tenancy::nodes::Nodes;
 use crate::tenancy::parts::Parts;
 use crate::tenancy::runbooks::Runbooks;
 
-/// Judges a request by the rules, thing by thing, and carries out what they allow.
+/// Judges a request by the rules and sends what they allow.
 pub async fn serve(
     federation: &Federation,
     request: &Request,
     identity: &Identity,
     judged: &Judged,
 ) -> Result<Answer, Error> {
+    // Callers of `noauth` and `http_basic` have every right and are not judged; one that comes here anyway has none.
     let Some(caller) = identity.caller() else {
         return Err(Objection::from(Denied { policy: UNKNOWN }).into());
     };
     let case = Case::new(federation, request, judged, caller);
     let body = request.body.held().clone();
+    // Without a row no rule of Ironic's speaks of this route: it is denied, not guessed.
     let Some(row) = judged.row else {
         case.tell(UNKNOWN, None);
         return Err(Objection::from(Denied { policy: UNKNOWN }).into());
