@@ -1,4 +1,4 @@
-//! Builds everything once and runs it until it is told to stop.
+//! Builds the process and runs it until it is told to stop.
 
 mod assemble;
 mod controls;
@@ -62,11 +62,11 @@ use crate::upkeep::sweep::Sweep;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
-/// Attempts of one request, over peers, new tokens and moves.
+/// Attempts for one request: other peers, a renewed token, a moved node.
 const MAX_ATTEMPTS: usize = 8;
 /// Idle connections kept for each worker.
 const POOL_SIZE: usize = 128;
-/// How long Pingora sleeps once it was told to stop. The process ends before, see `app/master.rs`.
+/// Pingora's grace period, an unconditional sleep after the stop signal. The process ends before, see `app/master.rs`.
 const FOR_EVER: u64 = 1 << 32;
 
 /// Why the program does not start.
@@ -90,9 +90,10 @@ pub enum AppError {
 pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AppError::Signals)?;
-    // First of all: a signal that came earlier would end the process by its default, without a drain.
+    // Before anything else: until it is caught, a signal ends the process without a drain.
     let signals = Signals::catch(&runtime).map_err(AppError::Signals)?;
     telemetry::start(&config.log).map_err(AppError::Log)?;
+    // Without a process-wide provider rustls may panic when TLS is first configured.
     keystone::client::install_crypto_provider();
     for warning in &config.warnings {
         warn!("{warning}");
@@ -111,7 +112,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let Current {
         config, federation, ..
     } = &current;
-    // A restart would otherwise ask every location about every node again.
+    // Without the saved directory the first request for each node would poll every location.
     if let Err(error) = state::load(
         &config.state_path,
         &federation.locations,
@@ -119,6 +120,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     ) {
         warn!("The saved node cache cannot be used: {error}");
     }
+    // Opened here and not by Pingora, whose service signals that it is ready before it binds.
     let (sockets, listening) = listen(config)?;
     let admin = Doors::open(&config.admin)?;
 
@@ -139,6 +141,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         in_flight: Arc::clone(&in_flight),
     };
     admin.serve(Desk::new(Arc::new(running)))?;
+    // `Server::new` would take its settings from a YAML file of Pingora's.
     let mut server = Server::new_with_opt_and_conf(None, server_conf);
     let proxy = http_proxy(&server.configuration, gateway);
     let api = Connections::new(proxy, Arc::clone(&lifecycle));
@@ -180,13 +183,14 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         },
     };
     thread::spawn(move || runtime.block_on(master.run(signals)));
+    // `run_forever` would install Pingora's signals: it dies of SIGHUP and swallows a second SIGTERM.
     server.run(RunArgs {
         shutdown_signal: Box::new(Stop(lifecycle)),
     });
     Ok(())
 }
 
-/// What runs beside requests needs.
+/// What the background services need.
 struct Upkeep {
     listener: Option<Arc<Listener>>,
     follow: Follow,
@@ -196,7 +200,7 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    /// Returns who saves what is known.
+    /// Returns the task that writes the state file, for the end of the process.
     fn add_to(self, server: &mut Server) -> Arc<Sweep> {
         let certificates = CertificateWatch {
             listener: self.listener,
@@ -227,8 +231,10 @@ impl Upkeep {
 
 fn server_conf(config: &Config) -> ServerConf {
     ServerConf {
+        // Pingora's default is one thread.
         threads: config.api.workers,
         grace_period_seconds: Some(FOR_EVER),
+        // Pingora's own way to end is never reached: `Master::end` exits the process.
         graceful_shutdown_timeout_seconds: Some(1),
         upstream_keepalive_pool_size: POOL_SIZE,
         // Pingora counts attempts, not repetitions: 0 would send nothing at all.
@@ -237,8 +243,8 @@ fn server_conf(config: &Config) -> ServerConf {
     }
 }
 
-/// How many files this process may have open, from now on as many as the hard limit has: a shell's soft limit of 1024 is
-/// fewer than there may be clients.
+/// Raises the soft limit of open files to the hard one and returns it: a shell's soft limit of 1024 is fewer than there
+/// may be clients.
 fn open_files() -> u64 {
     let limits = getrlimit(Resource::Nofile);
     let raised = Rlimit {

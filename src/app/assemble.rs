@@ -1,4 +1,4 @@
-//! From a configuration to what serves: at the start, and again at each reload.
+//! Builds the parts that serve requests from a configuration: at the start, and again at each reload.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum AssembleError {
     Policy(#[from] PolicyError),
 }
 
-/// Makes everything anew but what the configuration says the same of as `before`.
+/// Builds everything anew, except for parts whose configuration is the same as `before`.
 pub(super) fn assemble(
     config: Config,
     surroundings: &Arc<Surroundings>,
@@ -39,7 +39,7 @@ pub(super) fn assemble(
     let federation = current.map(|current| &*current.federation);
     let locations = Locations::new(&config, federation.map(|known| &*known.locations))?;
     let authenticator = match current.filter(|current| current.config.auth == config.auth) {
-        // With all whom it knows already.
+        // Kept with its cache of tokens: an empty one would validate every client's token again at once.
         Some(current) => Arc::clone(&current.authenticator),
         None => Arc::new(Authenticator::new(&config.auth)?),
     };

@@ -1,4 +1,4 @@
-//! The gateway as the admin door sees it.
+//! The running gateway, as the admin listener sees it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::gateway::service::Service;
 use crate::lifecycle::Lifecycle;
 use crate::wire::transport::Transport;
 
-/// What there is to look at, and to tell what to do.
+/// The parts of the process that operators can read and control.
 pub(super) struct Running {
     pub(super) handle: Handle,
-    /// Another one after each reload.
+    /// Replaced at each reload.
     pub(super) service: Arc<ArcSwap<Service>>,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) in_flight: Arc<InFlight>,
@@ -67,6 +67,7 @@ impl Controls for Running {
                 return json!({"error": "a header is not valid"});
             }
         }
+        // `load` would hold one of arc-swap's few debt slots of this thread across the await.
         let service = self.service.load_full();
         json!(explain(&service.door, &service.federation, &head).await)
     }

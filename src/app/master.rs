@@ -1,4 +1,4 @@
-//! Carries out what signals and the admin door say. It has a thread of its own, so that it works whatever requests do.
+//! Carries out signals and orders of the admin listener, on a thread of its own, so that requests cannot block it.
 
 use std::io;
 use std::sync::Arc;
@@ -32,10 +32,10 @@ use crate::telemetry;
 use crate::telemetry::spool;
 use crate::upkeep::sweep::Sweep;
 
-/// Between two looks whether the last request is done.
+/// Pause between two checks whether the last request is done.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The signals that mean something here. Whichever is not waited for would kill.
+/// The signals that mean something here. Any of them that is not caught would kill the process.
 pub(super) struct Signals {
     terminate: Signal,
     quit: Signal,
@@ -46,7 +46,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// They are caught from now on, within the runtime.
+    /// Catches them from now on; tokio needs its runtime for that.
     pub(super) fn catch(runtime: &Runtime) -> io::Result<Self> {
         let _within = runtime.enter();
         Ok(Self {
@@ -81,7 +81,7 @@ enum Meant {
     Nothing,
 }
 
-/// Whoever carries things out.
+/// Carries out signals and orders.
 pub(super) struct Master {
     pub(super) commands: UnboundedReceiver<Command>,
     pub(super) surroundings: Arc<Surroundings>,
@@ -104,7 +104,7 @@ impl Master {
                 },
                 Some(command) = self.commands.recv() => match command {
                     Command::Reload(tell) => {
-                        // Who asked may be gone.
+                        // The client of the admin socket may have hung up.
                         let _ = tell.send(self.reload());
                     }
                     Command::Drain => return self.leave(signals).await,
@@ -114,11 +114,12 @@ impl Master {
     }
 
     fn hang_up(&self) {
-        // What came of it is in the log.
+        // The result is in the log; a signal has no other answer.
         let _ = self.reload();
     }
 
     fn reload(&self) -> Result<Changes, ReloadError> {
+        // systemd waits for READY=1 after RELOADING=1, also if the reload fails.
         systemd::reloading();
         let reloaded = self.reloader.reload();
         if self.surroundings.lifecycle.stage() != Stage::Starting {
@@ -134,7 +135,7 @@ impl Master {
         }
     }
 
-    /// Tells neighbours, finishes what is in flight, ends. Whoever cannot wait says so by another signal.
+    /// Announces the end, finishes the requests in flight and exits. Another signal ends at once.
     async fn leave(self, mut signals: Signals) {
         let hurried = async {
             loop {
@@ -158,6 +159,8 @@ impl Master {
         let delay = current.config.api.shutdown_delay;
         let patience = current.config.drain_timeout;
         let lifecycle = &self.surroundings.lifecycle;
+        // From here on readiness fails while the listener still accepts: load balancers look elsewhere before
+        // connections fail.
         lifecycle.reach(Stage::Leaving);
         if !delay.is_zero() {
             info!("Stopping in {delay:?}: neighbours are told to go elsewhere");
@@ -178,13 +181,13 @@ impl Master {
         }
     }
 
-    /// No request is left, and every client had the time to be told.
+    /// No request is left, and every client had time to read that its connection closes.
     fn is_done(&self, begun: Instant) -> bool {
         self.in_flight.count() == 0
             && (self.surroundings.crowd.open() == 0 || begun.elapsed() > PARTING)
     }
 
-    /// Pingora sleeps through its whole grace period, also when nothing is left to do.
+    /// Exits instead of returning: Pingora sleeps through its whole grace period, even if nothing is left to do.
     fn end(&self) -> ! {
         self.keeper.save();
         info!("Stopped");
@@ -193,15 +196,16 @@ impl Master {
     }
 }
 
-/// Tells Pingora when to stop to listen.
+/// Tells Pingora when to stop accepting.
 pub(super) struct Stop(pub(super) Arc<Lifecycle>);
 
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
         let mut stages = self.0.watch();
-        // The sender is this very object's.
+        // Cannot fail: `self` holds the sender.
         let _ = stages.wait_for(|stage| *stage == Stage::Draining).await;
+        // The fast way would drop the tasks of requests in flight.
         ShutdownSignal::GracefulTerminate
     }
 }

@@ -1,4 +1,4 @@
-//! Takes another configuration: as a whole, or not at all.
+//! Takes over a new configuration, as a whole or not at all.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use crate::telemetry;
 use crate::tls::listener::Listener;
 use crate::wire::budget::Budget;
 
-/// Reads what the operator wrote, from wherever it was read at the start.
+/// Reads the configuration from the same places as at the start.
 pub(super) type Read = Box<dyn Fn() -> Result<Config, Errors> + Send>;
 
-/// All that a reload replaces.
+/// Everything that a reload replaces.
 pub(super) struct Reloader {
     pub(super) read: Read,
     pub(super) lead: Lead,
@@ -42,7 +42,7 @@ impl Reloader {
         Arc::clone(&self.lead.borrow())
     }
 
-    /// Requests in flight end under what was in force when they came.
+    /// Requests in flight end under the configuration that they began with.
     pub(super) fn reload(&self) -> Result<Changes, ReloadError> {
         match self.take() {
             Ok(changes) => {
@@ -67,11 +67,13 @@ impl Reloader {
         let before = self.current();
         let mut config = (self.read)().map_err(|errors| errors.faults)?;
         let mut changes = keep(&before.config, &mut config);
+        // The same checks as `--check-config`, so both report the same faults.
         let findings = check::files(&config);
         if !findings.faults.is_empty() {
             return Err(findings.faults);
         }
         for warning in config.warnings.iter().chain(&findings.warnings) {
+            // A warning that was logged at the start is not news at each reload.
             if !before.config.warnings.contains(warning) {
                 warn!("{warning}");
             }
@@ -90,9 +92,10 @@ impl Reloader {
             })?;
         }
         changes.extend(differences(&before, &after));
-        // From here on nothing can fail.
+        // Everything that can fail is above this line, so a faulty configuration changes nothing.
         let locations = Arc::clone(&after.federation.locations);
         self.service.store(Arc::new(service));
+        // From here on only the new locations judge and log who is in quarantine.
         before.federation.locations.retire();
         locations.common();
         if let Err(error) = telemetry::reopen(&after.config.log) {
@@ -102,13 +105,14 @@ impl Reloader {
         let bounds = Bounds::new(self.files, api.max_connections_per_address);
         self.surroundings.crowd.bound(bounds);
         let (budget, bytes) = (self.budget.clone(), api.max_buffered);
+        // Shrinking waits until enough of the budget is returned, which a reload must not wait for.
         tokio::spawn(async move { budget.resize(bytes).await });
         self.lead.send_replace(Arc::new(after));
         Ok(changes)
     }
 }
 
-/// What a process cannot change keeps its value; returns the names.
+/// Keeps the values that a running process cannot change; returns their names.
 fn keep(before: &Config, after: &mut Config) -> Changes {
     let mut kept = Vec::new();
     let mut keep = |name: &str, is_same: bool| {
@@ -150,7 +154,7 @@ fn keep(before: &Config, after: &mut Config) -> Changes {
     kept
 }
 
-/// What operators have to know of what is other than it was.
+/// What changed, in lines for operators.
 fn differences(before: &Current, after: &Current) -> Changes {
     let mut told = Vec::new();
     let (old, new) = (&before.federation.locations, &after.federation.locations);

@@ -1,4 +1,4 @@
-//! The sockets that clients connect to: systemd's, or our own.
+//! The sockets that clients connect to: those that systemd hands over, or one of our own.
 
 use std::fs::Permissions;
 use std::io;
@@ -24,7 +24,7 @@ use crate::systemd::Stream;
 /// What Pingora calls the service.
 const SERVICE: &str = "api";
 
-/// There is nothing to listen on.
+/// No socket can be opened.
 #[derive(Debug, Error)]
 #[error("[api] host_ip, port: cannot listen on {address}: {source}")]
 pub struct ListenError {
@@ -37,11 +37,12 @@ pub struct ListenError {
 pub(super) struct Opened {
     name: String,
     socket: RawFd,
-    /// Of a unix socket, which Pingora would let everybody write to.
+    /// Mode of a unix socket: Pingora would set 0666 (`add_uds` without permissions).
     permissions: Option<Permissions>,
 }
 
-/// The sockets to serve on, systemd's or one of our own, and where clients find them. Pingora would go on without.
+/// The sockets to serve on, systemd's or one of our own, and where clients find them. Opened here, since Pingora would
+/// run on without a socket that it cannot bind.
 pub(super) fn listen(config: &Config) -> Result<(Vec<Opened>, String), ListenError> {
     let address = SocketAddr::new(config.api.host_ip, config.api.port);
     let error = |source| ListenError { address, source };
@@ -66,7 +67,7 @@ pub(super) fn listen(config: &Config) -> Result<(Vec<Opened>, String), ListenErr
 }
 
 fn open(stream: Stream) -> io::Result<Opened> {
-    // A socket of systemd's blocks unless its unit says otherwise.
+    // systemd hands over blocking sockets unless the unit says otherwise, and tokio needs non-blocking ones.
     let (name, socket, permissions) = match stream {
         Stream::Tcp(listener) => {
             listener.set_nonblocking(true)?;
@@ -126,10 +127,11 @@ impl<A: ServerApp + Send + Sync + 'static> Service for OnSockets<A> {
         if let Some(fds) = &fds {
             let mut fds = fds.lock();
             for opened in &self.sockets {
+                // Pingora looks a listener up by this name before it binds: the table of its hot upgrade.
                 fds.add(opened.name.clone(), opened.socket);
             }
         }
-        // On the runtime that serves requests.
+        // The pulse runs on the runtime that serves requests, so it stops if those threads are blocked.
         let lifecycle = Arc::clone(&self.lifecycle);
         tokio::spawn(async move { lifecycle.pulse("api").await });
         Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;

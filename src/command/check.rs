@@ -1,5 +1,5 @@
-//! `--check-config`: faults that only show in the files that the configuration names. The code that uses these files
-//! at the start reads them here too, so a fault here is what would stop the start.
+//! `--check-config`: faults in the files that the configuration names. The code that uses these files at the start
+//! reads them here too, so a fault here is what would stop the start.
 
 pub mod online;
 pub mod running;
@@ -27,7 +27,7 @@ use crate::locations::location::Location;
 use crate::tls::expiry;
 use crate::tls::listener::Listener;
 
-/// What is wrong and what is odd, a line each.
+/// Faults and warnings, one line each.
 #[derive(Debug, Default, Serialize)]
 pub struct Findings {
     pub faults: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Takes over what somebody else found.
+    /// Adds the findings of another check.
     pub fn extend(&mut self, others: Self) {
         self.faults.extend(others.faults);
         self.warnings.extend(others.warnings);
@@ -44,6 +44,7 @@ impl Findings {
 
 /// Looks at every file that the configuration names.
 pub fn files(config: &Config) -> Findings {
+    // Reading a certificate into rustls needs the provider that `app` installs for a running gateway.
     keystone::client::install_crypto_provider();
     let mut findings = Findings::default();
     findings.writable(config);
@@ -86,6 +87,7 @@ impl Findings {
             self.faults.push(text);
         }
         if let Err(error) = can_create_in(&config.state_path) {
+            // A warning only: without the state file the gateway serves all the same.
             self.warnings.push(format!(
                 "[DEFAULT] state_path: {} cannot be written, so nothing survives a restart: {error}",
                 config.state_path.display()
@@ -121,7 +123,7 @@ impl Findings {
         }
     }
 
-    /// Those that are over, not valid yet, or soon over.
+    /// Certificates that have expired, soon expire or are not valid yet.
     fn certificates(&mut self, option: &str, path: &Path) {
         for (level, text) in expiry::lines(path) {
             if level <= Level::Warn {
@@ -138,7 +140,7 @@ fn chain(error: &dyn Error) -> String {
     let mut source = error.source();
     while let Some(error) = source {
         let more = error.to_string();
-        // Some errors show their source themselves.
+        // Some errors print their source themselves.
         if !text.ends_with(&more) {
             text = format!("{text}: {more}");
         }
@@ -147,7 +149,7 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Leaves no file behind that was not there.
+/// Whether a file can be appended to. A file that was not there is removed again: a check changes nothing.
 fn can_append(path: &Path) -> io::Result<()> {
     match OpenOptions::new().append(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -158,7 +160,7 @@ fn can_append(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A directory that is not there is made when it is needed.
+/// Whether files can be created in a directory, or in the nearest parent that exists: the gateway creates the rest.
 fn can_create_in(directory: &Path) -> io::Result<()> {
     let present = directory.ancestors().find(|path| path.exists());
     let present = present.unwrap_or(Path::new("."));

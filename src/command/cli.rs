@@ -25,7 +25,7 @@ use crate::config::Source;
 pub struct Cli {
     #[command(flatten)]
     sources: SourceArgs,
-    /// Say every fault of the configuration, or `ok`, and exit.
+    /// Print every fault of the configuration, or `ok`, and exit.
     #[arg(long)]
     pub check_config: bool,
     /// What to do instead of serving.
@@ -36,47 +36,45 @@ pub struct Cli {
 /// What to do instead of serving.
 #[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
 pub enum Task {
-    /// Show what is not the same at every location though it should be: chassis, deploy
-    /// templates, runbooks, inspection rules.
+    /// Show chassis, deploy templates, runbooks and inspection rules that differ between locations.
     Sync {
-        /// Copy what is missing.
+        /// Copy missing objects.
         #[arg(long)]
         apply: bool,
-        /// How to tell it.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Ask Ironics that were never meant for each other what a federation of them would look
-    /// like; changes nothing.
+    /// Show what a federation of existing, independent Ironics would look like; changes nothing.
     Survey {
-        /// The file that names them, if not by --config-file.
+        /// Configuration file that names the Ironics, if not given by --config-file.
         config: Option<PathBuf>,
-        /// How to tell it.
+        /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
     #[command(flatten)]
     Operate(Operation),
-    /// Say what is wrong with the configuration and the files that it names, and what it would change in the gateway that
-    /// runs; fails if something is wrong.
+    /// Check the configuration and the files that it names, and show what it would change in the running gateway; fails
+    /// if there is a fault.
     Check {
         #[command(flatten)]
         gateway: Where,
-        /// Ask every location and both Keystones as well, without changing anything.
+        /// Also ask every location and every Keystone, without changing anything.
         #[arg(long)]
         online: bool,
     },
-    /// Show the rules in force: name, scopes, where it is from, check.
+    /// Show the rules in force: name, scopes, origin, check.
     Policy {
         #[command(subcommand)]
         task: Option<PolicyTask>,
     },
 }
 
-/// What to ask the rules.
+/// Questions about the rules.
 #[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
 pub enum PolicyTask {
-    /// Tell what rules say of a token; fails if one denies.
+    /// Show which rules allow and which deny a token; fails if one denies.
     Check(Box<Inquiry>),
 }
 
@@ -91,6 +89,7 @@ impl Cli {
 
     /// `--config-file` and `--config-dir` as typed, in their common order.
     pub fn sources(&self) -> Vec<Source> {
+        // oslo.config's order: a later file or directory overrides an earlier one, whichever option named it.
         let mut sources = self.sources.0.clone();
         if let Some(Task::Survey {
             config: Some(config),
@@ -143,6 +142,7 @@ impl FromArgMatches for SourceArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut typed = paths(matches, FILE, Source::File);
         typed.extend(paths(matches, DIRECTORY, Source::Directory));
+        // clap numbers all arguments together, so the indices give the order as typed.
         typed.sort_by_key(|(index, _)| *index);
         Ok(Self(typed.into_iter().map(|(_, source)| source).collect()))
     }

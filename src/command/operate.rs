@@ -1,4 +1,4 @@
-//! `status`, `locate`, `explain`, `location`, `reload`: what the running gateway says and does, for people and scripts.
+//! `status`, `locate`, `explain`, `location`, `reload`: the running gateway's state and orders to it.
 
 use std::env;
 use std::io;
@@ -26,31 +26,31 @@ use crate::command::terminal::say;
 use crate::command::terminal::tell;
 use crate::config::State;
 
-/// Between two looks of `status --watch`.
+/// Pause between two updates of `status --watch`.
 const REDRAW: Duration = Duration::from_secs(2);
 
-/// What the running gateway is asked or told.
+/// Questions and orders to the running gateway.
 #[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
 pub enum Operation {
-    /// Show what the gateway and its locations do; fails if something is not well.
+    /// Show the state of the gateway and its locations; fails if it is not ready or a location is down.
     Status {
         #[command(flatten)]
         gateway: Where,
-        /// Show it again and again.
+        /// Repeat every two seconds.
         #[arg(long)]
         watch: bool,
     },
-    /// Show where a node, port, allocation and so on is; fails if that is not known.
+    /// Show the location of a node, port, allocation and so on; fails if it is not known.
     Locate {
         #[command(flatten)]
         gateway: Where,
-        /// Ask all locations, too.
+        /// Also ask all locations.
         #[arg(long)]
         ask: bool,
         /// UUID or name.
         ident: String,
     },
-    /// Show what would be done with a request, and send nothing; fails if it would be refused.
+    /// Show how a request would be served, without sending it; fails if it would be refused.
     Explain {
         #[command(flatten)]
         gateway: Where,
@@ -62,9 +62,9 @@ pub enum Operation {
         /// Such as /v1/nodes?limit=2.
         path: String,
     },
-    /// Set what a location is used for, until it is set again or its file says something new.
+    /// Set what a location is used for. Holds until it is set again or its configuration changes.
     Location(Box<Setting>),
-    /// Read the configuration anew.
+    /// Reload the configuration.
     Reload {
         #[command(flatten)]
         gateway: Where,
@@ -80,7 +80,7 @@ pub struct Setting {
     name: String,
     #[arg(value_enum)]
     state: Wish,
-    /// Why, for those who look at it later.
+    /// Reason, shown by `status`.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -92,9 +92,9 @@ pub enum Wish {
     Enable,
     /// Nothing is changed there.
     ReadOnly,
-    /// It is not asked.
+    /// No requests are sent there.
     Maintenance,
-    /// Nothing new is made there.
+    /// Nothing new is created there.
     Drain,
 }
 
@@ -109,7 +109,7 @@ impl From<Wish> for State {
     }
 }
 
-/// How it ended.
+/// Result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Well,
@@ -117,7 +117,7 @@ pub enum End {
     Unwell,
 }
 
-/// Why it could not be done.
+/// Why the command failed.
 #[derive(Debug, Error)]
 pub enum OperationError {
     #[error(transparent)]
@@ -193,7 +193,7 @@ impl Operation {
     }
 }
 
-/// Says meanwhile what is waited for.
+/// Shows what is being waited for.
 fn slowly<T>(what: &str, work: impl FnOnce() -> T) -> T {
     terminal::progress(what);
     let done = work();
@@ -201,7 +201,7 @@ fn slowly<T>(what: &str, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Who types: root by sudo is still somebody.
+/// The person at the terminal: under sudo `USER` is root, and the log should name somebody.
 fn user() -> Option<String> {
     env::var("SUDO_USER").or_else(|_| env::var("USER")).ok()
 }
@@ -217,7 +217,7 @@ fn headers(typed: &[String]) -> Result<Value, OperationError> {
     Ok(Value::Object(headers))
 }
 
-/// The document itself where that is wanted, or what is wrong. Whether there is more to say.
+/// Prints the JSON document if that is the format, or the error. Returns whether all is printed.
 fn is_told(said: &Said, format: Format) -> io::Result<bool> {
     if format == Format::Json {
         say(&said.document.to_string())?;
@@ -250,7 +250,7 @@ fn watch(socket: &Path, format: Format) -> Result<End, OperationError> {
         let said = socket::ask(socket, "GET", "/status", None);
         if format == Format::Text && io::stdout().is_terminal() {
             let mut out = io::stdout();
-            // Home, and nothing below.
+            // ECMA-48: cursor home, erase the display.
             write!(out, "\x1b[H\x1b[2J")?;
         }
         match said {
@@ -260,7 +260,7 @@ fn watch(socket: &Path, format: Format) -> Result<End, OperationError> {
                     say(&line)?;
                 }
             }
-            // It may come back.
+            // The gateway may be restarting, so watching goes on.
             Err(error) => say(&error.to_string())?,
         }
         thread::sleep(REDRAW);
@@ -282,7 +282,7 @@ fn items<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
         .flatten()
 }
 
-/// Ready, and no location is down that its operator wants to be used.
+/// Ready, and no location is down except those in maintenance.
 fn is_well(status: &Value) -> bool {
     let ready = status.get("ready") == Some(&Value::Bool(true));
     let down = |site: &Value| {
@@ -356,7 +356,7 @@ fn row(site: &Value) -> Vec<String> {
     ]
 }
 
-/// Why its operator wants it so, and who that is.
+/// The operator's reason for the state, and the operator.
 fn ordered(site: &Value) -> String {
     let known =
         ["/operator/reason", "/operator/by"].map(|name| site.pointer(name).and_then(Value::as_str));

@@ -12,16 +12,16 @@ use crate::policy::in_force::PolicyError;
 use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 
-/// Of whom, and of what, rules are asked.
+/// The token and the thing that the rules are asked about.
 #[derive(Debug, Clone, Default, Args, PartialEq, Eq)]
 pub struct Inquiry {
-    /// Roles of the token, with commas between them; Keystone writes all that a role implies.
+    /// Roles of the token, separated by commas; include implied roles, as Keystone's tokens do.
     #[arg(long, value_delimiter = ',')]
     roles: Vec<String>,
-    /// The token is for the system.
+    /// The token is scoped to the system.
     #[arg(long, conflicts_with_all = ["project", "domain"])]
     system: bool,
-    /// The token is for the project of this id.
+    /// The token is scoped to the project with this id.
     #[arg(long, value_name = "ID", conflicts_with = "domain")]
     project: Option<String>,
     /// The project's name.
@@ -30,7 +30,7 @@ pub struct Inquiry {
     /// Id of the project's domain.
     #[arg(long, value_name = "ID", requires = "project")]
     project_domain: Option<String>,
-    /// The token is for the domain of this id.
+    /// The token is scoped to the domain with this id.
     #[arg(long, value_name = "ID")]
     domain: Option<String>,
     /// Id of the user.
@@ -39,10 +39,10 @@ pub struct Inquiry {
     /// Id of the user's domain.
     #[arg(long, value_name = "ID")]
     user_domain: Option<String>,
-    /// Whose the thing is: node.owner=ID, node.lessee=ID, allocation.owner=ID or runbook.owner=ID.
+    /// Owner or lessee of the thing: node.owner=ID, node.lessee=ID, allocation.owner=ID or runbook.owner=ID.
     #[arg(long, value_name = "NAME=ID")]
     target: Vec<String>,
-    /// Rules to ask; all if none is named.
+    /// Rules to check; all if none is given.
     #[arg(value_name = "RULE")]
     rules: Vec<String>,
 }
@@ -65,7 +65,7 @@ pub fn show(config: &Config) -> Result<String, InquiryError> {
     Ok(Policy::load(&config.policy)?.in_force().to_string())
 }
 
-/// What each rule says; whether all say yes.
+/// The verdict of each rule, and whether all allow.
 pub fn check(config: &Config, inquiry: &Inquiry) -> Result<(String, bool), InquiryError> {
     let rules = Policy::load(&config.policy)?.in_force();
     let target = inquiry.target()?;
@@ -80,6 +80,7 @@ pub fn check(config: &Config, inquiry: &Inquiry) -> Result<(String, bool), Inqui
         let verdict = rules
             .judge_named(name, &caller, &target)
             .ok_or_else(|| InquiryError::NoRule(name.to_owned()))?;
+        // A wrong scope counts as denied: the gateway answers 403 where Ironic has an unhandled 500.
         let may = verdict == Verdict::Yes;
         all &= may;
         text.push_str(if may { "allowed\t" } else { "denied\t" });
@@ -92,6 +93,7 @@ pub fn check(config: &Config, inquiry: &Inquiry) -> Result<(String, bool), Inqui
 impl Inquiry {
     fn caller(&self) -> Caller<'_> {
         let scope = match (&self.project, &self.domain) {
+            // In Ironic the system scope wins over a project.
             _ if self.system => Scope::System,
             (Some(id), _) => Scope::Project(Project {
                 id,

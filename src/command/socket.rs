@@ -1,4 +1,4 @@
-//! Asks the running gateway, through its admin socket.
+//! Asks the running gateway through its admin socket.
 
 use std::io;
 use std::io::Read;
@@ -14,16 +14,16 @@ use thiserror::Error;
 
 use crate::command::sync::Format;
 
-/// Longer than what the admin door may take to ask all locations.
+/// Longer than the admin listener takes at most to ask all locations.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Which gateway, and how to tell what it says.
+/// Which gateway to ask, and the format of the output.
 #[derive(Debug, Clone, Default, Args, PartialEq, Eq)]
 pub struct Where {
-    /// Socket of the gateway; without it the one that the configuration names.
+    /// Admin socket of the gateway; default: the one in the configuration.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// How to tell it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -49,7 +49,7 @@ impl Said {
         (200..300).contains(&self.status)
     }
 
-    /// Its own words on what is wrong.
+    /// The error in the gateway's own words.
     pub fn error(&self) -> String {
         match self.document.get("error").and_then(Value::as_str) {
             Some(error) => error.to_owned(),
@@ -80,6 +80,7 @@ fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> io
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let body = body.map(Value::to_string).unwrap_or_default();
+    // `Connection: close` lets the client read to the end instead of parsing Content-Length or chunks.
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
@@ -91,7 +92,7 @@ fn exchange(socket: &Path, method: &str, path: &str, body: Option<&Value>) -> io
     Ok(answer)
 }
 
-/// The connection ends with the answer, so all after its head is its body.
+/// The connection ends with the answer, so everything after its head is its body.
 fn read(answer: &[u8]) -> Option<Said> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;

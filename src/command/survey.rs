@@ -1,5 +1,5 @@
-//! `ironic-proxy survey`: asks Ironics that were never meant for each other what a federation of them would look like:
-//! versions, groups, what two of them have both, and a configuration to paste. Nothing is written anywhere.
+//! `ironic-proxy survey`: shows what a federation of existing, independent Ironics would look like: versions, groups,
+//! values that two of them have, and a configuration to paste. Nothing is written anywhere.
 
 mod compare;
 mod propose;
@@ -33,9 +33,9 @@ use crate::locations::location::LocationError;
 pub enum End {
     /// They can be federated as they are.
     Fits,
-    /// Something would be there twice.
+    /// Something that has to be unique exists at two locations.
     Clashes,
-    /// A location did not answer, so it is not known.
+    /// A location did not answer, so the result is unknown.
     Unanswered,
 }
 
@@ -50,7 +50,7 @@ impl End {
     }
 }
 
-/// Why it cannot be told.
+/// Why there is no report.
 #[derive(Debug, Error)]
 pub enum SurveyError {
     #[error("{0}")]
@@ -78,6 +78,7 @@ pub async fn run(config: &Config, format: Format) -> Result<End, SurveyError> {
 
 async fn survey(sites: &Sites, report: &mut Report) -> End {
     terminal::progress("asking the locations who they are");
+    // Nothing is compared with a location missing: "no clash" would only mean "none found".
     let unanswered = sites.meet().await;
     if !unanswered.is_empty() {
         return silent(sites, report, &unanswered);

@@ -1,5 +1,5 @@
-//! `ironic-proxy sync`: shows what should be the same at every location and is not; `--apply` copies what is missing.
-//! Copies that differ are shown and left alone, since only people know which one is right.
+//! `ironic-proxy sync`: shows objects that should be the same at every location and differ; `--apply` copies missing
+//! ones. Copies that differ are shown and left alone, since only people know which one is right.
 
 pub(in crate::command) mod compare;
 mod report;
@@ -38,7 +38,7 @@ use crate::locations::location::LocationError;
 
 pub use crate::command::sync::report::Format;
 
-/// What to do about what is missing.
+/// What to do about missing objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Show,
@@ -48,13 +48,13 @@ pub enum Mode {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// All is the same everywhere, or was made so.
+    /// Everything is the same everywhere, or is now.
     Same,
-    /// Something is not the same.
+    /// Something differs.
     Drift,
     /// A location did not answer.
     Unanswered,
-    /// Somebody stopped it.
+    /// Stopped by a signal.
     Interrupted,
 }
 
@@ -72,7 +72,7 @@ impl End {
 
 const INTERRUPTED: u8 = 130;
 
-/// Why it cannot be told.
+/// Why there is no report.
 #[derive(Debug, Error)]
 pub enum SyncError {
     #[error("{0}")]
@@ -103,7 +103,7 @@ struct Run {
     sites: Sites,
     mode: Mode,
     report: Report,
-    /// Locations that nothing more is written to.
+    /// Locations that failed and get no further writes.
     closed: BTreeMap<LocationId, Trouble>,
     stop: Stop,
 }
@@ -171,7 +171,7 @@ impl Run {
         End::Unanswered
     }
 
-    /// What an old location does not know is said once.
+    /// Notes once what an old location does not know, instead of once per object.
     fn not_compared(&mut self, collection: Collection, comparison: &Comparison) -> io::Result<()> {
         let path = collection.facts().path;
         let since = collection.since();
@@ -260,7 +260,7 @@ impl Run {
         }
     }
 
-    /// Copies what is missing or half there, if that was ordered.
+    /// Copies an object that is missing or incomplete, with `--apply`.
     async fn copy(
         &mut self,
         title: &Title,
@@ -276,7 +276,8 @@ impl Run {
             self.report.left += 1;
             return Ok(());
         }
-        // What was begun is ended, also when somebody wants us to stop: a second time ends at once.
+        // Not raced against the signal: an interrupted copy would be incomplete. A second signal ends the process at
+        // once.
         let copied = if kind == "missing" {
             self.sites.copy(title.collection, &title.uuid, way).await
         } else {
@@ -384,6 +385,7 @@ impl Stop {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
+                // The flag says nothing about other memory, so no ordering is needed.
                 if ours.asked.swap(true, Ordering::Relaxed) {
                     terminal::tell(
                         "ironic-proxy: stopped at once; the object in hand may be half copied, the next run tells",

@@ -1,5 +1,4 @@
-//! What subcommands print: lines without the control characters of others, and progress if standard error is a
-//! terminal.
+//! What subcommands print: lines without foreign control characters, and progress if standard error is a terminal.
 
 use std::fmt::Write as _;
 use std::io;
@@ -22,12 +21,12 @@ pub fn plain(text: &str) -> String {
 }
 
 fn is_harmless(c: char) -> bool {
-    // Beside the controls those that reorder or end lines in Unicode's eyes.
+    // Also Unicode's bidirectional controls (UAX 9) and line separators, which can make a line read differently.
     !c.is_control()
         && !matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A line on standard output. Fails if nobody reads it any longer.
+/// A line on standard output. Fails if the reader is gone (EPIPE).
 pub fn say(line: &str) -> io::Result<()> {
     clear();
     let mut out = io::stdout().lock();
@@ -35,13 +34,13 @@ pub fn say(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// A line on standard error. Nobody may be reading, which is no reason to stop.
+/// A line on standard error. A closed standard error is no reason to stop.
 pub fn tell(line: &str) {
     clear();
     let _ = writeln!(io::stderr(), "{}", plain(line));
 }
 
-/// Rows in columns; the last column is as long as it is.
+/// Rows in aligned columns; the last column is not padded.
 pub fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
@@ -60,10 +59,11 @@ pub fn table(rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// One line that is written over, where somebody watches.
+/// A progress line that the next one overwrites, on a terminal only.
 pub fn progress(line: &str) {
     let mut terminal = io::stderr();
     if terminal.is_terminal() {
+        // Carriage return, then ECMA-48 "erase to the end of the line": the new text may be shorter.
         let _ = write!(terminal, "\r\x1b[K{}", plain(line)).and_then(|()| terminal.flush());
     }
 }

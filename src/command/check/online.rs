@@ -1,4 +1,4 @@
-//! `check --online`: what locations and Keystones can be asked without changing anything.
+//! `check --online`: asks locations and Keystones, without changing anything.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ use crate::wire::transport::Reply;
 use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
 
-/// What one location may take.
+/// Bound on the checks of one location.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Clocks that differ by more make logs hard to compare, and certificates early or late.
+/// A larger difference of clocks makes logs hard to compare and certificates invalid too early or too late.
 const CLOCKS: Duration = Duration::from_secs(30);
 /// `GET /v1/conductors` is there from this version on.
 const CONDUCTORS_SINCE: Microversion = Microversion::new(1, 49);
@@ -75,7 +75,7 @@ pub async fn ask(config: &Config) -> Result<Findings, LocationError> {
             location.name()
         ));
     }
-    // What is wrong with its files was told already.
+    // Faults in its files were reported by the offline part already.
     if let Ok(authenticator) = Authenticator::new(&config.auth)
         && let Err(error) = authenticator.try_out().await
     {
@@ -105,6 +105,7 @@ struct Conductor {
     hostname: String,
     #[serde(default, rename = "conductor_group")]
     group: String,
+    // A location that does not show `alive` must not look as if every conductor were dead.
     #[serde(default = "yes")]
     alive: bool,
 }
@@ -141,7 +142,7 @@ impl Examination<'_> {
         let version = standing.range.max();
         self.locations.learn(self.location.id, standing);
         if self.location.is_quarantined() {
-            // Told of when all have told their versions.
+            // Reported below, when the versions of all locations are known.
             return;
         }
         let lets_projects_in = matches!(self.config.auth, AuthStrategy::Keystone(_))
@@ -159,7 +160,7 @@ impl Examination<'_> {
     /// Whether it has one that can be tried.
     async fn credential(&mut self) -> bool {
         if self.location.config.forward_user_token {
-            // There is none of ours.
+            // The user's token goes there, so the gateway has no credential to try.
             return false;
         }
         if let Err(error) = self.location.credentials.header().await {
@@ -183,8 +184,9 @@ impl Examination<'_> {
         true
     }
 
-    /// Each is asked for itself. Whether one of them answers.
+    /// Asks each endpoint by itself, since failover would hide a dead one. Returns whether one answers.
     async fn endpoints(&mut self) -> bool {
+        // Ironic answers `/` without a credential and at any version.
         let question = Question::get("/".to_owned(), Microversion::new(1, 1));
         let (mut silent, mut clocks) = (Vec::new(), Vec::new());
         let mut place = 0;
@@ -236,7 +238,7 @@ impl Examination<'_> {
         answers
     }
 
-    /// Whether our credential is let in.
+    /// Whether our credential is accepted.
     async fn nodes(&mut self, version: Microversion) -> bool {
         let question =
             Question::get("/v1/nodes?limit=1".to_owned(), version).for_list(Collection::Nodes);
@@ -261,7 +263,7 @@ impl Examination<'_> {
         }
     }
 
-    /// The groups of its conductors against the map.
+    /// Compares the groups of its conductors with the map.
     async fn conductors(&mut self, version: Microversion) {
         let question =
             Question::get("/v1/conductors".to_owned(), version).for_list(Collection::Conductors);
@@ -282,6 +284,7 @@ impl Examination<'_> {
         };
         let mut served = BTreeSet::new();
         for conductor in list.conductors {
+            // Ironic documents groups as case-insensitive, and the map holds them in lower case.
             let group = ours(&conductor.group.to_lowercase());
             let home = self.config.groups.location(&group);
             if home != Some(self.location.id) {

@@ -1,4 +1,4 @@
-//! `check`: what the new configuration would do to the gateway that runs with the old one.
+//! `check`: what the new configuration would change in the running gateway.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::command::socket;
 use crate::config::Config;
 
-/// What is to be told before it is loaded. A gateway that does not run has nothing to say.
+/// Changes that operators should know before they reload. Empty if no gateway runs.
 pub fn compare(config: &Config, socket: &Path) -> Vec<String> {
     let Ok(said) = socket::ask(socket, "GET", "/locations", None) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! What locations have that only one of them may have. Pure.
+//! Values that have to be unique and that two locations have. Pure functions.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ pub(super) struct Holding {
     pub(super) groups: BTreeSet<String>,
     #[serde(skip)]
     pub(super) bmcs: BTreeSet<Host>,
-    /// What only one location may have: which kind of value, in lower case.
+    /// Values that have to be unique, with their kind. In lower case, since some databases compare them so.
     #[serde(skip)]
     pub(super) unique: BTreeSet<(&'static str, String)>,
 }
@@ -32,7 +32,7 @@ fn as_versions<S: serde::Serializer>(
     serializer.collect_str(&format_args!("{} to {}", range.min(), range.max()))
 }
 
-/// What two locations have both.
+/// A value that two locations have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Clash {
     pub(super) kind: &'static str,
@@ -40,12 +40,12 @@ pub(super) struct Clash {
     pub(super) locations: Vec<String>,
 }
 
-/// What all speak.
+/// The API versions that all locations have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Versions {
     /// `None`: nothing.
     pub(super) common: Option<[String; 2]>,
-    /// Those but for whom the newest version would be a newer one.
+    /// Locations without which the newest common version would be higher.
     pub(super) held_back_by: Vec<String>,
 }
 

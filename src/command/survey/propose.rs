@@ -1,4 +1,4 @@
-//! A configuration under which the locations can be federated as they are. Pure.
+//! Proposes a configuration that federates the locations as they are. Pure functions.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ pub(super) struct Options {
 }
 
 impl Proposal {
-    /// As a file of its own, to be given behind the one with the endpoints.
+    /// As a file of its own, to be given after the one with the endpoints.
     pub(super) fn text(&self) -> String {
         let mut text = format!("[DEFAULT]\ngroups = {}\n", self.groups);
         for (name, options) in &self.locations {
@@ -53,14 +53,14 @@ pub(super) fn propose(holdings: &[Holding]) -> Proposal {
         .iter()
         .flat_map(|holding| &holding.groups)
         .filter(|group| !group.is_empty());
-    // A name that is a group somewhere is left to that group.
+    // An invented name must not be that of a real group at another location.
     let somewhere: BTreeSet<&str> = named.map(String::as_str).collect();
     let mut taken: BTreeSet<String> = BTreeSet::new();
     let mut mapped = Vec::new();
     for holding in holdings {
         let mut local = Vec::new();
         let default = String::new();
-        // Who shows no group at all has the default one.
+        // Below 1.46 a location shows no groups: all of its nodes are in the default one.
         let groups = if holding.groups.is_empty() {
             BTreeSet::from([&default])
         } else {
@@ -93,7 +93,7 @@ pub(super) fn propose(holdings: &[Holding]) -> Proposal {
     proposal
 }
 
-/// The name itself, or with a number behind it.
+/// The name itself, or followed by a number.
 fn free(name: &str, taken: &BTreeSet<String>, somewhere: &BTreeSet<&str>) -> String {
     let is_free = |name: &String| !taken.contains(name) && !somewhere.contains(name.as_str());
     let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
@@ -101,11 +101,12 @@ fn free(name: &str, taken: &BTreeSet<String>, somewhere: &BTreeSet<&str>) -> Str
     names.find(is_free).unwrap_or_default()
 }
 
-/// Where a host is: its network, or the end of its name.
+/// The range around a host: its network, or its domain.
 fn around(host: &Host) -> Option<String> {
     match host {
         Host::Address(address) => {
             let bits = match address {
+                // Usual sizes of a BMC network; the operator reads the proposal before using it.
                 IpAddr::V4(_) => 24,
                 IpAddr::V6(_) => 64,
             };
@@ -114,6 +115,7 @@ fn around(host: &Host) -> Option<String> {
         }
         Host::Name(name) => {
             let (_, domain) = name.split_once('.')?;
+            // `*.com` would claim every BMC of the world.
             domain.contains('.').then(|| format!("*.{domain}"))
         }
     }

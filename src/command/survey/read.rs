@@ -1,4 +1,4 @@
-//! Reads what each location has, page by page, with questions only.
+//! Reads what each location has, page by page; sends GET requests only.
 
 use std::collections::BTreeSet;
 
@@ -92,6 +92,7 @@ async fn read_one(sites: &Sites, location: &Location) -> Result<Holding, Silence
         Collection::Allocations,
         Collection::Conductors,
     ] {
+        // A collection that a location's newest version lacks has nothing to clash.
         if standing.range.max() < collection.since() {
             continue;
         }
@@ -112,6 +113,7 @@ fn note(holding: &mut Holding, collection: Collection, item: &Value) {
             .as_str()
             .filter(|value| !value.is_empty())
         {
+            // MySQL compares without regard to case, so "Node-A" and "node-a" can be one name.
             holding.unique.insert((column.kind, value.to_lowercase()));
         }
     }
@@ -154,6 +156,7 @@ async fn read_all(
     }
     let mut query = Query::default().with("fields", fields.join(","));
     if collection == Collection::Nodes && version.minor >= CHILDREN_SINCE {
+        // From 1.83 Ironic leaves children out of a list unless they are asked for.
         query = query.with("include_children", "True");
     }
     let list = List {

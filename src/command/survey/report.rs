@@ -28,7 +28,7 @@ pub(super) struct Difference {
     text: String,
 }
 
-/// All that was found.
+/// Everything that was found.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) locations: Vec<Holding>,

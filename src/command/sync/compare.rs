@@ -12,11 +12,11 @@ use crate::api::microversion::Microversion;
 use crate::config::LocationId;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
 
-/// Of a runbook; Ironic takes them at a path of their own.
+/// Traits of a runbook; Ironic sets them at a path of their own.
 pub(in crate::command) const TRAITS: &str = "traits";
-/// In `extra` of a copy as long as it is not whole.
+/// Member of `extra` that marks a copy as incomplete.
 pub(in crate::command) const UNFINISHED: &str = "ironic_proxy_sync_unfinished";
-/// What Ironic does not show of a sensitive inspection rule.
+/// Members that Ironic hides in a sensitive inspection rule.
 const SENSITIVE: [&str; 2] = ["actions", "conditions"];
 
 pub(in crate::command) type Object = Map<String, Value>;
@@ -52,17 +52,17 @@ impl fmt::Display for Title {
 pub(in crate::command) enum Drift {
     /// To be copied from where it is.
     Missing { from: LocationId, at: LocationId },
-    /// An earlier run was ended in the middle of this copy. `from`: where a whole one is.
+    /// An earlier run ended in the middle of this copy. `from`: a location with a complete one.
     Unfinished {
         from: Option<LocationId>,
         at: LocationId,
     },
-    /// Which copy is right, only people know. `absent`: where there is none at all.
+    /// Copies differ; only people know which one is right. `absent`: locations without one.
     Differs {
         attributes: Vec<String>,
         absent: Vec<LocationId>,
     },
-    /// Made apart from each other: one name, and the locations of each UUID that has it.
+    /// Created independently: one name under several UUIDs, with the locations of each.
     Conflict {
         name: String,
         holders: Vec<(String, Vec<LocationId>)>,
@@ -96,9 +96,10 @@ pub(in crate::command) fn compare(collection: Collection, shelves: &[Shelf]) -> 
         let title = title(collection, uuid, &held);
         let (unfinished, whole): (Vec<_>, Vec<_>) =
             held.iter().partition(|(_, object)| is_unfinished(object));
-        // The newest shows most of it.
+        // The newest version shows the most members, so the least is lost in the copy.
         let best = whole
             .iter()
+            // `max_by_key` returns the last maximum; reversed it is the first location in the configuration.
             .rev()
             .max_by_key(|(shelf, _)| shelf.newest)
             .map(|(shelf, _)| shelf.location);
@@ -213,7 +214,7 @@ fn differences(
                             unknown.insert(name.clone());
                         }
                         Some(value) if is_same(name, value, &new_object[name]) => {}
-                        // What is not shown is not compared.
+                        // Ironic hides these members, so they cannot be compared.
                         Some(_)
                             if SENSITIVE.contains(&name.as_str())
                                 && (is_sensitive(old_object) || is_sensitive(new_object)) => {}

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::command::terminal;
 
-/// How to tell it.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Lines for people.
@@ -21,7 +21,7 @@ pub enum Format {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Copied,
-    /// Not done: only shown, or only people can decide, or it failed.
+    /// Not done: shown only, a decision for people, or failed.
     Left,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Finding {
     pub(super) name: Option<String>,
     pub(super) locations: Vec<String>,
     pub(super) outcome: Outcome,
-    /// The same for people.
+    /// The finding in one line.
     pub(super) text: String,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Report {
     #[serde(skip)]
     format: Format,
     pub(super) findings: Vec<Finding>,
-    /// What could not be compared, and what kept copies from being made.
+    /// What could not be compared or copied, and why.
     pub(super) notes: Vec<String>,
     pub(super) unanswered: Vec<Silent>,
     pub(super) copied: usize,
@@ -73,7 +73,7 @@ impl Report {
         }
     }
 
-    /// Told at once to people.
+    /// Lines are printed at once, so that a long run shows what it does.
     pub(super) fn add(&mut self, finding: Finding) -> io::Result<()> {
         match finding.outcome {
             Outcome::Copied => self.copied += 1,
@@ -94,7 +94,7 @@ impl Report {
         Ok(())
     }
 
-    /// Why nothing can be told of a location; also on standard error, whoever reads the rest.
+    /// Records why a location was not compared; also printed on standard error, for those who pipe the report.
     pub(super) fn unanswered(&mut self, location: &str, reason: &str) {
         terminal::tell(&format!(
             "ironic-proxy: location {location} could not be asked ({reason})"

@@ -50,13 +50,13 @@ pub(in crate::command) struct Unanswered {
 /// Why an object was not copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::command) enum Trouble {
-    /// Our credential may not write there: no other object will fare better.
+    /// Our credential may not write there, so no other object is tried.
     Refused,
     /// The location could not be asked. `maybe`: it may have been executed.
     Silent { reason: Reason, maybe: bool },
     /// Ironic's own words.
     Said(String),
-    /// It is gone where it was to be copied from.
+    /// It was deleted at the location that it was to be copied from.
     Gone,
     /// The copy has no traits yet and could not be taken back.
     Half(String),
@@ -86,7 +86,7 @@ impl Trouble {
     }
 }
 
-/// A reason as people say it.
+/// A reason in words for people.
 pub(in crate::command) fn words(reason: Reason) -> &'static str {
     match reason {
         Reason::Connect => "connect: none of its endpoints can be connected to",
@@ -120,7 +120,7 @@ pub(in crate::command) struct Sites {
     transport: Arc<Transport>,
 }
 
-/// What one list, or one object with its traits, may take.
+/// Bound on one list, or on one object with its traits.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 impl Sites {
@@ -145,8 +145,8 @@ impl Sites {
         self.locations.names(ids)
     }
 
-    /// Learns where each location is and what it speaks. What they have in common does not matter here: each pair is
-    /// compared for itself, so none is in quarantine.
+    /// Asks each location for its versions. The versions in common do not matter here: each pair is compared for
+    /// itself, so none is in quarantine.
     pub(in crate::command) async fn meet(&self) -> Vec<Unanswered> {
         let each = self.locations.iter().map(async |location| {
             if let Some(reason) = location.forbids(Act::Read) {
@@ -175,7 +175,7 @@ impl Sites {
         standing.map_or(Microversion::new(1, 1), |standing| standing.range.max())
     }
 
-    /// What every location that knows the collection has of it.
+    /// Reads the collection from every location that has it.
     pub(in crate::command) async fn read(
         &self,
         collection: Collection,
@@ -209,7 +209,7 @@ impl Sites {
     ) -> Result<Shelf, Silence> {
         let facts = collection.facts();
         let newest = self.newest(location.id);
-        // The chassis is older than the parameter.
+        // The `/detail` path of chassis is there at every version, the parameter only since 1.43.
         let (path, query) = if collection == Collection::Chassis {
             (format!("/v1/{}/detail", facts.path), Query::default())
         } else {
@@ -259,6 +259,7 @@ impl Sites {
         uuid: &str,
         way: Way,
     ) -> Result<(), Trouble> {
+        // A newer member would be refused by the older location.
         let version = self.newest(way.from).min(self.newest(way.to));
         let (from, to) = (
             self.locations.location(way.from),
@@ -276,7 +277,7 @@ impl Sites {
         };
         let original: Object = serde_json::from_slice(&original).map_err(|_| Trouble::Gone)?;
         let mut object = original.clone();
-        // What is null Ironic shows, but does not take.
+        // Ironic shows members that are null, but does not take them in a POST.
         object.retain(|name, value| !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null());
         let traits = original.get(TRAITS).and_then(Value::as_array);
         let Some(traits) = traits.filter(|traits| !traits.is_empty()) else {
