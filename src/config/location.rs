@@ -170,6 +170,7 @@ pub(crate) fn locations(
         .iter()
         .map(|name| location(reader, name, inbound))
         .collect();
+    // One fault for too many locations, not one for each beyond the last.
     if let Some(last) = all.len().checked_sub(1) {
         location_id(last, reader)?;
     }
@@ -279,6 +280,7 @@ fn bmc_addresses(
             section.warn(OPTION, format!("`{text}` is taken for the network {range}"));
         }
         match seen.insert(range.clone(), name.to_owned()) {
+            // The same range twice at one location is harmless; at two it decides nothing.
             Some(other) if other != name => {
                 let text =
                     format!("{range} is also of location {other}: no node could be placed by it");
@@ -298,6 +300,7 @@ fn bmc_addresses(
 fn shared_endpoints(reader: &mut Reader, locations: &[LocationConfig]) {
     let mut seen: HashMap<&Endpoint, &str> = HashMap::new();
     for location in locations {
+        // What a catalog will say is not known before a token is had.
         let EndpointSource::Fixed(endpoints) = &location.endpoints else {
             continue;
         };

@@ -79,6 +79,7 @@ impl United<'_> {
         let mut whole = Object::new();
         for (_, body) in bodies {
             for (name, value) in body {
+                // In the order of the configuration, so that the answer does not depend on who was faster.
                 whole.entry(name).or_insert(value);
             }
         }
@@ -98,6 +99,7 @@ impl United<'_> {
                 .unwrap_or_default()
         };
         self.each_name_once(Kind::Plain, "shards", |known, shard, _| {
+            // A shard is a label of nodes, so the same name at two locations is one shard.
             let sum = count(known) + count(&shard);
             known.insert("count".to_owned(), sum.into());
         })
@@ -120,6 +122,7 @@ impl United<'_> {
             };
             for item in found {
                 let Value::Object(item) = item else {
+                    // Ironic lists objects only; anything else has no name to unite by.
                     continue;
                 };
                 match items

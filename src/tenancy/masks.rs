@@ -86,6 +86,7 @@ fn secrets(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, target: &Tar
 /// oslo.utils' `mask_dict_password`, by the names of keys, and the two more that Ironic names.
 fn mask_passwords(info: &mut Resource) {
     for (name, value) in info.iter_mut() {
+        // oslo.utils compares key names without regard to case, and as parts of a longer name.
         let name = name.to_lowercase();
         if let Value::Object(inner) = value {
             mask_passwords(inner);

@@ -40,6 +40,7 @@ impl Page {
         };
         let mut places = answer.places.iter();
         let items = listed.into_iter().filter_map(|item| {
+            // A merged answer names the location of each item in their order; one location's own answer names it once.
             let at = places.next().copied().or(answer.location);
             match item {
                 Value::Object(resource) => Some(Found { resource, at }),
@@ -77,6 +78,7 @@ impl Page {
         named.sort_unstable();
         named.dedup();
         if let Ok(value) = HeaderValue::from_str(&named.join(", ")) {
+            // One header with every location once, though two lists may lack the same one.
             headers.insert(header::INCOMPLETE, value);
         }
     }

@@ -47,6 +47,8 @@ impl Provision<'_> {
                 self.permit_at(rule, node)?;
             }
             self.check_children(&object, steps).await?;
+            // Rules per step live in the location's policy; where the user's token goes, the location applies them
+            // itself.
             if !self.judges_itself(node.at) {
                 self.check_steps(&object, steps, &node.holders.target())?;
             }

@@ -41,6 +41,7 @@ pub(crate) fn forbidden(text: impl Into<String>) -> Error {
 
 /// The message of `HTTPForbidden` without a resource: Ironic forgets to fill it in.
 pub(crate) fn forbidden_runbook() -> Error {
+    // The placeholder stays in the text, as Ironic 39 sends it.
     forbidden("Access was denied to the following resource: %(resource)s")
 }
 

@@ -53,6 +53,7 @@ impl Runbooks<'_> {
                     path,
                     value: value.as_ref(),
                 });
+                // Owner and public have rules of their own, beside the one for the runbook as a whole.
                 for rule in attributes::rules("runbooks/{}", Rule::RunbookUpdate, changes) {
                     self.permit(rule, &target)?;
                 }
@@ -89,6 +90,7 @@ impl Runbooks<'_> {
                     "Cannot create a public runbook as a project scoped admin.",
                 ));
             }
+            // Ironic fills the owner in for a project's token; our system-scoped credential has to send it.
             object.set("owner", project.id);
             let answer = self.send(self.errand(object.to_bytes())).await?;
             if !refusal::is_refused_owner(&answer) {

@@ -235,6 +235,7 @@ impl<'a> Allocations<'a> {
         }
         let chosen = match choose(&open, fastrand::f64()) {
             Some(location) => location,
+            // A silent location may have the node, so "none fits" is not known.
             None if !silent.is_empty() => return Err(Error::Silent(silent)),
             // No node fits anywhere: a location then makes an allocation in state `error`, which is what clients wait
             // for.

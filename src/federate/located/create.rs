@@ -262,9 +262,11 @@ impl Creation<'_> {
             &object.text("uuid").unwrap_or_else(|| new.clone()),
             &object,
         );
+        // A UUID of our own makes an ambiguous failure answerable: it is asked for instead of sent again.
         if !given {
             object.set("uuid", &new);
         }
+        // Held until the answer: of two creates that claim one name the second must see the first.
         let _turn = federation.turn(&claims).await;
         let free = Free::elsewhere(federation, request, home, &claims).await?;
         let mut question = request.question();
@@ -317,9 +319,11 @@ impl Creation<'_> {
         // A UUID of the client's may have existed before, and this create been refused: then what is there differs.
         if given && !shows(&answer.body, &sent) {
             let claims = claims_of(collection, &uuid, &sent);
+            // The UUID is the first claim, and it is the one that was taken.
             let conflict = claims.into_iter().next().map(|claim| claim.conflict);
             return Err(Objection::Taken(conflict.unwrap_or_default()).into());
         }
+        // The GET says 200; the client asked for a create and gets its status and `Location`.
         answer.status = StatusCode::CREATED;
         if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", request.base.as_str())) {
             answer.headers.insert(http::header::LOCATION, href);

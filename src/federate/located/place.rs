@@ -56,6 +56,7 @@ impl Placement {
         let Some(place) = places.first() else {
             return Ok(());
         };
+        // A node may name more than one BMC address; one at its own location is enough.
         if places.iter().any(|place| place.location == home) {
             return Ok(());
         }
@@ -83,6 +84,7 @@ impl Placement {
                 let Some(fit) = range.fit(&bmc.host) else {
                     continue;
                 };
+                // The longest prefix wins, as in a routing table; `Fit` orders every address above every name.
                 if closest < Some(fit) {
                     closest = Some(fit);
                     places.clear();

@@ -51,7 +51,9 @@ impl Free {
             .locations
             .iter()
             .filter(|location| location.id != home);
+        // `home` is left out: its own database answers 409 in the same words.
         let silent = ask_whether_free(request, others, claims).await?;
+        // Without the option a create goes on: one site's outage must not stop enrolment at all others.
         if federation.require_unique && !silent.is_empty() {
             return Err(Error::Silent(silent));
         }
@@ -167,6 +169,7 @@ async fn is_listed(request: &Request, location: &Location, stake: &Stake) -> Res
         keep: Keep::All,
     };
     let asker = request.asker.ours();
+    // Ironic has no filter for `connector_id`, so the list is read to its end.
     let mut walk = Walk::new(&list, &asker, location);
     loop {
         match walk.next(None).await {

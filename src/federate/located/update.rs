@@ -64,6 +64,7 @@ impl<'a> Update<'a> {
             .visit(self.request, self.collection, self.ident)
             .await?;
         let claims = claims_in(self.collection, self.ident, &self.patch);
+        // Held until the answer: of two patches that claim one name the second must see the first.
         let _turn = federation.turn(&claims).await;
         loop {
             let home = visit.location();
@@ -130,6 +131,7 @@ impl<'a> Update<'a> {
                 return Err(self.cannot_move(home, &group, target).into());
             }
         }
+        // A patch of `driver_info` can move a node's BMC as a conductor group can move the node.
         if self.collection == Collection::Nodes && !self.federation.placement.is_empty() {
             let bmcs = bmcs_in(&self.patch.changes());
             let node = (self.ident, home);
@@ -138,6 +140,7 @@ impl<'a> Update<'a> {
                 .check(&self.federation.locations, node, &bmcs)?;
         }
         let reference = match self.collection {
+            // Ironic answers 406 to the member then, whichever node it names.
             Collection::Nodes if version < PARENT_NODE_SINCE => return Ok(()),
             Collection::Nodes => "parent_node",
             _ => "node_uuid",
