@@ -86,7 +86,7 @@ pub enum AppError {
     Admin(#[from] AdminError),
 }
 
-/// Serves until it is told to end. `read` reads the configuration anew.
+/// Serves until it is told to end. `read` reads the configuration again for a reload.
 pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AppError::Signals)?;

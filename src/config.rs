@@ -19,7 +19,7 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-// The rest of the program knows this room by its door only.
+// Other rooms use these names only, so that files in here can change freely.
 pub use crate::config::adapter::EndpointSource;
 pub use crate::config::admin::{AdminConfig, default_socket};
 pub use crate::config::api::{ApiConfig, ListenerTls, Partial, TlsVersion};

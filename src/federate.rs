@@ -121,7 +121,7 @@ pub struct Federation {
 }
 
 impl Federation {
-    /// With what was learnt `before`, as far as it is about the same locations.
+    /// Keeps what was learnt `before` about the same locations.
     pub fn new(config: &Config, locations: Arc<Locations>, before: Option<&Self>) -> Self {
         // Walks name locations by their index, so they survive a reload only if every index still means the same
         // location.

@@ -64,7 +64,7 @@ pub struct Locator {
     /// What the directory calls each of them, by id, and back.
     places: Vec<Place>,
     ids: Vec<Option<LocationId>>,
-    /// Of the directory, when these were all locations.
+    /// The directory's generation when these became the locations.
     generation: u32,
     polls: Polls<(Key, Breadth), Verdict>,
 }
@@ -128,7 +128,7 @@ impl Locator {
         self.ids.get(usize::from(place.0)).copied().flatten()
     }
 
-    /// Where to ask first, as far as that place is ours.
+    /// Where to ask first, if that place is one of these locations.
     fn hint(&self, key: &Key) -> Option<Hint<LocationId>> {
         Some(match self.directory.hint(key, Instant::now())? {
             Hint::At(place) => Hint::At(self.id(place)?),
@@ -258,7 +258,7 @@ impl Locator {
         }
     }
 
-    /// Whoever was thought to have it said no: what was remembered is forgotten, and everybody is asked anew.
+    /// The remembered owner said no: the entry is dropped, and every location is asked.
     pub async fn owner_anew(&self, asker: &Asker, key: &Key) -> Verdict {
         self.directory.forget(key);
         let question = self.question(key)?;
@@ -479,7 +479,7 @@ impl Locator {
     }
 }
 
-/// Who says that it has the thing; `None`: what it says is no resource.
+/// The owner that an answer names; `None`: the answer is no resource.
 fn owner(collection: Collection, location: LocationId, reply: &Reply) -> Option<Owner> {
     let id = json::member(&reply.body, collection.facts().id).ok()??;
     Some(Owner {

@@ -3,13 +3,13 @@
 //! A location sees our credential, which may do everything, so its policy for the caller is applied here. A tenant's
 //! request becomes one or more requests of that credential: what is asked about is looked up first, the rules are
 //! applied, and only what they let through is sent, by the UUID that was looked up; answers lose what the caller must
-//! not see. What is hidden from a caller is absent for him: one way, one answer.
+//! not see. What is hidden from a caller takes the same path as what is absent, and has the same answer.
 //!
 //! - `case`: one request on its way; the only file that speaks to the federation;
 //! - `facts`: who owns or leases a thing;
 //! - `refusal`: Ironic's words for refusals;
 //! - `nodes`, `parts` (ports, port groups, volume), `allocations`, `runbooks`: one file for each kind of thing;
-//! - `lists`: lists of what a caller can see, `page` by page; `masks`: what is hidden within what he sees.
+//! - `lists`: lists of what a caller can see, `page` by page; `masks`: members that are hidden within it.
 
 mod allocations;
 pub(crate) mod case;

@@ -1,4 +1,4 @@
-//! What the admin door answers.
+//! The answers of the admin listener.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +25,7 @@ use crate::locations::location::Location;
 use crate::locations::order::Order;
 use crate::locations::question::Asker;
 
-/// Who asks.
+/// The origin of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum From {
     /// On the socket, whose mode says who may; the user's number as the kernel tells it.
@@ -34,7 +34,7 @@ pub enum From {
     Loopback,
 }
 
-/// A request at the admin door.
+/// A request to the admin listener.
 #[derive(Debug)]
 pub struct Call<'a> {
     pub head: &'a pingora::http::RequestHeader,

@@ -43,7 +43,7 @@ const BODY: usize = 64 << 10;
 /// Pause after a failed accept, which usually means EMFILE and would otherwise spin.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Why there is no admin door.
+/// Why the admin listener cannot be opened.
 #[derive(Debug, Error)]
 pub enum AdminError {
     #[error("[admin] socket: {path}: {source}", path = path.display())]

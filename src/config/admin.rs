@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::oslo::record::Faulted;
 use crate::oslo::section::Section;
 
-/// The admin door.
+/// The admin listener.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AdminConfig {
     /// Unix socket; `None` is systemd's choice, if there is a systemd.

@@ -20,9 +20,9 @@ pub struct HealthcheckConfig {
     pub disabled_by_port: Vec<(u16, PathBuf)>,
     /// Unless all of these are there the gateway calls itself disabled.
     pub enabled_by: Vec<PathBuf>,
-    /// Who may ask; empty: everybody.
+    /// Networks that may ask; empty: everybody.
     pub ranges: Vec<Network>,
-    /// Whoever comes through a proxy may not ask.
+    /// Whether requests that came through a proxy are refused.
     pub ignore_proxied: bool,
 }
 

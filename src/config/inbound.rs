@@ -17,12 +17,12 @@ use crate::config::keystoneauth::session;
 use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
 
-/// Who may come in.
+/// How clients authenticate.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AuthStrategy {
     /// Everybody, with every right.
     Noauth,
-    /// Who is in the file, with every right; the file was readable at load.
+    /// Users in the file, with every right; the file was readable at load.
     HttpBasic {
         /// Apache's format, bcrypt only.
         user_file: PathBuf,

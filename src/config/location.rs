@@ -83,7 +83,7 @@ pub struct LocationConfig {
     pub session: Session,
     /// Where it is.
     pub endpoints: EndpointSource,
-    /// What it is used for, as far as the file says.
+    /// What it is used for; an order through the admin socket overrides it.
     pub state: State,
     /// Whether a list fails if this location cannot be asked.
     pub required: bool,

@@ -20,7 +20,7 @@ pub struct PolicyConfig {
     pub elevated_project: Option<String>,
     /// Ironic's `[api] project_admin_can_manage_own_nodes`.
     pub own_nodes: bool,
-    /// A project's token is told which location answers.
+    /// Whether answers to a project's token name their location.
     pub tell_location: bool,
 }
 

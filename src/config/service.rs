@@ -39,9 +39,9 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The listener and the limits of the API.
     pub api: ApiConfig,
-    /// Where the gateway is looked after.
+    /// The listener for operators.
     pub admin: AdminConfig,
-    /// Who may come in.
+    /// How clients authenticate.
     pub auth: AuthStrategy,
     /// Who may do what.
     pub policy: PolicyConfig,

@@ -37,12 +37,12 @@ const LAST_QUIET_LOOKUP: Microversion = Microversion::new(1, 61);
 /// Strangers send these requests, so they are bounded; no machine that boots an inspection ramdisk was seen with more.
 const MOST_ADDRESSES: usize = 64;
 
-/// What is said of a machine that is known.
+/// The answer about a known machine.
 const KNOWN: Expect = Expect::Document {
     member: Some("node"),
 };
 
-/// What inspection data tells of the machine that sends them.
+/// The members of inspection data that identify the machine.
 #[derive(Deserialize)]
 struct InspectionData {
     inventory: Option<Inventory>,

@@ -110,9 +110,9 @@ struct Entry {
 /// How far an entry is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Belief {
-    /// Of a name: it was seen there, and others may have it too.
+    /// For a name: it was seen there, and other locations may have it too.
     Seen,
-    /// Of a UUID: nobody else claims it. Of a name: every location was asked.
+    /// For a UUID: no other location claims it. For a name: every location was asked.
     Sure,
     /// Another location was seen to have it as well.
     Contested,

@@ -41,7 +41,7 @@ pub enum LocateError {
     /// Two things have the name.
     #[error("more than one location has it")]
     Ambiguous { owners: Vec<LocationId> },
-    /// More than one location says that it has the very thing.
+    /// More than one location says that it has the thing with this UUID.
     #[error("more than one location claims it")]
     Contested { owners: Vec<LocationId> },
     /// Some said no, these could not be asked.

@@ -169,7 +169,7 @@ impl Case<'_> {
         self.node_where((ident, None), |node| self.sees(node)).await
     }
 
-    /// Owned or leased by the caller's project, whatever his roles.
+    /// Owned or leased by the caller's project, whatever the roles.
     pub(crate) fn is_of_project(&self, node: &Node) -> bool {
         self.project().is_some_and(|project| {
             let held_by = |holder: &Option<String>| holder.as_deref() == Some(project.id);

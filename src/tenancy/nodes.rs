@@ -141,7 +141,7 @@ impl Nodes<'_> {
             Err(Error::Locate(LocateError::Nobody { .. })) => {
                 Err(refusal::absent(Collection::Nodes, ident))
             }
-            // Two locations claim it, and the caller may see one of them only: for him it is unique.
+            // Two locations claim it, but the caller may see only one of them, and then it is unique.
             Err(Error::Locate(LocateError::Ambiguous { .. } | LocateError::Contested { .. })) => {
                 let node = self.seen_node(ident).await?;
                 let answer = self.below_node(&node, Bytes::new()).await?;

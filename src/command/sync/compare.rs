@@ -196,7 +196,7 @@ fn is_sensitive(object: &Object) -> bool {
     object.get("sensitive") == Some(&Value::Bool(true))
 }
 
-/// Attributes that are not the same everywhere, as far as clients set them and both of a pair know them.
+/// Attributes that differ, among those that clients set and that both locations of a pair know.
 fn differences(
     held: &[(&Shelf, &Object)],
     too_old: &mut BTreeMap<LocationId, BTreeSet<String>>,

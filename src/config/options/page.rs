@@ -21,7 +21,7 @@ as a file to begin with, `ironic-proxy --check-config` checks yours, and
 [operate.md](operate.md#check-a-configuration) tells where files are looked for.
 ";
 
-/// What is said of a section before its options.
+/// The introduction of a section, above its options.
 fn introduction(section: &str) -> &'static str {
     match section {
         "api" => "The listener, and how the API behaves.",

@@ -332,7 +332,7 @@ impl Creation<'_> {
     }
 }
 
-/// Whether a document is what was sent, as far as it shows that.
+/// Whether every sent member that a document shows has the value that was sent.
 fn shows(document: &[u8], sent: &Object) -> bool {
     let parsed = (
         serde_json::from_slice::<Json>(document),

@@ -34,7 +34,7 @@ pub struct Spot {
 pub enum Way {
     /// That of their creation.
     Own,
-    /// By the key, as far as we guess how the location compares.
+    /// By the key, in the collation that the location is guessed to use.
     Key(Collation),
 }
 
@@ -71,8 +71,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// Of what was read of each location of the scope, in its own order. `once`: what several locations have is listed
-    /// from the first.
+    /// From what was read at each location of the scope, in its own order. `once`: what several locations have is
+    /// listed from the first.
     pub fn new(read: Vec<Vec<Entry>>, direction: Direction, once: bool) -> Self {
         let shelves: Vec<Shelf> = read
             .into_iter()
@@ -121,7 +121,7 @@ impl Index {
         self.order.is_empty()
     }
 
-    /// Those of a page, as far as there are any.
+    /// The spots of a page; fewer at the end.
     pub fn spots(&self, range: Range<usize>) -> &[Spot] {
         let end = range.end.min(self.order.len());
         self.order.get(range.start..end).unwrap_or_default()

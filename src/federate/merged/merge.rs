@@ -40,7 +40,7 @@ pub(super) struct Merge<'a> {
     pub(super) listing: &'a Listing<'a>,
     pub(super) wish: &'a Wish,
     pub(super) marker: Option<&'a Marker>,
-    /// `next` is told in gophercloud's word too.
+    /// Pages also carry gophercloud's `<collection>_links`.
     pub(super) links: bool,
 }
 

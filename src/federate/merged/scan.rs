@@ -99,7 +99,7 @@ impl Scanning<'_> {
             Some((location, reply)) if !is_known && silent.is_empty() => {
                 return Err(self.merge.refuse(reply, location));
             }
-            // Nobody has any, as far as could be asked: that is no empty list.
+            // Every location that answered gave a 404, and others are silent: that is unknown, not an empty list.
             Some(_) if !is_known => return Err(Error::Silent(silent)),
             _ => {}
         }

@@ -67,7 +67,7 @@ impl Known {
             .enumerate()
             .map(|(place, stop)| self.total_of(place, stop))
             .collect();
-        // Of what is not known the mean of what is.
+        // An unknown location is taken to have the mean of the known ones.
         let counted: Vec<usize> = totals.iter().copied().flatten().collect();
         let typical = match counted.len() {
             0 => None,

@@ -261,7 +261,7 @@ fn is_detailed(request: &Request) -> bool {
     request.query.value("detail").is_some_and(is_true) || has_detail_path(request)
 }
 
-/// Ironic's `strutils.bool_from_string`, as far as true goes.
+/// The words that Ironic's `strutils.bool_from_string` reads as true.
 fn is_true(text: &str) -> bool {
     ["1", "t", "true", "on", "y", "yes"].contains(&text.to_lowercase().as_str())
 }

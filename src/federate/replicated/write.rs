@@ -280,7 +280,7 @@ impl Write<'_> {
     }
 }
 
-/// Whether a document shows what was sent, as far as it shows that.
+/// Whether every sent member that a document shows has the value that was sent.
 fn shows(shown: &Map<String, Json>, sent: &Map<String, Json>) -> bool {
     sent.iter()
         .filter(|(_, value)| !value.is_null())
