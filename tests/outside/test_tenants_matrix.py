@@ -14,6 +14,9 @@ from client import Client
 from rbac import NEWEST
 from tenants import Everybody, Seeded, hub, wait_for
 
+# Real Ironics, seeded; minutes.
+pytestmark = pytest.mark.slow
+
 MATRIX = pathlib.Path(__file__).parents[1] / "harness" / "rbac-matrix.tsv"
 PROJECTS = {
     "own": "70e5e25a-2ca2-4cb1-8ae8-7d8739cee205",

@@ -6,6 +6,9 @@ import pytest
 from rbac import cases
 from tenants import Everybody, Seeded, hub, table, wait_for
 
+# Real Ironics, seeded; minutes.
+pytestmark = pytest.mark.slow
+
 # A vendor's method that is named in the query is asked for with a driver that no conductor has.
 VENDORS = "/vendor_passthru?method="
 
