@@ -4,6 +4,7 @@
 use indexmap::IndexSet;
 use log::warn;
 
+use crate::api::collection::Collection;
 use crate::api::link::Kind;
 use crate::api::microversion::Microversion;
 use crate::api::page::Keep;
@@ -39,6 +40,25 @@ pub struct List<'a> {
     pub id: &'a str,
     pub sort_key: Option<&'a str>,
     pub keep: Keep<'a>,
+}
+
+impl List<'_> {
+    /// A whole collection, asked for on the gateway's own behalf.
+    pub fn own(collection: Collection, version: Microversion, query: Query) -> Self {
+        let facts = collection.facts();
+        Self {
+            path: format!("/v1/{}", facts.path),
+            query,
+            version,
+            purpose: Purpose::Own,
+            expect: Expect::list(collection),
+            key: facts.key,
+            kind: facts.kind,
+            id: facts.id,
+            sort_key: None,
+            keep: Keep::All,
+        }
+    }
 }
 
 /// What a location says to a question for a page.

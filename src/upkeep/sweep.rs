@@ -14,7 +14,6 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::api::collection::Collection;
-use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::current::Follow;
 use crate::federate::Federation;
@@ -22,8 +21,6 @@ use crate::locate::state;
 use crate::locations::location::Location;
 use crate::locations::order::Act;
 use crate::locations::question::Asker;
-use crate::locations::question::Expect;
-use crate::locations::question::Purpose;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
 use crate::wire::budget::Budget;
@@ -167,18 +164,7 @@ async fn read(
     if version.minor >= 8 {
         query = query.with("fields", fields);
     }
-    let list = List {
-        path: format!("/v1/{}", facts.path),
-        query,
-        version,
-        purpose: Purpose::Own,
-        expect: Expect::list(collection),
-        key: facts.key,
-        kind: facts.kind,
-        id: facts.id,
-        sort_key: None,
-        keep: Keep::All,
-    };
+    let list = List::own(collection, version, query);
     let mut walk = Walk::new(&list, asker, location);
     let mut total = 0;
     while let Some(page) = walk.next(None).await.ok()? {

@@ -7,14 +7,11 @@ use serde_json::Value;
 
 use crate::api::bmc::bmcs;
 use crate::api::collection::Collection;
-use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::command::survey::compare::Holding;
 use crate::command::sync::sites::Sites;
 use crate::command::sync::sites::Unanswered;
 use crate::locations::location::Location;
-use crate::locations::question::Expect;
-use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
@@ -137,7 +134,6 @@ async fn read_all(
     collection: Collection,
     mut note: impl FnMut(&Value),
 ) -> Result<(), Silence> {
-    let facts = collection.facts();
     let version = sites.newest(location.id);
     let unique = UNIQUE
         .iter()
@@ -159,18 +155,7 @@ async fn read_all(
         // From 1.83 Ironic leaves children out of a list unless they are asked for.
         query = query.with("include_children", "True");
     }
-    let list = List {
-        path: format!("/v1/{}", facts.path),
-        query,
-        version,
-        purpose: Purpose::Own,
-        expect: Expect::list(collection),
-        key: facts.key,
-        kind: facts.kind,
-        id: facts.id,
-        sort_key: None,
-        keep: Keep::All,
-    };
+    let list = List::own(collection, version, query);
     let asker = sites.asker();
     let mut walk = Walk::new(&list, &asker, location);
     while let Some(page) = walk

@@ -13,7 +13,6 @@ use serde_json::json;
 use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::api::microversion::Microversion;
-use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::command::sync::compare::Object;
@@ -218,15 +217,7 @@ impl Sites {
         };
         let list = List {
             path,
-            query,
-            version: newest,
-            purpose: Purpose::Own,
-            expect: Expect::list(collection),
-            key: facts.key,
-            kind: facts.kind,
-            id: facts.id,
-            sort_key: None,
-            keep: Keep::All,
+            ..List::own(collection, newest, query)
         };
         let asker = self.asker();
         let mut objects: BTreeMap<String, Object> = BTreeMap::new();
