@@ -54,31 +54,36 @@ impl Endpoint {
         } else {
             Forwarded::default()
         };
-        let base = format!(
-            "{}://{}{}",
-            forwarded.proto.as_deref().unwrap_or(self.scheme),
-            forwarded.host.as_deref().unwrap_or(&host),
-            forwarded
-                .prefix
-                .as_deref()
-                .unwrap_or_default()
-                .trim_end_matches('/'),
-        );
-        let authority = forwarded.host.as_deref().unwrap_or(&host);
-        let plain = authority
+        let scheme = forwarded.proto.as_deref().unwrap_or(self.scheme);
+        let host = forwarded.host.unwrap_or(host);
+        let plain = host
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+        let host = without_usual_port(scheme, &host);
+        let base = format!("{scheme}://{host}{}", forwarded.prefix);
         Base::parse(&base).ok().filter(|_| plain).ok_or(BadHost)
     }
 }
 
-/// What a proxy in front of us tells of the client's own request (RFC 7239, else `X-Forwarded-*`); of a list the first
-/// entry, which is the client's.
+/// As `host_url` of `WebOb`, of which Ironic makes its links.
+fn without_usual_port<'a>(scheme: &str, host: &'a str) -> &'a str {
+    let usual = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return host,
+    };
+    host.strip_suffix(usual).unwrap_or(host)
+}
+
+/// What a proxy in front of us tells of the client's own request. It is read as oslo.middleware's `HTTPProxyToWSGI` does,
+/// with two additions: quoted strings (RFC 7239, 4), which it leaves in their quotes, and lists of `X-Forwarded-*`. Of a
+/// list the first entry is the client's.
 #[derive(Default)]
 struct Forwarded {
     proto: Option<String>,
     host: Option<String>,
-    prefix: Option<String>,
+    /// Empty, or with a slash at its beginning and none at its end.
+    prefix: String,
 }
 
 impl Forwarded {
@@ -87,28 +92,68 @@ impl Forwarded {
             let value = headers.get(name)?.to_str().ok()?.split(',').next()?.trim();
             (!value.is_empty()).then(|| value.to_owned())
         };
-        // A scheme is the same in capitals (RFC 3986, 3.1).
-        let lower = |proto: String| proto.to_ascii_lowercase();
-        let prefix = first("x-forwarded-prefix");
-        if let Some(entry) = first("forwarded") {
-            let parameter = |wanted: &str| {
-                entry.split(';').find_map(|pair| {
-                    let (name, value) = pair.split_once('=')?;
-                    name.trim()
-                        .eq_ignore_ascii_case(wanted)
-                        .then(|| value.trim().trim_matches('"').to_owned())
-                })
-            };
-            return Self {
-                proto: parameter("proto").map(lower),
-                host: parameter("host"),
-                prefix,
-            };
-        }
+        let prefix = first("x-forwarded-prefix").unwrap_or_default();
+        let prefix = match prefix.trim_matches('/') {
+            "" => String::new(),
+            path => format!("/{path}"),
+        };
+        // Where both are, the standard's counts alone.
+        let entry = headers
+            .get("forwarded")
+            .filter(|value| !value.is_empty())
+            .map(|value| value.to_str().unwrap_or_default());
+        let (proto, host) = match entry {
+            Some(entry) => (parameter(entry, "proto"), parameter(entry, "host")),
+            None => (first("x-forwarded-proto"), first("x-forwarded-host")),
+        };
         Self {
-            proto: first("x-forwarded-proto").map(lower),
-            host: first("x-forwarded-host"),
+            // A scheme is the same in capitals (RFC 3986, 3.1).
+            proto: proto.map(|proto| proto.to_ascii_lowercase()),
+            host,
             prefix,
         }
     }
+}
+
+/// A parameter of the first element of `Forwarded`; the last of its name counts.
+fn parameter(header: &str, wanted: &str) -> Option<String> {
+    let entry = outside_quotes(header, ',').next()?;
+    let value = outside_quotes(entry, ';')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+        .map(|(_, value)| unquoted(value.trim()))
+        .last()?;
+    (!value.is_empty()).then_some(value)
+}
+
+/// The parts between separators that stand in no quoted string.
+fn outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        let separates = character == separator && !quoted;
+        if character == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && character == '\\' && !escaped;
+        separates
+    })
+}
+
+/// The content of a quoted string (RFC 9110, 5.6.4), or the token as it is.
+fn unquoted(value: &str) -> String {
+    let inner = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let Some(inner) = inner else {
+        return value.to_owned();
+    };
+    let mut characters = inner.chars();
+    let mut text = String::new();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => text.extend(characters.next()),
+            _ => text.push(character),
+        }
+    }
+    text
 }

@@ -78,21 +78,25 @@ class Reply:
 
 
 class Client:
-    """Requests to one base URL, each on a connection of its own."""
+    """Requests to one base URL, each on a connection of its own; `context` (ssl.SSLContext) says whom to trust with https."""
 
-    def __init__(self, url):
+    def __init__(self, url, context=None):
         self.url = url
+        self.context = context
         parts = urllib.parse.urlsplit(url)
         self.host, self.port = parts.hostname, parts.port
 
     def call(self, method, path, body=None, *, version=LATEST, headers=(), timeout=30):
         """`body`: bytes as they are, an iterable of bytes in chunks, anything else as JSON. `headers` may repeat names."""
         started = time.monotonic()
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+        if self.context:
+            connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout, context=self.context)
+        else:
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
-            connection.putrequest(method, path, skip_accept_encoding=True)
             pairs = list(headers.items() if isinstance(headers, dict) else headers)
             given = {name.lower() for name, _ in pairs}
+            connection.putrequest(method, path, skip_host="host" in given, skip_accept_encoding=True)
             if version is not None and not given & {"x-openstack-ironic-api-version", "openstack-api-version"}:
                 pairs.append(("X-OpenStack-Ironic-API-Version", version))
             chunks = None
@@ -176,11 +180,13 @@ class Api:
     a success and returns the decoded body.
     """
 
-    def __init__(self, url, version=LATEST, headers=None, patience=60):
+    def __init__(self, url, version=LATEST, headers=None, patience=60, context=None):
         self.url = url
         self.version = version
         self.patience = patience
-        self._client = Client(url)
+        self._client = Client(url, context)
+        # `url` may be below a path.
+        self._prefix = urllib.parse.urlsplit(url).path
         self._headers = headers or {}
 
     def __call__(self, method, path, *, version=None, headers=None, params=None, json=None, data=None):
@@ -191,7 +197,7 @@ class Api:
             path += ("&" if "?" in path else "?") + urllib.parse.urlencode(params, doseq=True)
         return self._client.call(
             method,
-            path,
+            self._prefix + path,
             data.encode() if isinstance(data, str) else data if json is None else json,
             version=None,
             headers={**self._headers, **asked, **(headers or {})},
