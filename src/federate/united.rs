@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::accept::Words;
 use crate::api::body::Object as Json;
+use crate::api::collection::Collection;
 use crate::api::link;
 use crate::api::link::Kind;
 use crate::api::page::Keep;
@@ -147,12 +148,11 @@ impl United<'_> {
         } else {
             let path = format!("/v1/drivers/{}", encode_segment(driver));
             let scope = self.federation.scope(request);
+            let question = request.probe(path).for_member(Collection::Drivers, driver);
             let Told {
                 replies: having,
                 silent,
-            } = ask_each(&scope, &request.asker, &request.probe(path))
-                .await
-                .found()?;
+            } = ask_each(&scope, &request.asker, &question).await.found()?;
             match &having[..] {
                 [(location, _)] if silent.is_empty() => *location,
                 // A silent location may have the driver too, and then the call would be ambiguous.

@@ -7,6 +7,7 @@ import json
 
 import pytest
 import scripted
+from faults import change, stock, writes
 from fleet import assert_fate_unknown, assert_unavailable, fleet, together, until
 from standin import Standin, new_uuid, node
 from standin_keystone import StandinKeystone
@@ -63,6 +64,7 @@ def hub(module_hub):
     yield module_hub
     for site in module_hub.all():
         site.nodes.clear()
+        site.objects["chassis"].clear()
     module_hub.heal()
     until(lambda: module_hub.get("/v1/nodes").status == 200, what="all locations to be asked again")
 
@@ -352,3 +354,46 @@ def test_a_location_is_sent_what_we_mean(hub, method, path, body):
         assert "content-type" not in names
     else:
         assert request.header("Content-Type") == "application/json"
+
+
+# --- what a location says of what it was told to do
+
+
+NOT_IT = {
+    "nothing": scripted.answers(204),
+    "{}": scripted.answers(200, b"{}"),
+    "a list": scripted.answers(200, b"[]"),
+    "another": scripted.answers(200, b'{"uuid": "11111111-1111-4111-8111-111111111111"}'),
+}
+
+
+@pytest.mark.parametrize("words", NOT_IT)
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_who_does_not_show_a_copy_has_not_answered(hub, method, words):
+    ident = stock(hub, "chassis")
+    hub.loc2.fault(NOT_IT[words], method="GET", path="/v1/chassis/.+")
+    reply = hub.call(method, f"/v1/chassis/{ident}", change() if method == "PATCH" else None)
+    assert_unavailable(reply, "loc2")
+    assert not writes(hub), "nothing is begun"
+
+
+@pytest.mark.parametrize("words", ["nothing", "{}", "a list"])
+def test_who_does_not_list_a_chassis_s_nodes_may_have_some(hub, words):
+    ident = stock(hub, "chassis")
+    hub.loc2.fault(NOT_IT[words], method="GET", path="/v1/chassis/.+/nodes")
+    assert_unavailable(hub.delete(f"/v1/chassis/{ident}"), "loc2")
+    assert not writes(hub)
+
+
+@pytest.mark.parametrize("words", NOT_IT)
+def test_a_create_whose_answer_was_lost_is_made_if_it_is_shown(hub, words):
+    hub.loc1.fault(scripted.close(), method="POST")
+    hub.loc1.fault(NOT_IT[words], method="GET", path="/v1/(nodes|chassis)/.+", skip=1)
+    assert_fate_unknown(hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "lost"}), "loc1")
+
+
+@pytest.mark.parametrize("words", ["nothing", "{}", "a list"])
+def test_an_allocation_of_a_node_is_one(hub, words):
+    record = known(hub)
+    hub.loc2.fault(NOT_IT[words], method="GET", path="/v1/nodes/.+/allocation")
+    assert_unavailable(hub.get(f"/v1/allocations?node={record['uuid']}"), "loc2")

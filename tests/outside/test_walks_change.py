@@ -238,3 +238,20 @@ def test_no_page_is_answered_from_memory(clean):
                     record["power_state"] = state
             assert {item["power_state"] for item in hub.get(following).json()["nodes"]} == {state}
     assert len(records) == 12
+
+
+@pytest.mark.parametrize("sort", ["sort_key=name", "sort_key=name&sort_dir=desc", "sort_key=owner"])
+def test_what_another_walk_left_behind_is_not_taken_for_this_one(clean, sort):
+    """An earlier walk through the other replica had a page that ended where this walk's did, before there was all that there is now."""
+    hub, other = clean
+    # So that pages end alike whatever is made in the middle.
+    for number in [0, 1, 2, 3, 96, 97, 98, 99]:
+        add(hub.all()[number % 3], number)
+    for _ in pages([hub], f"/v1/nodes?limit=2&{sort}"):
+        pass
+    made = [add(hub.all()[number % 3], number)["uuid"] for number in range(48, 52)]
+    first = other.get(f"/v1/nodes?limit=2&{sort}")
+    following = first.json()["next"].removeprefix(other.url)
+    rest = [ident for reply in pages([hub], following) for ident in reply.uuids()]
+    assert set(made) <= {*first.uuids(), *rest}
+    assert len(rest) == len(set(rest)) == 10

@@ -259,7 +259,10 @@ impl Sites {
         let path = format!("/v1/{}", collection.facts().path);
         let member = format!("{path}/{}", encode_segment(uuid));
         let original = match self
-            .send(from, Question::get(member.clone(), version))
+            .send(
+                from,
+                Question::get(member.clone(), version).for_member(collection, uuid),
+            )
             .await
         {
             Ok(reply) => reply,

@@ -300,7 +300,11 @@ impl<'a> Allocations<'a> {
             Err(error) => return Err(error),
         };
         let path = format!("/v1/nodes/{}/allocation", encode_segment(node));
-        let question = request.ask(Method::GET, path);
+        let allocation = Expect::Member {
+            collection: Collection::Allocations,
+            ident: None,
+        };
+        let question = request.ask(Method::GET, path).expecting(allocation);
         let reply = loop {
             let there = federation.locations.location(visit.location());
             let reply = there.reply(&request.asker, &question).await?;
@@ -370,9 +374,11 @@ impl<'a> Allocations<'a> {
             Some(fields) => {
                 let mut path = format!("/v1/allocations/{}", encode_segment(uuid));
                 Query::default().with("fields", fields).append_to(&mut path);
-                let reply = location
-                    .reply(&request.asker, &request.ask(Method::GET, path))
-                    .await?;
+                let selected = Expect::Document {
+                    member: Some("links"),
+                };
+                let question = request.ask(Method::GET, path).expecting(selected);
+                let reply = location.reply(&request.asker, &question).await?;
                 if reply.status != StatusCode::OK {
                     return Err(refusal(reply, location.id));
                 }

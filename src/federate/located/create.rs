@@ -304,7 +304,12 @@ impl Creation<'_> {
         let location = federation.locations.location(silence.location);
         let path = format!("/v1/{}/{}", collection.facts().path, encode_segment(&uuid));
         let made = location
-            .reply(&request.asker, &request.ask(Method::GET, path.clone()))
+            .reply(
+                &request.asker,
+                &request
+                    .ask(Method::GET, path.clone())
+                    .for_member(collection, &uuid),
+            )
             .await;
         let reply = match made {
             Ok(reply) if reply.status == StatusCode::OK => reply,

@@ -165,33 +165,38 @@ impl Memory {
         });
     }
 
-    /// The index of the walk whose page ended with this item, and where it goes on.
-    pub fn index(
+    /// The index of the walk whose page ended with this item, and where it goes on. It is taken once: who asks for the
+    /// same page again may be on another walk, begun at another replica after things were made that this index lacks.
+    pub fn take_index(
         &self,
         walked: &Walked,
         item: &str,
         place: Option<usize>,
     ) -> Option<(Arc<Index>, usize)> {
         let now = Instant::now();
-        let mut walks = self.walks();
-        walks.kept.iter_mut().rev().find_map(|kept| {
+        let mut found = None;
+        // Of two walks whose pages end alike nobody knows which one goes on: the newer index lacks nothing of either.
+        for kept in self.walks().kept.iter_mut().rev() {
             let is_fresh = kept.is_fresh(now);
-            let Known::Index(index, ends) = &kept.known else {
-                return None;
+            let Known::Index(index, ends) = &mut kept.known else {
+                continue;
             };
             if !is_fresh || kept.walked != *walked {
-                return None;
+                continue;
             }
-            let is_it = |end: &&usize| {
-                index.before(**end).is_some_and(|spot| {
+            let is_it = |end: &usize| {
+                index.before(*end).is_some_and(|spot| {
                     *index.entry(spot).id == *item
                         && place.is_none_or(|place| place == spot.place as usize)
                 })
             };
-            let behind = *ends.iter().rfind(is_it)?;
-            kept.used = now;
-            Some((Arc::clone(index), behind))
-        })
+            if let Some(at) = ends.iter().rposition(is_it) {
+                let behind = ends.remove(at);
+                kept.used = now;
+                found.get_or_insert_with(|| (Arc::clone(index), behind));
+            }
+        }
+        found
     }
 
     /// A page was given that ended there; the index may be known already.
@@ -317,16 +322,25 @@ mod tests {
         let (one, other) = (index(&["a", "b", "c"]), index(&["b", "a", "c"]));
         memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 2);
         memory.keep_index(walked("/v1/nodes"), Arc::clone(&other), 2);
-        let found = |path: &str, item: &str| memory.index(&walked(path), item, None);
+        let found = |path: &str, item: &str| memory.take_index(&walked(path), item, None);
         // Of two walks the one whose page ended so.
         let (found_one, behind) = found("/v1/nodes", "b").unwrap();
         assert!(Arc::ptr_eq(&found_one, &one) && behind == 2);
         let (found_other, _) = found("/v1/nodes", "a").unwrap();
         assert!(Arc::ptr_eq(&found_other, &other));
+        assert!(found("/v1/nodes", "b").is_none(), "taken once");
         assert!(found("/v1/nodes", "c").is_none() && found("/v1/ports", "b").is_none());
         memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
         assert!(found("/v1/nodes", "c").is_some());
+        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
         memory.forget_index(&one);
+        assert!(found("/v1/nodes", "c").is_none());
+        // Two whose pages ended alike: the newer one, and neither a second time.
+        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
+        let newer = index(&["a", "b", "b2", "c"]);
+        memory.keep_index(walked("/v1/nodes"), Arc::clone(&newer), 4);
+        let (found_newer, behind) = found("/v1/nodes", "c").unwrap();
+        assert!(Arc::ptr_eq(&found_newer, &newer) && behind == 4);
         assert!(found("/v1/nodes", "c").is_none());
     }
 
@@ -359,6 +373,6 @@ mod tests {
         assert_eq!(memory.course(&walked("/v1/nodes"), "0", None), None);
         let none = Memory::new(0);
         none.keep_index(walked("/v1/nodes"), index(&["a"]), 1);
-        assert!(none.index(&walked("/v1/nodes"), "a", None).is_none());
+        assert!(none.take_index(&walked("/v1/nodes"), "a", None).is_none());
     }
 }

@@ -56,8 +56,16 @@ impl Sorted<'_> {
                 bodies: HashMap::new(),
                 missing: Vec::new(),
             };
-            if let Some(answer) = self.read(reading).await? {
-                return Ok(answer);
+            match self.read(reading).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => {}
+                Err(error) => {
+                    // The client will ask for this page again.
+                    self.merge
+                        .memory
+                        .keep_index(self.merge.walked(), index, behind);
+                    return Err(error);
+                }
             }
             // The marker was deleted or moved since, so the whole index is suspect.
             self.merge.memory.forget_index(&index);
@@ -75,7 +83,9 @@ impl Sorted<'_> {
             None => None,
             Some(location) => Some(merge.place(location)?),
         };
-        merge.memory.index(&merge.walked(), &marker.item, place)
+        merge
+            .memory
+            .take_index(&merge.walked(), &marker.item, place)
     }
 
     /// Collections that are usually smaller than a page: everything is read each time.

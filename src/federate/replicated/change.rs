@@ -82,7 +82,8 @@ impl Replicated<'_> {
             None if patch.is_some() => {
                 let question = self
                     .request
-                    .ask(Method::GET, member(self.collection, &uuid));
+                    .ask(Method::GET, member(self.collection, &uuid))
+                    .for_member(self.collection, &uuid);
                 let location = self.federation.locations.location(first);
                 location.reply(&self.request.asker, &question).await?
             }
@@ -104,7 +105,9 @@ impl Replicated<'_> {
         Part {
             location: copy.location,
             act,
-            look: copy.question(Method::GET, path, None),
+            look: copy
+                .question(Method::GET, path, None)
+                .for_member(self.collection, &copy.uuid),
             undo: copy.inverse(self.collection, change),
             before: Before::Copy(copy),
         }
@@ -118,7 +121,7 @@ impl Replicated<'_> {
             let version = location
                 .standing()
                 .map_or(self.request.range.max(), |known| known.range.max());
-            let question = Question::get(path.clone(), version);
+            let question = Question::get(path.clone(), version).for_member(self.collection, ident);
             async move {
                 let answer = location.reply(&self.request.asker, &question).await;
                 (location, version, answer)
@@ -208,7 +211,8 @@ impl Replicated<'_> {
             "{}/nodes?limit=1&fields=uuid",
             member(Collection::Chassis, ident)
         );
-        let told = ask_each(&scope, &self.request.asker, &self.request.probe(path)).await;
+        let question = self.request.probe(path).for_list(Collection::Nodes);
+        let told = ask_each(&scope, &self.request.asker, &question).await;
         if !told.silent.is_empty() {
             return Err(Error::Silent(told.silent));
         }

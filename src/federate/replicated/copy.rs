@@ -13,6 +13,7 @@ use crate::api::microversion::Microversion;
 use crate::config::LocationId;
 use crate::federate::replicated::member;
 use crate::locations::question::Body;
+use crate::locations::question::Expect;
 use crate::locations::question::Question;
 
 /// Members that Ironic sets itself and refuses in a body.
@@ -90,11 +91,15 @@ impl Copy {
         let set_traits = |traits: &Json| {
             let body = json!({ "traits": traits });
             self.question(Method::PUT, format!("{path}/traits"), Some(body))
+                .expecting(Expect::Effect)
         };
         match change {
             Change::Patch(patch) => {
                 let body = Json::Array(self.undo_patch(patch));
-                vec![self.question(Method::PATCH, path, Some(body))]
+                vec![
+                    self.question(Method::PATCH, path, Some(body))
+                        .for_member(collection, &self.uuid),
+                ]
             }
             Change::Traits => vec![set_traits(traits.unwrap_or(&json!([])))],
             Change::Delete => {
@@ -104,7 +109,9 @@ impl Copy {
                     !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null()
                 });
                 let all = format!("/v1/{}", collection.facts().path);
-                let again = self.question(Method::POST, all, Some(Json::Object(document)));
+                let again = self
+                    .question(Method::POST, all, Some(Json::Object(document)))
+                    .for_member(collection, &self.uuid);
                 let has_some =
                     |traits: &&Json| traits.as_array().is_some_and(|all| !all.is_empty());
                 let traits = traits.filter(has_some).map(set_traits);

@@ -24,6 +24,7 @@ use crate::federate::replicated::write::Part;
 use crate::federate::replicated::write::Write;
 use crate::locations::location::Location;
 use crate::locations::question::Body;
+use crate::locations::question::Expect;
 use crate::request::Answer;
 
 impl Replicated<'_> {
@@ -93,11 +94,18 @@ impl Replicated<'_> {
         Part {
             location: location.id,
             act,
-            look: self.request.ask(Method::GET, path.clone()),
+            look: self
+                .request
+                .ask(Method::GET, path.clone())
+                .for_member(self.collection, uuid),
             before: Before::Nothing {
                 sent: serde_json::from_slice(&body).unwrap_or_default(),
             },
-            undo: vec![self.request.ask(Method::DELETE, path)],
+            undo: vec![
+                self.request
+                    .ask(Method::DELETE, path)
+                    .expecting(Expect::Effect),
+            ],
         }
     }
 
@@ -105,7 +113,10 @@ impl Replicated<'_> {
     async fn as_made(&self, uuid: &str) -> Result<Answer, Error> {
         let path = member(self.collection, uuid);
         let location = self.federation.locations.location(self.first());
-        let question = self.request.ask(Method::GET, path.clone());
+        let question = self
+            .request
+            .ask(Method::GET, path.clone())
+            .for_member(self.collection, uuid);
         let mut reply = location.reply(&self.request.asker, &question).await?;
         reply.status = StatusCode::CREATED;
         if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", self.request.base.as_str())) {
