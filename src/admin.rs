@@ -7,11 +7,14 @@
 //! - [`route`]: what is asked;
 //! - [`answer`]: what is answered;
 //! - [`documents`]: the JSON documents (docs/admin.md);
-//! - [`finding`]: where a thing is.
+//! - [`finding`]: where a thing is;
+//! - [`exposition`]: metrics, family by family on a page.
 
 pub mod answer;
 pub mod controls;
 pub mod documents;
+pub mod exposition;
 pub mod finding;
 pub mod listen;
+mod page;
 pub mod route;

@@ -104,6 +104,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         crowd: Crowd::new(Bounds::new(files, config.api.max_connections_per_address)),
         lifecycle: Arc::default(),
         transport: Arc::new(Transport::new(POOL_SIZE, budget.clone())),
+        metrics: Arc::default(),
     });
     let server_conf = server_conf(&config);
     let tls = config.api.tls.as_ref();
@@ -137,6 +138,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let running = Running {
         handle,
         service: Arc::clone(&service),
+        follow: follow.clone(),
         surroundings: Arc::clone(&surroundings),
         in_flight: Arc::clone(&in_flight),
     };

@@ -21,6 +21,7 @@ use crate::auth::http_basic::UserFileError;
 use crate::auth::identity::Identity;
 use crate::auth::token::TokenError;
 use crate::auth::token::Tokens;
+use crate::auth::token::UseOfCache;
 use crate::config::AuthStrategy;
 use crate::keystone::client::SetupError;
 use crate::tls::Certified;
@@ -91,6 +92,14 @@ impl Authenticator {
         match &self.door {
             Door::Open | Door::Basic(_) => None,
             Door::Keystone(_) => Tokens::user_token(headers),
+        }
+    }
+
+    /// How often a token was known, and how often Keystone had to be asked.
+    pub fn use_of_cache(&self) -> Option<&UseOfCache> {
+        match &self.door {
+            Door::Open | Door::Basic(_) => None,
+            Door::Keystone(tokens) => Some(tokens.use_of_cache()),
         }
     }
 

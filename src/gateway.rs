@@ -306,6 +306,7 @@ impl ProxyHttp for Gateway {
         error: Option<&PingoraError>,
         exchange: &mut Exchange,
     ) {
+        exchange.service.count(session, &exchange.course);
         access_log::record(
             session,
             error,

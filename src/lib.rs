@@ -22,7 +22,7 @@
 //! | 4 | [`keystone`] | tokens: ours, kept fresh, and those of others, validated |
 //! | 3 | [`wire`] | one bounded exchange with somebody, one answer to a client in few parts |
 //! | 2 | [`policy`] | rules and their language: who may do what |
-//! |   | [`telemetry`], [`tls`] | instruments |
+//! |   | [`metrics`], [`telemetry`], [`tls`] | instruments |
 //! | 1 | [`config`] | what the operator wrote, valid or not loaded |
 //! | 0 | [`api`] | Ironic's words: routes, collections, versions, queries, pages, links, faults |
 //! |   | [`oslo`] | oslo.config's rules: files, lines, options, and what is to be said about them |
@@ -51,6 +51,7 @@ pub mod keystone;
 pub mod lifecycle;
 pub mod locate;
 pub mod locations;
+pub mod metrics;
 pub mod oslo;
 pub mod policy;
 pub mod request;

@@ -3,11 +3,14 @@
 //! - [`directory`]: where things were seen last, and how far that is believed;
 //! - [`polls`]: concurrent questions about one thing are asked once;
 //! - [`verdict`]: what the answers of several locations mean together;
-//! - [`state`]: what survives a restart.
+//! - [`state`]: what survives a restart;
+//! - [`lookups`], [`tally`]: how look-ups ended and what the directory holds, counted.
 
 pub mod directory;
+pub mod lookups;
 pub mod polls;
 pub mod state;
+pub mod tally;
 pub mod verdict;
 
 use std::collections::HashMap;
@@ -41,6 +44,7 @@ use crate::locate::directory::Learnt;
 use crate::locate::directory::Place;
 use crate::locate::directory::Remembered;
 use crate::locate::directory::Sighting;
+use crate::locate::lookups::Lookups;
 use crate::locate::polls::Polls;
 use crate::locate::polls::Turn;
 pub use crate::locate::verdict::LocateError;
@@ -60,6 +64,7 @@ use crate::wire::transport::Reply;
 #[derive(Debug)]
 pub struct Locator {
     pub directory: Arc<Directory>,
+    pub lookups: Arc<Lookups>,
     locations: Arc<Locations>,
     /// What the directory calls each of them, by id, and back.
     places: Vec<Place>,
@@ -111,6 +116,7 @@ impl Locator {
         Self {
             generation: directory.generation(),
             directory,
+            lookups: before.map_or_else(Arc::default, |before| Arc::clone(&before.lookups)),
             locations,
             places,
             ids,
@@ -235,7 +241,10 @@ impl Locator {
             return Err(self.nobody(key.collection, text));
         }
         match self.remembered(key) {
-            Some(owner) => Ok(owner),
+            Some(owner) => {
+                self.lookups.ended(Ok(&owner));
+                Ok(owner)
+            }
             None => self.poll(asker, key).await,
         }
     }
@@ -260,6 +269,14 @@ impl Locator {
 
     /// The remembered owner said no: the entry is dropped, and every location is asked.
     pub async fn owner_anew(&self, asker: &Asker, key: &Key) -> Verdict {
+        self.lookups.stale();
+        let verdict = self.ask_anew(asker, key).await;
+        self.lookups.ended(verdict.as_ref());
+        verdict
+    }
+
+    /// Every location is asked, whatever is remembered.
+    pub async fn ask_anew(&self, asker: &Asker, key: &Key) -> Verdict {
         self.directory.forget(key);
         let question = self.question(key)?;
         let came = self.polls.arrive();
@@ -301,14 +318,29 @@ impl Locator {
 
     /// Asks the locations. Concurrent calls for one thing share one poll.
     pub async fn poll(&self, asker: &Asker, key: &Key) -> Verdict {
-        let question = self.question(key)?;
-        let found = self.poll_with(asker, key, &question).await;
-        found.map(|(owner, _)| owner)
+        let found = match self.question(key) {
+            Ok(question) => self.find_with(asker, key, &question).await,
+            Err(error) => Err(error),
+        };
+        let verdict = found.map(|(owner, _)| owner);
+        self.lookups.ended(verdict.as_ref());
+        verdict
     }
 
     /// The same by a question whose answer is of use itself: it comes back, unless somebody else polled. The question
     /// must be one that every location answers with the thing's identifier if it has it, and with a 404 if not.
     pub async fn poll_with(&self, asker: &Asker, key: &Key, question: &Question) -> Found {
+        let found = self.find_with(asker, key, question).await;
+        match &found {
+            // Whoever gets no reply asks the owner next, and looks it up again for that.
+            Ok((_, None)) => {}
+            Ok((owner, Some(_))) => self.lookups.ended(Ok(owner)),
+            Err(error) => self.lookups.ended(Err(error)),
+        }
+        found
+    }
+
+    async fn find_with(&self, asker: &Asker, key: &Key, question: &Question) -> Found {
         let hint = self.hint(key);
         let breadth = match hint {
             Some(Hint::Contested { .. }) => Breadth::All,

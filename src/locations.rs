@@ -10,6 +10,7 @@ pub mod question;
 pub mod record;
 pub mod silence;
 pub mod speech;
+pub mod traffic;
 pub mod translation;
 pub mod walk;
 
@@ -71,7 +72,10 @@ impl Locations {
             let location = if let Some(known) = same {
                 known.numbered(id)
             } else {
-                let location = Location::new(id, config, &told)?;
+                let known = before.and_then(|before| before.by_name(&config.name));
+                // Counters of one name go on, whatever its section says now.
+                let traffic = known.map_or_else(Arc::default, |known| Arc::clone(&known.traffic));
+                let location = Location::new(id, config, &told, traffic)?;
                 location.ordered(orders.of(location.name(), config.state));
                 location
             };

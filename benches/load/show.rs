@@ -1,6 +1,14 @@
 //! Showing one node whose location is known, beside nginx, `HAProxy` and a bare Pingora.
 
+use std::hint::black_box;
 use std::io;
+use std::time::Duration;
+use std::time::Instant;
+
+use ironic_proxy::locations::traffic::Outcome;
+use ironic_proxy::locations::traffic::Traffic;
+use ironic_proxy::metrics::Metrics;
+use ironic_proxy::metrics::template::Template;
 
 use crate::bench::Bench;
 use crate::bench::OPEN_CONNECTIONS;
@@ -128,6 +136,14 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
             1.15,
         );
     }
+    if let Some(gateway) = gateway.cost() {
+        bench.report.figure(
+            "Show: what counting it for /metrics adds to the CPU per request",
+            counting().as_secs_f64() / gateway * 100.0,
+            "%",
+            1.0,
+        );
+    }
     let [.., bare, gateway] = &open[..] else {
         return Ok(());
     };
@@ -140,6 +156,23 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
         0.3,
     );
     Ok(())
+}
+
+/// What it takes to count one request and its question, as the gateway does.
+fn counting() -> Duration {
+    const TIMES: u32 = 1_000_000;
+    let (metrics, traffic) = (Metrics::new(), Traffic::default());
+    let method = http::Method::GET;
+    let begun = Instant::now();
+    for _ in 0..TIMES {
+        let now = Instant::now();
+        let template = black_box(Template::HEALTHCHECK);
+        traffic.asked(black_box(Outcome::Has), begun.elapsed());
+        metrics
+            .requests
+            .count(template, &method, black_box(200), now - begun);
+    }
+    begun.elapsed() / TIMES
 }
 
 /// Another round of the row at `index`, or its first.

@@ -1,6 +1,8 @@
 //! The answers of the admin listener.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use http::Response;
@@ -15,9 +17,12 @@ use crate::admin::controls::Asked;
 use crate::admin::controls::Controls;
 use crate::admin::documents;
 use crate::admin::documents::Process;
+use crate::admin::exposition::Exposition;
+use crate::admin::exposition::Form;
 use crate::admin::finding;
 use crate::admin::route::Route;
 use crate::admin::route::Unrouted;
+use crate::api::accept::Accept;
 use crate::config::State;
 use crate::control::ReloadError;
 use crate::federate::Federation;
@@ -47,6 +52,19 @@ pub struct Call<'a> {
 pub struct Desk {
     controls: Arc<dyn Controls>,
     started: Timestamp,
+    exposition: Exposition,
+    /// Connections that are open.
+    visits: AtomicUsize,
+}
+
+/// A connection, until it is dropped.
+#[derive(Debug)]
+pub struct Visit<'a>(&'a AtomicUsize);
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// `PUT /locations/NAME/state`
@@ -73,10 +91,19 @@ type Answer = Response<Vec<u8>>;
 
 impl Desk {
     pub fn new(controls: Arc<dyn Controls>) -> Self {
+        let started = Timestamp::now();
         Self {
             controls,
-            started: Timestamp::now(),
+            started,
+            exposition: Exposition::new(started),
+            visits: AtomicUsize::new(0),
         }
+    }
+
+    /// Somebody has connected.
+    pub fn visit(&self) -> Visit<'_> {
+        self.visits.fetch_add(1, Ordering::Relaxed);
+        Visit(&self.visits)
     }
 
     pub async fn answer(&self, call: Call<'_>) -> Answer {
@@ -137,6 +164,7 @@ impl Desk {
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
             },
             Route::Status => document(&process.status()),
+            Route::Metrics => self.metrics(call.head),
             Route::Locations => document(&json!({"locations": documents::sites(&federation)})),
             Route::Location(name) => match federation.locations.by_name(&name) {
                 Some(location) => document(&one(&federation, location)),
@@ -159,6 +187,15 @@ impl Desk {
                 self.controls.handle().drain();
                 answer(StatusCode::ACCEPTED, &json!({"stage": "draining"}))
             }
+        }
+    }
+
+    fn metrics(&self, head: &pingora::http::RequestHeader) -> Answer {
+        let form = Form::of(&Accept::of(&head.headers));
+        let visits = self.visits.load(Ordering::Relaxed);
+        match self.exposition.page(&self.controls, visits, form) {
+            Ok(page) => with_type(StatusCode::OK, form.content_type(), page.into()),
+            Err(error) => told(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 

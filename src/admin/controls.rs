@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::control::Handle;
+use crate::current::Current;
 use crate::federate::Federation;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
 use crate::wire::transport::Transport;
 
 /// The gateway as its operators see it.
@@ -24,6 +26,14 @@ pub trait Controls: fmt::Debug + Send + Sync {
 
     /// Connections for questions that operators ask.
     fn transport(&self) -> Arc<Transport>;
+
+    /// What is in force.
+    fn current(&self) -> Arc<Current>;
+
+    fn metrics(&self) -> &Metrics;
+
+    /// Connections of clients.
+    fn connections(&self) -> usize;
 
     /// Requests that are being served.
     fn in_flight(&self) -> usize;

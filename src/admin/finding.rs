@@ -89,7 +89,7 @@ pub async fn asked(federation: &Federation, asker: &Asker, ident: &str) -> Findi
         cached().filter(|collection| newest.is_none_or(|newest| newest >= collection.since()))
     {
         let key = Key::new(collection, ident);
-        match federation.locator.owner_anew(asker, &key).await {
+        match federation.locator.ask_anew(asker, &key).await {
             Ok(owner) => finding.found.push(Found {
                 collection: collection.facts().path,
                 location: federation

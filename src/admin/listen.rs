@@ -195,6 +195,7 @@ impl Connection {
             // Never told to shut down: operators need this listener most while the API drains.
             let (_running, shutdown) = watch::channel(false);
             let app = Arc::new(self);
+            let _visit = app.desk.visit();
             let served = app.process_new(Box::new(stream), &shutdown);
             let _ = tokio::time::timeout(LONGEST, served).await;
             drop(place);

@@ -11,6 +11,7 @@ pub enum Route {
     Live,
     Ready,
     Status,
+    Metrics,
     Locations,
     Location(String),
     /// Sets the operator's state of this one.
@@ -50,6 +51,7 @@ impl Route {
         let (needed, route) = match segments[..] {
             ["live"] => ("GET", Self::Live),
             ["ready"] => ("GET", Self::Ready),
+            ["metrics"] => ("GET", Self::Metrics),
             ["status"] => ("GET", Self::Status),
             ["locations"] => ("GET", Self::Locations),
             ["locations", name] if !name.is_empty() => ("GET", Self::Location(name.to_owned())),
@@ -80,6 +82,7 @@ impl Route {
             Self::Live
             | Self::Ready
             | Self::Status
+            | Self::Metrics
             | Self::Locations
             | Self::Location(_)
             | Self::Locate { .. }
@@ -136,7 +139,7 @@ mod tests {
             ("POST", "/drain", None, Ok(Route::Drain)),
             ("POST", "/status", None, Err(Unrouted::Method("GET"))),
             ("GET", "/v1/nodes", None, Err(Unrouted::NotFound)),
-            ("GET", "/metrics", None, Err(Unrouted::NotFound)),
+            ("GET", "/metrics", None, Ok(Route::Metrics)),
             ("GET", "/locate/%ff", None, Err(Unrouted::Path)),
         ] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();

@@ -12,12 +12,15 @@ use serde_json::json;
 use crate::admin::controls::Asked;
 use crate::admin::controls::Controls;
 use crate::control::Handle;
+use crate::current::Current;
+use crate::current::Follow;
 use crate::federate::Federation;
 use crate::gateway::context::InFlight;
 use crate::gateway::context::Surroundings;
 use crate::gateway::explain::explain;
 use crate::gateway::service::Service;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
 use crate::wire::transport::Transport;
 
 /// The parts of the process that operators can read and control.
@@ -25,6 +28,7 @@ pub(super) struct Running {
     pub(super) handle: Handle,
     /// Replaced at each reload.
     pub(super) service: Arc<ArcSwap<Service>>,
+    pub(super) follow: Follow,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) in_flight: Arc<InFlight>,
 }
@@ -51,6 +55,18 @@ impl Controls for Running {
 
     fn transport(&self) -> Arc<Transport> {
         Arc::clone(&self.surroundings.transport)
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.follow.borrow())
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.surroundings.metrics
+    }
+
+    fn connections(&self) -> usize {
+        self.surroundings.crowd.open()
     }
 
     fn in_flight(&self) -> usize {

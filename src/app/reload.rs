@@ -44,7 +44,9 @@ impl Reloader {
 
     /// Requests in flight end under the configuration that they began with.
     pub(super) fn reload(&self) -> Result<Changes, ReloadError> {
-        match self.take() {
+        let taken = self.take();
+        self.surroundings.metrics.reloads.ended(taken.is_ok());
+        match taken {
             Ok(changes) => {
                 if changes.is_empty() {
                     info!("Reloaded: nothing has changed");
@@ -143,8 +145,11 @@ fn keep(before: &Config, after: &mut Config) -> Changes {
     ) {
         after.state_path.clone_from(&before.state_path);
     }
-    if !keep("[admin] socket, listen", before.admin == after.admin) {
-        after.admin = before.admin.clone();
+    let (old, new) = (&before.admin, &mut after.admin);
+    let is_same = (&old.socket, &old.listen) == (&new.socket, &new.listen);
+    if !keep("[admin] socket, listen", is_same) {
+        new.socket.clone_from(&old.socket);
+        new.listen.clone_from(&old.listen);
     }
     let (old, new) = (&before.directory, &mut after.directory);
     let is_same = (old.max_entries, old.name_lifetime) == (new.max_entries, new.name_lifetime);

@@ -47,6 +47,7 @@ use crate::keystone::client::Timeouts;
 use crate::keystone::client::ValidateError;
 use crate::keystone::client::X_AUTH_TOKEN;
 use crate::keystone::message::Validated;
+use crate::metrics::counter::Counter;
 
 const X_STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
 const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
@@ -78,6 +79,13 @@ pub enum TokenError {
     Repeated(HeaderName),
     #[error("The Keystone service is temporarily unavailable.")]
     Unavailable,
+}
+
+/// Tokens that were known, and those that were not.
+#[derive(Debug, Default)]
+pub struct UseOfCache {
+    pub hits: Counter,
+    pub misses: Counter,
 }
 
 /// Those whom Keystone vouches for.
@@ -115,6 +123,7 @@ impl Tokens {
                 key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
                     .map_err(|_| SetupError::Random)?,
                 believed: Cache::new(BELIEVED_AT_MOST),
+                use_of_cache: UseOfCache::default(),
                 flights: Mutex::default(),
                 turns: Turns::new(VALIDATIONS),
                 silent: AtomicBool::new(false),
@@ -160,6 +169,11 @@ impl Tokens {
             .get(X_AUTH_TOKEN)
             .or_else(|| headers.get(X_STORAGE_TOKEN))?;
         token(field)
+    }
+
+    /// How often a token was known, and how often Keystone had to be asked.
+    pub fn use_of_cache(&self) -> &UseOfCache {
+        &self.inner.use_of_cache
     }
 
     pub fn keystone(&self) -> &Keystone {
@@ -247,6 +261,7 @@ struct Inner {
     key: hmac::Key,
     /// By a keyed hash: the tokens themselves are not in our memory for longer than a request.
     believed: Cache<Key, Believed>,
+    use_of_cache: UseOfCache,
     /// What is being asked now.
     flights: Mutex<HashMap<(Key, Expired), Flight>>,
     turns: Turns,
@@ -263,10 +278,14 @@ impl Inner {
     ) -> Outcome {
         let key = self.hash(&token);
         let asking = match self.believed.get(&key) {
-            Some(believed) if Instant::now() < believed.until => return Ok(believed.token),
+            Some(believed) if Instant::now() < believed.until => {
+                self.use_of_cache.hits.bump();
+                return Ok(believed.token);
+            }
             Some(_) => Asking::Familiar,
             None => Asking::Stranger(from),
         };
+        self.use_of_cache.misses.bump();
         self.flight(key, token, expired, asking).await
     }
 

@@ -51,7 +51,7 @@ pub fn files(config: &Config) -> Findings {
     findings.listener(config);
     let told = Arc::default();
     for (location, id) in config.locations.iter().zip(0..) {
-        if let Err(error) = Location::new(LocationId(id), location, &told) {
+        if let Err(error) = Location::new(LocationId(id), location, &told, Arc::default()) {
             findings.faults.push(chain(&error));
         }
         findings.session(&format!("[group:{}]", location.name), &location.session);

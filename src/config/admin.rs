@@ -15,6 +15,8 @@ pub struct AdminConfig {
     pub socket: Option<PathBuf>,
     /// TCP addresses, loopback only, that serve the read-only part as well.
     pub listen: Vec<SocketAddr>,
+    /// Whether durations are told by location; `None`: while there are not too many locations.
+    pub location_histograms: Option<bool>,
 }
 
 impl AdminConfig {
@@ -41,9 +43,11 @@ pub fn default_socket() -> PathBuf {
 pub(crate) fn admin(section: &mut Section<'_>) -> Result<AdminConfig, Faulted> {
     let socket = section.path("socket");
     let listen = listen(section);
+    let location_histograms = section.optional_flag("location_histograms");
     Ok(AdminConfig {
         socket: socket?,
         listen: listen?,
+        location_histograms: location_histograms?,
     })
 }
 

@@ -317,6 +317,10 @@ const ADMIN: &[Opt] = &[
         "listen",
         "Addresses of loopback, such as 127.0.0.1:9385, on which the admin door may be read as well, with commas between them.",
     ),
+    unset(
+        "location_histograms",
+        "Whether /metrics has a histogram of durations for each location; unset is true up to 1000 locations.",
+    ),
 ];
 
 const OSLO_POLICY: &[Opt] = &[

@@ -12,6 +12,8 @@ use crate::auth::identity::Identity;
 use crate::config::LocationId;
 use crate::gateway::crowd::Crowd;
 use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::metrics::template::Template;
 use crate::wire::transport::Transport;
 
 /// What there is one of in a process.
@@ -20,6 +22,7 @@ pub struct Surroundings {
     pub crowd: Arc<Crowd>,
     pub lifecycle: Arc<Lifecycle>,
     pub transport: Arc<Transport>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Requests that are being served.
@@ -55,6 +58,8 @@ pub struct Context {
     pub started: Instant,
     pub request_id: RequestId,
     pub identity: Option<Identity>,
+    /// What it is counted under.
+    pub template: Template,
     /// What the version headers of the answer say.
     pub versions: Option<(VersionRange, Option<Microversion>)>,
     /// The one location that the client wants asked.
@@ -72,6 +77,7 @@ impl Context {
             started: Instant::now(),
             request_id: RequestId::default(),
             identity: None,
+            template: Template::NONE,
             versions: None,
             pinned: None,
             location: None,

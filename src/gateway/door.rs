@@ -57,6 +57,7 @@ use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Body;
 use crate::locations::question::Standpoint;
+use crate::metrics::template::Template;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Transport;
@@ -248,7 +249,7 @@ impl Door {
         context: &mut Context,
     ) -> Result<Entry, Refusal> {
         let head = arrival.head;
-        if let Some(answer) = self.answer_early(arrival) {
+        if let Some(answer) = self.answer_early(arrival, context) {
             return Ok(Entry::Answered(answer));
         }
         let aim = self.aim(head);
@@ -276,6 +277,7 @@ impl Door {
         let accept = Accept::of(&head.headers);
         let (target, query) = Target::read(&head.method, path, query, version)
             .map_err(|unrouted| unrouted.worded(accept.words()))?;
+        context.template = Template::of(&target.route);
         let words = match target.route {
             Route::UnknownCollection => accept.words(),
             // Whatever is found has nothing but JSON.
@@ -355,12 +357,14 @@ impl Door {
     }
 
     /// What is asked of the gateway itself, by anybody.
-    fn answer_early(&self, arrival: &Arrival<'_>) -> Option<Answer> {
+    fn answer_early(&self, arrival: &Arrival<'_>, context: &mut Context) -> Option<Answer> {
         let head = arrival.head;
         if head.method == Method::OPTIONS && head.uri.path() != "/" {
             return Some(Answer::default());
         }
-        self.health.answer(arrival)
+        let answer = self.health.answer(arrival)?;
+        context.template = Template::HEALTHCHECK;
+        Some(answer)
     }
 
     fn is_public(&self, path: &Result<Path, PathError>) -> bool {

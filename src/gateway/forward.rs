@@ -41,6 +41,7 @@ use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::base_of;
+use crate::locations::traffic::Outcome;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::on_fresh_connection;
@@ -65,6 +66,7 @@ pub struct Forwarding {
     /// Peers that could not be reached.
     failed: usize,
     peer: Option<Arc<Peer>>,
+    begun: Instant,
     deadline: Instant,
     sent: usize,
     /// The client's body has come to its end.
@@ -84,9 +86,14 @@ impl Forwarding {
         limits: BodyLimits,
     ) -> std::result::Result<Self, Error> {
         let location = federation.locations.location(forward.location);
-        location
+        let admitted = location
             .admit(&request.asker, Act::by(&request.method))
-            .await?;
+            .await;
+        if let Err(silence) = admitted {
+            location.traffic.not_asked(Outcome::Silent(silence.reason));
+            return Err(silence.into());
+        }
+        let begun = Instant::now();
         let proof = location.proof(&request.asker).await?;
         let permit = location.permit(&request.asker, pace(&request)).await?;
         Ok(Self {
@@ -96,6 +103,7 @@ impl Forwarding {
             renewed: false,
             failed: 0,
             peer: None,
+            begun,
             deadline: request.asker.deadline,
             sent: 0,
             received: false,
@@ -114,6 +122,11 @@ impl Forwarding {
     fn give_up(&mut self, reason: impl Into<Trouble>) -> Box<PingoraError> {
         self.reason = Some(reason.into());
         PingoraError::new_up(GIVEN_UP)
+    }
+
+    /// What became of it is counted as that of every other question.
+    fn count(&self, location: &Location, outcome: Outcome) {
+        location.traffic.asked(outcome, self.begun.elapsed());
     }
 
     fn silence(&self, reason: Reason, sent: bool) -> Silence {
@@ -332,6 +345,7 @@ impl Forwarding {
             head.remove_header(&name);
         }
         let location = self.location(federation);
+        self.count(location, outcome(head.status));
         let standing = location.standing();
         let from = base_of(standing.as_deref());
         if let Some(value) = head.headers.get(http::header::LOCATION).cloned() {
@@ -383,12 +397,16 @@ impl Forwarding {
         body: Option<Bytes>,
     ) -> std::result::Result<Answer, Trouble> {
         if let Some(reason) = self.reason.take() {
+            if let Some(reason) = reason.silence() {
+                self.count(self.location(federation), Outcome::Silent(reason));
+            }
             return Err(reason);
         }
         if *error.etype() == INSPECT {
             return Ok(self.inspect(federation, body).await?);
         }
         let sent = !self.request.method.is_safe();
+        self.count(self.location(federation), Outcome::Silent(Reason::Connect));
         Err(self.silence(Reason::Connect, sent).into())
     }
 
@@ -408,6 +426,16 @@ impl Forwarding {
             Subject::Other(Kind::Plain),
             reply,
         ))
+    }
+}
+
+/// As [`Outcome::of`] has it, by the status alone: the body is the driver's.
+fn outcome(status: StatusCode) -> Outcome {
+    match status {
+        StatusCode::NOT_FOUND => Outcome::No,
+        _ if status.is_client_error() => Outcome::Rejected,
+        _ if status.is_server_error() => Outcome::Failed,
+        _ => Outcome::Has,
     }
 }
 

@@ -56,6 +56,29 @@ pub enum Trouble {
     Internal,
 }
 
+impl Trouble {
+    /// Why a location was silent, if that is why.
+    pub fn silence(&self) -> Option<Reason> {
+        match self {
+            Self::Federation(federate::Error::Silent(silent)) => {
+                silent.first().map(|silence| silence.reason)
+            }
+            _ => None,
+        }
+    }
+
+    /// The rule of policy that was not met, if that is why.
+    pub fn denied_by(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(Refusal::Denied(denied)) => Some(denied.policy),
+            Self::Federation(federate::Error::Objection(Objection::Denied(denied))) => {
+                Some(denied.policy)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl<E: Into<federate::Error>> From<E> for Trouble {
     fn from(error: E) -> Self {
         Self::Federation(error.into())

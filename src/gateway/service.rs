@@ -13,6 +13,7 @@ use pingora_proxy::Session;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
+use crate::api::header;
 use crate::auth::access::Judged;
 use crate::auth::access::Passage;
 use crate::auth::identity::Identity;
@@ -297,6 +298,7 @@ impl Service {
         self.close_while_draining(session);
         // The work is done; the client may take its time.
         course.permit = None;
+        self.count_reservations(&answer);
         let context = &mut course.context;
         context.location = answer.location;
         if answer.status == http::StatusCode::NOT_ACCEPTABLE {
@@ -316,7 +318,36 @@ impl Service {
         }
     }
 
+    /// What the answer says that it lacks.
+    fn count_reservations(&self, answer: &Answer) {
+        if answer.headers.contains_key(header::UNVERIFIED) {
+            self.surroundings.metrics.unverified.bump();
+        }
+        let missing = answer.headers.get(header::INCOMPLETE);
+        let missing = missing.and_then(|missing| missing.to_str().ok());
+        for one in missing.into_iter().flat_map(|missing| missing.split(", ")) {
+            let name = one.split_once(';').map_or(one, |(name, _)| name);
+            if let Some(location) = self.federation.locations.by_name(name) {
+                location.traffic.missing.bump();
+            }
+        }
+    }
+
+    /// The request has come to its end.
+    pub(super) fn count(&self, session: &Session, course: &Course) {
+        let status = session
+            .response_written()
+            .map_or(0, |head| head.status.as_u16());
+        let context = &course.context;
+        let method = &session.req_header().method;
+        let requests = &self.surroundings.metrics.requests;
+        requests.count(context.template, method, status, context.started.elapsed());
+    }
+
     pub(super) fn rescue(&self, trouble: Trouble) -> Answer {
+        if let Some(rule) = trouble.denied_by() {
+            self.surroundings.metrics.denials.bump(rule);
+        }
         rescue::rescue(&self.federation.locations, trouble)
     }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::api::collection::Collection;
 use crate::config::DirectoryConfig;
+use crate::locate::tally::Tally;
 
 /// How a path or a body names a thing. UUIDs are compared verbatim, as Ironic's databases do: only the canonical
 /// spelling is kept as a number, any other is a text of its own.
@@ -153,6 +154,9 @@ pub enum Asked {
     /// Every location, and every one answered.
     All,
 }
+
+/// Bytes that `quick_cache` keeps beside an entry: its place in the table and in the queue.
+const AROUND: usize = 24;
 
 /// What a sighting changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,6 +298,34 @@ impl Directory {
             uuid,
             name,
         })
+    }
+
+    /// What there is, counted anew.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for (slot, entry) in self.entries.iter() {
+            let (collection, name) = match &slot {
+                Slot::Uuid(collection, _) => (*collection, None),
+                Slot::Text(collection, name) => (*collection, Some(name)),
+            };
+            let kind = Collection::ALL
+                .iter()
+                .position(|known| *known == collection);
+            if let Some(entries) = kind.and_then(|kind| tally.entries.get_mut(kind)) {
+                *entries += 1;
+            }
+            let contested = usize::from(entry.belief == Belief::Contested);
+            tally.bytes += size_of::<(Slot, Entry)>() + AROUND;
+            match name {
+                None => tally.contested_uuids += contested,
+                Some(name) => {
+                    tally.contested_names += contested;
+                    // Two counters stand before the text of an `Arc<str>`.
+                    tally.bytes += name.len() + 2 * size_of::<usize>();
+                }
+            }
+        }
+        tally
     }
 
     /// How many nodes were seen at each location.

@@ -68,6 +68,8 @@ use crate::locations::speech::head_too_large;
 use crate::locations::speech::judge;
 use crate::locations::speech::range_of;
 use crate::locations::speech::standing;
+use crate::locations::traffic::Outcome;
+use crate::locations::traffic::Traffic;
 use crate::locations::translation::in_our_words;
 use crate::locations::translation::in_their_words;
 use crate::tls::Certified;
@@ -143,6 +145,8 @@ pub struct Site {
     order: ArcSwap<Order>,
     /// What is observed of it.
     pub record: Record,
+    /// What became of the questions to it.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Deref for Location {
@@ -161,6 +165,7 @@ impl Location {
         id: LocationId,
         config: &LocationConfig,
         told: &Arc<AtomicU64>,
+        traffic: Arc<Traffic>,
     ) -> Result<Self, LocationError> {
         let name = || config.name.clone();
         let tls = Tls::load(&config.session, SITES.fetch_add(1, Ordering::Relaxed)).map_err(
@@ -195,6 +200,7 @@ impl Location {
             back: Notify::new(),
             order: ArcSwap::from_pointee(Order::of_file(config.state)),
             record: Record::default(),
+            traffic,
             config: config.clone(),
         };
         Ok(Self {
@@ -441,6 +447,12 @@ impl Location {
         }
     }
 
+    /// Exchanges that are going on.
+    pub fn in_flight(&self) -> usize {
+        let free = self.permits.available_permits() + self.uploads.available_permits();
+        (2 * self.config.max_concurrent).saturating_sub(free)
+    }
+
     /// Why it was silent last.
     pub fn last_failure(&self) -> Reason {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
@@ -621,13 +633,17 @@ impl Location {
     /// # Errors
     /// Why it could not be asked. Whether that counts against the location is decided here.
     pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Said, Silence> {
-        self.admit(asker, Act::of(question)).await?;
+        if let Err(silence) = self.admit(asker, Act::of(question)).await {
+            self.traffic.not_asked(Outcome::Silent(silence.reason));
+            return Err(silence);
+        }
         let begun = Instant::now();
         let said = self.ask_anyway(asker, question, false).await;
+        let now = Instant::now();
+        let took = now.saturating_duration_since(begun);
+        self.traffic.asked(Outcome::of(&said), took);
         if said.is_ok() {
-            let now = Instant::now();
-            self.record
-                .answered(now, now.saturating_duration_since(begun));
+            self.record.answered(now, took);
         }
         said
     }

@@ -155,6 +155,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The same for one that may be unset.
+    pub(crate) fn optional_flag(&mut self, option: &str) -> Result<Option<bool>, Faulted> {
+        if self.text(option)?.is_none() {
+            return Ok(None);
+        }
+        self.flag(option).map(Some)
+    }
+
     /// One word of several.
     pub(crate) fn choice<T: Copy>(
         &mut self,

@@ -1,12 +1,19 @@
 //! Reports the expiry of certificates ahead of time.
 
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use jiff::Timestamp;
 use log::Level;
 use log::log;
+use once_cell::sync::Lazy;
 use rustls_pki_types::CertificateDer;
 use x509_parser::parse_x509_certificate;
 
@@ -50,8 +57,31 @@ pub fn is_current(path: &Path, proof: bool) -> Result<(), String> {
     }
 }
 
+/// What was found in files, and how these were: who watches us asks every few seconds, and thousands of locations may
+/// share one bundle of authorities.
+static ENDS: Lazy<Mutex<HashMap<PathBuf, Known>>> = Lazy::new(Mutex::default);
+
+type Known = (State, Option<Timestamp>);
+
+/// What tells one state of a file from another.
+type State = (u64, u64, SystemTime);
+
 /// When the first certificate in a file to end does so.
 pub fn first_end(path: &Path) -> Option<Timestamp> {
+    let file = fs::metadata(path).ok()?;
+    let state = (file.ino(), file.len(), file.modified().ok()?);
+    let mut ends = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
+    match ends.get(path) {
+        Some((known, end)) if *known == state => *end,
+        _ => {
+            let end = read_first_end(path);
+            ends.insert(path.to_owned(), (state, end));
+            end
+        }
+    }
+}
+
+fn read_first_end(path: &Path) -> Option<Timestamp> {
     let found = pem::certificates(path).ok()?;
     let ends = found.iter().filter_map(|der| Some(Life::of(der)?.end));
     Timestamp::from_second(ends.min()?).ok()

@@ -22,7 +22,7 @@ const FLOORS: &[&[&str]] = &[
     // What the operator wrote.
     &["config"],
     // Instruments; the rules of who may do what.
-    &["policy", "telemetry", "tls"],
+    &["metrics", "policy", "telemetry", "tls"],
     // One bounded exchange with somebody.
     &["wire"],
     // Tokens.

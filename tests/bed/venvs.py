@@ -88,6 +88,7 @@ def _system_packages():
     # The build wants cmake, the tests of the units systemd-analyze, those of the documentation curl.
     # nginx and uWSGI stand in front of some of the locations, HAProxy in front of the gateway; watchdogs ask it by curl and wget.
     # gophercloud is a client that reads other words than Ironic's own.
+    # Prometheus reads the metrics, and promtool their alerts.
     # The machine that tests/harness/booted.py boots wants its loopback up.
     wanted = {
         "cmake": "cmake",
@@ -96,6 +97,7 @@ def _system_packages():
         "haproxy": "haproxy",
         "ip": "iproute2",
         "nginx": "nginx-light",
+        "prometheus": "prometheus",
         "systemd-analyze": "systemd",
         "uwsgi": "uwsgi-core",
         "wget": "wget",

@@ -184,7 +184,7 @@ def test_no_other_address_is_listened_on(tmp_path):
         assert "no address of loopback" in done.stderr
 
 
-@pytest.mark.parametrize("path", ["/live", "/ready", "/status", "/locations", "/locations/loc1", "/locate/x", "/drain", "/reload"])
+@pytest.mark.parametrize("path", ["/live", "/ready", "/status", "/metrics", "/locations", "/locations/loc1", "/locate/x", "/drain", "/reload"])
 def test_nothing_of_it_is_on_the_api_door(hub, path):
     for method in ("GET", "POST", "PUT"):
         assert hub.call(method, path).status in (400, 404, 405), method
@@ -194,7 +194,6 @@ def test_nothing_of_it_is_on_the_api_door(hub, path):
     ("method", "path", "body", "status"),
     [
         ("GET", "/nothing", None, 404),
-        ("GET", "/metrics", None, 404),
         ("GET", "/locations/loc9", None, 404),
         ("PUT", "/locations/loc9/state", {"state": "enabled"}, 404),
         ("PUT", "/locations/loc1/state", {"state": "on"}, 400),

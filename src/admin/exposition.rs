@@ -1,0 +1,477 @@
+//! `GET /metrics`: what is counted and what is, as Prometheus reads it. docs/metrics.md describes each name.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+
+use crate::admin::controls::Controls;
+use crate::admin::page::Page;
+use crate::api::accept::Accept;
+use crate::api::collection::Collection;
+use crate::config::State;
+use crate::current::Current;
+use crate::federate::Federation;
+use crate::locate::tally::Counted;
+use crate::locate::tally::Tally;
+use crate::locations::location::Location;
+use crate::locations::record::Observed;
+use crate::metrics::process::Usage;
+use crate::telemetry::spool;
+use crate::tls::expiry;
+
+/// With more locations a histogram for each would make the page larger than a scraper wants to read every 15 s.
+const HISTOGRAMS: usize = 1000;
+
+/// The two forms that Prometheus reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    OpenMetrics,
+}
+
+impl Form {
+    /// Text unless the other one is asked for by name: everything reads it.
+    pub fn of(accept: &Accept) -> Self {
+        let wanted = accept.text().to_ascii_lowercase();
+        if wanted.contains("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else {
+            Self::Text
+        }
+    }
+
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => prometheus_text::CONTENT_TYPE,
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Makes pages of metrics.
+#[derive(Debug)]
+pub struct Exposition {
+    started: Timestamp,
+    /// What the directory held when it was counted last.
+    counted: Mutex<Option<Counted>>,
+}
+
+impl Exposition {
+    pub fn new(started: Timestamp) -> Self {
+        Self {
+            started,
+            counted: Mutex::default(),
+        }
+    }
+
+    /// The page as it is now; `admin_connections`: those to the door that it is read through.
+    pub fn page(
+        &self,
+        controls: &Arc<dyn Controls>,
+        admin_connections: usize,
+        form: Form,
+    ) -> Result<String, fmt::Error> {
+        let current = controls.current();
+        let moment = Moment {
+            started: self.started,
+            tally: self.tally(&current.federation),
+            controls: Arc::clone(controls),
+            admin_connections,
+            current,
+        };
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(moment));
+        let mut page = String::new();
+        match form {
+            Form::Text => prometheus_text::encode(&mut page, &registry)?,
+            Form::OpenMetrics => text::encode(&mut page, &registry)?,
+        }
+        Ok(page)
+    }
+
+    fn tally(&self, federation: &Federation) -> Tally {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = counted
+            .take()
+            .filter(|counted| !counted.is_old(Instant::now()));
+        let fresh = known.unwrap_or_else(|| Counted::new(|| federation.locator.directory.tally()));
+        counted.insert(fresh).tally.clone()
+    }
+}
+
+/// What one page tells of.
+#[derive(Debug)]
+struct Moment {
+    started: Timestamp,
+    tally: Tally,
+    controls: Arc<dyn Controls>,
+    admin_connections: usize,
+    current: Arc<Current>,
+}
+
+impl Collector for Moment {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.process(&mut page)?;
+        self.requests(&mut page)?;
+        self.locations(&mut page)?;
+        self.traffic(&mut page)?;
+        self.knowledge(&mut page)?;
+        self.ends(&mut page)
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "what is counted here stays below 2^53"
+)]
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
+fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds since 1970 fit into the 53 bits of a double"
+)]
+fn seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1e3
+}
+
+impl Moment {
+    fn each<'a, T>(
+        &'a self,
+        of: impl Fn(&'a Location) -> T,
+    ) -> impl Iterator<Item = ([(&'static str, &'a str); 1], T)> {
+        let locations = self.current.federation.locations.iter();
+        locations.map(move |location| ([("location", location.name())], of(location)))
+    }
+
+    fn process(&self, page: &mut Page<'_>) -> fmt::Result {
+        let version = env!("CARGO_PKG_VERSION");
+        page.gauges(
+            "ironic_proxy_build_info",
+            "The program that runs",
+            [([("version", version)], 1.0)],
+        )?;
+        page.gauge(
+            "ironic_proxy_start_time_seconds",
+            "When it began to serve",
+            seconds(self.started),
+        )?;
+        let reloads = &self.controls.metrics().reloads;
+        page.gauge(
+            "ironic_proxy_config_last_reload_successful",
+            "Whether the configuration that was read last was taken",
+            flag(reloads.was_successful()),
+        )?;
+        page.gauge(
+            "ironic_proxy_config_last_reload_success_timestamp_seconds",
+            "When a configuration was taken last",
+            seconds(reloads.last_success()),
+        )?;
+        page.counter(
+            "ironic_proxy_log_lines_lost",
+            "Lines of the log that nobody took",
+            spool::lost(),
+        )?;
+        let usage = Usage::now();
+        let whole = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
+        page.seconds(
+            "process_cpu_seconds",
+            "Processor time spent, of user and system",
+            usage.cpu_seconds,
+        )?;
+        for (name, help, value) in [
+            (
+                "process_start_time_seconds",
+                "When the process began",
+                usage.started,
+            ),
+            (
+                "process_threads",
+                "Threads of the process",
+                whole(usage.threads).map(number),
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Size of its address space",
+                whole(usage.virtual_bytes).map(number),
+            ),
+            (
+                "process_resident_memory_bytes",
+                "Memory that it takes up",
+                whole(usage.resident_bytes).map(number),
+            ),
+            (
+                "process_open_fds",
+                "File descriptors that are open",
+                whole(usage.open_files).map(number),
+            ),
+            (
+                "process_max_fds",
+                "File descriptors that may be open",
+                whole(usage.max_files).map(number),
+            ),
+        ] {
+            page.gauge(name, help, value)?;
+        }
+        Ok(())
+    }
+
+    fn requests(&self, page: &mut Page<'_>) -> fmt::Result {
+        let metrics = self.controls.metrics();
+        let counted: Vec<_> = metrics
+            .requests
+            .counted()
+            .map(|line| {
+                let code = line.code.map(|code| code.to_string());
+                (line, code.unwrap_or_else(|| "none".to_owned()))
+            })
+            .collect();
+        page.counters(
+            "ironic_proxy_requests",
+            "Requests that have ended",
+            counted.iter().map(|(line, code)| {
+                let labels = [
+                    ("route", line.template.text()),
+                    ("method", line.method),
+                    ("code", code),
+                ];
+                (labels, line.count)
+            }),
+        )?;
+        page.histograms(
+            "ironic_proxy_request_duration_seconds",
+            "From the head of a request to the end of its answer",
+            metrics
+                .requests
+                .took()
+                .map(|(template, took)| ([("route", template.text())], took)),
+        )?;
+        page.gauge(
+            "ironic_proxy_requests_in_flight",
+            "Requests that are being served",
+            number(self.controls.in_flight()),
+        )?;
+        page.gauges(
+            "ironic_proxy_connections",
+            "Connections that are open",
+            [
+                ([("door", "api")], number(self.controls.connections())),
+                ([("door", "admin")], number(self.admin_connections)),
+            ],
+        )?;
+        page.counter(
+            "ironic_proxy_unverified_writes",
+            "Writes that some location could not confirm to be unique",
+            metrics.unverified.count(),
+        )?;
+        let denials = metrics.denials.counts();
+        page.counters(
+            "ironic_proxy_denied",
+            "Requests that a rule of policy denied",
+            denials
+                .iter()
+                .map(|(rule, count)| ([("rule", *rule)], *count)),
+        )?;
+        let cache = self.current.authenticator.use_of_cache();
+        let (hits, misses) =
+            cache.map_or((0, 0), |cache| (cache.hits.count(), cache.misses.count()));
+        page.counters(
+            "ironic_proxy_token_cache",
+            "Tokens of clients that were known, and those that Keystone was asked for",
+            [([("result", "hit")], hits), ([("result", "miss")], misses)],
+        )
+    }
+
+    /// What is observed of locations, and what their operators want.
+    fn locations(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.gauges(
+            "ironic_proxy_location_up",
+            "Whether the location answers, as far as is observed",
+            self.each(|location| flag(location.observed().0 == Observed::Up)),
+        )?;
+        let states = [
+            State::Enabled,
+            State::Draining,
+            State::ReadOnly,
+            State::Maintenance,
+        ];
+        let locations = self.current.federation.locations.iter();
+        page.gauges(
+            "ironic_proxy_location_state",
+            "What the operator wants of the location: 1 for one of the states",
+            locations.flat_map(|location| {
+                let wanted = location.order().state;
+                states.map(|state| {
+                    let labels = [("location", location.name()), ("state", state.word())];
+                    (labels, flag(state == wanted))
+                })
+            }),
+        )?;
+        page.gauges(
+            "ironic_proxy_breaker_open",
+            "Whether the location is not asked, since it failed",
+            self.each(|location| flag(!location.is_breaker_closed())),
+        )?;
+        let versions: Vec<_> = self
+            .each(Location::standing)
+            .filter_map(|(labels, standing)| {
+                let range = standing?.range;
+                Some((labels, range.min().to_string(), range.max().to_string()))
+            })
+            .collect();
+        page.gauges(
+            "ironic_proxy_location_version_info",
+            "API versions that the location told last",
+            versions.iter().map(|([name], minimum, maximum)| {
+                let labels = [*name, ("minimum", minimum), ("maximum", maximum)];
+                (labels, 1.0)
+            }),
+        )?;
+        page.gauges(
+            "ironic_proxy_sweep_last_success_timestamp_seconds",
+            "When all that the location has was read last",
+            self.each(|location| location.record.last_sweep())
+                .filter_map(|(labels, at)| Some((labels, seconds(at?)))),
+        )
+    }
+
+    /// What was asked of locations.
+    fn traffic(&self, page: &mut Page<'_>) -> fmt::Result {
+        let locations = self.current.federation.locations.iter();
+        let count = locations.len();
+        page.counters(
+            "ironic_proxy_location_requests",
+            "Questions to the location, by what became of them",
+            locations.flat_map(|location| {
+                location.traffic.outcomes().map(|(result, count)| {
+                    ([("location", location.name()), ("result", result)], count)
+                })
+            }),
+        )?;
+        let wanted = self.current.config.admin.location_histograms;
+        let histograms = wanted.unwrap_or(count <= HISTOGRAMS);
+        page.histograms(
+            "ironic_proxy_location_request_duration_seconds",
+            "From a question to the location to the end of its answer",
+            self.each(|location| &location.traffic.took)
+                .filter(|_| histograms),
+        )?;
+        page.gauges(
+            "ironic_proxy_location_in_flight",
+            "Questions that the location has not answered yet",
+            self.each(|location| number(location.in_flight())),
+        )?;
+        page.counters(
+            "ironic_proxy_partial_answers",
+            "Lists that were given out without the location's part",
+            self.each(|location| location.traffic.missing.count()),
+        )
+    }
+
+    /// What is known of where things are.
+    fn knowledge(&self, page: &mut Page<'_>) -> fmt::Result {
+        let locator = &self.current.federation.locator;
+        page.counters(
+            "ironic_proxy_lookups",
+            "How it was found out where a thing is",
+            locator
+                .lookups
+                .counts()
+                .map(|(result, count)| ([("result", result)], count)),
+        )?;
+        let tally = &self.tally;
+        let kinds = Collection::ALL.into_iter().zip(tally.entries);
+        page.gauges(
+            "ironic_proxy_directory_entries",
+            "Identifiers in the node cache",
+            kinds
+                .filter(|(collection, _)| collection.is_cached())
+                .map(|(collection, entries)| {
+                    ([("kind", collection.facts().path)], number(entries))
+                }),
+        )?;
+        page.gauge(
+            "ironic_proxy_directory_bytes",
+            "Memory of the node cache, estimated",
+            number(tally.bytes),
+        )?;
+        page.gauges(
+            "ironic_proxy_duplicates",
+            "Identifiers that more than one location was seen to have",
+            [
+                ([("kind", "uuid")], number(tally.contested_uuids)),
+                ([("kind", "name")], number(tally.contested_names)),
+            ],
+        )
+    }
+
+    /// What ends when.
+    fn ends(&self, page: &mut Page<'_>) -> fmt::Result {
+        let mut certificates: Vec<([(&str, &str); 2], f64)> = Vec::new();
+        let mut add = |location, used, path: Option<&std::path::Path>| {
+            if let Some(end) = path.and_then(expiry::first_end) {
+                certificates.push(([("location", location), ("use", used)], seconds(end)));
+            }
+        };
+        if let Some(tls) = &self.current.config.api.tls {
+            add("", "listener", Some(&tls.cert_file));
+            add("", "client_authorities", tls.client_ca_file.as_deref());
+        }
+        for location in self.current.federation.locations.iter() {
+            let session = &location.config.session;
+            add(location.name(), "client", session.certfile.as_deref());
+            add(location.name(), "authorities", session.cafile.as_deref());
+        }
+        page.gauges(
+            "ironic_proxy_certificate_expiry_timestamp_seconds",
+            "When the first certificate of a file ends",
+            certificates,
+        )?;
+        let now = Timestamp::now();
+        page.gauges(
+            "ironic_proxy_credential_expiry_timestamp_seconds",
+            "When the token for the location ends; it is renewed before",
+            self.each(|location| location.credentials.expires())
+                .filter_map(|(labels, left)| Some((labels, seconds(now.checked_add(left?).ok()?)))),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_form() {
+        for (accept, form) in [
+            ("", Form::Text),
+            ("*/*", Form::Text),
+            ("text/plain", Form::Text),
+            (
+                "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Form::OpenMetrics,
+            ),
+        ] {
+            let mut headers = http::HeaderMap::new();
+            if !accept.is_empty() {
+                headers.insert(http::header::ACCEPT, accept.parse().unwrap());
+            }
+            assert_eq!(Form::of(&Accept::of(&headers)), form, "{accept}");
+        }
+    }
+}
