@@ -266,6 +266,11 @@ impl Moment {
             "Requests that are being served",
             number(self.controls.in_flight()),
         )?;
+        page.gauge(
+            "ironic_proxy_requests_in_flight_limit",
+            "Requests that are served at the same time at most",
+            number(self.current.config.api.max_in_flight),
+        )?;
         page.gauges(
             "ironic_proxy_connections",
             "Connections that are open",

@@ -15,6 +15,7 @@ import subprocess
 
 import pytest
 from fleet import fleet
+from metrics import promtool
 from standin import Standin, node
 
 from bed import venvs
@@ -98,7 +99,7 @@ def run(words, directory, environment):
 
 
 def test_every_block_says_what_it_is():
-    unknown = [f"{block}: {block.kind}" for block in blocks() if block.kind not in ("ini", "console", "sh", "text", "systemd")]
+    unknown = [f"{block}: {block.kind}" for block in blocks() if block.kind not in ("ini", "console", "sh", "text", "systemd", "yaml")]
     assert not unknown, "without a kind nobody knows how to check them"
 
 
@@ -112,6 +113,14 @@ def test_configurations_are_whole(block, workshop):
     path.chmod(0o600)
     done = run(["ironic-proxy", "--config-file", path, "--check-config"], directory, environment)
     assert done.returncode == 0 and done.stdout.endswith("ok\n"), done.stdout
+
+
+@of_kind("yaml")
+def test_prometheus_takes_its_configurations(block, tmp_path):
+    path = tmp_path / "prometheus.yml"
+    path.write_text(block.text, encoding="utf-8")
+    done = promtool("check", "config", path)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def steps(text):
