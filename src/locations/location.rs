@@ -116,6 +116,8 @@ pub struct Site {
     pub credentials: Credentials,
     tls: ArcSwap<Tls>,
     peers: ArcSwap<Vec<Arc<Peer>>>,
+    /// Addresses are being looked up for requests, once for all of them.
+    looking: tokio::sync::Mutex<()>,
     /// Index of the peer that answered last.
     preferred: AtomicUsize,
     breaker: Mutex<Breaker>,
@@ -183,6 +185,7 @@ impl Location {
             credentials,
             tls: ArcSwap::from_pointee(tls),
             peers: ArcSwap::default(),
+            looking: tokio::sync::Mutex::default(),
             preferred: AtomicUsize::new(0),
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_reset)),
             standing: ArcSwapOption::empty(),
@@ -407,6 +410,7 @@ impl Location {
         if self.standing.load().is_none() {
             self.first_round(asker).await;
         }
+        self.found(asker).await;
         if self.is_quarantined() {
             return Err(self.silent(Reason::Quarantine));
         }
@@ -422,6 +426,21 @@ impl Location {
     /// Until addresses were looked up and a first probe has ended, however it did; no longer than the request may take.
     async fn first_round(&self, asker: &Asker) {
         let _ = tokio::time::timeout_at(asker.deadline.into(), self.probed()).await;
+    }
+
+    /// Until its addresses were looked up once. After a restart what it says of itself is known already, and its probe is
+    /// one of thousands: whoever asks looks for itself.
+    async fn found(&self, asker: &Asker) {
+        if self.was_probed() || !self.peers.load().is_empty() {
+            return;
+        }
+        let looked = async {
+            let _one = self.looking.lock().await;
+            if self.peers.load().is_empty() {
+                self.resolve().await;
+            }
+        };
+        let _ = tokio::time::timeout_at(asker.deadline.into(), looked).await;
     }
 
     /// Until a first probe has ended.
@@ -777,9 +796,7 @@ impl Location {
         question: &Question,
         shown: Shown<'_>,
     ) -> Result<Heard, Failure> {
-        if self.peers.load().is_empty() {
-            self.first_round(asker).await;
-        }
+        self.found(asker).await;
         let bounds = Bounds {
             response: self.config.response_timeout,
             silence: self.config.timeout,

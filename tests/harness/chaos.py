@@ -61,6 +61,7 @@ class Replica(Gateway):
         note = [time.monotonic(), float("inf")]
         notes.append(note)
         self._away.append(span := [note[0], note[0] + 60])
+        self.started = note[0]
         work()
         self.started = note[1] = span[1] = time.monotonic()
 
@@ -123,6 +124,12 @@ class Chaos:
             if (tokenless or event.what == AGAIN) and event.began <= asked.until and asked.since <= max(started, event.ended) + PATIENCE:
                 sick |= GUARDED
         return sick
+
+    def remembers(self, pages):
+        """Whether one gateway answered them all, and nothing made it forget what it had learnt."""
+        names = {page.gateway for page in pages}
+        begin, end = pages[0].since, pages[-1].until
+        return len(names) == 1 and not any(event.what.endswith(*names) and event.began <= end and event.ended >= begin for event in self._events)
 
     @contextlib.contextmanager
     def _event(self, what):

@@ -1,5 +1,6 @@
 """What is remembered of nodes: nodes that moved, what is learnt and forgotten, restarts."""
 
+import concurrent.futures
 import json
 import time
 
@@ -220,6 +221,30 @@ def test_the_directory_survives_a_restart():
             hub.forget_requests()
             assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
             assert set(hub.asked()) == {"loc2"}, "the directory was lost"
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["", "named"])
+@pytest.mark.parametrize(
+    ("method", "below", "body"),
+    [("GET", "", None), ("GET", "/states", None), ("PUT", "/maintenance", {"reason": "x"}), ("POST", "/vendor_passthru/method", {"a": 1})],
+    ids=["GET", "states", "PUT", "passthru"],
+)
+def test_what_is_known_is_served_before_any_probe_has_ended(method, below, body, named):
+    """A restarted gateway knows where things are and what its locations speak: nobody waits for what they say of themselves."""
+    with fleet(2) as hub:
+        record = hub.loc2.add(node("kept"))
+        assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+        assert hub.gateway.stop() == 0
+        for site in hub.all():
+            site.fault(scripted.hang(), path="/")
+        headers = {"X-Ironic-Proxy-Location": "loc2"} if named else {}
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            # It waits at the socket, which is open all the time.
+            asked = [pool.submit(hub.call, method, f"/v1/nodes/{record['uuid']}{below}", body, headers=headers) for _ in range(4)]
+            hub.gateway.start()
+            # The probe would be given up after two seconds, and READY=1 says that 0.7 s have passed.
+            replies = [one.result(1) for one in asked]
+        assert {reply.status for reply in replies} <= {200, 202}, replies
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 4096, b"{", "half"])
