@@ -416,7 +416,11 @@ const LOCATION: &[Opt] = &[
         "10",
         "Seconds until it is tried again after that.",
     ),
-    opt("probe_interval", "30", "Seconds between two health probes."),
+    opt(
+        "probe_interval",
+        "60",
+        "Seconds between two health probes; where requests were answered meanwhile, none is made.",
+    ),
     opt(
         "max_response_size",
         "268435456",

@@ -732,6 +732,14 @@ impl Location {
     }
 
     fn heard(&self, question: &Question, said: Said) -> Result<Said, Silence> {
+        let (Said::Has(Words { reply, .. })
+        | Said::No(reply)
+        | Said::Refuses(reply)
+        | Said::Fails(reply)) = &said;
+        if self.speaks_otherwise(reply) {
+            // Upgraded, and traffic keeps the probe from asking.
+            self.look_again.notify_one();
+        }
         match &said {
             Said::Refuses(reply) => {
                 if reply.status == StatusCode::NOT_ACCEPTABLE && self.correct_range(reply) {
@@ -845,6 +853,13 @@ impl Location {
             }
             failed += 1;
         }
+    }
+
+    /// Whether an answer tells of other versions than are known.
+    fn speaks_otherwise(&self, reply: &Reply) -> bool {
+        let told = range_of(&reply.headers);
+        told.zip(self.standing.load().as_ref())
+            .is_some_and(|(range, known)| range != known.range)
     }
 
     /// A 406 tells the range: it may be another one since the last probe. Returns whether it is.

@@ -69,6 +69,11 @@ impl Record {
         answers.push_back((now, took));
     }
 
+    pub fn answered_since(&self, since: Instant) -> bool {
+        let answers = locked(&self.answers);
+        answers.back().is_some_and(|(at, _)| *at >= since)
+    }
+
     /// Of the last minute; `None`: nothing was answered in it.
     pub fn latency(&self, now: Instant) -> Option<Latency> {
         let mut took: Vec<Duration> = locked(&self.answers)

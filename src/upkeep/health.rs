@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Pause before a location that does not answer is asked again, unless its own interval is shorter.
 const IMPATIENCE: Duration = Duration::from_secs(1);
 
+/// What traffic shows is a location's health and versions, not its addresses: those are looked up again after this many
+/// probes that were left out.
+const LEFT_OUT: u32 = 10;
+
 /// Probes every location, each in a loop of its own.
 #[derive(Debug)]
 pub struct HealthCheck {
@@ -111,6 +115,7 @@ async fn watch(locations: &Locations, transport: &Arc<Transport>, location: &Loc
     if !location.was_probed() {
         probe(locations, transport, location).await;
     }
+    let mut left_out = 0;
     loop {
         // One that is not to be asked says when it is to be asked again.
         let well = location.forbids(Act::Read).is_some()
@@ -123,10 +128,19 @@ async fn watch(locations: &Locations, transport: &Arc<Transport>, location: &Loc
         // Many gateways and many locations must not fall into step.
         let jittered = pause.mul_f64(0.8 + 0.4 * fastrand::f64());
         tokio::select! {
-            () = tokio::time::sleep(jittered) => {}
+            () = tokio::time::sleep(jittered) => {
+                let shown = Instant::now()
+                    .checked_sub(jittered)
+                    .is_some_and(|since| location.record.answered_since(since));
+                if well && shown && left_out < LEFT_OUT {
+                    left_out += 1;
+                    continue;
+                }
+            }
             () = location.back.notified() => {}
             () = location.look_again.notified() => tokio::time::sleep(IMPATIENCE.min(pause)).await,
         }
+        left_out = 0;
         probe(locations, transport, location).await;
     }
 }

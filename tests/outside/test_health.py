@@ -275,3 +275,25 @@ def test_the_kubelet_finds_it_unready(hub, disabled):
     disabled.touch()
     assert not probe(hub.gateway.url, "/healthcheck")
     assert probe(hub.gateway.url, "/v1"), "alive, all the same"
+
+
+def test_who_answers_requests_is_not_probed():
+    with fleet(2, every={"probe_interval": 0.3}) as hub:
+        record = hub.loc1.add(node("busy"))
+
+        def probed():
+            assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+            return len(hub.loc2.asked("GET", "/")) >= 5
+
+        until(probed, what="five probes of the one that is not asked")
+        # Where it is gets looked up again now and then.
+        assert len(hub.loc1.asked("GET", "/")) <= 1
+
+
+def test_answers_tell_of_an_upgrade():
+    with fleet(1) as hub:
+        record = hub.loc1.add(node("here"))
+        hub.loc1.versions = ("1.1", "1.100")
+        assert hub.get(f"/v1/nodes/{record['uuid']}", version="1.90").status == 200
+        until(lambda: hub.get("/v1", version=None).json()["version"]["version"] == "1.100", what="the new range")
+        assert not [request for request in hub.loc1.requests if request.status == 406]
