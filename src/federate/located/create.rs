@@ -125,7 +125,10 @@ impl Creation<'_> {
         let location = federation.locations.location(home);
         let reply = match location.reply(&request.asker, &question).await {
             Ok(reply) => reply,
-            Err(silence) => return self.was_it_made(object, given, silence).await,
+            Err(silence) => {
+                let answer = self.was_it_made(object, given, silence).await?;
+                return Ok(free.flag(&federation.locations, answer, singular(collection)));
+            }
         };
         let answer = federation.relay(request, home, Subject::Member(collection), reply);
         if !answer.status.is_success() {
