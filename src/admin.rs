@@ -8,6 +8,7 @@
 //! - [`answer`]: what is answered;
 //! - [`documents`]: the JSON documents (docs/admin.md);
 //! - [`finding`]: where a thing is;
+//! - [`summary`]: all of it in one sentence;
 //! - [`exposition`]: metrics, family by family on a page.
 
 pub mod answer;
@@ -18,3 +19,4 @@ pub mod finding;
 pub mod listen;
 mod page;
 pub mod route;
+pub mod summary;

@@ -2,11 +2,13 @@
 
 mod assemble;
 mod controls;
+mod heartbeat;
 mod master;
 mod reload;
 mod sockets;
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 
@@ -29,6 +31,7 @@ use crate::admin::listen::AdminError;
 use crate::admin::listen::Doors;
 use crate::app::assemble::AssembleError;
 use crate::app::controls::Running;
+use crate::app::master::Accession;
 use crate::app::master::Master;
 use crate::app::master::Signals;
 use crate::app::master::Stop;
@@ -36,6 +39,7 @@ use crate::app::reload::Read;
 use crate::app::reload::Reloader;
 use crate::app::sockets::ListenError;
 use crate::app::sockets::OnSockets;
+use crate::app::sockets::Sockets;
 use crate::app::sockets::listen;
 use crate::config::Config;
 use crate::control;
@@ -50,6 +54,10 @@ use crate::gateway::crowd::Bounds;
 use crate::gateway::crowd::Crowd;
 use crate::keystone;
 use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Stage;
+use crate::listening::inherited::Inherited;
+use crate::listening::open::Unplaced;
+use crate::listening::successor::Estate;
 use crate::locate::state;
 use crate::telemetry;
 use crate::tls::listener::Listener;
@@ -110,20 +118,8 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let tls = config.api.tls.as_ref();
     let listener = tls.map(Listener::load).transpose()?.map(Arc::new);
     let (current, service) = assemble::assemble(config, &surroundings, None)?;
-    let Current {
-        config, federation, ..
-    } = &current;
-    // Without the saved directory the first request for each node would poll every location.
-    if let Err(error) = state::load(
-        &config.state_path,
-        &federation.locations,
-        &federation.locator,
-    ) {
-        warn!("The saved node cache cannot be used: {error}");
-    }
-    // Opened here and not by Pingora, whose service signals that it is ready before it binds.
-    let (sockets, listening) = listen(config)?;
-    let admin = Doors::open(&config.admin)?;
+    recall(&current);
+    let opening = Opening::new(&current.config)?;
 
     let in_flight = Arc::default();
     let service = Arc::new(ArcSwap::from_pointee(service));
@@ -142,7 +138,11 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         surroundings: Arc::clone(&surroundings),
         in_flight: Arc::clone(&in_flight),
     };
-    admin.serve(Desk::new(Arc::new(running)))?;
+    let callers = opening.admin.callers();
+    let desk = Desk::new(Arc::new(running));
+    opening
+        .admin
+        .serve(desk, lifecycle.watch(), opening.begin)?;
     // `Server::new` would take its settings from a YAML file of Pingora's.
     let mut server = Server::new_with_opt_and_conf(None, server_conf);
     let proxy = http_proxy(&server.configuration, gateway);
@@ -152,13 +152,17 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     match &listener {
         None => server.add_service(OnSockets::new(
             Bounded::new(api, crowd),
-            sockets,
+            opening.sockets,
             Arc::clone(&lifecycle),
         )),
         Some(listener) => {
             let secured = Secured::new(api, Arc::clone(listener));
             let bounded = Bounded::new(secured, crowd);
-            server.add_service(OnSockets::new(bounded, sockets, Arc::clone(&lifecycle)))
+            server.add_service(OnSockets::new(
+                bounded,
+                opening.sockets,
+                Arc::clone(&lifecycle),
+            ))
         }
     };
     let upkeep = Upkeep {
@@ -166,7 +170,6 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         follow,
         budget: budget.clone(),
         lifecycle: Arc::clone(&lifecycle),
-        listening,
     };
     let keeper = upkeep.add_to(&mut server);
     let master = Master {
@@ -183,6 +186,9 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
             budget,
             files,
         },
+        accession: Some(opening.accession),
+        estate: opening.estate,
+        callers,
     };
     thread::spawn(move || runtime.block_on(master.run(signals)));
     // `run_forever` would install Pingora's signals: it dies of SIGHUP and swallows a second SIGTERM.
@@ -192,13 +198,66 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     Ok(())
 }
 
+/// Without the saved directory the first request for each node would poll every location.
+fn recall(current: &Current) {
+    let Current {
+        config, federation, ..
+    } = current;
+    if let Err(error) = state::load(
+        &config.state_path,
+        &federation.locations,
+        &federation.locator,
+    ) {
+        warn!("The saved node cache cannot be used: {error}");
+    }
+}
+
+/// All listening sockets.
+struct Opening {
+    sockets: Sockets,
+    estate: Estate,
+    admin: Doors,
+    accession: Accession,
+    /// Nothing is accepted before: until then our predecessor, if there is one, serves.
+    begin: Stage,
+}
+
+impl Opening {
+    /// Opened here and not by Pingora, whose service signals that it is ready before it binds.
+    fn new(config: &Config) -> Result<Self, AppError> {
+        let mut inherited = Inherited::from_env().map_err(ListenError::Handed)?;
+        let predecessor = inherited.predecessor.take();
+        let begin = predecessor
+            .as_ref()
+            .map_or(Stage::Starting, |_| Stage::Serving);
+        let loopback = mem::take(&mut inherited.admin);
+        let (sockets, mut estate, listening) = listen(config, inherited, begin)?;
+        let (admin, mut unplaced) = Doors::open(&config.admin, loopback)?;
+        estate.admin = admin.loopback().map_err(AdminError::Copy)?;
+        if predecessor.is_none() {
+            let placed = unplaced.take().map(Unplaced::place).transpose();
+            placed.map_err(AdminError::Place)?;
+        }
+        Ok(Self {
+            sockets,
+            estate,
+            admin,
+            accession: Accession {
+                predecessor,
+                unplaced,
+                listening,
+            },
+            begin,
+        })
+    }
+}
+
 /// What the background services need.
 struct Upkeep {
     listener: Option<Arc<Listener>>,
     follow: Follow,
     budget: Budget,
     lifecycle: Arc<Lifecycle>,
-    listening: String,
 }
 
 impl Upkeep {
@@ -217,7 +276,6 @@ impl Upkeep {
             follow: self.follow.clone(),
             budget: self.budget.clone(),
             lifecycle: self.lifecycle,
-            listening: self.listening,
         };
         server.add_service(background_service("health", health));
         let sweep = Sweep {

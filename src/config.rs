@@ -22,7 +22,7 @@ mod tests;
 // Other rooms use these names only, so that files in here can change freely.
 pub use crate::config::adapter::EndpointSource;
 pub use crate::config::admin::{AdminConfig, default_socket};
-pub use crate::config::api::{ApiConfig, ListenerTls, Partial, TlsVersion};
+pub use crate::config::api::{ApiConfig, Listen, ListenerTls, Partial, TlsVersion};
 pub use crate::config::bmc::{BmcConfig, BmcRange, Fit};
 pub use crate::config::credential::{
     CredentialRef, DomainRef, Interface, KeystoneAuth, KeystoneMethod, LocationAuth, ProjectRef,

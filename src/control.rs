@@ -19,10 +19,20 @@ pub enum ReloadError {
     Stopping,
 }
 
+/// Why the process was not replaced. It serves on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum UpgradeError {
+    #[error("{0}")]
+    Failed(String),
+    #[error("the gateway is starting or stopping")]
+    NotNow,
+}
+
 /// Something to do.
 #[derive(Debug)]
 pub enum Command {
     Reload(oneshot::Sender<Result<Changes, ReloadError>>),
+    Upgrade(oneshot::Sender<Result<u32, UpgradeError>>),
     Drain,
 }
 
@@ -44,6 +54,15 @@ impl Handle {
             return Err(ReloadError::Stopping);
         }
         told.await.unwrap_or(Err(ReloadError::Stopping))
+    }
+
+    /// Replaces the process by one of the binary and the configuration that are there now. Returns its number.
+    pub async fn upgrade(&self) -> Result<u32, UpgradeError> {
+        let (tell, told) = oneshot::channel();
+        if self.0.send(Command::Upgrade(tell)).is_err() {
+            return Err(UpgradeError::NotNow);
+        }
+        told.await.unwrap_or(Err(UpgradeError::NotNow))
     }
 
     /// Finishes what is in flight and ends the process, as SIGTERM does. Returns at once.

@@ -4,7 +4,6 @@
 pub mod claim;
 pub mod dispatch;
 pub mod fan_out;
-mod listed;
 pub mod located;
 pub mod merged;
 pub mod objection;
@@ -14,7 +13,6 @@ pub mod ramdisk;
 pub mod replicated;
 pub mod turns;
 pub mod united;
-mod wording;
 
 use std::mem;
 use std::sync::Arc;

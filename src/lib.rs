@@ -28,7 +28,8 @@
 //! |   | [`oslo`] | oslo.config's rules: files, lines, options, and what is to be said about them |
 //! |   | [`lifecycle`] | where the process is in its life |
 //! |   | [`control`] | what the running process can be told to do |
-//! |   | [`systemd`] | readiness, and a socket handed over |
+//! |   | [`listening`] | sockets that others connect to: opened, inherited, handed on |
+//! |   | [`systemd`] | what the service manager is told |
 //!
 //! What travels between rooms is plain data: a [`request::Request`] once the door has understood it, a
 //! [`federate::plan::Plan`] once it is decided what becomes of it, a [`wire::transport::Reply`] of one location, a
@@ -49,6 +50,7 @@ pub mod federate;
 pub mod gateway;
 pub mod keystone;
 pub mod lifecycle;
+pub mod listening;
 pub mod locate;
 pub mod locations;
 pub mod metrics;

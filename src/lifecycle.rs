@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,6 +20,15 @@ pub enum Stage {
     Leaving,
     /// What is in flight is finished.
     Draining,
+    /// The same, while another process serves in our place.
+    Replaced,
+}
+
+impl Stage {
+    /// Whether no new connection is taken.
+    pub fn is_draining(self) -> bool {
+        self >= Self::Draining
+    }
 }
 
 /// A loop that has not come round for this long is stuck.
@@ -30,6 +41,8 @@ const BEAT: Duration = Duration::from_secs(1);
 pub struct Lifecycle {
     stage: watch::Sender<Stage>,
     pulses: Mutex<Vec<(&'static str, Instant)>>,
+    /// What is kept on disk is another process's to read by now.
+    bequeathed: AtomicBool,
 }
 
 impl Lifecycle {
@@ -51,6 +64,15 @@ impl Lifecycle {
     /// Told of each stage from now on.
     pub fn watch(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
+    }
+
+    /// Another process reads what is kept on disk, so that nothing of it may change; `false`: it has failed.
+    pub fn bequeath(&self, bequeathed: bool) {
+        self.bequeathed.store(bequeathed, Ordering::SeqCst);
+    }
+
+    pub fn is_bequeathed(&self) -> bool {
+        self.bequeathed.load(Ordering::SeqCst)
     }
 
     /// Shows that the loop it is spawned on turns; never ends.
@@ -94,6 +116,8 @@ mod tests {
             (Stage::Draining, Stage::Draining),
             (Stage::Leaving, Stage::Draining),
             (Stage::Serving, Stage::Draining),
+            (Stage::Replaced, Stage::Replaced),
+            (Stage::Draining, Stage::Replaced),
         ] {
             life.reach(reached);
             assert_eq!(life.stage(), stage, "{reached:?}");

@@ -25,6 +25,7 @@ use crate::admin::route::Unrouted;
 use crate::api::accept::Accept;
 use crate::config::State;
 use crate::control::ReloadError;
+use crate::control::UpgradeError;
 use crate::federate::Federation;
 use crate::locations::location::Location;
 use crate::locations::order::Order;
@@ -85,8 +86,6 @@ struct ToExplain {
     path: String,
     #[serde(default)]
     headers: std::collections::BTreeMap<String, String>,
-    /// The JSON document that would be sent.
-    body: Option<Box<serde_json::value::RawValue>>,
 }
 
 type Answer = Response<Vec<u8>>;
@@ -172,6 +171,10 @@ impl Desk {
                 Some(location) => document(&one(&federation, location)),
                 None => no_location(&name),
             },
+            Route::SetState(_) if process.lifecycle.is_bequeathed() => told(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "an upgrade is under way: say it again",
+            ),
             Route::SetState(name) => match federation.locations.by_name(&name) {
                 Some(location) => set_state(&federation, location, &call),
                 None => no_location(&name),
@@ -185,6 +188,7 @@ impl Desk {
             }
             Route::Explain => self.explain(call.body).await,
             Route::Reload => self.reload().await,
+            Route::Upgrade => self.upgrade().await,
             Route::Drain => {
                 self.controls.handle().drain();
                 answer(StatusCode::ACCEPTED, &json!({"stage": "draining"}))
@@ -218,10 +222,6 @@ impl Desk {
                 method: wanted.method.parse().ok()?,
                 target: wanted.path.parse().ok()?,
                 headers,
-                body: wanted
-                    .body
-                    .as_ref()
-                    .map(|body| body.get().to_owned().into()),
             })
         })();
         match parsed {
@@ -241,6 +241,19 @@ impl Desk {
                 answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
             }
             Err(error @ ReloadError::Stopping) => {
+                told(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+            }
+        }
+    }
+
+    async fn upgrade(&self) -> Answer {
+        match self.controls.handle().upgrade().await {
+            Ok(pid) => document(&json!({"upgraded": true, "pid": pid})),
+            Err(error @ UpgradeError::Failed(_)) => {
+                let body = json!({"upgraded": false, "error": error.to_string()});
+                answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
+            }
+            Err(error @ UpgradeError::NotNow) => {
                 told(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
             }
         }

@@ -1,13 +1,14 @@
 //! The documents of the admin listener; docs/admin.md describes each member.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::admin::summary::TOLD;
+use crate::admin::summary::summary;
 use crate::config::State;
 use crate::federate::Federation;
 use crate::lifecycle::Lifecycle;
@@ -124,7 +125,7 @@ impl Process<'_> {
             stage: word(self.lifecycle.stage()),
             ready: readiness.is_ok(),
             reason: readiness.err(),
-            summary: summary(&locations, nodes),
+            summary: summary(federation),
             started: self.started,
             requests_in_flight: self.in_flight,
             api_versions: federation.locations.common().map(|range| Versions {
@@ -148,7 +149,7 @@ impl Process<'_> {
                 return Err("starting: the locations have not been asked yet".to_owned());
             }
             // Not ready before the listener closes: load balancers need `shutdown_delay` to notice.
-            Stage::Leaving | Stage::Draining => return Err("draining".to_owned()),
+            Stage::Leaving | Stage::Draining | Stage::Replaced => return Err("draining".to_owned()),
             Stage::Serving => {}
         }
         // One is enough: otherwise one site's outage would take the gateway out of rotation for all.
@@ -166,15 +167,13 @@ impl Process<'_> {
     }
 }
 
-/// Most locations that are named in one line.
-const TOLD: usize = 5;
-
 fn word(stage: Stage) -> &'static str {
     match stage {
         Stage::Starting => "starting",
         Stage::Serving => "serving",
         Stage::Leaving => "leaving",
         Stage::Draining => "draining",
+        Stage::Replaced => "replaced",
     }
 }
 
@@ -294,29 +293,4 @@ pub fn site(federation: &Federation, location: &Location, nodes: usize) -> Site 
             authorities: session.cafile.as_deref().and_then(expiry::first_end),
         },
     }
-}
-
-/// `2 of 3 locations answer; loc3 down (timeout) since 2026-11-26T03:00:00Z; 312 nodes`
-fn summary(sites: &[Site], nodes: usize) -> String {
-    let well = sites.iter().filter(|site| site.usable).count();
-    let mut text = format!("{well} of {} locations answer", sites.len());
-    let others = sites.iter().filter(|site| !site.usable);
-    // Writing to a String cannot fail.
-    for site in others.clone().take(TOLD) {
-        let word = match (site.operator.state, site.observed.why) {
-            (State::Maintenance, _) => "in maintenance".to_owned(),
-            (_, Some(why)) => format!(
-                "{} ({why}) since {:.0}",
-                site.observed.state, site.observed.since
-            ),
-            (_, None) => site.observed.state.to_owned(),
-        };
-        let _ = write!(text, "; {} {word}", site.name);
-    }
-    let more = others.count().saturating_sub(TOLD);
-    if more > 0 {
-        let _ = write!(text, "; {more} more");
-    }
-    let _ = write!(text, "; {nodes} nodes");
-    text
 }

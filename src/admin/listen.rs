@@ -1,16 +1,13 @@
 //! The sockets of the admin listener, and the thread that serves them.
 
-use std::fs;
-use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::path::PathBuf;
-use std::process;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -33,6 +30,10 @@ use crate::admin::answer::Call;
 use crate::admin::answer::Desk;
 use crate::admin::answer::From;
 use crate::config::AdminConfig;
+use crate::lifecycle::Stage;
+use crate::listening::open;
+use crate::listening::open::Families;
+use crate::listening::open::Unplaced;
 
 /// Connections at the same time, on the socket and on loopback each.
 const CONNECTIONS: usize = 64;
@@ -48,6 +49,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum AdminError {
     #[error("[admin] socket: {path}: {source}", path = path.display())]
     Socket { path: PathBuf, source: io::Error },
+    #[error("[admin] socket: {0}")]
+    Place(io::Error),
+    #[error("[admin] listen: {0}")]
+    Copy(io::Error),
     #[error("[admin] listen: cannot listen on {address}: {source}")]
     Listen {
         address: SocketAddr,
@@ -62,26 +67,66 @@ pub enum AdminError {
 pub struct Doors {
     unix: Option<UnixListener>,
     loopback: Vec<TcpListener>,
+    callers: Callers,
+}
+
+/// Who is connected.
+#[derive(Clone, Debug, Default)]
+pub struct Callers(Arc<AtomicUsize>);
+
+impl Callers {
+    pub fn are_there(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
 }
 
 impl Doors {
-    pub fn open(config: &AdminConfig) -> Result<Self, AdminError> {
+    /// Opens them, or takes over those that are open already. The unix socket is to be placed yet.
+    pub fn open(
+        config: &AdminConfig,
+        mut inherited: Vec<TcpListener>,
+    ) -> Result<(Self, Option<Unplaced>), AdminError> {
         let unix = config
             .served()
-            .map(|path| bind(&path).map_err(|source| AdminError::Socket { path, source }))
+            .map(|path| {
+                let opened = open::unplaced(&path, 0o600);
+                opened.map_err(|source| AdminError::Socket { path, source })
+            })
             .transpose()?;
+        let (unix, unplaced) = unix.unzip();
         let loopback = config
             .listen
             .iter()
             .map(|&address| {
-                listen(address).map_err(|source| AdminError::Listen { address, source })
+                listen(address, &mut inherited)
+                    .map_err(|source| AdminError::Listen { address, source })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { unix, loopback })
+        let doors = Self {
+            unix,
+            loopback,
+            callers: Callers::default(),
+        };
+        Ok((doors, unplaced))
     }
 
-    /// Serves them on a thread of its own, until the process ends.
-    pub fn serve(self, desk: Desk) -> Result<(), AdminError> {
+    /// Copies of the sockets on loopback.
+    pub fn loopback(&self) -> io::Result<Vec<TcpListener>> {
+        self.loopback.iter().map(TcpListener::try_clone).collect()
+    }
+
+    pub fn callers(&self) -> Callers {
+        self.callers.clone()
+    }
+
+    /// Serves them on a thread of its own, until the process ends or is replaced. What was taken over is served when the
+    /// process it was taken from need not any longer.
+    pub fn serve(
+        self,
+        desk: Desk,
+        mut stages: watch::Receiver<Stage>,
+        begin: Stage,
+    ) -> Result<(), AdminError> {
         if self.unix.is_none() && self.loopback.is_empty() {
             return Ok(());
         }
@@ -90,21 +135,27 @@ impl Doors {
             .enable_all()
             .build()
             .map_err(AdminError::Thread)?;
-        let serve = move || runtime.block_on(self.accept_all(Arc::new(desk)));
+        let serve = async move {
+            let _ = stages.wait_for(|stage| *stage >= begin).await;
+            self.accept_all(Arc::new(desk), stages).await;
+            // Whoever is connected is still answered.
+            std::future::pending::<()>().await;
+        };
         thread::Builder::new()
             .name("admin".to_owned())
-            .spawn(serve)
+            .spawn(move || runtime.block_on(serve))
             .map_err(AdminError::Thread)?;
         Ok(())
     }
 
-    async fn accept_all(self, desk: Arc<Desk>) {
+    async fn accept_all(self, desk: Arc<Desk>, mut stages: watch::Receiver<Stage>) {
         let mut doors = tokio::task::JoinSet::new();
         if let Some(listener) = self
             .unix
             .and_then(|one| tokio::net::UnixListener::from_std(one).ok())
         {
             let (desk, places) = (Arc::clone(&desk), Arc::new(Semaphore::new(CONNECTIONS)));
+            let callers = self.callers.clone();
             doors.spawn(async move {
                 while let Some(place) = place(&places).await {
                     match listener.accept().await {
@@ -113,6 +164,7 @@ impl Doors {
                             let connection = Connection {
                                 desk: Arc::clone(&desk),
                                 from: From::Socket { uid },
+                                callers: callers.clone(),
                             };
                             connection.spawn(stream.into(), place);
                         }
@@ -127,6 +179,7 @@ impl Doors {
                 continue;
             };
             let (desk, places) = (Arc::clone(&desk), Arc::clone(&places));
+            let callers = self.callers.clone();
             doors.spawn(async move {
                 while let Some(place) = place(&places).await {
                     match listener.accept().await {
@@ -134,6 +187,7 @@ impl Doors {
                             let connection = Connection {
                                 desk: Arc::clone(&desk),
                                 from: From::Loopback,
+                                callers: callers.clone(),
                             };
                             connection.spawn(stream.into(), place);
                         }
@@ -142,7 +196,9 @@ impl Doors {
                 }
             });
         }
-        while doors.join_next().await.is_some() {}
+        // Its sockets are another process's then; aborting the tasks closes them here.
+        let _ = stages.wait_for(|stage| *stage == Stage::Replaced).await;
+        doors.shutdown().await;
     }
 }
 
@@ -155,26 +211,15 @@ async fn wait_after(error: &io::Error) {
     tokio::time::sleep(PAUSE).await;
 }
 
-/// Bound under another name and renamed: it never exists with another mode under its own, and a gateway that takes over
-/// another one takes this too.
-fn bind(path: &Path) -> io::Result<UnixListener> {
-    let beside = path.with_extension(format!("{}", process::id()));
-    let _ = fs::remove_file(&beside);
-    let listener = UnixListener::bind(&beside)?;
-    let placed = fs::set_permissions(&beside, Permissions::from_mode(0o600))
-        .and_then(|()| listener.set_nonblocking(true))
-        .and_then(|()| fs::rename(&beside, path));
-    if let Err(error) = placed {
-        let _ = fs::remove_file(&beside);
-        return Err(error);
-    }
-    info!("The admin door is {}", path.display());
-    Ok(listener)
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
+fn listen(address: SocketAddr, inherited: &mut Vec<TcpListener>) -> io::Result<TcpListener> {
+    let is_there = |listener: &TcpListener| {
+        let at = listener.local_addr().ok();
+        at.is_some_and(|at| open::serves(at, address))
+    };
+    let listener = match inherited.iter().position(is_there) {
+        Some(place) => inherited.swap_remove(place),
+        None => open::tcp(address, Families::AsUsual)?,
+    };
     info!(
         "The admin door can be read on http://{}",
         listener.local_addr()?
@@ -187,10 +232,13 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 struct Connection {
     desk: Arc<Desk>,
     from: From,
+    callers: Callers,
 }
 
 impl Connection {
     fn spawn(self, stream: Stream, place: OwnedSemaphorePermit) {
+        let callers = self.callers.clone();
+        callers.0.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
             // Never told to shut down: operators need this listener most while the API drains.
             let (_running, shutdown) = watch::channel(false);
@@ -198,6 +246,7 @@ impl Connection {
             let _visit = app.desk.visit();
             let served = app.process_new(Box::new(stream), &shutdown);
             let _ = tokio::time::timeout(LONGEST, served).await;
+            callers.0.fetch_sub(1, Ordering::SeqCst);
             drop(place);
         });
     }

@@ -23,6 +23,7 @@ pub enum Route {
     },
     Explain,
     Reload,
+    Upgrade,
     Drain,
 }
 
@@ -64,6 +65,7 @@ impl Route {
             }
             ["explain"] => ("POST", Self::Explain),
             ["reload"] => ("POST", Self::Reload),
+            ["upgrade"] => ("POST", Self::Upgrade),
             ["drain"] => ("POST", Self::Drain),
             _ => return Err(Unrouted::NotFound),
         };
@@ -78,7 +80,7 @@ impl Route {
     /// Whether it changes anything; such requests are accepted on the unix socket only.
     pub fn changes(&self) -> bool {
         match self {
-            Self::SetState(_) | Self::Reload | Self::Drain => true,
+            Self::SetState(_) | Self::Reload | Self::Upgrade | Self::Drain => true,
             Self::Live
             | Self::Ready
             | Self::Status
@@ -136,6 +138,7 @@ mod tests {
             ("POST", "/explain", None, Ok(Route::Explain)),
             ("POST", "/reload", None, Ok(Route::Reload)),
             ("GET", "/reload", None, Err(Unrouted::Method("POST"))),
+            ("POST", "/upgrade", None, Ok(Route::Upgrade)),
             ("POST", "/drain", None, Ok(Route::Drain)),
             ("POST", "/status", None, Err(Unrouted::Method("GET"))),
             ("GET", "/v1/nodes", None, Err(Unrouted::NotFound)),

@@ -1,6 +1,7 @@
 //! Carries out signals and orders of the admin listener, on a thread of its own, so that requests cannot block it.
 
 use std::io;
+use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -16,17 +17,26 @@ use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use crate::admin::listen::Callers;
+use crate::app::heartbeat::Heartbeat;
 use crate::app::reload::Reloader;
 use crate::control::Changes;
 use crate::control::Command;
 use crate::control::ReloadError;
+use crate::control::UpgradeError;
 use crate::gateway::connection::PARTING;
 use crate::gateway::context::InFlight;
 use crate::gateway::context::Surroundings;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Stage;
+use crate::listening::inherited::Predecessor;
+use crate::listening::open::Unplaced;
+use crate::listening::successor::Estate;
+use crate::listening::successor::SuccessionError;
+use crate::listening::successor::Successor;
 use crate::systemd;
 use crate::telemetry;
 use crate::telemetry::spool;
@@ -42,7 +52,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     hangup: Signal,
     reopen: Signal,
-    unused: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -55,7 +65,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
-            unused: signal(SignalKind::user_defined2())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -66,7 +76,7 @@ impl Signals {
             _ = self.interrupt.recv() => Meant::End,
             _ = self.hangup.recv() => Meant::Reload,
             _ = self.reopen.recv() => Meant::Reopen,
-            _ = self.unused.recv() => Meant::Nothing,
+            _ = self.upgrade.recv() => Meant::Upgrade,
         }
     }
 }
@@ -78,8 +88,18 @@ enum Meant {
     End,
     Reload,
     Reopen,
-    Nothing,
+    Upgrade,
 }
+
+/// What becomes of the process.
+enum Next {
+    Serve,
+    Leave,
+    Replaced,
+}
+
+/// Whoever waits for the end of an upgrade.
+type Tell = oneshot::Sender<Result<u32, UpgradeError>>;
 
 /// Carries out signals and orders.
 pub(super) struct Master {
@@ -88,34 +108,64 @@ pub(super) struct Master {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) keeper: Arc<Sweep>,
     pub(super) reloader: Reloader,
+    /// Until it has acceded.
+    pub(super) accession: Option<Accession>,
+    /// What a successor inherits.
+    pub(super) estate: Estate,
+    /// Of the admin listener.
+    pub(super) callers: Callers,
 }
 
 impl Master {
     /// Serves until the end of the process.
     pub(super) async fn run(mut self, mut signals: Signals) {
+        let mut stages = self.surroundings.lifecycle.watch();
+        let mut accession = self.accession.take();
         loop {
-            tokio::select! {
+            let next = tokio::select! {
+                _ = stages.wait_for(|stage| *stage != Stage::Starting), if accession.is_some() => {
+                    if let Some(accession) = accession.take() {
+                        accession.accede();
+                    }
+                    tokio::spawn(self.heartbeat().tell());
+                    Next::Serve
+                },
                 meant = signals.next() => match meant {
-                    Meant::Drain => return self.leave(signals).await,
+                    Meant::Drain => Next::Leave,
                     Meant::End => self.end(),
                     Meant::Reload => self.hang_up(),
                     Meant::Reopen => self.reopen(),
-                    Meant::Nothing => info!("SIGUSR2 means nothing here"),
+                    Meant::Upgrade => self.upgrade(&mut signals, None).await,
                 },
                 Some(command) = self.commands.recv() => match command {
                     Command::Reload(tell) => {
                         // The client of the admin socket may have hung up.
                         let _ = tell.send(self.reload());
+                        Next::Serve
                     }
-                    Command::Drain => return self.leave(signals).await,
+                    Command::Upgrade(tell) => self.upgrade(&mut signals, Some(tell)).await,
+                    Command::Drain => Next::Leave,
                 },
+            };
+            match next {
+                Next::Serve => {}
+                Next::Leave => return self.leave(signals).await,
+                Next::Replaced => return self.retire(signals).await,
             }
         }
     }
 
-    fn hang_up(&self) {
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            lifecycle: Arc::clone(&self.surroundings.lifecycle),
+            follow: self.reloader.lead.subscribe(),
+        }
+    }
+
+    fn hang_up(&self) -> Next {
         // The result is in the log; a signal has no other answer.
         let _ = self.reload();
+        Next::Serve
     }
 
     fn reload(&self) -> Result<Changes, ReloadError> {
@@ -128,47 +178,122 @@ impl Master {
         reloaded
     }
 
-    fn reopen(&self) {
+    fn reopen(&self) -> Next {
         match telemetry::reopen(&self.reloader.current().config.log) {
             Ok(()) => info!("The log is opened again"),
             Err(error) => error!("The log cannot be opened again, so the old one is used: {error}"),
         }
+        Next::Serve
+    }
+
+    /// Has another process take over, or serves on.
+    async fn upgrade(&self, signals: &mut Signals, tell: Option<Tell>) -> Next {
+        let (next, told) = tokio::select! {
+            succeeded = self.succeed() => match succeeded {
+                Ok(pid) => (Next::Replaced, Ok(pid)),
+                Err(error) => {
+                    error!("Not upgraded, this process serves on: {error}");
+                    (Next::Serve, Err(error))
+                }
+            },
+            meant = self.told_to_end(signals) => match meant {
+                Meant::End => self.end(),
+                _ => (Next::Leave, Err(UpgradeError::NotNow)),
+            },
+        };
+        if let Some(tell) = tell {
+            // Its client may have hung up.
+            let _ = tell.send(told);
+        }
+        next
+    }
+
+    async fn succeed(&self) -> Result<u32, UpgradeError> {
+        let lifecycle = &self.surroundings.lifecycle;
+        if lifecycle.stage() != Stage::Serving {
+            return Err(UpgradeError::NotNow);
+        }
+        info!("Upgrading: the next process is started");
+        lifecycle.bequeath(true);
+        self.keeper.save();
+        let succeeded = async {
+            let successor = Successor::start(&self.estate).await?;
+            let pid = successor.pid().unwrap_or_default();
+            // First: it is not listened to before.
+            systemd::replaced_by(pid);
+            successor
+                .begin()
+                .inspect_err(|_| systemd::replaced_by(process::id()))?;
+            Ok(pid)
+        };
+        let succeeded = succeeded.await;
+        lifecycle.bequeath(succeeded.is_ok());
+        succeeded.map_err(|error: SuccessionError| UpgradeError::Failed(error.to_string()))
+    }
+
+    /// The next signal that ends the process; others are seen to meanwhile.
+    async fn told_to_end(&self, signals: &mut Signals) -> Meant {
+        loop {
+            match signals.next().await {
+                meant @ (Meant::Drain | Meant::End) => return meant,
+                Meant::Reopen => {
+                    self.reopen();
+                }
+                Meant::Reload | Meant::Upgrade => {
+                    info!("Neither reloaded nor upgraded: the process is ending");
+                }
+            }
+        }
     }
 
     /// Announces the end, finishes the requests in flight and exits. Another signal ends at once.
-    async fn leave(self, mut signals: Signals) {
-        let hurried = async {
-            loop {
-                match signals.next().await {
-                    Meant::Drain | Meant::End => break,
-                    Meant::Reopen => self.reopen(),
-                    Meant::Reload | Meant::Nothing => {}
-                }
-            }
-        };
+    async fn leave(mut self, signals: Signals) {
+        systemd::stopping();
+        self.disinherit();
+        self.finish(signals, Stage::Draining).await;
+    }
+
+    /// The same after another process has taken over: nobody else needs to be told.
+    async fn retire(mut self, signals: Signals) {
+        self.disinherit();
+        self.finish(signals, Stage::Replaced).await;
+    }
+
+    /// There is no successor any more. Copies of the sockets would let clients in whom nobody serves.
+    fn disinherit(&mut self) {
+        self.estate = Estate::default();
+        self.commands.close();
+        // Who waits for the end of one is told.
+        while self.commands.try_recv().is_ok() {}
+    }
+
+    async fn finish(self, mut signals: Signals, stage: Stage) {
         tokio::select! {
-            () = self.drain() => {}
-            () = hurried => info!("Told to end at once: {} requests are cut", self.in_flight.count()),
+            () = self.drain(stage) => {}
+            _ = self.told_to_end(&mut signals) => {
+                info!("Told to end at once: {} requests are cut", self.in_flight.count());
+            }
         }
         self.end();
     }
 
-    async fn drain(&self) {
-        systemd::stopping();
+    async fn drain(&self, stage: Stage) {
         let current = self.reloader.current();
         let delay = current.config.api.shutdown_delay;
         let patience = current.config.drain_timeout;
         let lifecycle = &self.surroundings.lifecycle;
-        // From here on readiness fails while the listener still accepts: load balancers look elsewhere before
-        // connections fail.
-        lifecycle.reach(Stage::Leaving);
-        if !delay.is_zero() {
-            info!("Stopping in {delay:?}: neighbours are told to go elsewhere");
-            sleep(delay).await;
+        if stage == Stage::Draining {
+            // From here on readiness fails while the listener still accepts: load balancers look elsewhere before
+            // connections fail.
+            lifecycle.reach(Stage::Leaving);
+            if !delay.is_zero() {
+                info!("Stopping in {delay:?}: neighbours are told to go elsewhere");
+                sleep(delay).await;
+            }
         }
         info!("Stopping: no new connections are taken");
         let begun = Instant::now();
-        lifecycle.reach(Stage::Draining);
+        lifecycle.reach(stage);
         while !self.is_done(begun) {
             if begun.elapsed() >= patience {
                 let left = self.in_flight.count();
@@ -183,16 +308,41 @@ impl Master {
 
     /// No request is left, and every client had time to read that its connection closes.
     fn is_done(&self, begun: Instant) -> bool {
-        self.in_flight.count() == 0
-            && (self.surroundings.crowd.open() == 0 || begun.elapsed() > PARTING)
+        let is_anybody_there = self.surroundings.crowd.open() > 0 || self.callers.are_there();
+        self.in_flight.count() == 0 && (!is_anybody_there || begun.elapsed() > PARTING)
     }
 
     /// Exits instead of returning: Pingora sleeps through its whole grace period, even if nothing is left to do.
     fn end(&self) -> ! {
-        self.keeper.save();
+        // What the next process knows by now is newer.
+        if self.surroundings.lifecycle.stage() != Stage::Replaced {
+            self.keeper.save();
+        }
         info!("Stopped");
         spool::finish();
-        std::process::exit(0);
+        process::exit(0);
+    }
+}
+
+/// What the process does for others once it can serve.
+pub(super) struct Accession {
+    pub(super) predecessor: Option<Predecessor>,
+    /// The admin socket's, if the predecessor still has it.
+    pub(super) unplaced: Option<Unplaced>,
+    /// Where clients find us, for the log.
+    pub(super) listening: String,
+}
+
+impl Accession {
+    fn accede(self) {
+        info!("Listening on {}", self.listening);
+        if let Some(Err(error)) = self.unplaced.map(Unplaced::place) {
+            error!("[admin] socket: {error}");
+        }
+        if let Some(Err(error)) = self.predecessor.as_ref().map(Predecessor::take_over) {
+            warn!("The process before this one does not answer: {error}");
+        }
+        systemd::ready();
     }
 }
 
@@ -204,7 +354,7 @@ impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
         let mut stages = self.0.watch();
         // Cannot fail: `self` holds the sender.
-        let _ = stages.wait_for(|stage| *stage == Stage::Draining).await;
+        let _ = stages.wait_for(|stage| stage.is_draining()).await;
         // The fast way would drop the tasks of requests in flight.
         ShutdownSignal::GracefulTerminate
     }

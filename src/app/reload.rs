@@ -120,17 +120,15 @@ fn keep(before: &Config, after: &mut Config) -> Changes {
     let mut keep = |name: &str, is_same: bool| {
         if !is_same {
             kept.push(format!(
-                "{name} counts from the next start, the old value stays"
+                "{name}: the new value counts from the next start or upgrade, the old one stays"
             ));
         }
         is_same
     };
     let (old, new) = (&before.api, &mut after.api);
-    if !keep("[api] host_ip", old.host_ip == new.host_ip) {
-        new.host_ip = old.host_ip;
-    }
-    if !keep("[api] port", old.port == new.port) {
-        new.port = old.port;
+    let is_same = old.listen == new.listen;
+    if !keep("[api] host_ip, port, unix_socket", is_same) {
+        new.listen.clone_from(&old.listen);
     }
     if !keep("[api] api_workers", old.workers == new.workers) {
         new.workers = old.workers;

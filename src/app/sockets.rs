@@ -1,11 +1,11 @@
-//! The sockets that clients connect to: those that systemd hands over, or one of our own.
+//! The sockets that clients connect to: those that systemd or our predecessor hands over, or our own.
 
 use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::os::fd::IntoRawFd;
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,19 +17,30 @@ use pingora::services::listening::Service as ListeningService;
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::config::Listen;
 use crate::lifecycle::Lifecycle;
-use crate::systemd;
-use crate::systemd::Stream;
+use crate::lifecycle::Stage;
+use crate::listening::inherited::Inherited;
+use crate::listening::open;
+use crate::listening::open::Families;
+use crate::listening::open::Stream;
+use crate::listening::successor::Estate;
 
 /// What Pingora calls the service.
 const SERVICE: &str = "api";
 
 /// No socket can be opened.
 #[derive(Debug, Error)]
-#[error("[api] host_ip, port: cannot listen on {address}: {source}")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: io::Error,
+pub enum ListenError {
+    #[error("[api] host_ip, port: cannot listen on {address}: {source}")]
+    Tcp {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("[api] unix_socket: cannot listen on {}: {source}", .path.display())]
+    Unix { path: PathBuf, source: io::Error },
+    #[error("cannot listen on a socket of the service manager: {0}")]
+    Handed(io::Error),
 }
 
 /// An open socket, and the name under which Pingora finds it.
@@ -41,32 +52,80 @@ pub(super) struct Opened {
     permissions: Option<Permissions>,
 }
 
-/// The sockets to serve on, systemd's or one of our own, and where clients find them. Opened here, since Pingora would
-/// run on without a socket that it cannot bind.
-pub(super) fn listen(config: &Config) -> Result<(Vec<Opened>, String), ListenError> {
-    let address = SocketAddr::new(config.api.host_ip, config.api.port);
-    let error = |source| ListenError { address, source };
-    let mut streams = systemd::streams().map_err(error)?;
-    if streams.is_empty() {
-        streams.push(Stream::Tcp(TcpListener::bind(address).map_err(error)?));
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    opened: Vec<Opened>,
+    /// From this stage on: what was taken over is served by the process before us until we can.
+    begin: Stage,
+}
+
+/// The sockets to serve on, what may be handed on, and where clients find us. Opened here, since Pingora would run on
+/// without a socket that it cannot bind.
+pub(super) fn listen(
+    config: &Config,
+    inherited: Inherited,
+    begin: Stage,
+) -> Result<(Sockets, Estate, String), ListenError> {
+    let mut estate = Estate {
+        managed: inherited.managed,
+        ..Estate::default()
+    };
+    if estate.managed.is_empty() {
+        estate.own = own(&config.api.listen, inherited.own)?;
     }
     let scheme = if config.api.tls.is_some() {
         "https"
     } else {
         "http"
     };
-    let mut sockets = Vec::new();
+    let mut opened = Vec::new();
     let mut places = Vec::new();
-    for stream in streams {
-        let opened = open(stream).map_err(error)?;
-        let scheme = opened.permissions.as_ref().map_or(scheme, |_| "unix");
-        places.push(format!("{scheme}://{}", opened.name));
-        sockets.push(opened);
+    for stream in estate.managed.iter().chain(&estate.own) {
+        let one = stream.try_clone().and_then(prepare);
+        let one = one.map_err(ListenError::Handed)?;
+        let scheme = one.permissions.as_ref().map_or(scheme, |_| "unix");
+        places.push(format!("{scheme}://{}", one.name));
+        opened.push(one);
     }
-    Ok((sockets, places.join(", ")))
+    let sockets = Sockets { opened, begin };
+    Ok((sockets, estate, places.join(", ")))
 }
 
-fn open(stream: Stream) -> io::Result<Opened> {
+/// Those that the configuration names; of the predecessor's what is at the same place.
+fn own(listen: &Listen, mut inherited: Vec<Stream>) -> Result<Vec<Stream>, ListenError> {
+    match listen {
+        Listen::Addresses(addresses) => {
+            let families = Families::beside(addresses);
+            let open = |address: &SocketAddr| {
+                let is_there = |stream: &Stream| stream.is_at(*address);
+                if let Some(place) = inherited.iter().position(is_there) {
+                    return Ok(inherited.swap_remove(place));
+                }
+                let opened = open::tcp(*address, families).map(Stream::Tcp);
+                opened.map_err(|source| ListenError::Tcp {
+                    address: *address,
+                    source,
+                })
+            };
+            addresses.iter().map(open).collect()
+        }
+        Listen::Unix { path, mode } => {
+            let is_there = |stream: &Stream| stream.path().as_deref() == Some(path);
+            let stream = match inherited.iter().position(is_there) {
+                Some(place) => Ok(inherited.swap_remove(place)),
+                None => open::unix(path, *mode).map(Stream::Unix),
+            };
+            let stream = stream.map_err(|source| ListenError::Unix {
+                path: path.clone(),
+                source,
+            })?;
+            Ok(vec![stream])
+        }
+    }
+}
+
+fn prepare(stream: Stream) -> io::Result<Opened> {
     // systemd hands over blocking sockets unless the unit says otherwise, and tokio needs non-blocking ones.
     let (name, socket, permissions) = match stream {
         Stream::Tcp(listener) => {
@@ -76,9 +135,9 @@ fn open(stream: Stream) -> io::Result<Opened> {
         }
         Stream::Unix(listener) => {
             listener.set_nonblocking(true)?;
-            let address = listener.local_addr()?;
-            let path = address
-                .as_pathname()
+            let stream = Stream::Unix(listener.try_clone()?);
+            let path = stream
+                .path()
                 .ok_or_else(|| io::Error::other("a unix socket without a path"))?;
             let permissions = path.metadata()?.permissions();
             let name = path.to_string_lossy().into_owned();
@@ -95,14 +154,14 @@ fn open(stream: Stream) -> io::Result<Opened> {
 /// A service on sockets that are open already.
 pub(super) struct OnSockets<A> {
     service: ListeningService<A>,
-    sockets: Vec<Opened>,
+    sockets: Sockets,
     lifecycle: Arc<Lifecycle>,
 }
 
 impl<A> OnSockets<A> {
-    pub(super) fn new(application: A, sockets: Vec<Opened>, lifecycle: Arc<Lifecycle>) -> Self {
+    pub(super) fn new(application: A, sockets: Sockets, lifecycle: Arc<Lifecycle>) -> Self {
         let mut service = ListeningService::new(SERVICE.to_owned(), application);
-        for opened in &sockets {
+        for opened in &sockets.opened {
             match &opened.permissions {
                 None => service.add_tcp(&opened.name),
                 Some(permissions) => service.add_uds(&opened.name, Some(permissions.clone())),
@@ -126,7 +185,7 @@ impl<A: ServerApp + Send + Sync + 'static> Service for OnSockets<A> {
     ) {
         if let Some(fds) = &fds {
             let mut fds = fds.lock();
-            for opened in &self.sockets {
+            for opened in &self.sockets.opened {
                 // Pingora looks a listener up by this name before it binds: the table of its hot upgrade.
                 fds.add(opened.name.clone(), opened.socket);
             }
@@ -134,6 +193,9 @@ impl<A: ServerApp + Send + Sync + 'static> Service for OnSockets<A> {
         // The pulse runs on the runtime that serves requests, so it stops if those threads are blocked.
         let lifecycle = Arc::clone(&self.lifecycle);
         tokio::spawn(async move { lifecycle.pulse("api").await });
+        let (mut stages, begin) = (self.lifecycle.watch(), self.sockets.begin);
+        // Cannot fail: `self` holds the sender.
+        let _ = stages.wait_for(|stage| *stage >= begin).await;
         Service::start_service(&mut self.service, fds, shutdown, listeners_per_fd).await;
     }
 

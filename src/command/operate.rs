@@ -1,4 +1,4 @@
-//! `status`, `locate`, `explain`, `location`, `reload`: the running gateway's state and orders to it.
+//! `status`, `locate`, `explain`, `location`, `reload`, `upgrade`: the running gateway's state and orders to it.
 
 use std::env;
 use std::io;
@@ -57,9 +57,6 @@ pub enum Operation {
         /// A header of the request, as NAME:VALUE; may be repeated.
         #[arg(long, short = 'H', value_name = "NAME:VALUE")]
         header: Vec<String>,
-        /// The JSON that would be sent: it decides where a new node goes.
-        #[arg(long, value_name = "JSON")]
-        body: Option<String>,
         /// Such as GET.
         method: String,
         /// Such as /v1/nodes?limit=2.
@@ -69,6 +66,11 @@ pub enum Operation {
     Location(Box<Setting>),
     /// Reload the configuration.
     Reload {
+        #[command(flatten)]
+        gateway: Where,
+    },
+    /// Replace the running gateway by one of the installed binary and configuration; fails if that does not start.
+    Upgrade {
         #[command(flatten)]
         gateway: Where,
     },
@@ -129,8 +131,6 @@ pub enum OperationError {
     Output(#[from] io::Error),
     #[error("--header {0}: NAME:VALUE is expected")]
     Header(String),
-    #[error("--body: {0}")]
-    Body(serde_json::Error),
 }
 
 impl OperationError {
@@ -139,7 +139,7 @@ impl OperationError {
         match self {
             Self::Socket(_) => 69,
             Self::Output(_) => 1,
-            Self::Header(_) | Self::Body(_) => 2,
+            Self::Header(_) => 2,
         }
     }
 }
@@ -150,7 +150,8 @@ impl Operation {
             Self::Status { gateway, .. }
             | Self::Locate { gateway, .. }
             | Self::Explain { gateway, .. }
-            | Self::Reload { gateway } => gateway,
+            | Self::Reload { gateway }
+            | Self::Upgrade { gateway } => gateway,
             Self::Location(setting) => &setting.gateway,
         }
     }
@@ -170,17 +171,12 @@ impl Operation {
             }
             Self::Explain {
                 header,
-                body,
                 method,
                 path,
                 ..
             } => {
-                let mut asked =
-                    json!({"method": method, "path": path, "headers": headers(header)?});
-                if let Some(body) = body {
-                    asked["body"] = serde_json::from_str(body).map_err(OperationError::Body)?;
-                }
-                let said = socket::ask(socket, "POST", "/explain", Some(&asked))?;
+                let body = json!({"method": method, "path": path, "headers": headers(header)?});
+                let said = socket::ask(socket, "POST", "/explain", Some(&body))?;
                 explained(&said, format)
             }
             Self::Location(setting) => {
@@ -198,6 +194,12 @@ impl Operation {
                     socket::ask(socket, "POST", "/reload", None)
                 })?;
                 reloaded(&said, format)
+            }
+            Self::Upgrade { .. } => {
+                let said = slowly("starting the next process", || {
+                    socket::ask(socket, "POST", "/upgrade", None)
+                })?;
+                upgraded(&said, format)
             }
         }
     }
@@ -510,6 +512,18 @@ fn reloaded(said: &Said, format: Format) -> Result<End, OperationError> {
         say("the configuration is in force")?;
     } else {
         tell("nothing is changed: the old configuration stays in force");
+    }
+    Ok(end(well))
+}
+
+fn upgraded(said: &Said, format: Format) -> Result<End, OperationError> {
+    let well = said.is_success();
+    if !is_told(said, format)? {
+        let pid = said.document.get("pid").and_then(Value::as_u64);
+        let pid = pid.unwrap_or_default();
+        say(&format!(
+            "process {pid} serves; the one before it finishes what it has begun"
+        ))?;
     }
     Ok(end(well))
 }

@@ -1,6 +1,7 @@
 //! `[api]`: the listener and the limits.
 
 use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::net::ToSocketAddrs;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -15,10 +16,8 @@ use crate::oslo::section::Section;
 /// The listener and the limits of the API.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    /// Address to listen on.
-    pub host_ip: IpAddr,
-    /// Port to listen on; 0 lets the kernel choose.
-    pub port: u16,
+    /// Where clients connect, unless the service manager hands sockets over.
+    pub listen: Listen,
     /// Worker threads, at least one.
     pub workers: usize,
     /// What clients call us, `scheme://host[:port][/prefix]`, no trailing slash.
@@ -59,6 +58,31 @@ pub struct ApiConfig {
     pub extras: Extras,
     /// `None` is plain HTTP.
     pub tls: Option<ListenerTls>,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// `host_ip` and `port`, at least one, none twice. Port 0 lets the kernel choose.
+    Addresses(Vec<SocketAddr>),
+    /// `unix_socket`, which replaces both, as in Ironic.
+    Unix {
+        path: PathBuf,
+        /// `None` is what the umask leaves.
+        mode: Option<u32>,
+    },
+}
+
+impl Listen {
+    /// Whether nobody can connect from another machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Addresses(addresses) => {
+                addresses.iter().all(|address| address.ip().is_loopback())
+            }
+            Self::Unix { .. } => true,
+        }
+    }
 }
 
 /// What is served beyond Ironic's own API.
@@ -103,9 +127,8 @@ pub enum TlsVersion {
 
 /// Reads the section.
 pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
-    let host_ip = host_ip(section);
     // Each option is read before the first `?` below, so that all faults of the section are reported at once.
-    let port = section.number("port", 0..=u16::MAX);
+    let listen = listen(section);
     let workers = section.optional_number("api_workers", 1..=4096);
     let public_endpoint = public_endpoint(section);
     let max_limit = section.number("max_limit", 1..=1_000_000);
@@ -132,8 +155,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let location_endpoints = section.flag("location_endpoints");
     let tls = tls(section);
     Ok(ApiConfig {
-        host_ip: host_ip?,
-        port: port?,
+        listen: listen?,
         workers: workers?.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)),
         public_endpoint: public_endpoint?,
         max_limit: max_limit?,
@@ -160,28 +182,73 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     })
 }
 
+fn listen(section: &mut Section<'_>) -> Result<Listen, Faulted> {
+    let addresses = host_ip(section);
+    let port = section.number("port", 0..=u16::MAX);
+    let path = section.path("unix_socket");
+    let mode = unix_socket_mode(section);
+    let (addresses, port, mode) = (addresses?, port?, mode?);
+    Ok(match path? {
+        Some(path) => Listen::Unix { path, mode },
+        None => Listen::Addresses(
+            addresses
+                .into_iter()
+                .map(|address| SocketAddr::new(address, port))
+                .collect(),
+        ),
+    })
+}
+
+fn host_ip(section: &mut Section<'_>) -> Result<Vec<IpAddr>, Faulted> {
+    let option = "host_ip";
+    let texts = section.list(option)?;
+    if texts.is_empty() {
+        return Err(section.missing(option, "an IP address, or several with commas between them"));
+    }
+    let mut addresses = Vec::new();
+    for text in texts {
+        let Some(address) = address_of(&text) else {
+            let fault = format!("`{text}` is neither an IP address nor a name of one");
+            return Err(section.fault(option, fault));
+        };
+        if addresses.contains(&address) {
+            section.warn(option, format!("{address} is there twice"));
+        } else {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
 /// An address, in brackets or not, or a name that has one; IPv4 goes first, as Ironic binds it.
-fn host_ip(section: &mut Section<'_>) -> Result<IpAddr, Faulted> {
-    let text = section.always::<String>("host_ip", "an IP address")?;
-    let text = text.trim();
+fn address_of(text: &str) -> Option<IpAddr> {
     // IPv6 addresses are often written in brackets, as in a URL; `IpAddr` does not parse those.
     let bare = text
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(text);
     if let Ok(address) = bare.parse() {
-        return Ok(address);
+        return Some(address);
     }
-    let mut found: Vec<IpAddr> = (text, 0)
-        .to_socket_addrs()
-        .map(|addresses| addresses.map(|address| address.ip()).collect())
-        .unwrap_or_default();
+    let found = (text, 0).to_socket_addrs().ok()?;
+    let mut found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     // A stable sort; `localhost` often resolves to `::1` first.
     found.sort_by_key(IpAddr::is_ipv6);
-    found
-        .first()
-        .copied()
-        .ok_or_else(|| section.fault("host_ip", "is neither an IP address nor a name of one"))
+    found.first().copied()
+}
+
+/// Octal with or without Python's `0o`, as Ironic reads it.
+fn unix_socket_mode(section: &mut Section<'_>) -> Result<Option<u32>, Faulted> {
+    let option = "unix_socket_mode";
+    let Some(text) = section.text(option)? else {
+        return Ok(None);
+    };
+    let text = text.trim();
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(Some(mode)),
+        Ok(_) | Err(_) => Err(section.fault(option, "is no octal number from 0 to 777")),
+    }
 }
 
 /// Ironic 39's.

@@ -127,9 +127,21 @@ const API: &[Opt] = &[
     opt(
         "host_ip",
         "0.0.0.0",
-        "Address to listen on, or a name such as localhost.",
+        "Addresses to listen on, or names such as localhost, with commas between them. [::] alone is all of IPv4 too.",
     ),
-    opt("port", "6385", "Port to listen on; 0 is any free one."),
+    opt(
+        "port",
+        "6385",
+        "Port to listen on, at each address; 0 is any free one.",
+    ),
+    unset(
+        "unix_socket",
+        "Unix socket to listen on instead of host_ip and port.",
+    ),
+    unset(
+        "unix_socket_mode",
+        "Its mode, such as 0660; unset is what the umask leaves (0700 under systemd).",
+    ),
     unset(
         "api_workers",
         "Worker threads; unset is one for each processor.",

@@ -133,7 +133,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
     let groups = groups(reader);
     let locations = locations(reader, groups.as_ref().ok(), auth.as_ref().ok());
     if let (Ok(AuthStrategy::Noauth), Ok(api)) = (&auth, &api)
-        && !api.host_ip.is_loopback()
+        && !api.listen.is_local()
     {
         let text = "noauth: whoever can connect has every right at every location";
         reader.section("api").warn("auth_strategy", text);

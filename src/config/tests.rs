@@ -6,8 +6,8 @@ mod taken_over;
 
 use std::fmt::Write;
 use std::fs;
-use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -132,8 +132,9 @@ fn what_nobody_wrote_has_its_default() {
     let config = load(BASE).unwrap();
     assert_eq!(config.warnings, [""; 0]);
     let api = &config.api;
-    assert_eq!(api.host_ip, IpAddr::from(Ipv4Addr::LOCALHOST));
-    assert_eq!((api.port, api.max_limit, api.max_depth), (6385, 1000, 25));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 6385));
+    assert_eq!(api.listen, Listen::Addresses(vec![address]));
+    assert_eq!((api.max_limit, api.max_depth), (1000, 25));
     assert_eq!(api.max_body, 1024 * 1024);
     assert_eq!(api.partial_lists, Partial::Deny);
     assert_eq!(api.tls, None);
@@ -177,7 +178,8 @@ fn what_somebody_wrote_is_taken() {
         config.warnings,
         ["OS_NOVA__PORT: [nova]: is for other programs; all of it is ignored"]
     );
-    assert_eq!(config.api.port, 3);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 3));
+    assert_eq!(config.api.listen, Listen::Addresses(vec![address]));
     assert_eq!(config.api.workers, 3);
     assert_eq!(config.api.partial_lists, Partial::Allow);
     assert_eq!(config.api.public_endpoint.as_deref(), Some("https://h/p"));

@@ -3,7 +3,6 @@
 pub mod allocate;
 pub mod beside;
 pub mod create;
-pub mod home;
 pub mod place;
 pub mod unique;
 pub mod update;

@@ -91,7 +91,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
 
 async fn drain_begins(stages: &mut watch::Receiver<Stage>) {
     // Whoever would tell lives as long as the process.
-    let _ = stages.wait_for(|stage| *stage == Stage::Draining).await;
+    let _ = stages.wait_for(|stage| stage.is_draining()).await;
 }
 
 /// Says why, and waits a moment for the client to have read it.

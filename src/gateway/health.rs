@@ -100,7 +100,8 @@ impl Health {
 
     /// Why no request is to be sent here.
     fn trouble(&self, port: Option<u16>) -> Option<&'static str> {
-        if self.lifecycle.stage() >= Stage::Leaving {
+        // `Replaced`: whoever asks at the same address anew is answered by the next process.
+        if matches!(self.lifecycle.stage(), Stage::Leaving | Stage::Draining) {
             return Some("DRAINING");
         }
         let of_port = self

@@ -36,7 +36,6 @@ use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
-use crate::lifecycle;
 use crate::locations::question::Body;
 use crate::request::Answer;
 use crate::request::Request;
@@ -313,7 +312,7 @@ impl Service {
 
     /// No client is to send another request where nobody will be.
     pub(super) fn close_while_draining(&self, session: &mut Session) {
-        if self.surroundings.lifecycle.stage() == lifecycle::Stage::Draining {
+        if self.surroundings.lifecycle.stage().is_draining() {
             session.set_keepalive(None);
         }
     }

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use log::info;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
@@ -18,7 +17,6 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::order::Act;
 use crate::locations::question::Asker;
-use crate::systemd;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
@@ -39,8 +37,6 @@ pub struct HealthCheck {
     pub follow: Follow,
     pub budget: Budget,
     pub lifecycle: Arc<Lifecycle>,
-    /// Where clients find us, for the log.
-    pub listening: String,
 }
 
 #[async_trait]
@@ -84,9 +80,7 @@ impl HealthCheck {
                 let first = join_all(locations.iter().map(Location::probed));
                 // Whoever is silent is waited for no longer than this; its loop goes on.
                 let _ = tokio::time::timeout(FIRST_ROUND, first).await;
-                info!("Listening on {}", self.listening);
                 self.lifecycle.reach(Stage::Serving);
-                systemd::ready();
             }
         };
         tokio::join!(join_all(probes), join_all(tokens), own_token, ready);

@@ -17,8 +17,16 @@ use crate::house::sources;
 /// Rooms from the ground up. A room is a module with everything below it, unless a longer path stands on a floor of its
 /// own. Rooms of one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    // Ironic's words; oslo.config's rules; the service manager; the stages of a process, and what it can be told.
-    &["api", "control", "lifecycle", "oslo", "systemd"],
+    // Ironic's words; oslo.config's rules; the service manager; listening sockets; the stages of a process, and what it can
+    // be told.
+    &[
+        "api",
+        "control",
+        "lifecycle",
+        "listening",
+        "oslo",
+        "systemd",
+    ],
     // What the operator wrote.
     &["config"],
     // Instruments; the rules of who may do what.

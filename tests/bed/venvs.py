@@ -22,8 +22,7 @@ IRONIC = "ironic"
 IRONIC_OLD = "ironic-old"
 KEYSTONE = "keystone"
 CLIENTS = "clients"
-LINTERS = "linters"
-EVERY = (IRONIC, IRONIC_OLD, KEYSTONE, CLIENTS, LINTERS)
+EVERY = (IRONIC, IRONIC_OLD, KEYSTONE, CLIENTS)
 
 
 # Debian keeps servers where a user's $PATH does not look.
@@ -97,7 +96,6 @@ def _system_packages():
         "go": "golang-go",
         "haproxy": "haproxy",
         "ip": "iproute2",
-        "logrotate": "logrotate",
         "nginx": "nginx-light",
         "prometheus": "prometheus",
         "systemd-analyze": "systemd",

@@ -121,7 +121,7 @@ def test_neighbours_are_told_before_the_drain(held):
     assert (answer.status, answer.text, is_last(answer)) == (503, "DRAINING", True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
 def test_other_signals_end_nothing(number):
     with fleet(1) as hub:
         connection = connect(hub)

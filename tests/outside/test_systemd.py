@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from booted import CannotBoot, Machine
+from clients import Clients
 from fleet import fleet_config, until
 from standin import Standin, node
 
@@ -168,45 +169,68 @@ def test_a_faulty_file_fails_the_start_once_and_is_told_in_the_status(here):
     assert "[api] max_limit" in here.systemctl("status", SERVICE, check=False).stdout
 
 
-class Load:
-    """Clients that ask again and again, some on one connection, some on one for each request."""
+def clients(here, path="/v1"):
+    """A thousand requests a second."""
+    return Clients(f"127.0.0.1:{PORT}", path, within=["nsenter", f"--net=/proc/{here.machine.first}/ns/net", "--"])
 
-    def __init__(self, here):
-        self._here = here
-        self._over = threading.Event()
-        self.failures = []
-        self.counts = [0, 0]
 
-    def __enter__(self):
-        with self._here.machine.network():
-            self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in (False, True)]
-            for thread in self._threads:
-                thread.start()
-        return self
+def test_an_upgrade_as_documented_fails_no_request_and_stays_the_same_service(here):
+    (before,) = here.shown("MainPID")
+    with clients(here) as load:
+        load.go_on()
+        for line in documented("Upgrade")[0].splitlines():
+            here.machine.shell(line)
+        load.go_on()
+        load.assert_none_failed()
+    until(lambda: not here.machine.path(f"/proc/{before}").exists(), seconds=20, what="the end of the old process")
+    (now,) = here.shown("MainPID")
+    assert now != before
+    assert here.shown("ActiveState", "SubState", "NRestarts") == ["active", "running", "0"]
+    assert here.serves()
+    # What is the service's is the new process's: it is stopped, watched and started again.
+    here.systemctl("reload", SERVICE)
+    here.machine.run("kill", "-KILL", now)
+    until(lambda: here.shown("NRestarts") == ["1"] and here.shown("ActiveState") == ["active"], what="the next start")
+    assert here.serves()
 
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
-    def _run(self, keep):
-        connection = self._here.connect()
-        while not self._over.is_set():
-            try:
-                answer = ask(connection, "/v1/nodes")
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append((keep, repr(error)))
-                connection.close()
-                continue
-            if answer.status != 200:
-                self.failures.append((keep, answer.status, answer.document))
-            if not keep or answer.getheader("Connection") == "close":
-                connection.close()
-            self.counts[keep] += 1
+def test_an_upgrade_to_what_does_not_start_changes_nothing(here):
+    before = here.shown("MainPID")
+    here.write(max_limit="many")
+    done = here.machine.run("ironic-proxy", "upgrade", "--socket", "/run/ironic-proxy/admin.sock", check=False)
+    assert (done.returncode, "[api] max_limit" in done.stderr) == (1, True), done.stderr
+    assert here.shown("MainPID", "ActiveState", "SubState") == [*before, "active", "running"]
+    assert here.serves()
 
-    def goes_on(self):
-        before = list(self.counts)
-        until(lambda: all(now > then for now, then in zip(self.counts, before, strict=True)), what="every client answered again")
+
+def test_the_status_says_what_status_says(here):
+    said = here.machine.run("ironic-proxy", "status").stdout.splitlines()[0]
+    assert said.startswith("1 of 1 locations; ")
+    until(lambda: here.shown("StatusText") == [said], what="the same line at systemd")
+
+
+def test_what_does_not_turn_is_killed_and_started_again(here):
+    """The unit's half minute is shortened, so that the test is."""
+    assert here.shown("WatchdogUSec") == ["30s"]
+    here.machine.run("mkdir", "-p", f"/run/systemd/system/{SERVICE}.d")
+    drop_in = here.machine.path(f"/run/systemd/system/{SERVICE}.d/watchdog.conf")
+    drop_in.write_text("[Service]\nWatchdogSec=2\n", encoding="utf-8")
+    try:
+        here.systemctl("daemon-reload")
+        here.systemctl("restart", SERVICE)
+        (before,) = here.shown("MainPID")
+        fed = here.shown("WatchdogTimestampMonotonic")
+        until(lambda: here.shown("WatchdogTimestampMonotonic") != fed, what="a word to the watchdog")
+        here.machine.run("ironic-proxy", "upgrade")
+        (after,) = here.shown("MainPID")
+        assert after != before
+        here.machine.run("kill", "-STOP", after)
+        until(lambda: here.shown("NRestarts") == ["1"] and here.shown("ActiveState") == ["active"], seconds=30, what="the next start")
+        until(lambda: "Watchdog timeout" in here.machine.console(), what="systemd's word on it")
+        assert here.serves()
+    finally:
+        drop_in.unlink()
+        here.systemctl("daemon-reload")
 
 
 @pytest.fixture
@@ -219,13 +243,14 @@ def behind(here):
 
 def test_a_restart_under_the_socket_unit_fails_no_request(behind):
     here = behind
-    with Load(here) as load:
-        for _ in range(3):
-            load.goes_on()
+    with clients(here) as load:
+        for _ in range(2):
+            load.go_on()
             here.systemctl("restart", SERVICE)
-        load.goes_on()
-    assert load.failures == []
+        load.go_on()
+        load.assert_none_failed()
     assert here.shown("ActiveState") == ["active"]
+    assert here.serves()
 
 
 def test_under_the_socket_unit_clients_wait_for_a_faulty_file_to_be_mended(behind):

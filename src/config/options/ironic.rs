@@ -219,16 +219,6 @@ pub(crate) const API: &[Opt] = &[
         "rustls has only safe ones; server_tls_minimum_version chooses the protocol",
     )
     .or(&["tls_ciphers"]),
-    refused(
-        "unix_socket",
-        &[],
-        "the gateway listens on host_ip and port, or on a socket that systemd hands over",
-    ),
-    refused(
-        "unix_socket_mode",
-        &[],
-        "the gateway listens on host_ip and port, or on a socket that systemd hands over",
-    ),
 ];
 
 pub(crate) const OSLO_MIDDLEWARE: &[Opt] = &[

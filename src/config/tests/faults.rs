@@ -21,7 +21,7 @@ fn all_faults_are_said_at_once() {
             "0.conf:2: [DEFAULT] groups: `loc2` is no location: there is no section [group:loc2]",
             "0.conf:3: neither `=` nor `:` in this line",
             "0.conf:5: [api] port: is not a whole number from 0 to 65535",
-            "0.conf:7: [api] host_ip: is neither an IP address nor a name of one",
+            "0.conf:7: [api] host_ip: `local_host..` is neither an IP address nor a name of one",
             "0.conf:10: [node_cache] name_lifetime: is not a number of seconds from 0 to a year",
             "1.conf:2: [DEFAULT] debug: is neither true nor false",
             "1.conf:4: [group:loc1] auth_type: must be one of none, http_basic, admin_token, password, v3password, v3applicationcredential, token, v3token",

@@ -7,10 +7,6 @@ use super::*;
 fn what_would_be_a_promise_is_refused() {
     for (lines, expected) in [
         (
-            "[api]\nunix_socket = /run/x",
-            "10: [api] unix_socket: is not supported: the gateway listens on host_ip and port, or on a socket that systemd hands over",
-        ),
-        (
             "[audit]\nenabled = True",
             "10: [audit] enabled: is not supported: there are no audit records; the access log names user, request and answer",
         ),
@@ -148,14 +144,25 @@ fn one_ironic_behind_two_locations_is_told() {
 #[test]
 fn an_address_to_listen_on_is_meant_as_written() {
     for (text, expected) in [
-        ("localhost", "127.0.0.1"),
-        ("[::1]", "::1"),
-        ("::", "::"),
-        ("0.0.0.0", "0.0.0.0"),
+        ("localhost", &["127.0.0.1:6385"] as &[&str]),
+        ("[::1]", &["[::1]:6385"]),
+        ("::", &["[::]:6385"]),
+        ("0.0.0.0", &["0.0.0.0:6385"]),
+        (
+            "127.0.0.1, [::1],192.0.2.1",
+            &["127.0.0.1:6385", "[::1]:6385", "192.0.2.1:6385"],
+        ),
     ] {
         let config = load(&format!("{BASE}[api]\nhost_ip = {text}\n")).unwrap();
-        assert_eq!(config.api.host_ip.to_string(), expected, "{text}");
+        let expected = expected.iter().map(|address| address.parse().unwrap());
+        let expected = Listen::Addresses(expected.collect());
+        assert_eq!(config.api.listen, expected, "{text}");
     }
+    let config = load(&format!("{BASE}[api]\nhost_ip = localhost,127.0.0.1\n")).unwrap();
+    assert_eq!(
+        config.warnings,
+        ["0.conf:10: [api] host_ip: 127.0.0.1 is there twice"]
+    );
     let config = load(&format!("{BASE}[api]\nmin_max_version = 1.999\n")).unwrap();
     assert_eq!(
         config.warnings,
@@ -163,6 +170,34 @@ fn an_address_to_listen_on_is_meant_as_written() {
             "0.conf:10: [api] min_max_version: is newer than 1.115, the newest that is known: every location below it is left out"
         ]
     );
+}
+
+#[test]
+fn a_unix_socket_replaces_addresses() {
+    for (mode, expected) in [
+        ("", Ok(None)),
+        ("unix_socket_mode = 0660", Ok(Some(0o660))),
+        ("unix_socket_mode = 0o600", Ok(Some(0o600))),
+        ("unix_socket_mode = 0680", Err(())),
+        ("unix_socket_mode = 1777", Err(())),
+    ] {
+        let lines = format!("unix_socket = /run/x\nhost_ip = 192.0.2.1\n{mode}");
+        let listen = load(&format!("{BASE}[api]\n{lines}\n")).map(|config| config.api.listen);
+        match expected {
+            Ok(mode) => assert_eq!(
+                listen.unwrap(),
+                Listen::Unix {
+                    path: "/run/x".into(),
+                    mode
+                }
+            ),
+            Err(()) => assert_eq!(
+                listen.unwrap_err().faults,
+                ["0.conf:12: [api] unix_socket_mode: is no octal number from 0 to 777"],
+                "{mode}"
+            ),
+        }
+    }
 }
 
 #[test]

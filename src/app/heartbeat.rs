@@ -1,0 +1,46 @@
+//! Tells the service manager that all loops turn, and how the gateway is.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::admin::summary::summary;
+use crate::current::Follow;
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::Stage;
+use crate::systemd;
+
+/// Between two looks, unless the watchdog wants more.
+const PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) struct Heartbeat {
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) follow: Follow,
+}
+
+impl Heartbeat {
+    /// Until another process speaks for the service.
+    pub(super) async fn tell(self) {
+        let watchdog = systemd::watchdog();
+        // Two may get lost.
+        let pause = watchdog.map_or(PAUSE, |limit| (limit / 3).min(PAUSE));
+        let mut said = String::new();
+        loop {
+            let line = match self.lifecycle.stage() {
+                Stage::Replaced => return,
+                Stage::Leaving | Stage::Draining => "draining".to_owned(),
+                Stage::Starting | Stage::Serving => summary(&self.follow.borrow().federation),
+            };
+            if line != said {
+                systemd::status(&line);
+                said = line;
+            }
+            match self.lifecycle.stuck(Instant::now()) {
+                None if watchdog.is_some() => systemd::alive(),
+                None => {}
+                Some(name) => log::error!("The loop {name} does not turn"),
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
