@@ -17,11 +17,11 @@ use thiserror::Error;
 
 use crate::auth::http_basic::BasicError;
 use crate::auth::http_basic::HttpBasic;
-use crate::auth::http_basic::UserFileError;
+use crate::auth::http_basic::users::UserFileError;
 use crate::auth::identity::Identity;
 use crate::auth::token::TokenError;
 use crate::auth::token::Tokens;
-use crate::auth::token::UseOfCache;
+use crate::auth::token::validator::UseOfCache;
 use crate::config::AuthStrategy;
 use crate::keystone::client::SetupError;
 use crate::tls::Certified;

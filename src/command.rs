@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod manual;
 pub mod operate;
 pub mod policy;
 pub mod socket;

@@ -4,6 +4,7 @@
 pub mod claim;
 pub mod dispatch;
 pub mod fan_out;
+mod listed;
 pub mod located;
 pub mod merged;
 pub mod objection;
@@ -13,6 +14,7 @@ pub mod ramdisk;
 pub mod replicated;
 pub mod turns;
 pub mod united;
+mod wording;
 
 use std::mem;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use ironic_proxy::command::check;
 use ironic_proxy::command::cli::Cli;
 use ironic_proxy::command::cli::PolicyTask;
 use ironic_proxy::command::cli::Task;
+use ironic_proxy::command::manual;
 use ironic_proxy::command::operate::End;
 use ironic_proxy::command::operate::Operation;
 use ironic_proxy::command::operate::OperationError;
@@ -48,6 +49,15 @@ fn main() -> ExitCode {
         // Whoever names the socket need not be able to read the configuration.
         return operate(operation, socket);
     }
+    if let Some(Task::Manual { directory }) = &cli.task {
+        return match manual::write(directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tell(&format!("ironic-proxy: {}: {error}", directory.display()));
+                ExitCode::FAILURE
+            }
+        };
+    }
     let typed = cli.sources();
     let read = move || {
         let home = std::env::var_os("HOME").map(PathBuf::from);
@@ -81,7 +91,8 @@ fn main() -> ExitCode {
         }
         Some(Task::Check { gateway, online }) => examined(&config, &gateway, online),
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
-        None => {
+        // A manual was written before there was a configuration.
+        Some(Task::Manual { .. }) | None => {
             let served = app::run(config, Box::new(read));
             // The last lines say why it ended.
             spool::finish();

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod files;
+pub mod grammar;
 pub mod in_force;
 pub mod language;
 pub mod targets;

@@ -86,6 +86,8 @@ struct ToExplain {
     path: String,
     #[serde(default)]
     headers: std::collections::BTreeMap<String, String>,
+    /// The JSON document that would be sent.
+    body: Option<Box<serde_json::value::RawValue>>,
 }
 
 type Answer = Response<Vec<u8>>;
@@ -222,6 +224,10 @@ impl Desk {
                 method: wanted.method.parse().ok()?,
                 target: wanted.path.parse().ok()?,
                 headers,
+                body: wanted
+                    .body
+                    .as_ref()
+                    .map(|body| body.get().to_owned().into()),
             })
         })();
         match parsed {

@@ -48,4 +48,6 @@ pub struct Asked {
     pub method: http::Method,
     pub target: http::Uri,
     pub headers: http::HeaderMap,
+    /// As it would be sent; where a new node goes depends on it.
+    pub body: Option<bytes::Bytes>,
 }

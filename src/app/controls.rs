@@ -17,6 +17,7 @@ use crate::current::Follow;
 use crate::federate::Federation;
 use crate::gateway::context::InFlight;
 use crate::gateway::context::Surroundings;
+use crate::gateway::explain::Imagined;
 use crate::gateway::explain::explain;
 use crate::gateway::service::Service;
 use crate::lifecycle::Lifecycle;
@@ -85,6 +86,10 @@ impl Controls for Running {
         }
         // `load` would hold one of arc-swap's few debt slots of this thread across the await.
         let service = self.service.load_full();
-        json!(explain(&service.door, &service.federation, &head).await)
+        let asked = Imagined {
+            head: &head,
+            body: asked.body.unwrap_or_default().into(),
+        };
+        json!(explain(&service.door, &service.federation, asked).await)
     }
 }

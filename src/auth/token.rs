@@ -3,68 +3,33 @@
 //! A valid token is cached until `token_cache_time` is over or the token expires, so a revoked token may work for that
 //! long. Nothing else is cached: neither Keystone's refusals nor its outages.
 
-use std::collections::HashMap;
+pub mod validator;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 use std::time::Instant;
-use std::time::SystemTime;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::future::Shared;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
-use log::error;
-use log::info;
-use log::warn;
-use quick_cache::sync::Cache;
-use ring::hmac;
-use ring::rand::SystemRandom;
 use thiserror::Error;
-use tokio::time::sleep;
 
-use crate::auth::turns::Asking;
-use crate::auth::turns::Turns;
-use crate::config::Endpoint;
-use crate::config::Interface;
+use crate::auth::token::validator::Failure;
+use crate::auth::token::validator::UseOfCache;
+use crate::auth::token::validator::Validator;
 use crate::config::KeystoneInbound;
-use crate::keystone::Kept;
-use crate::keystone::TokenKeeper;
-use crate::keystone::catalog::Wanted;
-use crate::keystone::catalog::v3_base;
 use crate::keystone::client::Expired;
 use crate::keystone::client::Keystone;
-use crate::keystone::client::KeystoneError;
 use crate::keystone::client::SetupError;
 use crate::keystone::client::Timeouts;
-use crate::keystone::client::ValidateError;
 use crate::keystone::client::X_AUTH_TOKEN;
 use crate::keystone::message::Validated;
-use crate::metrics::counter::Counter;
 
 const X_STORAGE_TOKEN: HeaderName = HeaderName::from_static("x-storage-token");
 const X_SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
 /// Fernet tokens have some 250 bytes, JWS tokens up to a few thousand.
 const LONGEST_TOKEN: usize = 8192;
-const BELIEVED_AT_MOST: usize = 10_000;
-/// So many tokens are shown to Keystone at a time.
-const VALIDATIONS: usize = 32;
-/// keystoneauth's first pause before it tries to connect again; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-type Key = [u8; 32];
-type Outcome = Result<Arc<Validated>, Failure>;
-/// Everybody with the same token waits for the same answer, good or bad.
-type Flight = Shared<BoxFuture<'static, Outcome>>;
-
 /// Why nobody came in.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TokenError {
@@ -81,17 +46,10 @@ pub enum TokenError {
     Unavailable,
 }
 
-/// Tokens that were known, and those that were not.
-#[derive(Debug, Default)]
-pub struct UseOfCache {
-    pub hits: Counter,
-    pub misses: Counter,
-}
-
 /// Those whom Keystone vouches for.
 #[derive(Debug)]
 pub struct Tokens {
-    inner: Arc<Inner>,
+    validator: Arc<Validator>,
     challenge: HeaderValue,
     service_roles: Vec<String>,
     service_roles_required: bool,
@@ -114,20 +72,7 @@ impl Tokens {
                 .map_err(|_| SetupError::Url)?,
             service_roles: config.service_token_roles.clone(),
             service_roles_required: config.service_token_roles_required,
-            inner: Arc::new(Inner {
-                keeper: TokenKeeper::new(keystone, "[keystone_authtoken]".into()),
-                interface: config.interface,
-                region: config.region_name.clone(),
-                retries: config.max_retries,
-                cache_time: config.token_cache_time,
-                key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-                    .map_err(|_| SetupError::Random)?,
-                believed: Cache::new(BELIEVED_AT_MOST),
-                use_of_cache: UseOfCache::default(),
-                flights: Mutex::default(),
-                turns: Turns::new(VALIDATIONS),
-                silent: AtomicBool::new(false),
-            }),
+            validator: Arc::new(Validator::new(keystone, config)?),
         })
     }
 
@@ -152,7 +97,7 @@ impl Tokens {
                 self.service(service, from).await?
             }
         };
-        self.inner
+        self.validator
             .validated(user, expired, from)
             .await
             .map_err(|failure| self.error(failure))
@@ -173,19 +118,19 @@ impl Tokens {
 
     /// How often a token was known, and how often Keystone had to be asked.
     pub fn use_of_cache(&self) -> &UseOfCache {
-        &self.inner.use_of_cache
+        self.validator.use_of_cache()
     }
 
     pub fn keystone(&self) -> &Keystone {
-        self.inner.keeper.keystone()
+        self.validator.keystone()
     }
 
     /// Our own token is asked for, and shown as a client's would be.
     pub async fn try_out(&self) -> Result<(), String> {
-        let own = self.inner.keeper.token().await;
+        let own = self.validator.own().await;
         let own = own.map_err(|error| format!("no token can be had: {error}"))?;
         let validated = self
-            .inner
+            .validator
             .validated(own.token.header.clone(), Expired::Refuse, None);
         match validated.await {
             Ok(_) => Ok(()),
@@ -198,7 +143,7 @@ impl Tokens {
 
     /// One step of the loop that keeps our own token fresh. Returns when the next one is due.
     pub async fn keep_fresh(&self) -> Instant {
-        self.inner.keeper.keep_fresh().await
+        self.validator.keep_fresh().await
     }
 
     /// What a service token is good for.
@@ -208,7 +153,7 @@ impl Tokens {
         from: Option<IpAddr>,
     ) -> Result<Expired, TokenError> {
         let service = self
-            .inner
+            .validator
             .validated(token, Expired::Refuse, from)
             .await
             .map_err(|failure| self.error(failure))?;
@@ -239,224 +184,6 @@ impl Tokens {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    Invalid,
-    Unavailable,
-}
-
-#[derive(Clone, Debug)]
-struct Believed {
-    token: Arc<Validated>,
-    until: Instant,
-}
-
-#[derive(Debug)]
-struct Inner {
-    keeper: TokenKeeper,
-    interface: Interface,
-    region: Option<String>,
-    retries: u32,
-    cache_time: Option<Duration>,
-    key: hmac::Key,
-    /// By a keyed hash: the tokens themselves are not in our memory for longer than a request.
-    believed: Cache<Key, Believed>,
-    use_of_cache: UseOfCache,
-    /// What is being asked now.
-    flights: Mutex<HashMap<(Key, Expired), Flight>>,
-    turns: Turns,
-    /// Keystone gave no answer the last time.
-    silent: AtomicBool,
-}
-
-impl Inner {
-    async fn validated(
-        self: &Arc<Self>,
-        token: HeaderValue,
-        expired: Expired,
-        from: Option<IpAddr>,
-    ) -> Outcome {
-        let key = self.hash(&token);
-        let asking = match self.believed.get(&key) {
-            Some(believed) if Instant::now() < believed.until => {
-                self.use_of_cache.hits.bump();
-                return Ok(believed.token);
-            }
-            Some(_) => Asking::Familiar,
-            None => Asking::Stranger(from),
-        };
-        self.use_of_cache.misses.bump();
-        self.flight(key, token, expired, asking).await
-    }
-
-    fn flight(
-        self: &Arc<Self>,
-        key: Key,
-        token: HeaderValue,
-        expired: Expired,
-        asking: Asking,
-    ) -> Flight {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.get(&(key, expired)) {
-            return flight.clone();
-        }
-        let inner = Arc::clone(self);
-        // A task of its own: it ends, and takes itself off the list, whoever stops waiting for it.
-        let task = tokio::spawn(async move {
-            let listed = Listed {
-                inner,
-                name: (key, expired),
-            };
-            let outcome = listed.inner.ask(&token, expired, asking).await;
-            if let Ok(validated) = &outcome {
-                listed
-                    .inner
-                    .believe(key, validated, Instant::now(), SystemTime::now());
-            }
-            outcome
-        });
-        let flight = task
-            .map(|outcome| outcome.unwrap_or(Err(Failure::Unavailable)))
-            .boxed()
-            .shared();
-        flights.insert((key, expired), flight.clone());
-        flight
-    }
-
-    async fn ask(&self, token: &HeaderValue, expired: Expired, asking: Asking) -> Outcome {
-        let Some(_turn) = self.turns.take(asking).await else {
-            warn!("Too many tokens are waiting for Keystone");
-            return Err(Failure::Unavailable);
-        };
-        match self.ask_keystone(token, expired).await {
-            Ok(validated)
-                // keystonemiddleware looks at the time itself, too.
-                if expired == Expired::Refuse && validated.expires_at <= SystemTime::now() =>
-            {
-                Err(Failure::Invalid)
-            }
-            Ok(validated) => {
-                self.answered();
-                Ok(Arc::new(validated))
-            }
-            Err(ValidateError::Invalid) => {
-                self.answered();
-                Err(Failure::Invalid)
-            }
-            Err(error @ (ValidateError::Unauthorized | ValidateError::Keystone(_))) => {
-                // Once an outage, not once a request.
-                if !self.silent.swap(true, Ordering::Relaxed) {
-                    error!("Tokens cannot be validated: {}", error.chain());
-                }
-                Err(Failure::Unavailable)
-            }
-        }
-    }
-
-    fn answered(&self) {
-        if self.silent.swap(false, Ordering::Relaxed) {
-            info!("Tokens can be validated again");
-        }
-    }
-
-    /// With one new token of ours if the old one is refused, and with pauses while nobody answers.
-    async fn ask_keystone(
-        &self,
-        token: &HeaderValue,
-        expired: Expired,
-    ) -> Result<Validated, ValidateError> {
-        let mut pause = FIRST_PAUSE;
-        let mut retries = self.retries;
-        let mut renewed = false;
-        loop {
-            let ours = self.keeper.token().await?;
-            let base = self.identity(&ours);
-            match self
-                .keeper
-                .keystone()
-                .validate(&base, &ours.token.header, token, expired)
-                .await
-            {
-                // Our own token may have ended before its time (new fernet keys, a changed password): once with a new
-                // one.
-                Err(ValidateError::Unauthorized) if !renewed => {
-                    self.keeper.refused(ours.generation, Instant::now());
-                    renewed = true;
-                }
-                Err(ValidateError::Keystone(KeystoneError::Unreachable(error)))
-                    // A timeout has cost the client its patience already.
-                    if retries > 0 && !error.is_timeout() =>
-                {
-                    sleep(pause).await;
-                    pause *= 2;
-                    retries -= 1;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// The Keystone that validates: of the catalog, else where our own token came from.
-    fn identity(&self, ours: &Kept) -> Endpoint {
-        let wanted = Wanted {
-            service_type: "identity",
-            service_name: None,
-            interfaces: &[self.interface],
-            region: self.region.as_deref(),
-        };
-        let base = ours.token.catalog.url(&wanted).and_then(v3_base);
-        base.unwrap_or_else(|| self.keeper.keystone().base().clone())
-    }
-
-    fn believe(&self, key: Key, token: &Arc<Validated>, now: Instant, wall: SystemTime) {
-        if let Some(lifetime) = believable_for(self.cache_time, token.expires_at, wall) {
-            self.believed.insert(
-                key,
-                Believed {
-                    token: Arc::clone(token),
-                    until: now + lifetime,
-                },
-            );
-        }
-    }
-
-    fn hash(&self, token: &HeaderValue) -> Key {
-        let mut key = Key::default();
-        key.copy_from_slice(hmac::sign(&self.key, token.as_bytes()).as_ref());
-        key
-    }
-
-    fn flights(&self) -> MutexGuard<'_, HashMap<(Key, Expired), Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A flight's place on the list, however the flight ends.
-struct Listed {
-    inner: Arc<Inner>,
-    name: (Key, Expired),
-}
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        self.inner.flights().remove(&self.name);
-    }
-}
-
-/// How long a token may go unasked; `None`: not at all, as one that counts only because a service token allows it.
-fn believable_for(
-    cache_time: Option<Duration>,
-    expires_at: SystemTime,
-    wall: SystemTime,
-) -> Option<Duration> {
-    let left = expires_at
-        .duration_since(wall)
-        .ok()
-        .filter(|left| !left.is_zero())?;
-    // With caching off it is asked about anew each time, but it is no stranger's any more.
-    Some(cache_time.unwrap_or_default().min(left))
-}
-
 /// The one field of this name.
 fn one<'a>(
     headers: &'a HeaderMap,
@@ -483,9 +210,14 @@ fn token(field: &HeaderValue) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::config::Interface;
     use crate::config::Session;
     use crate::keystone::client::install_crypto_provider;
     use crate::keystone::fake::FakeKeystone;
@@ -680,7 +412,7 @@ mod tests {
             );
             assert_eq!(fake.validated() - before, 1, "{token}");
         }
-        assert!(tokens.inner.flights().is_empty());
+        assert!(tokens.validator.flights().is_empty());
     }
 
     #[tokio::test]
@@ -716,32 +448,5 @@ mod tests {
                 .as_deref(),
             Ok("reader")
         );
-    }
-
-    #[test]
-    fn nothing_is_believed_longer_than_it_lives() {
-        let second = Duration::from_secs(1);
-        let wall = SystemTime::UNIX_EPOCH + second * 1_000_000;
-        for (cache_time, left, believed) in [
-            (Some(300), 3600_i32, Some(300)),
-            (Some(300), 10, Some(10)),
-            (Some(300), 0, None),
-            (Some(300), -1, None),
-            (None, 3600, Some(0)),
-            (None, 0, None),
-        ] {
-            let expires_at = if left < 0 {
-                wall - second
-            } else {
-                wall + second * left.unsigned_abs()
-            };
-            let cache_time = cache_time.map(Duration::from_secs);
-            let believed = believed.map(Duration::from_secs);
-            assert_eq!(
-                believable_for(cache_time, expires_at, wall),
-                believed,
-                "{cache_time:?} {left}"
-            );
-        }
     }
 }

@@ -16,7 +16,7 @@ use log::Level;
 use serde::Serialize;
 
 use crate::auth::Authenticator;
-use crate::auth::http_basic;
+use crate::auth::http_basic::users;
 use crate::command::policy;
 use crate::config::AuthStrategy;
 use crate::config::Config;
@@ -65,7 +65,7 @@ pub fn files(config: &Config) -> Findings {
     match &config.auth {
         AuthStrategy::Noauth => {}
         AuthStrategy::HttpBasic { user_file } => {
-            let lines = http_basic::oddities(user_file);
+            let lines = users::oddities(user_file);
             let lines = lines
                 .iter()
                 .map(|line| format!("[DEFAULT] http_basic_auth_user_file: {line}"));

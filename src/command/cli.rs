@@ -20,6 +20,9 @@ use crate::command::sync::Format;
 use crate::config::Source;
 
 /// One Bare Metal API in front of many independent Ironics.
+///
+/// Without a subcommand it serves, in the foreground and with its log on standard error, until SIGTERM. SIGHUP reloads the
+/// configuration, SIGUSR1 opens the log file again.
 #[derive(Debug, Clone, Parser, PartialEq, Eq)]
 #[command(name = "ironic-proxy", version)]
 pub struct Cli {
@@ -63,6 +66,12 @@ pub enum Task {
         /// Also ask every location and every Keystone, without changing anything.
         #[arg(long)]
         online: bool,
+    },
+    /// Write man pages and shell completions to a directory, for a package.
+    #[command(hide = true)]
+    Manual {
+        /// Where to; made if it is not there.
+        directory: PathBuf,
     },
     /// Show the rules in force: name, scopes, origin, check.
     Policy {

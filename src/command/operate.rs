@@ -57,6 +57,9 @@ pub enum Operation {
         /// A header of the request, as NAME:VALUE; may be repeated.
         #[arg(long, short = 'H', value_name = "NAME:VALUE")]
         header: Vec<String>,
+        /// The JSON that would be sent: it decides where a new node goes.
+        #[arg(long, value_name = "JSON")]
+        body: Option<String>,
         /// Such as GET.
         method: String,
         /// Such as /v1/nodes?limit=2.
@@ -131,6 +134,8 @@ pub enum OperationError {
     Output(#[from] io::Error),
     #[error("--header {0}: NAME:VALUE is expected")]
     Header(String),
+    #[error("--body: {0}")]
+    Body(serde_json::Error),
 }
 
 impl OperationError {
@@ -139,7 +144,7 @@ impl OperationError {
         match self {
             Self::Socket(_) => 69,
             Self::Output(_) => 1,
-            Self::Header(_) => 2,
+            Self::Header(_) | Self::Body(_) => 2,
         }
     }
 }
@@ -171,12 +176,17 @@ impl Operation {
             }
             Self::Explain {
                 header,
+                body,
                 method,
                 path,
                 ..
             } => {
-                let body = json!({"method": method, "path": path, "headers": headers(header)?});
-                let said = socket::ask(socket, "POST", "/explain", Some(&body))?;
+                let mut asked =
+                    json!({"method": method, "path": path, "headers": headers(header)?});
+                if let Some(body) = body {
+                    asked["body"] = serde_json::from_str(body).map_err(OperationError::Body)?;
+                }
+                let said = socket::ask(socket, "POST", "/explain", Some(&asked))?;
                 explained(&said, format)
             }
             Self::Location(setting) => {

@@ -13,6 +13,7 @@ use crate::federate::Error;
 use crate::federate::objection::Objection;
 use crate::locations::Locations;
 use crate::locations::location::Location;
+use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
@@ -39,6 +40,21 @@ pub async fn ask_each(scope: &[&Location], asker: &Asker, question: &Question) -
         }
     }
     told
+}
+
+/// What has to happen everywhere is not begun if a location's operator keeps it from that.
+pub fn let_all<'a>(parts: impl Iterator<Item = (&'a Location, &'a Question)>) -> Result<(), Error> {
+    let forbidden: Vec<_> = parts
+        .filter_map(|(location, question)| {
+            let reason = location.forbids(Act::of(question))?;
+            Some(location.silent(reason))
+        })
+        .collect();
+    if forbidden.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Silent(forbidden))
+    }
 }
 
 impl Told {

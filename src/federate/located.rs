@@ -3,6 +3,7 @@
 pub mod allocate;
 pub mod beside;
 pub mod create;
+pub mod home;
 pub mod place;
 pub mod unique;
 pub mod update;

@@ -153,6 +153,22 @@ impl Visit<'_> {
     }
 }
 
+/// One thing, as a path or a query names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member<'a> {
+    pub(super) collection: Collection,
+    pub(super) ident: &'a str,
+}
+
+impl<'a> Member<'a> {
+    pub(super) fn node(ident: &'a str) -> Self {
+        Self {
+            collection: Collection::Nodes,
+            ident,
+        }
+    }
+}
+
 impl Federation {
     /// The way from an identifier to a location.
     pub async fn owner(

@@ -21,6 +21,7 @@ use crate::federate::Subject;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::announce;
 use crate::federate::fan_out::ask_each;
+use crate::federate::fan_out::let_all;
 use crate::federate::fan_out::refusal;
 use crate::federate::fan_out::tolerate;
 use crate::federate::objection::Objection;
@@ -208,7 +209,9 @@ impl United<'_> {
         // Ironic answers 500 to a body that is not JSON.
         Json::parse("event", request.body.held())?;
         let question = request.question();
-        let told = ask_each(&self.federation.scope(request), &request.asker, &question).await;
+        let scope = self.federation.scope(request);
+        let_all(scope.iter().map(|location| (*location, &question)))?;
+        let told = ask_each(&scope, &request.asker, &question).await;
         if let Some((location, reply)) = told
             .replies
             .iter()

@@ -8,6 +8,8 @@ use http::Method;
 use pingora::http::RequestHeader;
 use serde::Serialize;
 
+use crate::api::body::BodyError;
+use crate::api::body::Object;
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
 use crate::api::fault;
@@ -15,7 +17,9 @@ use crate::api::route::Action;
 use crate::api::route::Route;
 use crate::auth::access::Passage;
 use crate::auth::identity::Identity;
+use crate::federate::Error;
 use crate::federate::Federation;
+use crate::federate::located::home::home_of;
 use crate::gateway::arrival::Arrival;
 use crate::gateway::context::Context;
 use crate::gateway::door::Door;
@@ -26,6 +30,8 @@ use crate::gateway::rescue::Trouble;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
 use crate::locations::order::Act;
+use crate::locations::question::Body;
+use crate::locations::silence::Silence;
 use crate::policy::caller::Scope;
 use crate::request::Answer;
 use crate::request::Request;
@@ -45,6 +51,8 @@ pub struct Explanation {
     answered: Option<Told>,
     /// How it is decided who is asked.
     how: Option<String>,
+    /// The conductor group with which a new node would be sent, in the location's own words.
+    sent_with_group: Option<String>,
     asked: Vec<ToAsk>,
 }
 
@@ -70,8 +78,16 @@ struct ToAsk {
     not_asked: Option<&'static str>,
 }
 
+/// A request that nobody sends.
+#[derive(Debug)]
+pub struct Imagined<'a> {
+    pub head: &'a RequestHeader,
+    pub body: Body,
+}
+
 /// Explains one request.
-pub async fn explain(door: &Door, federation: &Federation, head: &RequestHeader) -> Explanation {
+pub async fn explain(door: &Door, federation: &Federation, imagined: Imagined<'_>) -> Explanation {
+    let Imagined { head, body } = imagined;
     let mut context = Context::new(&Arc::default());
     let arrival = Arrival {
         head,
@@ -95,7 +111,14 @@ pub async fn explain(door: &Door, federation: &Federation, head: &RequestHeader)
                 Passage::Whole => "allowed",
                 Passage::ByThing(_) => "depends on whose the thing is",
             });
-            explanation.describe(federation, &admitted.request);
+            let request = Request {
+                body,
+                ..admitted.request
+            };
+            if let Err(error) = explanation.describe(federation, &request) {
+                let trouble = Trouble::Federation(error);
+                explanation.refused = Some(told(&rescue::rescue(&federation.locations, trouble)));
+            }
         }
         Err(refusal) => {
             if let Refusal::Denied(denied) = &refusal {
@@ -142,6 +165,8 @@ fn told(answer: &Answer) -> Told {
 
 /// Whom a request goes to.
 enum Way {
+    /// The one that suits this new node.
+    NewNode(Object),
     /// The one that the client names.
     Pinned,
     /// The one that has this.
@@ -153,11 +178,23 @@ enum Way {
 }
 
 impl Explanation {
-    fn describe(&mut self, federation: &Federation, request: &Request) {
+    fn describe(&mut self, federation: &Federation, request: &Request) -> Result<(), Error> {
         (self.route, self.action) = named(&request.target.route);
         self.rule = request.target.row().map(|row| row.rule.name());
         let locations = &federation.locations;
-        let (how, scope): (String, Vec<&Location>) = match way(request) {
+        let mut home_of_new = None;
+        let (how, scope): (String, Vec<&Location>) = match way(request)? {
+            Way::NewNode(mut node) => {
+                let home = home_of(federation, request, &mut node)?;
+                let there = locations.location(home.location);
+                let group = node.text("conductor_group");
+                self.sent_with_group = group.map(|ours| match &there.config.groups {
+                    Some(names) => names.theirs(&ours).into_owned(),
+                    None => ours,
+                });
+                home_of_new = Some(there);
+                (home.why.to_string(), vec![there])
+            }
             Way::Pinned => {
                 let one = request.pinned.map(|id| locations.location(id));
                 (
@@ -203,6 +240,17 @@ impl Explanation {
                 },
             })
             .collect();
+        let forbidden = home_of_new.and_then(|there| Some((there, there.forbids(act)?)));
+        match forbidden {
+            Some((there, reason)) => Err(Silence {
+                location: there.id,
+                reason,
+                sent: false,
+                reply: None,
+            }
+            .into()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -226,10 +274,33 @@ fn named(route: &Route) -> (Option<String>, Option<String>) {
     }
 }
 
-fn way(request: &Request) -> Way {
-    if request.pinned.is_some() {
-        return Way::Pinned;
+fn way(request: &Request) -> Result<Way, BodyError> {
+    let created = match &request.target.route {
+        Route::Known { row, .. } => match row.action {
+            Action::Create(collection) if !request.body.held().is_empty() => Some(collection),
+            _ => None,
+        },
+        _ => None,
+    };
+    if created == Some(Collection::Nodes) {
+        return Object::parse("node", request.body.held()).map(Way::NewNode);
     }
+    if request.pinned.is_some() {
+        return Ok(Way::Pinned);
+    }
+    if let Some(collection) = created
+        && collection.facts().spread == Spread::Located
+    {
+        let thing = Object::parse("thing", request.body.held())?;
+        let mut members = ["node_uuid", "node_ident", "node"].into_iter();
+        if let Some(node) = members.find_map(|member| thing.text(member)) {
+            return Ok(Way::Owner(Collection::Nodes, node));
+        }
+    }
+    Ok(way_of_route(request))
+}
+
+fn way_of_route(request: &Request) -> Way {
     let of_member = |collection: Collection, ident: &str| match collection.facts().spread {
         Spread::Located => Way::Owner(collection, ident.to_owned()),
         Spread::Replicated if request.method == Method::GET => Way::Everybody("any copy will do"),

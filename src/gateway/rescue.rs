@@ -15,8 +15,8 @@ use serde_json::json;
 use thiserror::Error;
 
 use crate::api::fault::Fault;
-use crate::api::route::PathError;
 use crate::api::route::Unrouted;
+use crate::api::route::path::PathError;
 use crate::auth::AuthError;
 use crate::auth::http_basic::BasicError;
 use crate::auth::token::TokenError;

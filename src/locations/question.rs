@@ -14,7 +14,7 @@ use crate::api::header;
 use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::route::JSON_IS_A_NAME;
-use crate::api::route::SUFFIX;
+use crate::api::route::path::SUFFIX;
 use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
 use crate::wire::upload::Upload;

@@ -26,10 +26,10 @@ use crate::policy::files::CheckText;
 use crate::policy::files::FileError;
 use crate::policy::files::List;
 use crate::policy::files::Written;
-use crate::policy::language;
+use crate::policy::grammar;
+use crate::policy::grammar::LanguageError;
+use crate::policy::grammar::Names;
 use crate::policy::language::Check;
-use crate::policy::language::LanguageError;
-use crate::policy::language::Names;
 use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 
@@ -117,7 +117,7 @@ impl Rules {
         for (number, default) in DEFAULTS.iter().enumerate() {
             if making.rules.rules[number].origin == Origin::Ironic {
                 // A test parses them all.
-                let check = language::parse(default.check, &mut making).unwrap_or(Check::No);
+                let check = grammar::parse(default.check, &mut making).unwrap_or(Check::No);
                 making.rules.rules[number].check = check;
             }
         }
@@ -300,7 +300,7 @@ impl Names for Making<'_> {
 impl Making<'_> {
     fn parse(&mut self, rule: &Written) -> Result<Check, PolicyError> {
         let parsed = match &rule.check {
-            CheckText::Text(text) => language::parse(text, self),
+            CheckText::Text(text) => grammar::parse(text, self),
             CheckText::Lists(lists) => {
                 let lists: Vec<Vec<String>> = lists
                     .iter()
@@ -310,7 +310,7 @@ impl Making<'_> {
                         List::All(texts) => texts.clone(),
                     })
                     .collect();
-                language::parse_lists(&lists, self)
+                grammar::parse_lists(&lists, self)
             }
         };
         parsed.map_err(|source| PolicyError::Check {

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from bed import venvs
 
+CARGO_DEB = "3.8.0"
+
 
 def gateway(*options):
     """Build the binary with `options` (`--release`) and return its path.
@@ -29,3 +31,17 @@ def gateway(*options):
         if message.get("executable") and message["target"]["name"] == "ironic-proxy":
             return Path(message["executable"])
     raise venvs.CannotInstall(f"{' '.join(command)} made no binary called ironic-proxy.")
+
+
+def cargo_deb():
+    """The program that makes the Debian package; built once, since nobody publishes one for the edition that we are written in."""
+    home = venvs.REPOSITORY / "target" / "tools" / "cargo-deb"
+    program = home / "bin" / "cargo-deb"
+    with venvs.locked("cargo-deb"):
+        if not program.exists():
+            venvs.say("Building cargo-deb (once; one to three minutes) …")
+            # Without its default features there is no liblzma to be built, and no compression that takes minutes.
+            command = ["cargo", "install", "--quiet", "--locked", "--no-default-features", "--root", home, f"cargo-deb@{CARGO_DEB}"]
+            if subprocess.run(command, cwd=venvs.REPOSITORY, check=False).returncode != 0:
+                raise venvs.CannotInstall("cargo-deb cannot be built.")
+    return program

@@ -22,7 +22,8 @@ IRONIC = "ironic"
 IRONIC_OLD = "ironic-old"
 KEYSTONE = "keystone"
 CLIENTS = "clients"
-EVERY = (IRONIC, IRONIC_OLD, KEYSTONE, CLIENTS)
+LINTERS = "linters"
+EVERY = (IRONIC, IRONIC_OLD, KEYSTONE, CLIENTS, LINTERS)
 
 
 # Debian keeps servers where a user's $PATH does not look.
@@ -96,6 +97,7 @@ def _system_packages():
         "go": "golang-go",
         "haproxy": "haproxy",
         "ip": "iproute2",
+        "logrotate": "logrotate",
         "nginx": "nginx-light",
         "prometheus": "prometheus",
         "systemd-analyze": "systemd",

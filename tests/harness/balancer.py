@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from bed.process import Process, wait_until
+from client import Client
 from fleet import until
 
 CONFIG = """
@@ -27,6 +28,20 @@ backend gateways
   default-server inter 50ms fastinter 50ms downinter 50ms fall 1 rise 1
   server one {address} check
 """
+
+
+@contextlib.contextmanager
+def front(text):
+    """HAProxy by a configuration that binds `fd@3`: a client of what it serves. Whoever asks early waits for it."""
+    with tempfile.TemporaryDirectory() as directory, socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        path = Path(directory) / "haproxy.cfg"
+        path.write_text(text, encoding="utf-8")
+        process = Process(["haproxy", "-db", "-f", path], Path(directory) / "log", env={"PATH": "/usr/sbin:/usr/bin"}, listen=listener)
+        try:
+            yield Client("http://127.0.0.1:{}".format(listener.getsockname()[1]))
+        finally:
+            process.stop(5)
 
 
 class HAProxy:

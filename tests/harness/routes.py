@@ -43,22 +43,22 @@ def row_of(rows, method, target):
     return None
 
 
-def unused(urls):
-    """What is wrong when all gateways have ended: rows that were not used with the Ironics at these URLs, one a line."""
-    seen = set()
+def used(urls):
+    """What the gateways that have ended here answered with the Ironics at these URLs: pairs of a row and a status."""
+    rows, found = table(), set()
     for configuration, answered in ENDED:
         if any(url in configuration for url in urls):
-            seen |= answered
+            found |= {(row, status) for method, target, status in answered if (row := row_of(rows, method, target))}
+    return found
+
+
+def unused(found):
+    """What is wrong with all that was `used`: rows that no test used, one a line."""
     rows = table()
-    asked, done, faults = set(), set(), []
-    for method, target, status in seen:
-        row = row_of(rows, method, target)
-        if row and 200 <= status < 300 and status not in rows[row]:
-            faults.append(f"not a status that its row has: {status} to {method} {target}")
-        if status < 500:
-            asked.add(row)
-        if 200 <= status < 300:
-            done.add(row)
+    asked = {row for row, status in found if status < 500}
+    done = {row for row, status in found if 200 <= status < 300}
+    wrong = {(row, status) for row, status in found if 200 <= status < 300 and status not in rows[row]}
+    faults = [f"not a status that its row has: {status} to {' '.join(row)}" for row, status in sorted(wrong)]
     faults += [
         f"no test uses it with a real Ironic: {' '.join(row)}" for row in rows if row not in (asked if row in NEVER_2XX else done)
     ]

@@ -1,10 +1,11 @@
-"""Real Ironics for the whole run, and the gateway in front of them."""
+"""Real Ironics for the whole run, and the gateway in front of them; how a run is shared out among processes."""
 
 from pathlib import Path
 
 import hypothesis
 import pytest
 import routes
+from xdist.scheduler import LoadGroupScheduling
 
 from bed import venvs
 from bed.ironic import Ironic, start_all
@@ -21,8 +22,14 @@ hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("
 hypothesis.settings.load_profile("outside")
 
 
-# The addresses of the real Ironics of this run.
+# The addresses of the real Ironics of this process.
 REAL = pytest.StashKey[list]()
+# The fixtures of them.
+SHARED = {"sites", "alike"}
+# What every process of the run used of them: pairs of a row and a status.
+USED = pytest.StashKey[set]()
+# Whether the run is of all tests with real Ironics.
+WHOLE = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser):
@@ -32,35 +39,63 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes long without a real service; left out by --quick")
     config.stash[REAL] = []
+    config.stash[USED] = set()
+    config.stash[WHOLE] = False
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    if not config.option.quick:
-        return
-    left_out = [item for item in items if needs_real_services(item) or item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    selected = config.option.keyword or config.option.markexpr or any("::" in word for word in config.args)
+    files = {item.path for item in items}
+    config.stash[WHOLE] = not selected and files.issuperset(Path(__file__).parent.glob("test_real_*.py"))
+    if config.option.quick:
+        left_out = [item for item in items if needs_real_services(item) or item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    # Four Ironics take half a minute of CPU time to start: one process has all tests that share them.
+    sharing = {item.path for item in items if not SHARED.isdisjoint(item.fixturenames)}
+    for item in items:
+        if item.path in sharing:
+            item.add_marker(pytest.mark.xdist_group("real"))
+
+
+class ByFile(LoadGroupScheduling):
+    """A file is a piece of work, since its tests share fixtures; so is a group of files."""
+
+    def _split_scope(self, nodeid):
+        scope = super()._split_scope(nodeid)
+        return nodeid.partition("::")[0] if scope == nodeid else scope
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
 
 
 def needs_real_services(item):
     """Whether the test uses our fixture of Ironics, or its file starts services of its own."""
     starts = any(value in (Ironic, Keystone, House) for value in vars(item.module).values() if isinstance(value, type))
-    return starts or not {"sites", "alike"}.isdisjoint(item.fixturenames)
+    return starts or not SHARED.isdisjoint(item.fixturenames)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def every_route_is_used(request):
-    """Fails a whole run that did not use each row of the table of routes with real Ironics.
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """A process of the run has ended; what it says of itself is missing if it crashed."""
+    told = getattr(node, "workeroutput", {})
+    node.config.stash[USED].update(told.get("used", ()))
+    node.config.stash[WHOLE] = told.get("whole", False)
 
-    What is set up first is torn down last: by then every gateway has ended, in whatever order the tests ran.
-    """
-    yield
-    collected = {item.path for item in request.session.items}
-    whole = collected.issuperset(Path(__file__).parent.glob("test_real_*.py"))
-    options = request.config.option
-    selected = options.keyword or options.markexpr or any("::" in word for word in request.config.args)
-    if whole and not selected and (faults := routes.unused(request.config.stash[REAL])):
-        pytest.fail("\n".join(faults), pytrace=False)
+
+def pytest_sessionfinish(session):
+    """Fails a whole run that did not use each row of the table of routes with real Ironics."""
+    config = session.config
+    config.stash[USED].update(routes.used(config.stash[REAL]))
+    if hasattr(config, "workeroutput"):
+        config.workeroutput.update(used=list(config.stash[USED]), whole=config.stash[WHOLE])
+    elif config.stash[WHOLE] and not config.option.quick and (faults := routes.unused(config.stash[USED])):
+        report = pytest.TestReport("every route is used", ("", None, ""), {}, "failed", "\n".join(faults), "teardown")
+        config.hook.pytest_runtest_logreport(report=report)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

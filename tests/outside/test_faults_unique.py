@@ -55,6 +55,13 @@ def test_uniqueness_that_cannot_be_verified(hub, members, fault):
     assert other.status == 409, other
 
 
+def test_a_create_whose_answer_was_lost_says_it_too(hub):
+    hub.loc3.down()
+    hub.loc1.fault(scripted.executed(scripted.reset()), method="POST")
+    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "lost"})
+    assert (reply.status, reply.header(UNVERIFIED)) == (201, "loc3"), reply
+
+
 def test_verified_uniqueness_says_nothing(hub):
     reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "verified"})
     assert reply.header(UNVERIFIED) is None

@@ -188,6 +188,13 @@ def test_a_change_everywhere_is_not_begun(hub, admin, state, change):
     assert hub.get(f"/v1/chassis/{uuid}").status == 200
 
 
+@pytest.mark.parametrize("state", ["read_only", "maintenance"])
+def test_events_for_all_are_not_begun(hub, admin, state):
+    admin.set("loc3", state)
+    assert_ordered(hub.post("/v1/events", {"events": []}), state)
+    assert not any(site.asked("POST") for site in hub.all())
+
+
 # --- versions
 
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::route::path::PathError;
 use crate::api::route::table::REFUSED;
 
 const LATEST: i64 = 115;

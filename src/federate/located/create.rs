@@ -4,11 +4,9 @@
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
-use log::info;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::api::bmc::bmcs;
 use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
@@ -20,6 +18,7 @@ use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::claim::claims_of;
 use crate::federate::located::beside::check_beside;
+use crate::federate::located::home::home_of;
 use crate::federate::located::unique::Free;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
@@ -31,86 +30,8 @@ use crate::locations::silence::Silence;
 use crate::request::Answer;
 use crate::request::Request;
 
-/// Before these versions Ironic refuses the members, whatever they say (`api_utils.VERSIONED_FIELDS`).
-pub const GROUPS_SINCE: Microversion = Microversion::new(1, 46);
+/// Before this version Ironic refuses the member, whatever it says (`api_utils.VERSIONED_FIELDS`).
 pub const PARENT_NODE_SINCE: Microversion = Microversion::new(1, 83);
-
-/// A conductor group as a body names it, folded to lower case; the empty text is the default group.
-pub fn conductor_group(value: Value) -> Result<Option<String>, Objection> {
-    match value {
-        Value::Absent => Ok(None),
-        // Ironic 39: `conductor_group: null` and "" are the default group on create; null in a PATCH is a 500.
-        Value::Null => Ok(Some(String::new())),
-        // The pattern of `ironic.common.args.string` for conductor groups.
-        Value::Text(group)
-            if group
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) =>
-        {
-            Ok(Some(group.to_ascii_lowercase()))
-        }
-        Value::Text(group) => Err(Objection::Invalid(format!(
-            "Expected a conductor group but received {group}."
-        ))),
-        Value::Other => Err(Objection::Invalid(
-            "Expected a conductor group but received something that is no string.".to_owned(),
-        )),
-    }
-}
-
-/// Where the BMC of a new node is. A group that is given decides, and the BMC is compared with it.
-fn placed(
-    federation: &Federation,
-    node: &Object,
-    group: Option<&str>,
-) -> Result<Option<LocationId>, Objection> {
-    let placement = &federation.placement;
-    let bmcs = node
-        .json("driver_info")
-        .map_or_else(Vec::new, |driver_info| bmcs(&driver_info));
-    let who = node.text("name").or_else(|| node.text("uuid"));
-    let who = who.as_deref().unwrap_or("a new node");
-    if let Some(home) = group.and_then(|group| federation.groups.location(group)) {
-        placement.check(&federation.locations, (who, home), &bmcs)?;
-        return Ok(None);
-    }
-    let places = placement.places(&bmcs);
-    match &places[..] {
-        [] if placement.rules.refuses_unmatched && group.is_none() => {
-            let named: Vec<_> = bmcs.iter().map(ToString::to_string).collect();
-            let named = if named.is_empty() {
-                "driver_info names no BMC".to_owned()
-            } else {
-                format!("{} is in no location's bmc_addresses", named.join(", "))
-            };
-            Err(Objection::Invalid(format!(
-                "Where the node belongs is not known: {named}, and there is no conductor_group."
-            )))
-        }
-        [] => Ok(None),
-        [place] => {
-            info!(
-                "{who} goes to location `{}`, since {} is in {}",
-                federation.locations.location(place.location).name(),
-                place.bmc,
-                place.range
-            );
-            Ok(Some(place.location))
-        }
-        several => {
-            let ids: Vec<_> = several.iter().map(|place| place.location).collect();
-            let ranges: Vec<_> = several
-                .iter()
-                .map(|place| format!("{} is in {}", place.bmc, place.range))
-                .collect();
-            Err(Objection::Invalid(format!(
-                "Where the node belongs is not known: its BMC is at locations {} ({}). Name a conductor_group.",
-                federation.locations.names(&ids),
-                ranges.join(", ")
-            )))
-        }
-    }
-}
 
 /// A resource that is about to be made.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +42,7 @@ pub struct Creation<'a> {
 }
 
 impl Creation<'_> {
-    /// `POST /v1/nodes`: the conductor group decides.
+    /// `POST /v1/nodes`: the conductor group decides, or the BMC.
     pub async fn node(&self) -> Result<Answer, Error> {
         let Self {
             federation,
@@ -129,85 +50,15 @@ impl Creation<'_> {
             ..
         } = *self;
         let mut node = Object::parse("node", request.body.held())?;
-        let named = node.value("conductor_group");
-        let is_default = match &named {
-            Value::Absent => true,
-            Value::Text(group) => group.is_empty(),
-            Value::Null | Value::Other => false,
-        };
-        if request.version < GROUPS_SINCE && !is_default {
-            // Ironic answers 406 to any group below 1.46, so any location words it.
-            let home = request.pinned.unwrap_or(LocationId(0));
-            return self.at(home, node).await;
-        }
-        let given = match named {
-            Value::Absent | Value::Null => None,
-            named => conductor_group(named)?,
-        };
-        // An absent group and null may be placed by the BMC; "" is an explicit wish for the default group.
-        let placed = placed(federation, &node, given.as_deref())?;
-        let home = match (&given, placed) {
-            (None, Some(placed)) => placed,
-            _ => self.home_of(given.as_deref().unwrap_or_default())?,
-        };
-        let there = federation.locations.location(home);
-        if let Some(pinned) = request.pinned.filter(|pinned| *pinned != home) {
-            let what = match (&given, placed) {
-                (None, Some(_)) => "The BMC".to_owned(),
-                _ => format!("Conductor group \"{}\"", given.unwrap_or_default()),
-            };
-            return Err(Objection::Invalid(format!(
-                "{what} belongs to location {}, not to {}.",
-                there.name(),
-                federation.locations.location(pinned).name()
-            ))
-            .into());
-        }
-        let called = |ours: &str| match &there.config.groups {
-            Some(names) => names.theirs(ours).into_owned(),
-            None => ours.to_owned(),
-        };
-        // A location whose own default group has a name here is sent the node without a group.
-        let group = given.clone().or_else(|| {
-            let mut groups = federation.groups.groups_of(home);
-            let default = groups.find(|ours| called(ours).is_empty());
-            let group = default.or_else(|| federation.groups.first(home));
-            group.filter(|_| placed.is_some()).map(str::to_owned)
-        });
-        let theirs = called(group.as_deref().unwrap_or_default());
-        if !theirs.is_empty() && request.version < GROUPS_SINCE {
-            return Err(Objection::Invalid(format!(
-                "At location {} a node needs a conductor group, which version {} does not have: ask in {GROUPS_SINCE} or \
-                 later.",
-                there.name(),
-                request.version
-            ))
-            .into());
-        }
-        match group {
-            Some(group) if given.is_some() || !theirs.is_empty() || !called("").is_empty() => {
-                node.set("conductor_group", &group);
-            }
-            // The default group, however it is asked for.
-            None if node.contains("conductor_group") => node.set("conductor_group", ""),
-            Some(_) => node.remove("conductor_group"),
-            None => {}
-        }
+        let home = home_of(federation, request, &mut node)?;
+        home.tell();
+        let home = home.location;
         if let Some(parent) = node.text("parent_node")
             && request.version >= PARENT_NODE_SINCE
         {
             check_beside(federation, request, home, ("parent_node", &parent)).await?;
         }
         self.at(home, node).await
-    }
-
-    fn home_of(&self, group: &str) -> Result<LocationId, Objection> {
-        let home = self.federation.groups.location(group);
-        home.ok_or_else(|| {
-            Objection::Invalid(format!(
-                "No valid host was found. Reason: conductor group \"{group}\" is not mapped to any location."
-            ))
-        })
     }
 
     /// A resource of a node: goes to where the node is.
@@ -274,7 +125,10 @@ impl Creation<'_> {
         let location = federation.locations.location(home);
         let reply = match location.reply(&request.asker, &question).await {
             Ok(reply) => reply,
-            Err(silence) => return self.was_it_made(object, given, silence).await,
+            Err(silence) => {
+                let answer = self.was_it_made(object, given, silence).await?;
+                return Ok(free.flag(&federation.locations, answer, singular(collection)));
+            }
         };
         let answer = federation.relay(request, home, Subject::Member(collection), reply);
         if !answer.status.is_success() {
@@ -416,28 +270,5 @@ mod tests {
             );
         }
         assert!(!shows(b"[]", &sent));
-    }
-
-    #[test]
-    fn conductor_groups_as_ironic_takes_them() {
-        let text = |text: &str| Value::Text(text.to_owned());
-        for (value, expected) in [
-            (Value::Absent, Ok(None)),
-            (Value::Null, Ok(Some(""))),
-            (text(""), Ok(Some(""))),
-            (text("Grp-1.a_B"), Ok(Some("grp-1.a_b"))),
-            (text("_"), Ok(Some("_"))),
-            (text("a b"), Err(())),
-            (text("grp1\n"), Err(())),
-            (text("grü"), Err(())),
-            (Value::Other, Err(())),
-        ] {
-            let found = conductor_group(value.clone());
-            assert_eq!(
-                found.as_ref().map(|group| group.as_deref()).map_err(|_| ()),
-                expected,
-                "{value:?}"
-            );
-        }
     }
 }

@@ -1,7 +1,5 @@
 //! Places a new node without a conductor group by the address of its BMC. A pure decision: no name is resolved.
 
-use log::warn;
-
 use crate::api::bmc::Bmc;
 use crate::config::BmcConfig;
 use crate::config::BmcRange;
@@ -45,20 +43,20 @@ impl Placement {
     }
 
     /// A BMC that is at another location only: the node would be managed from afar, or not at all. A node is what it is
-    /// called, and where.
+    /// called, and where. What is not forbidden is a text for the log.
     pub fn check(
         &self,
         locations: &Locations,
         (who, home): (&str, LocationId),
         bmcs: &[Bmc],
-    ) -> Result<(), Objection> {
+    ) -> Result<Option<String>, Objection> {
         let places = self.places(bmcs);
         let Some(place) = places.first() else {
-            return Ok(());
+            return Ok(None);
         };
         // A node may name more than one BMC address; one at its own location is enough.
         if places.iter().any(|place| place.location == home) {
-            return Ok(());
+            return Ok(None);
         }
         let name = |id| locations.location(id).name();
         let text = format!(
@@ -71,8 +69,7 @@ impl Placement {
         if self.rules.verifies {
             return Err(Objection::Invalid(format!("{text}.")));
         }
-        warn!("{text}");
-        Ok(())
+        Ok(Some(text))
     }
 
     /// The places of the closest fit, one for each location. More than one: it is not known which.

@@ -1,6 +1,7 @@
 //! Changes a resource where it is, and refuses changes that would move it.
 
 use http::StatusCode;
+use log::warn;
 
 use crate::api::bmc::Bmc;
 use crate::api::bmc::bmcs;
@@ -14,9 +15,9 @@ use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::claim::claims_in;
 use crate::federate::located::beside::check_beside;
-use crate::federate::located::create::GROUPS_SINCE;
 use crate::federate::located::create::PARENT_NODE_SINCE;
-use crate::federate::located::create::conductor_group;
+use crate::federate::located::home::GROUPS_SINCE;
+use crate::federate::located::home::conductor_group;
 use crate::federate::located::unique::Free;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
@@ -135,9 +136,10 @@ impl<'a> Update<'a> {
         if self.collection == Collection::Nodes && !self.federation.placement.is_empty() {
             let bmcs = bmcs_in(&self.patch.changes());
             let node = (self.ident, home);
-            self.federation
-                .placement
-                .check(&self.federation.locations, node, &bmcs)?;
+            let placement = &self.federation.placement;
+            if let Some(doubt) = placement.check(&self.federation.locations, node, &bmcs)? {
+                warn!("{doubt}");
+            }
         }
         let reference = match self.collection {
             // Ironic answers 406 to the member then, whichever node it names.

@@ -11,12 +11,12 @@ use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::config::LocationId;
 use crate::federate::Error;
+use crate::federate::fan_out::let_all;
 use crate::federate::fan_out::refusal;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::replicated::copy::Copy;
 use crate::locations::Locations;
-use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::silence::Silence;
@@ -102,16 +102,11 @@ impl Write<'_> {
         let Some((first, others)) = parts.split_first() else {
             return Err(Objection::NOWHERE.into());
         };
-        // A location that its operator keeps from writes cannot take part, so nothing is started.
-        let forbidden = parts.iter().filter_map(|part| {
-            let location = self.locations.location(part.location);
-            let reason = location.forbids(Act::of(&part.act))?;
-            Some(location.silent(reason))
-        });
-        let forbidden: Vec<_> = forbidden.collect();
-        if !forbidden.is_empty() {
-            return Err(Error::Silent(forbidden));
-        }
+        let_all(
+            parts
+                .iter()
+                .map(|part| (self.locations.location(part.location), &part.act)),
+        )?;
         let made = match self.act(first).await {
             Outcome::Done(reply) => reply,
             // The first location lacks something below the object, such as a trait: the client's 404. From a later

@@ -58,7 +58,7 @@ fn every_rule_of_ironic_is_a_check() {
             },
             service_project: None,
         };
-        language::parse(default.check, &mut making).unwrap_or_else(|error| {
+        grammar::parse(default.check, &mut making).unwrap_or_else(|error| {
             panic!("{}: {error}", default.name);
         });
     }

@@ -1,0 +1,109 @@
+//! A path, decoded once.
+
+use percent_encoding::percent_decode_str;
+use thiserror::Error;
+
+use crate::api::query::is_percent_encoded;
+
+/// What Ironic takes off the end of a path below 1.91.
+pub const SUFFIX: &str = ".json";
+/// A path, decoded and split; one trailing slash does not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// It begins with `/v1`, as all do but bookmark links.
+    pub(super) versioned: bool,
+    /// Everything below `/v1/`.
+    pub(super) segments: Vec<String>,
+    /// One slash at the end.
+    pub(super) has_slash: bool,
+}
+
+/// A path that is refused before it is matched.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum PathError {
+    /// Empty or dot segments, or `;`: two parsers could read them differently.
+    #[error("no such path")]
+    NotFound,
+    /// A segment that holds `/`, control characters, or no UTF-8 once decoded.
+    #[error("Expected UUID or name for node: {0}")]
+    Unreadable(String),
+}
+
+impl Path {
+    pub fn read(path: &str) -> Result<Self, PathError> {
+        let mut segments = segments(path)?;
+        let versioned = segments.first().is_some_and(|segment| segment == "v1");
+        if versioned {
+            segments.remove(0);
+        }
+        Ok(Self {
+            versioned,
+            segments,
+            has_slash: path.ends_with('/'),
+        })
+    }
+
+    /// `/` and `/v1`, which anybody may ask for.
+    pub fn is_root(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// `/` itself.
+    pub fn is_top(&self) -> bool {
+        self.segments.is_empty() && !self.versioned
+    }
+
+    /// What ramdisks ask for, who have no credentials.
+    pub fn is_ramdisks(&self) -> bool {
+        self.segments.first().is_some_and(|first| {
+            ["lookup", "heartbeat", "continue_inspection"].contains(&first.as_str())
+        })
+    }
+
+    /// The same without `.json`, which Ironic takes off the end of the whole path (`middleware/json_ext.py`).
+    pub(super) fn without_suffix(mut self) -> Option<Self> {
+        match self.segments.last_mut() {
+            Some(last) => {
+                let stripped = last.strip_suffix(SUFFIX)?;
+                if stripped.is_empty() {
+                    self.segments.pop();
+                } else {
+                    stripped.to_owned().clone_into(last);
+                }
+            }
+            None => return None,
+        }
+        // `/v1.json`
+        if !self.versioned && self.segments.first().is_some_and(|first| first == "v1") {
+            self.versioned = true;
+            self.segments.remove(0);
+        }
+        Some(self)
+    }
+}
+
+fn segments(path: &str) -> Result<Vec<String>, PathError> {
+    let path = path.strip_prefix('/').ok_or(PathError::NotFound)?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    path.split('/')
+        .map(|raw| {
+            let unreadable = || PathError::Unreadable(raw.to_owned());
+            if !is_percent_encoded(raw) {
+                return Err(unreadable());
+            }
+            let segment = percent_decode_str(raw)
+                .decode_utf8()
+                .map_err(|_| unreadable())?;
+            if segment.contains('/') || segment.chars().any(char::is_control) {
+                return Err(unreadable());
+            }
+            if matches!(&*segment, "" | "." | "..") || segment.contains(';') {
+                return Err(PathError::NotFound);
+            }
+            Ok(segment.into_owned())
+        })
+        .collect()
+}

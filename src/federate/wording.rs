@@ -1,0 +1,138 @@
+//! Refusals in Ironic's own words: where no location has a thing, one of them is asked all the same for what it says of
+//! the request.
+
+use http::Method;
+
+use crate::api::body::Patch;
+use crate::api::collection::Collection;
+use crate::api::collection::Spread;
+use crate::api::identifier;
+use crate::api::identifier::Alias;
+use crate::api::link::Kind;
+use crate::api::route::Action;
+use crate::api::route::Route;
+use crate::config::LocationId;
+use crate::federate::Error;
+use crate::federate::Federation;
+use crate::federate::Subject;
+use crate::federate::plan::Forward;
+use crate::federate::plan::Plan;
+use crate::locate::Source;
+use crate::locations::location::Location;
+use crate::locations::order::Act;
+use crate::request::Answer;
+use crate::request::Request;
+
+/// A request that no location owns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wording<'a> {
+    pub(super) federation: &'a Federation,
+    pub(super) request: &'a Request,
+}
+
+impl Wording<'_> {
+    /// Any location that can be asked, to get Ironic's wording of a refusal.
+    fn anyone(&self) -> LocationId {
+        self.who(LocationId(0)).unwrap_or(LocationId(0))
+    }
+
+    /// The same: this one, or another one if its operator does not let it be asked that. `None`: none of them.
+    pub(super) fn who(&self, wanted: LocationId) -> Option<LocationId> {
+        let act = Act::of(&self.request.question());
+        let may = |location: &&Location| location.is_reachable() && location.forbids(act).is_none();
+        let wanted = self.federation.locations.location(wanted);
+        [wanted]
+            .into_iter()
+            .chain(self.federation.locations.iter())
+            .find(may)
+            .map(|location| location.id)
+    }
+
+    /// A request that no location can own: any of them words the refusal.
+    pub(super) async fn by_any(&self) -> Result<Plan, Error> {
+        let location = self.request.pinned.unwrap_or_else(|| self.anyone());
+        self.by(location).await
+    }
+
+    /// Every location would refuse this request, so one of them is asked for Ironic's wording.
+    pub(super) async fn by(&self, location: LocationId) -> Result<Plan, Error> {
+        let mut question = self.request.question();
+        // Nobody serves it, so the body is sent as the client declared it and Ironic judges that too.
+        question.media = self.request.media;
+        let mut alias = self.request.target.alias().cloned();
+        if let Some((of, ident)) = changed_everywhere(self.request) {
+            // If the object is created there meanwhile, this write would change one copy only; a name that cannot exist
+            // prevents it.
+            let other = Alias::of(ident);
+            question.path = self.request.target.path_for(of, &other.ident);
+            self.request.query.append_to(&mut question.path);
+            alias = Some(other);
+        }
+        // The made-up name has to be replaced in the answer, which needs its body; without either it can be streamed.
+        if self.request.target.is_vendors()
+            && (alias.is_none() || self.request.method == Method::HEAD)
+        {
+            return Ok(Plan::Forward(Forward {
+                location,
+                path: question.path,
+                key: None,
+                source: Source::Asked,
+            }));
+        }
+        let mut reply = self
+            .federation
+            .locations
+            .location(location)
+            .ask(&self.request.asker, &question)
+            .await?
+            .into_reply();
+        if let Some(alias) = alias {
+            reply.body = alias.reword(&reply.body);
+        }
+        Ok(Plan::Answer(Answer {
+            // No location has it, so the location header would mislead.
+            location: None,
+            ..self
+                .federation
+                .relay(self.request, location, Subject::Other(Kind::Plain), reply)
+        }))
+    }
+}
+
+/// Attributes that every version lets a client patch: for these an unknown node is the only possible error.
+const PLAIN: &[&str] = &["/extra", "/properties", "/driver_info", "/instance_info"];
+
+/// Whether "nobody has it" is what one Ironic would say, too: what is wrong with a request is often found before the
+/// thing is looked for. Then one location says it, about the client's own request.
+pub(super) fn said_all_there_is(request: &Request) -> bool {
+    let body = request.body.held();
+    let Route::Known { row, parameters } = &request.target.route else {
+        return false;
+    };
+    let is_member = matches!(row.action, Action::Member(_));
+    let is_uuid = parameters
+        .first()
+        .is_some_and(|ident| identifier::is_uuid_like(ident));
+    let says_nothing_else = match request.method {
+        Method::GET | Method::DELETE => body.is_empty(),
+        Method::PATCH => Patch::parse(body)
+            .is_ok_and(|patch| !patch.changes().is_empty() && patch.is_within(PLAIN)),
+        _ => false,
+    };
+    is_member && is_uuid && request.query.is_empty() && says_nothing_else
+}
+
+/// The object that a write is about which every location has.
+fn changed_everywhere(request: &Request) -> Option<(Collection, &str)> {
+    let Route::Known { row, parameters } = &request.target.route else {
+        return None;
+    };
+    match row.action {
+        Action::Member(of) | Action::Below(of)
+            if of.facts().spread == Spread::Replicated && !request.method.is_safe() =>
+        {
+            Some((of, parameters.first()?))
+        }
+        _ => None,
+    }
+}
