@@ -2,6 +2,7 @@
 //! nothing of Ironic.
 
 pub mod budget;
+pub mod buffers;
 pub mod downstream;
 pub mod head;
 pub mod peer;

@@ -303,12 +303,17 @@ pub fn write_collection<'p>(
     next: Option<&str>,
 ) -> Bytes {
     let length: usize = items.clone().map(|item| item.length(to)).sum();
-    let mut writer = ListWriter::new(key, length + 2 * items.clone().count());
+    let capacity = length + 2 * items.clone().count() + AROUND;
+    let mut writer = ListWriter::new(key, Vec::with_capacity(capacity));
     for item in items {
         writer.push(&item, to);
     }
-    writer.finish(next)
+    writer.finish(next).into()
 }
+
+/// What a list takes besides its items and what separates them: its key, and `next`. Without room for them growing at the
+/// end would copy all there is.
+pub const AROUND: usize = 4096;
 
 /// [`write_collection`] step by step.
 #[derive(Debug)]
@@ -318,10 +323,8 @@ pub struct ListWriter {
 }
 
 impl ListWriter {
-    /// `capacity`: how many bytes the items will take, separators included.
-    pub fn new(key: &str, capacity: usize) -> Self {
-        // Room for `next` too: growing at the end would copy all there is.
-        let mut out = Vec::with_capacity(capacity + 4096);
+    /// Writes to `out`, which is empty.
+    pub fn new(key: &str, mut out: Vec<u8>) -> Self {
         out.extend_from_slice(b"{\"");
         out.extend_from_slice(json::escape(key).as_bytes());
         out.extend_from_slice(b"\": [");
@@ -340,14 +343,14 @@ impl ListWriter {
     }
 
     /// `next`: the whole URL of the next page.
-    pub fn finish(mut self, next: Option<&str>) -> Bytes {
+    pub fn finish(mut self, next: Option<&str>) -> Vec<u8> {
         self.end(next);
         self.out.push(b'}');
-        Bytes::from(self.out)
+        self.out
     }
 
     /// The same with the next page in another word too, `nodes_links` of `nodes`, which gophercloud reads.
-    pub fn finish_linked(mut self, next: Option<&str>, key: &str) -> Bytes {
+    pub fn finish_linked(mut self, next: Option<&str>, key: &str) -> Vec<u8> {
         self.end(next);
         if let Some(next) = next {
             let (key, next) = (json::escape(key), json::escape(next));
@@ -355,7 +358,7 @@ impl ListWriter {
             self.out.extend_from_slice(links.as_bytes());
         }
         self.out.push(b'}');
-        Bytes::from(self.out)
+        self.out
     }
 
     fn end(&mut self, next: Option<&str>) {

@@ -6,11 +6,14 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use bytes::BufMut;
 use bytes::Bytes;
-use bytes::BytesMut;
+use bytes::buf::Limit;
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+
+use crate::wire::buffers;
 
 /// What is counted at once.
 const UNIT: usize = 64 << 10;
@@ -70,7 +73,7 @@ impl Budget {
     pub fn body(&self, announced: usize) -> Held {
         Held {
             budget: self.clone(),
-            bytes: BytesMut::with_capacity(announced),
+            bytes: buffers::of(announced),
             permit: None,
             paid: UNIT,
         }
@@ -81,7 +84,7 @@ impl Budget {
 #[derive(Debug)]
 pub struct Held {
     budget: Budget,
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     permit: Option<OwnedSemaphorePermit>,
     paid: usize,
 }
@@ -96,7 +99,20 @@ impl Held {
     }
 
     pub async fn extend(&mut self, part: &[u8]) -> Result<(), Exhausted> {
-        let needed = self.bytes.len() + part.len();
+        self.pay_for(part.len()).await?;
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// Where up to `most` further bytes can be read to.
+    pub async fn room(&mut self, most: usize) -> Result<Limit<&mut Vec<u8>>, Exhausted> {
+        self.pay_for(most).await?;
+        self.bytes.reserve(most);
+        Ok((&mut self.bytes).limit(most))
+    }
+
+    async fn pay_for(&mut self, more: usize) -> Result<(), Exhausted> {
+        let needed = self.bytes.len() + more;
         if needed > self.paid {
             let units = (needed - self.paid).div_ceil(UNIT);
             let more = u32::try_from(units).map_err(|_| Exhausted)?;
@@ -113,13 +129,12 @@ impl Held {
             }
             self.paid += units * UNIT;
         }
-        self.bytes.extend_from_slice(part);
         Ok(())
     }
 
     /// The whole body. What it took of the budget is given back when the last part of it is dropped.
     pub fn freeze(self) -> Bytes {
-        let bytes = self.bytes.freeze();
+        let bytes = buffers::lend(self.bytes);
         match self.permit {
             None => bytes,
             Some(permit) => Bytes::from_owner(Paid {

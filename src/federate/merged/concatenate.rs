@@ -3,6 +3,7 @@
 
 use futures_util::future::join_all;
 
+use crate::api::page::AROUND;
 use crate::api::page::Keep;
 use crate::api::page::ListWriter;
 use crate::api::page::Page;
@@ -30,6 +31,7 @@ use crate::locations::walk::List;
 use crate::locations::walk::Told;
 use crate::locations::walk::Walk;
 use crate::request::Answer;
+use crate::wire::buffers;
 
 /// Where a page begins.
 #[derive(Default)]
@@ -303,12 +305,12 @@ impl Concatenation<'_> {
             return Err(silence.clone().into());
         }
         let items = stops[first..].iter().flat_map(|stop| &stop.pages);
-        let length = items
+        let length: usize = items
             .flat_map(Page::items)
             .take(limit)
             .map(|item| item.length(base) + 2)
             .sum();
-        let mut writer = ListWriter::new(merge.listing.facts.key, length);
+        let mut writer = ListWriter::new(merge.listing.facts.key, buffers::of(length + AROUND));
         let mut seen: Vec<Seen> = Vec::new();
         let (mut silent, mut unknown) = (Vec::new(), None);
         let (mut last, mut more) = (first, false);

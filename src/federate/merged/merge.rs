@@ -28,6 +28,7 @@ use crate::locations::silence::Silence;
 use crate::locations::walk::List;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::wire::buffers;
 use crate::wire::transport::Reply;
 
 /// What is merged, for whom, and what there is to do it with.
@@ -148,7 +149,7 @@ impl<'a> Merge<'a> {
         } else {
             page.writer.finish(next.as_deref())
         };
-        let mut answer = Answer::json(StatusCode::OK, body);
+        let mut answer = Answer::json(StatusCode::OK, buffers::lend(body));
         if let [only] = self.scope() {
             answer.location = Some(only.id);
         }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::api::collection::Spread;
+use crate::api::page::AROUND;
 use crate::api::page::Keep;
 use crate::api::page::ListWriter;
 use crate::federate::Error;
@@ -25,6 +26,7 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::locations::walk::Told;
 use crate::request::Answer;
+use crate::wire::buffers;
 
 /// An index, and where a page of it begins.
 struct Reading {
@@ -314,8 +316,9 @@ impl Sorted<'_> {
     }
 
     fn answer(&self, index: &Index, page: Page, missing: Vec<Silence>) -> Result<Answer, Error> {
-        let length = page.rows.iter().map(|(_, body)| body.text.len() + 2).sum();
-        let mut writer = ListWriter::new(self.merge.listing.facts.key, length);
+        let length: usize = page.rows.iter().map(|(_, body)| body.text.len() + 2).sum();
+        let mut writer =
+            ListWriter::new(self.merge.listing.facts.key, buffers::of(length + AROUND));
         let mut seen = Vec::with_capacity(page.rows.len());
         let replicated = self.merge.listing.facts.spread == Spread::Replicated;
         let last = page.rows.last().map(|(spot, _)| *spot);
