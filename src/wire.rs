@@ -3,8 +3,11 @@
 
 pub mod budget;
 pub mod buffers;
+mod conversation;
 pub mod downstream;
 pub mod head;
+mod idle;
+pub mod message;
 pub mod peer;
 pub mod transport;
 pub mod upload;

@@ -1,6 +1,7 @@
 //! What Ironic takes a request's body for, by its `Content-Type` (`pecan/core.py` and `webob/request.py`).
 
 use http::HeaderMap;
+use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 /// How a body is read.
@@ -30,12 +31,12 @@ impl Media {
     }
 
     /// The header that says so to a location.
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
             Self::Json => "application/json",
             Self::Form => "application/x-www-form-urlencoded",
             Self::Other => "text/plain",
-        }
+        })
     }
 }
 
@@ -64,8 +65,7 @@ mod tests {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(named));
             }
             assert_eq!(Media::of(&headers), media, "{named:?}");
-            let again =
-                HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media.name()))]);
+            let again = HeaderMap::from_iter([(CONTENT_TYPE, media.name())]);
             assert_eq!(Media::of(&again), media, "what we call it is read the same");
         }
     }

@@ -193,7 +193,10 @@ impl Forwarding {
             &self.request.asker,
             &self.question(Body::None),
             self.proof.as_ref(),
-        )?;
+        );
+        let ours = ours
+            .map_err(|_| PingoraError::new_in(ErrorType::InvalidHTTPHeader))?
+            .for_proxy()?;
         // What frames the body is the client's, since it is the client's body.
         let framing = [
             http::header::CONTENT_LENGTH,

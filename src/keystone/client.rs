@@ -16,7 +16,6 @@ use http::Method;
 use http::StatusCode;
 use http::header;
 use once_cell::sync::Lazy;
-use pingora::http::RequestHeader;
 use thiserror::Error;
 
 use crate::config::Endpoint;
@@ -37,6 +36,7 @@ use crate::wire::peer::host;
 use crate::wire::peer::resolve;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Failure;
+use crate::wire::transport::Head;
 use crate::wire::transport::Message;
 use crate::wire::transport::Reply;
 use crate::wire::transport::Sent;
@@ -173,9 +173,9 @@ impl Keystone {
         // Before the question: a token lives from when it was issued, which is no earlier than this.
         let asked = Instant::now();
         let body = Bytes::from(request_body(&self.auth).to_string());
-        let mut head = head(&Method::POST, &self.base, TOKENS)?;
-        insert(&mut head, header::CONTENT_TYPE, JSON)?;
-        insert(&mut head, header::CONTENT_LENGTH, body.len().into())?;
+        let mut head = head(Method::POST, &self.base, TOKENS)?;
+        head.field(&header::CONTENT_TYPE, &JSON);
+        head.number(&header::CONTENT_LENGTH, body.len());
         let answer = self.exchange(&self.base, &head, Sent::Whole(&body)).await?;
         match answer.status {
             status if status.is_success() => Ok(token(&answer, asked)?),
@@ -203,9 +203,9 @@ impl Keystone {
             Expired::Refuse => "?nocatalog",
             Expired::Allow => "?nocatalog&allow_expired=1",
         };
-        let mut head = head(&Method::GET, base, &format!("{TOKENS}{query}"))?;
-        insert(&mut head, X_AUTH_TOKEN, ours.clone())?;
-        insert(&mut head, X_SUBJECT_TOKEN, subject.clone())?;
+        let mut head = head(Method::GET, base, &format!("{TOKENS}{query}"))?;
+        head.field(&X_AUTH_TOKEN, ours);
+        head.field(&X_SUBJECT_TOKEN, subject);
         let answer = self.exchange(base, &head, Sent::Nothing).await?;
         match answer.status {
             StatusCode::OK => Ok(validated(&answer.body).map_err(KeystoneError::from)?),
@@ -221,7 +221,7 @@ impl Keystone {
     async fn exchange(
         &self,
         at: &Endpoint,
-        head: &RequestHeader,
+        head: &Head,
         body: Sent<'_>,
     ) -> Result<Reply, KeystoneError> {
         let Timeouts { connect, total } = self.timeouts;
@@ -265,27 +265,16 @@ impl Keystone {
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TOKENS: &str = "/auth/tokens";
 
-fn head(method: &Method, base: &Endpoint, path: &str) -> Result<RequestHeader, KeystoneError> {
-    let target = format!("{}{path}", base.prefix);
-    let mut head = RequestHeader::build_no_case(method.clone(), target.as_bytes(), Some(6))
+fn head(method: Method, base: &Endpoint, path: &str) -> Result<Head, KeystoneError> {
+    let mut head = Head::new(method, &format!("{}{path}", base.prefix))
         .map_err(|_| Unusable("names an address that is none"))?;
-    insert(&mut head, header::HOST, host(base))?;
-    insert(&mut head, header::ACCEPT, JSON)?;
-    insert(
-        &mut head,
-        header::USER_AGENT,
-        HeaderValue::from_static("ironic-proxy"),
-    )?;
+    head.field(&header::HOST, &host(base));
+    head.field(&header::ACCEPT, &JSON);
+    head.field(
+        &header::USER_AGENT,
+        &HeaderValue::from_static("ironic-proxy"),
+    );
     Ok(head)
-}
-
-fn insert(
-    head: &mut RequestHeader,
-    name: HeaderName,
-    value: HeaderValue,
-) -> Result<(), KeystoneError> {
-    head.insert_header(name, value)
-        .map_err(|_| Unusable("cannot be asked for").into())
 }
 
 impl fmt::Debug for Keystone {

@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use http::StatusCode;
 use jiff::Timestamp;
 use log::error;
 use log::info;
 use log::warn;
-use pingora::http::RequestHeader;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
@@ -74,12 +74,18 @@ use crate::locations::translation::in_our_words;
 use crate::locations::translation::in_their_words;
 use crate::tls::Certified;
 use crate::tls::pem::TlsError;
+use crate::wire::message::NoPath;
 use crate::wire::peer::Tls;
 use crate::wire::peer::resolve;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Failure;
+use crate::wire::transport::Head;
 use crate::wire::transport::Message;
 use crate::wire::transport::Reply;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+const ALL: HeaderValue = HeaderValue::from_static("all");
 
 /// A location that makes up groups does not fill the log.
 const MOST_TOLD_GROUPS: usize = 64;
@@ -600,18 +606,17 @@ impl Location {
         asker: &Asker,
         question: &Question,
         proof: Option<&Proof>,
-    ) -> Result<RequestHeader, Box<pingora::Error>> {
-        let uri = format!("{}{}", peer.prefix, question.path);
-        // Without the capitals of header names, which cost a second map.
-        let mut head = RequestHeader::build_no_case(question.method.clone(), b"/", Some(12))?;
-        head.set_uri(
-            uri.parse()
-                .map_err(|_| pingora::Error::new(pingora::ErrorType::InvalidHTTPHeader))?,
-        );
-        head.insert_header(http::header::HOST, peer.host.clone())?;
-        head.insert_header(http::header::ACCEPT, "application/json")?;
-        head.insert_header(header::API_VERSION, format!("{}", question.version))?;
-        head.insert_header(header::REQUEST_ID, asker.request_id.clone())?;
+    ) -> Result<Head, NoPath> {
+        let path = &question.path;
+        let mut head = if peer.prefix.is_empty() {
+            Head::new(question.method.clone(), path)?
+        } else {
+            Head::new(question.method.clone(), &format!("{}{path}", peer.prefix))?
+        };
+        head.field(&http::header::HOST, &peer.host);
+        head.field(&http::header::ACCEPT, &JSON);
+        head.number(&header::API_VERSION, question.version);
+        head.field(&header::REQUEST_ID, &asker.request_id);
         let length = match &question.body {
             Body::None if question.method.is_safe() => None,
             Body::None => Some(0),
@@ -619,22 +624,22 @@ impl Location {
             Body::Streamed(upload) => upload.length,
         };
         match length {
-            Some(length) => head.insert_header(http::header::CONTENT_LENGTH, length)?,
+            Some(length) => head.number(&http::header::CONTENT_LENGTH, length),
             None if matches!(question.body, Body::Streamed(_)) => {
-                head.insert_header(http::header::TRANSFER_ENCODING, "chunked")?;
+                head.field(&http::header::TRANSFER_ENCODING, &CHUNKED);
             }
             None => {}
         }
         if !matches!(question.body, Body::None) {
             // Without a body it would make WSGI servers with an unbounded input wait for one.
-            head.insert_header(http::header::CONTENT_TYPE, question.media.name())?;
+            head.field(&http::header::CONTENT_TYPE, &question.media.name());
         }
         if let Some(proof) = proof {
-            head.insert_header(proof.name.clone(), proof.value.clone())?;
+            head.field(&proof.name, &proof.value);
         }
         if self.needs_scope(asker) {
             // Without it Ironic takes us for a project's user and refuses owners, though it asks for no proof.
-            head.insert_header(header::SYSTEM_SCOPE, "all")?;
+            head.field(&header::SYSTEM_SCOPE, &ALL);
         }
         Ok(head)
     }

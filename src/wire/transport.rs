@@ -3,30 +3,34 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::time::Instant;
 
-use bytes::Bytes;
-use http::HeaderMap;
-use http::StatusCode;
 use log::error;
 use pingora::Error;
 use pingora::ErrorType;
-use pingora::RetryType;
 use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::v1::Connector;
-use pingora::http::RequestHeader;
-use pingora::protocols::http::v1::client::HttpSession;
+use pingora::connectors::TransportConnector;
+use pingora::protocols::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::upstreams::peer::Peer as _;
 
 use crate::wire::budget::Budget;
-use crate::wire::upload::Upload;
+use crate::wire::conversation::After;
+use crate::wire::conversation::Fault;
+use crate::wire::conversation::converse;
+use crate::wire::conversation::within;
+use crate::wire::idle::Idle;
+pub use crate::wire::message::Bounds;
+pub use crate::wire::message::Head;
+pub use crate::wire::message::Message;
+pub use crate::wire::message::Reply;
+pub use crate::wire::message::Sent;
 
 /// A connection without reuse belongs to a group of its own.
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 32);
@@ -90,60 +94,17 @@ impl Failure {
     }
 }
 
-/// A whole answer.
-#[derive(Clone)]
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-impl fmt::Debug for Reply {
-    // Bodies hold what operators keep secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reply({}, {} bytes)", self.status, self.body.len())
-    }
-}
-
-/// The body of a request.
-#[derive(Clone, Copy, Debug)]
-pub enum Sent<'a> {
-    Nothing,
-    Whole(&'a Bytes),
-    Streamed(&'a Upload),
-}
-
-/// A request as it is written.
-#[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
-    pub head: &'a RequestHeader,
-    pub body: Sent<'a>,
-}
-
-/// What bounds one exchange. A body that moves is never too slow: silence is measured, not length.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// From the last byte sent to the head of the answer.
-    pub response: Duration,
-    /// Between two parts of a body, in either direction.
-    pub silence: Duration,
-    /// When the request as a whole is over.
-    pub deadline: Instant,
-    /// Bytes of the answer's body.
-    pub size: usize,
-}
-
-/// Heads of answers other than the last one (RFC 9110 15.2) that are skipped. Ironic sends at most one.
-const MAX_INTERIM: usize = 4;
-/// A part of a body as it is written: the clock of a write measures this much.
-const WRITTEN_PART: usize = 64 << 10;
 /// More than some web servers in front of Ironic take of a request's head: nginx's and httpd's buffers are 8 KiB, and uWSGI
 /// closes the connection if its 4 KiB do not suffice.
 pub const LARGE_HEAD: usize = 3 << 10;
 
+/// How long a connection that is closed is waited for.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// A pool of connections. Its streams belong to the runtime that opened them: each Pingora service has its own.
 pub struct Transport {
-    connector: Connector,
+    connector: TransportConnector,
+    idle: Idle,
     budget: Budget,
     /// What was wrong with whose certificate or handshake, as far as the log has it.
     distrusted: Mutex<HashMap<SocketAddr, String>>,
@@ -159,7 +120,8 @@ impl Transport {
     /// Keeps at most `pool_size` idle connections. Answers count against `budget` as long as they are held.
     pub fn new(pool_size: usize, budget: Budget) -> Self {
         Self {
-            connector: Connector::new(Some(ConnectorOptions::new(pool_size))),
+            connector: TransportConnector::new(Some(ConnectorOptions::new(0))),
+            idle: Idle::new(pool_size),
             budget,
             distrusted: Mutex::default(),
         }
@@ -172,261 +134,163 @@ impl Transport {
         message: Message<'_>,
         bounds: Bounds,
     ) -> Result<Reply, Failure> {
-        let attempts = async {
-            if !message.head.method.is_safe() {
-                // Pingora calls a pooled connection that was closed in place of an answer `ReusedOnly`. That proves
-                // nothing: a server that read the whole request, executed it and then closed looks the same.
-                let mut fresh = peer.clone();
-                on_fresh_connection(&mut fresh);
-                return self
-                    .once(&fresh, message, bounds, Reuse::Never)
-                    .await
-                    .map_err(|(failure, _)| failure);
+        let is_safe = message.head.method().is_safe();
+        let key = peer.reuse_hash();
+        if is_safe && let Some(mut stream) = self.idle.take(key) {
+            match converse(&mut stream, message, bounds, &self.budget).await {
+                Ok((reply, after)) => {
+                    self.part(peer, stream, after).await;
+                    return Ok(reply);
+                }
+                Err(fault) => {
+                    close(stream).await;
+                    // RFC 9112 9.3.1: a safe request may be repeated on a new connection.
+                    if !is_stale(&fault) {
+                        return Err(self.used_failure(peer, &fault));
+                    }
+                }
             }
-            match self.once(peer, message, bounds, Reuse::Pooled).await {
-                // RFC 9112 9.3.1: a safe request may be repeated on a new connection.
-                Err((_, Staleness::Stale)) => self
-                    .once(peer, message, bounds, Reuse::Pooled)
-                    .await
-                    .map_err(|(failure, _)| failure),
-                other => other.map_err(|(failure, _)| failure),
-            }
-        };
-        if let Sent::Streamed(_) = message.body {
-            // The client's own pace does not count; the clocks of the parts and of the answer do.
-            return attempts.await;
         }
-        tokio::time::timeout_at(bounds.deadline.into(), attempts)
-            .await
-            .unwrap_or(Err(Failure::Deadline))
+        // A write has a connection that nobody used before: where a pooled one was closed in place of an answer, a server
+        // that read the whole request, executed it and then closed looks the same as one that never saw it.
+        let mut stream = self.connect(peer, message, bounds).await?;
+        match converse(&mut stream, message, bounds, &self.budget).await {
+            Ok((reply, after)) => {
+                self.tell_trust(peer, None);
+                let after = if is_safe { after } else { After::Closed };
+                self.part(peer, stream, after).await;
+                Ok(reply)
+            }
+            Err(fault) => {
+                close(stream).await;
+                let mut failure = self.failure(peer, &fault);
+                if failure == Failure::Broken && message.head.size() > LARGE_HEAD {
+                    failure = Failure::HeadRefused;
+                }
+                Err(failure)
+            }
+        }
     }
 
-    async fn once(
+    async fn connect(
         &self,
         peer: &HttpPeer,
         message: Message<'_>,
         bounds: Bounds,
-        reuse: Reuse,
-    ) -> Result<Reply, (Failure, Staleness)> {
-        let (mut session, reused) =
-            if let Some(session) = self.connector.reused_http_session(peer).await {
-                (session, true)
-            } else {
-                // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every
-                // question, and of all that wait for them, and with them on the stack.
-                let connected = Box::pin(self.connector.get_http_session(peer)).await;
-                if let Err(error) = &connected {
-                    self.tell_trust(peer, Some(error));
-                }
-                connected.map_err(|error| (not_connected(&error), Staleness::Fresh))?
-            };
-        session.read_timeout = Some(bounds.response);
-        session.write_timeout = Some(bounds.silence);
-        let exchanged = self.converse(&mut session, message, bounds).await;
-        match exchanged {
-            Ok(reply) => {
-                if !reused {
-                    self.tell_trust(peer, None);
-                }
-                match reuse {
-                    Reuse::Pooled => {
-                        self.connector
-                            .release_http_session(session, peer, peer.idle_timeout())
-                            .await;
-                    }
-                    // Nobody else asks for its group: in the pool it would only push out connections that are of use.
-                    Reuse::Never => session.shutdown().await,
-                }
-                Ok(reply)
-            }
-            Err(error) => {
-                session.shutdown().await;
-                let mut failure = broken(&error);
-                if reused && is_black_hole(&error) {
-                    // TCP_USER_TIMEOUT: what was sent on the idle connection was never acknowledged, so a new
-                    // connection would wait as long again.
-                    failure = Failure::ConnectTimeout;
-                } else if failure == Failure::Broken && alert(&error).is_some() {
-                    // With TLS 1.3 a server can refuse our certificate, or that we show none, only after our side of the
-                    // handshake (RFC 8446 4.4.2.4 and 6): in place of an answer, so nothing was executed.
-                    self.tell_trust(peer, Some(&error));
-                    failure = Failure::Connect;
-                } else if failure == Failure::Broken
-                    && !reused
-                    && head_size(message.head) > LARGE_HEAD
-                {
-                    failure = Failure::HeadRefused;
-                }
-                let stale = reused
-                    && error.retry == RetryType::ReusedOnly
-                    && failure != Failure::ConnectTimeout;
-                Err((
-                    failure,
-                    if stale {
-                        Staleness::Stale
-                    } else {
-                        Staleness::Fresh
-                    },
-                ))
-            }
-        }
-    }
-
-    /// Writes a request on an open connection and reads the answer.
-    async fn converse(
-        &self,
-        session: &mut HttpSession,
-        Message { head, body }: Message<'_>,
-        bounds: Bounds,
-    ) -> Result<Reply, Box<Error>> {
-        session.write_request_header(Box::new(head.clone())).await?;
-        let written = write_body(session, body).await;
-        // Who refuses a body before it was sent may close its ears and say why all the same (RFC 9112 9.5).
-        if let Err(error) = written
-            && (*error.etype() == ABANDONED || session.read_response().await.is_err())
-        {
-            return Err(error);
-        }
-        let mut interim = 0;
-        let (status, headers) = loop {
-            if session.resp_header().is_none() {
-                session.read_response().await?;
-            }
-            match session.resp_header() {
-                // We never offer an upgrade.
-                Some(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(Error::new(ErrorType::InvalidHTTPHeader));
-                }
-                Some(head) if head.status.is_informational() => {
-                    interim += 1;
-                    if interim > MAX_INTERIM {
-                        return Err(Error::new(ErrorType::InvalidHTTPHeader));
-                    }
-                    session.read_response().await?;
-                }
-                Some(head) => break (head.status, head.headers.clone()),
-                None => return Err(Error::new(ErrorType::InvalidHTTPHeader)),
+    ) -> Result<Stream, Failure> {
+        // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every question, and
+        // of all that wait for them, and with them on the stack.
+        let connecting = Box::pin(self.connector.new_stream(peer));
+        let connected = match message.body {
+            // The client's own pace does not count; the clock of the connection does.
+            Sent::Streamed(_) => connecting.await,
+            Sent::Nothing | Sent::Whole(_) => {
+                tokio::time::timeout_at(bounds.deadline.into(), connecting)
+                    .await
+                    .map_err(|_| Failure::Deadline)?
             }
         };
-        // The answer has begun: from here on the clock measures the pause between two parts, however long all of them
-        // take.
-        session.read_timeout = Some(bounds.silence);
-        let announced = announced_length(&headers);
-        if announced > bounds.size {
-            return Err(Error::new(TOO_LARGE));
-        }
-        // A head may announce any length; what is reserved on its word alone is bounded.
-        let mut whole = self.budget.body(announced.min(RESERVED));
-        while let Some(part) = session.read_body_ref().await.map_err(cut_off)? {
-            if whole.len() + part.len() > bounds.size {
-                return Err(Error::new(TOO_LARGE));
-            }
-            whole
-                .extend(part)
-                .await
-                .map_err(|error| Error::because(EXHAUSTED, "reading the body", error))?;
-        }
-        Ok(Reply {
-            status,
-            headers,
-            body: whole.freeze(),
-        })
-    }
-}
-
-impl Transport {
-    /// Without this, an operator could not tell a certificate that is not accepted from a location that is down.
-    fn tell_trust(&self, peer: &HttpPeer, error: Option<&Error>) {
-        let Some(address) = peer.address().as_inet().filter(|_| peer.tls()) else {
-            return;
-        };
-        let wrong = error.filter(|error| {
-            alert(error).is_some()
+        connected.map_err(|error| {
+            let text = error.to_string();
+            let is_trust = alert(&text).is_some()
                 || matches!(
                     error.etype(),
                     ErrorType::TLSHandshakeFailure
                         | ErrorType::InvalidCert
                         | ErrorType::TLSHandshakeTimedout
-                )
-        });
+                );
+            if is_trust {
+                self.tell_trust(peer, Some(&text));
+            }
+            not_connected(&error)
+        })
+    }
+
+    /// What becomes of a connection whose exchange is over.
+    async fn part(&self, peer: &HttpPeer, stream: Stream, after: After) {
+        match (after, peer.idle_timeout()) {
+            (After::Kept, Some(patience)) => self.idle.put(peer.reuse_hash(), stream, patience),
+            _ => close(stream).await,
+        }
+    }
+
+    /// Why there was no answer on a connection that was used before.
+    fn used_failure(&self, peer: &HttpPeer, fault: &Fault) -> Failure {
+        match fault {
+            // TCP_USER_TIMEOUT: what was sent on the idle connection was never acknowledged, so a new connection would wait
+            // as long again.
+            Fault::Write(error) | Fault::Head(error) if is_black_hole(error) => {
+                Failure::ConnectTimeout
+            }
+            _ => self.failure(peer, fault),
+        }
+    }
+
+    fn failure(&self, peer: &HttpPeer, fault: &Fault) -> Failure {
+        match fault {
+            Fault::Write(error) | Fault::Head(error) => {
+                let text = error.to_string();
+                if alert(&text).is_none() {
+                    return Failure::Broken;
+                }
+                // With TLS 1.3 a server can refuse our certificate, or that we show none, only after our side of the
+                // handshake (RFC 8446 4.4.2.4 and 6): in place of an answer, so nothing was executed.
+                self.tell_trust(peer, Some(&text));
+                Failure::Connect
+            }
+            Fault::Closed | Fault::NotHttp => Failure::Broken,
+            Fault::Silence => Failure::Timeout,
+            Fault::Deadline => Failure::Deadline,
+            Fault::CutOff => Failure::CutOff,
+            Fault::TooLarge => Failure::TooLarge,
+            Fault::Exhausted(_) => Failure::Local,
+            Fault::Abandoned(_) => Failure::Abandoned,
+        }
+    }
+
+    /// `wrong`: what is wrong with its certificate or handshake. Without this, an operator could not tell a certificate that
+    /// is not accepted from a location that is down.
+    fn tell_trust(&self, peer: &HttpPeer, wrong: Option<&str>) {
+        let Some(address) = peer.address().as_inet().filter(|_| peer.tls()) else {
+            return;
+        };
         let mut distrusted = self
             .distrusted
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match wrong {
-            None if error.is_none() => drop(distrusted.remove(address)),
-            None => {}
-            Some(error) => {
-                let text = error.to_string();
-                // Around it are Pingora's own steps, and our port, which is another one each time.
-                let why = text.split_once("cause: ").map_or(&*text, |(_, why)| why);
-                let why = why.split(", SNI: ").next().unwrap_or(why);
-                let alert = alert(error);
-                let why = alert.as_deref().unwrap_or(why);
-                // Of one that is expired the time follows.
-                let kind = why.split(": verification time").next().unwrap_or(why);
-                // Once, not with every probe.
-                if distrusted.get(address).is_none_or(|told| told != kind) {
-                    error!("No TLS with {} at {address}: {why}", peer.sni());
-                    distrusted.insert(*address, kind.to_owned());
-                }
-            }
+        let Some(text) = wrong else {
+            distrusted.remove(address);
+            return;
+        };
+        // Around it are Pingora's own steps, and our port, which is another one each time.
+        let why = text.split_once("cause: ").map_or(text, |(_, why)| why);
+        let why = why.split(", SNI: ").next().unwrap_or(why);
+        let alert = alert(text);
+        let why = alert.as_deref().unwrap_or(why);
+        // Of one that is expired the time follows.
+        let kind = why.split(": verification time").next().unwrap_or(why);
+        // Once, not with every probe.
+        if distrusted.get(address).is_none_or(|told| told != kind) {
+            error!("No TLS with {} at {address}: {why}", peer.sni());
+            distrusted.insert(*address, kind.to_owned());
         }
     }
 }
 
-#[derive(Clone, Copy)]
-enum Reuse {
-    Pooled,
-    Never,
+/// Says goodbye where TLS wants that. Who does not listen is not waited for.
+async fn close(mut stream: Stream) {
+    let _ = within(PARTING, None, stream.shutdown()).await;
 }
 
-/// Whether a failure may come from nothing but an old connection.
-enum Staleness {
-    Stale,
-    Fresh,
-}
-
-const CUT_OFF: ErrorType = ErrorType::Custom("AnswerCutOff");
-const TOO_LARGE: ErrorType = ErrorType::Custom("AnswerTooLarge");
-const ABANDONED: ErrorType = ErrorType::Custom("BodyAbandoned");
-const EXHAUSTED: ErrorType = ErrorType::Custom("BudgetExhausted");
-/// Reserved for a body on the word of its head alone.
-const RESERVED: usize = 64 << 20;
-
-async fn write_body(session: &mut HttpSession, body: Sent<'_>) -> Result<(), Box<Error>> {
-    match body {
-        Sent::Nothing => {}
-        Sent::Whole(body) => {
-            for part in body.chunks(WRITTEN_PART) {
-                session.write_body(part).await?;
-            }
+/// Whether a failure on a connection that was used before may come from nothing but its age.
+fn is_stale(fault: &Fault) -> bool {
+    match fault {
+        Fault::Closed => true,
+        Fault::Write(error) | Fault::Head(error) => {
+            error.raw_os_error().is_some() && !is_black_hole(error)
         }
-        Sent::Streamed(upload) => {
-            let mut source = upload.begin().await.ok_or_else(|| Error::new(ABANDONED))?;
-            let abandoned = |error| Error::because(ABANDONED, "reading the client's body", error);
-            while let Some(part) = source.next().await.map_err(abandoned)? {
-                session.write_body(&part).await?;
-            }
-        }
+        _ => false,
     }
-    session.finish_body().await?;
-    Ok(())
-}
-
-fn cut_off(error: Box<Error>) -> Box<Error> {
-    match error.etype() {
-        ErrorType::ReadTimedout => error,
-        _ => Error::because(CUT_OFF, "reading the body", error),
-    }
-}
-
-/// Bytes announced by the answer, or a guess.
-fn announced_length(headers: &HeaderMap) -> usize {
-    let announced = headers
-        .get(http::header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    announced.unwrap_or(8 << 10)
 }
 
 fn not_connected(error: &Error) -> Failure {
@@ -451,20 +315,8 @@ fn not_connected(error: &Error) -> Failure {
     }
 }
 
-fn broken(error: &Error) -> Failure {
-    match error.etype() {
-        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
-        kind if *kind == CUT_OFF => Failure::CutOff,
-        kind if *kind == TOO_LARGE => Failure::TooLarge,
-        kind if *kind == EXHAUSTED => Failure::Local,
-        kind if *kind == ABANDONED => Failure::Abandoned,
-        _ => Failure::Broken,
-    }
-}
-
 /// What a TLS peer said when it gave up, and what helps.
-fn alert(error: &Error) -> Option<String> {
-    let text = error.to_string();
+fn alert(text: &str) -> Option<String> {
     let (_, name) = text.split_once("received fatal alert: ")?;
     let name: String = name
         .chars()
@@ -490,8 +342,11 @@ fn alert(error: &Error) -> Option<String> {
     Some(format!("received fatal alert: {name} ({helps})"))
 }
 
-fn is_black_hole(error: &Error) -> bool {
-    has_errno(error, &[libc::ETIMEDOUT, libc::EHOSTUNREACH])
+fn is_black_hole(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ETIMEDOUT | libc::EHOSTUNREACH)
+    )
 }
 
 /// Whether one of these is behind an error of Pingora's.
@@ -500,8 +355,8 @@ fn has_errno(error: &Error, wanted: &[i32]) -> bool {
         error.cause.as_ref().map(|cause| &**cause as _);
     while let Some(error) = cause {
         let found = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::raw_os_error);
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
         if found.is_some_and(|errno| wanted.contains(&errno)) {
             return true;
         }
@@ -514,17 +369,4 @@ fn has_errno(error: &Error, wanted: &[i32]) -> bool {
         };
     }
     false
-}
-
-/// About as many bytes as it takes on the wire.
-fn head_size(head: &RequestHeader) -> usize {
-    let fields: usize = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    head.uri
-        .path_and_query()
-        .map_or(0, |path| path.as_str().len())
-        + fields
 }
