@@ -2,7 +2,9 @@
 
 pub mod spool;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
@@ -126,11 +128,12 @@ pub fn on_terminal() {
     let _ = builder.try_init();
 }
 
-fn value(record: &Record<'_>, key: &str) -> Option<String> {
-    record
-        .key_values()
-        .get(Key::from(key))
-        .map(|value| value.to_string())
+fn value<'r>(record: &'r Record<'_>, key: &str) -> Option<Cow<'r, str>> {
+    let value = record.key_values().get(Key::from(key))?;
+    Some(match value.to_borrowed_str() {
+        Some(text) => text.into(),
+        None => value.to_string().into(),
+    })
 }
 
 fn level(level: Level) -> &'static str {
@@ -144,29 +147,37 @@ fn level(level: Level) -> &'static str {
 
 /// `logging_context_format_string` of oslo.log, and `logging_default_format_string` where there is no request.
 fn oslo_line(record: &Record<'_>) -> String {
-    let context = value(record, "request_id").map_or_else(
-        || "-".to_owned(),
-        |request_id| {
-            let or_dash = |key| value(record, key).unwrap_or_else(|| "-".to_owned());
-            format!(
-                "{} {request_id} {}",
-                or_dash("global_request_id"),
-                or_dash("user_identity")
-            )
-        },
-    );
-    format!(
-        "{} {} {} {} [{context}] {}",
-        now(),
-        *PROCESS,
-        level(record.level()),
-        record.target(),
-        record.args(),
-    )
+    // Longer than most, and written in one go: each access costs a line, and its parts were strings of their own.
+    let mut line = String::with_capacity(512);
+    tell_time(&mut line);
+    // Writing to a String cannot fail, here and below.
+    let _ = write!(line, " {} ", *PROCESS);
+    for part in [level(record.level()), " ", record.target(), " ["] {
+        line.push_str(part);
+    }
+    match value(record, "request_id") {
+        None => line.push('-'),
+        Some(request_id) => {
+            let or_dash = |key| value(record, key).unwrap_or(Cow::Borrowed("-"));
+            let (global, user) = (or_dash("global_request_id"), or_dash("user_identity"));
+            for part in [&*global, " ", &*request_id, " ", &*user] {
+                line.push_str(part);
+            }
+        }
+    }
+    line.push_str("] ");
+    let _ = line.write_fmt(*record.args());
+    line
+}
+
+fn now() -> String {
+    let mut text = String::new();
+    tell_time(&mut text);
+    text
 }
 
 /// Local time. Its text is the same all through a second, but for the milliseconds.
-fn now() -> String {
+fn tell_time(line: &mut String) {
     thread_local! {
         static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
@@ -182,8 +193,9 @@ fn now() -> String {
                 .strftime("%Y-%m-%d %H:%M:%S")
                 .to_string();
         }
-        format!("{text}.{:03}", since_epoch.subsec_millis())
-    })
+        line.push_str(text);
+        let _ = write!(line, ".{:03}", since_epoch.subsec_millis());
+    });
 }
 
 /// The keys of oslo.log's `JSONFormatter`.
@@ -197,7 +209,7 @@ fn json_line(record: &Record<'_>) -> serde_json::Value {
         "location",
     ] {
         if let Some(value) = value(record, key) {
-            context.insert(key.to_owned(), value.into());
+            context.insert(key.to_owned(), value.into_owned().into());
         }
     }
     json!({

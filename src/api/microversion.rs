@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::HeaderMap;
+use http::HeaderValue;
 use serde::Deserialize;
 use serde::Serialize;
 use thiserror::Error;
@@ -22,6 +23,11 @@ pub struct Microversion {
 impl Microversion {
     pub const fn new(major: i64, minor: i64) -> Self {
         Self { major, minor }
+    }
+
+    pub fn to_header(self) -> HeaderValue {
+        // Digits and a point.
+        HeaderValue::try_from(self.to_string()).unwrap_or_else(|_| unreachable!())
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use log::info;
 use pingora::Error;
-use pingora_proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use crate::auth::identity::Identity;
 use crate::gateway::context::Context;
@@ -15,11 +15,16 @@ use crate::locations::Locations;
 pub const TARGET: &str = "ironic_proxy.access";
 
 /// The address at the other end of the connection.
-pub fn client(session: &Session) -> Option<IpAddr> {
+pub fn client(session: &ServerSession) -> Option<IpAddr> {
     Some(session.client_addr()?.as_inet()?.ip())
 }
 
-pub fn record(session: &Session, error: Option<&Error>, context: &Context, locations: &Locations) {
+pub fn record(
+    session: &ServerSession,
+    error: Option<&Error>,
+    context: &Context,
+    locations: &Locations,
+) {
     let head = session.req_header();
     let status = session
         .response_written()
@@ -48,6 +53,7 @@ pub fn record(session: &Session, error: Option<&Error>, context: &Context, locat
     let failure = error.map_or(Cow::Borrowed("-"), |error| {
         Cow::Owned(error.etype().as_str().to_owned())
     });
+    let took = context.started.elapsed();
     info!(
         target: TARGET,
         global_request_id = context.request_id.global().unwrap_or("-"),
@@ -55,12 +61,13 @@ pub fn record(session: &Session, error: Option<&Error>, context: &Context, locat
         user_identity = identity.as_str(),
         status = status,
         location = location;
-        "{client} \"{} {} {:?}\" status: {status} len: {} time: {:.7} location: {location} error: {failure}",
+        "{client} \"{} {} {:?}\" status: {status} len: {} time: {}.{:07} location: {location} error: {failure}",
         head.method,
         printable(target),
         head.version,
         session.body_bytes_sent(),
-        context.started.elapsed().as_secs_f64(),
+        took.as_secs(),
+        took.subsec_nanos() / 100,
     );
 }
 

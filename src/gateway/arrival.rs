@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 
 use pingora::http::RequestHeader;
-use pingora_proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use crate::gateway::access_log;
 
@@ -18,7 +18,7 @@ pub struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
-    pub fn of(session: &'a Session) -> Self {
+    pub fn of(session: &'a ServerSession) -> Self {
         let at = session.server_addr().and_then(|address| address.as_inet());
         Self {
             head: session.req_header(),

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use http::header;
 use pingora::Error;
 use pingora::Result;
-use pingora_proxy::Session;
+use pingora::protocols::http::ServerSession;
 use thiserror::Error;
 
 use crate::api::body::DepthGauge;
@@ -73,7 +73,7 @@ fn announced(headers: &http::HeaderMap) -> Option<u64> {
 
 /// The whole body of a request, within its limits.
 pub async fn read(
-    session: &mut Session,
+    session: &mut ServerSession,
     limits: BodyLimits,
 ) -> Result<std::result::Result<Bytes, Oversized>> {
     go_on(session).await?;
@@ -92,7 +92,7 @@ pub async fn read(
 
 /// Hands a body on part by part, within its limits, until nobody wants more of it.
 pub async fn feed(
-    session: &mut Session,
+    session: &mut ServerSession,
     limits: BodyLimits,
     feed: Feed,
 ) -> Result<std::result::Result<(), Oversized>> {
@@ -121,7 +121,7 @@ fn of_client(error: Box<Error>) -> Box<Error> {
 }
 
 /// A client may wait to be told that its body is wanted.
-async fn go_on(session: &mut Session) -> Result<()> {
+async fn go_on(session: &mut ServerSession) -> Result<()> {
     if session
         .get_header_bytes("expect")
         .eq_ignore_ascii_case(b"100-continue")
@@ -132,20 +132,20 @@ async fn go_on(session: &mut Session) -> Result<()> {
 }
 
 /// Whether a body is small enough to be held, as far as it was announced.
-pub fn is_small(session: &Session) -> bool {
+pub fn is_small(session: &ServerSession) -> bool {
     let headers = &session.req_header().headers;
     !headers.contains_key(header::TRANSFER_ENCODING)
         && announced(headers).unwrap_or_default() <= DRAINED
 }
 
 /// Bytes of a body; `None`: it is chunked.
-pub fn length(session: &Session) -> Option<u64> {
+pub fn length(session: &ServerSession) -> Option<u64> {
     announced(&session.req_header().headers)
 }
 
 /// Reads what the client still sends, so that it sees the answer and not a reset: all of a small body, of a large one as
 /// much as comes in a moment.
-pub async fn drain(session: &mut Session) {
+pub async fn drain(session: &mut ServerSession) {
     let headers = &session.req_header().headers;
     if headers.contains_key(header::EXPECT) {
         // The client sends its body only once it is told to, and that it will not be.
@@ -165,9 +165,7 @@ pub async fn drain(session: &mut Session) {
     };
     // Pingora closes a connection whose request was answered before it was read, and the reset may overtake the answer;
     // without this clock it would read for as long as the client likes.
-    session
-        .as_downstream_mut()
-        .set_total_drain_timeout(Some(patience));
+    session.set_total_drain_timeout(Some(patience));
     if session.drain_request_body().await.is_err() || !small {
         session.set_keepalive(None);
     }

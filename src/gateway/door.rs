@@ -9,7 +9,7 @@ use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
 use pingora::http::RequestHeader;
-use pingora_proxy::Session;
+use pingora::protocols::http::ServerSession;
 use thiserror::Error;
 
 use crate::api::accept::Accept;
@@ -236,9 +236,13 @@ impl Door {
     }
 
     /// Everything that is decided by the head of a request that came in.
-    pub async fn enter(&self, session: &Session, context: &mut Context) -> Result<Entry, Refusal> {
+    pub async fn enter(
+        &self,
+        session: &ServerSession,
+        context: &mut Context,
+    ) -> Result<Entry, Refusal> {
         let arrival = Arrival::of(session);
-        framing::check(arrival.head, &session.as_downstream().to_h1_raw())?;
+        framing::check(arrival.head, &session.to_h1_raw())?;
         self.admit(&arrival, context).await
     }
 

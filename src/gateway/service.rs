@@ -9,7 +9,7 @@ use pingora::Error as PingoraError;
 use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::Result;
-use pingora_proxy::Session;
+use pingora::protocols::http::ServerSession;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
@@ -154,7 +154,7 @@ impl Service {
     }
 
     /// Who may come in makes its address known.
-    fn vouch(&self, session: &Session, context: &Context) {
+    fn vouch(&self, session: &ServerSession, context: &Context) {
         let known = context
             .identity
             .as_ref()
@@ -167,7 +167,7 @@ impl Service {
     /// From the head of a request to what becomes of it.
     pub(super) async fn receive(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         course: &mut Course,
     ) -> std::result::Result<Next, Stop> {
         let Admitted {
@@ -241,7 +241,7 @@ impl Service {
     /// Dispatches a request while its client is listened to: for the rest of its body, or for its leaving.
     async fn plan(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         (request, limits): (&Request, BodyLimits),
         tenant: Option<(&Identity, &Judged)>,
         feed: Option<upload::Feed>,
@@ -275,7 +275,7 @@ impl Service {
             planned = &mut dispatched => Ok(planned?),
             () = tokio::time::sleep_until(deadline.into()) => Err(Trouble::Deadline.into()),
             // The client left: its questions are dropped, and with them their connections.
-            left = session.downstream_session.read_body_or_idle(true) => {
+            left = session.read_body_or_idle(true) => {
                 left?;
                 Err(PingoraError::new_down(ErrorType::ConnectionClosed).into())
             }
@@ -284,7 +284,7 @@ impl Service {
 
     pub(super) async fn answer(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         course: &mut Course,
         mut answer: Answer,
     ) -> Result<()> {
@@ -311,7 +311,7 @@ impl Service {
     }
 
     /// No client is to send another request where nobody will be.
-    pub(super) fn close_while_draining(&self, session: &mut Session) {
+    pub(super) fn close_while_draining(&self, session: &mut ServerSession) {
         if self.surroundings.lifecycle.stage().is_draining() {
             session.set_keepalive(None);
         }
@@ -333,7 +333,7 @@ impl Service {
     }
 
     /// The request has come to its end.
-    pub(super) fn count(&self, session: &Session, course: &Course) {
+    pub(super) fn count(&self, session: &ServerSession, course: &Course) {
         let status = session
             .response_written()
             .map_or(0, |head| head.status.as_u16());
@@ -353,7 +353,7 @@ impl Service {
     /// What the client is told when proxying failed; nothing if it is gone.
     pub(super) async fn explain(
         &self,
-        session: &Session,
+        session: &ServerSession,
         error: &PingoraError,
         course: &mut Course,
     ) -> Option<Answer> {
@@ -361,8 +361,8 @@ impl Service {
             return rescue::of_client(error).map(|trouble| self.rescue(trouble));
         }
         if let Stage::Forwarding(forwarding) = &mut course.stage {
-            let body = session.as_downstream().get_retry_buffer();
-            let truncated = session.as_downstream().retry_buffer_truncated();
+            let body = session.get_retry_buffer();
+            let truncated = session.retry_buffer_truncated();
             let explained = forwarding
                 .explain(&self.federation, error, body.filter(|_| !truncated))
                 .await;
