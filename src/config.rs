@@ -6,6 +6,7 @@ mod adapter;
 mod admin;
 mod api;
 mod bmc;
+mod cors;
 mod credential;
 mod endpoint;
 mod groups;
@@ -24,6 +25,7 @@ pub use crate::config::adapter::EndpointSource;
 pub use crate::config::admin::{AdminConfig, default_socket};
 pub use crate::config::api::{ApiConfig, Listen, ListenerTls, Partial, TlsVersion};
 pub use crate::config::bmc::{BmcConfig, BmcRange, Fit};
+pub use crate::config::cors::CorsConfig;
 pub use crate::config::credential::{
     CredentialRef, DomainRef, Interface, KeystoneAuth, KeystoneMethod, LocationAuth, ProjectRef,
     Scope, Session, UserRef,

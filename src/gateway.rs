@@ -5,6 +5,7 @@ pub mod arrival;
 pub mod body;
 pub mod connection;
 pub mod context;
+pub mod cors;
 pub mod crowd;
 pub mod door;
 pub mod endpoint;
@@ -289,6 +290,7 @@ impl ProxyHttp for Gateway {
         if let Some(challenge) = exchange.service.door.challenge(head.status) {
             head.insert_header(http::header::WWW_AUTHENTICATE, challenge)?;
         }
+        exchange.service.share(session, head);
         let respond = &exchange.service.respond;
         for (name, value) in respond.signature(&head.headers, &exchange.course.context, versions)? {
             head.insert_header(name, value)?;

@@ -233,6 +233,13 @@ impl Versions {
 }
 
 impl Answer {
+    pub fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
+
     pub fn json(status: StatusCode, body: Bytes) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(

@@ -42,7 +42,7 @@ const SECTIONS: &[(&str, Tables)] = &[
     ("healthcheck", &[HEALTHCHECK, ironic::HEALTHCHECK]),
     ("admin", &[ADMIN]),
     ("audit", &[ironic::AUDIT]),
-    ("cors", &[ironic::CORS]),
+    ("cors", &[CORS]),
     ("node_cache", &[NODE_CACHE]),
     ("oslo_policy", &[OSLO_POLICY]),
     ("keystone_authtoken", &[KEYSTONE_AUTHTOKEN, TLS, AUTH]),
@@ -359,6 +359,37 @@ const OSLO_POLICY: &[Opt] = &[
     ignored("remote_ssl_client_crt_file"),
     ignored("remote_ssl_client_key_file"),
     ignored("remote_timeout"),
+];
+
+const CORS: &[Opt] = &[
+    unset(
+        "allowed_origin",
+        "Origins whose pages browsers let in, as https://HOST[:PORT], without a slash at the end; `*` is every one. Unset lets none in.",
+    ),
+    opt(
+        "allow_credentials",
+        "true",
+        "Whether such a page may send a browser's credentials.",
+    ),
+    unset(
+        "allow_headers",
+        "Headers that such a page may send, beside X-Auth-Token, those of versions and what every page may send.",
+    ),
+    opt(
+        "allow_methods",
+        "GET,PUT,POST,DELETE,PATCH",
+        "Methods that such a page may use.",
+    ),
+    opt(
+        "expose_headers",
+        "X-OpenStack-Ironic-API-Maximum-Version,X-OpenStack-Ironic-API-Minimum-Version,X-OpenStack-Ironic-API-Version",
+        "Headers of an answer that such a page may read.",
+    ),
+    opt(
+        "max_age",
+        "3600",
+        "Seconds for which a browser need not ask again; 0 does not say.",
+    ),
 ];
 
 const NODE_CACHE: &[Opt] = &[

@@ -10,6 +10,8 @@ use crate::config::api::ApiConfig;
 use crate::config::api::api;
 use crate::config::bmc::BmcConfig;
 use crate::config::bmc::bmcs;
+use crate::config::cors::CorsConfig;
+use crate::config::cors::cors;
 use crate::config::groups::GroupMap;
 use crate::config::groups::LocationId;
 use crate::config::healthcheck::HealthcheckConfig;
@@ -47,6 +49,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Whether `Forwarded` and `X-Forwarded-*` are believed.
     pub proxy_headers: bool,
+    /// `None`: pages of other origins are not let in.
+    pub cors: Option<CorsConfig>,
     /// `/healthcheck`
     pub healthcheck: HealthcheckConfig,
     /// The node cache.
@@ -127,6 +131,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
     let proxy_headers = reader
         .section("oslo_middleware")
         .flag("enable_proxy_headers_parsing");
+    let cors = cors(&mut reader.section("cors"));
     let healthcheck = healthcheck(&mut reader.section("healthcheck"));
     let directory = directory(&mut reader.section("node_cache"));
     // Before the locations: the order of the groups gives each location its index.
@@ -149,6 +154,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         auth: auth?,
         policy: policy?,
         proxy_headers: proxy_headers?,
+        cors: cors?,
         healthcheck: healthcheck?,
         directory: directory?,
         groups: groups?.0,

@@ -9,6 +9,7 @@ use pingora::Error as PingoraError;
 use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::Result;
+use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
@@ -18,6 +19,7 @@ use crate::auth::access::Judged;
 use crate::auth::access::Passage;
 use crate::auth::identity::Identity;
 use crate::config::Config;
+use crate::config::CorsConfig;
 use crate::federate::Federation;
 use crate::federate::dispatch::BodyUse;
 use crate::federate::dispatch::body_use;
@@ -28,6 +30,7 @@ use crate::gateway::body::BodyLimits;
 use crate::gateway::context::Context;
 use crate::gateway::context::InFlight;
 use crate::gateway::context::Surroundings;
+use crate::gateway::cors::Cors;
 use crate::gateway::door::Admitted;
 use crate::gateway::door::Door;
 use crate::gateway::door::Entry;
@@ -119,6 +122,7 @@ pub struct Service {
     permits: Arc<Semaphore>,
     max_in_flight: usize,
     pub(super) respond: Respond,
+    cors: Option<CorsConfig>,
     surroundings: Arc<Surroundings>,
 }
 
@@ -143,6 +147,7 @@ impl Service {
                 locations: Arc::clone(&federation.locations),
                 retry_after: config.api.retry_after,
             },
+            cors: config.cors.clone(),
             federation,
             permits: same.map_or_else(
                 || Arc::new(Semaphore::new(max_in_flight)),
@@ -293,6 +298,9 @@ impl Service {
                 .headers
                 .insert(http::header::WWW_AUTHENTICATE, challenge);
         }
+        if let Some(cors) = self.cors(session) {
+            cors.answer(&mut answer);
+        }
         course.stage = Stage::Answered;
         self.close_while_draining(session);
         // The work is done; the client may take its time.
@@ -308,6 +316,28 @@ impl Service {
                 .and_then(|(_, spoken)| Some((range?, spoken)));
         }
         self.respond.write(session, context, answer).await
+    }
+
+    fn cors<'a>(&'a self, session: &'a ServerSession) -> Option<Cors<'a>> {
+        let asked = session.req_header();
+        Some(Cors {
+            config: self.cors.as_ref()?,
+            method: &asked.method,
+            asked: &asked.headers,
+        })
+    }
+
+    /// What browsers need to know of an answer that is passed on.
+    pub(super) fn share(&self, session: &ServerSession, head: &mut ResponseHeader) {
+        let Some(cors) = self.cors(session) else {
+            return;
+        };
+        let mut shared = http::HeaderMap::new();
+        cors.head(&mut shared);
+        for (name, value) in &shared {
+            // A name of our own and a value that was one: it cannot fail.
+            let _ = head.append_header(name, value);
+        }
     }
 
     /// No client is to send another request where nobody will be.

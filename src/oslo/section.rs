@@ -182,6 +182,14 @@ impl<'a> Section<'a> {
         Ok(list(&self.raw(option)?.unwrap_or_default()))
     }
 
+    /// The same, for an option whose default is no empty list; empty is what was written.
+    pub(crate) fn list_or_default(&mut self, option: &str) -> Result<Vec<String>, Faulted> {
+        if let Some(text) = self.raw(option)? {
+            return Ok(list(&text));
+        }
+        Ok(list(&self.text(option)?.unwrap_or_default()))
+    }
+
     /// `NAME:VALUE` between commas, in order.
     pub(crate) fn dict(&mut self, option: &str) -> Result<Vec<(String, String)>, Faulted> {
         let text = self.raw(option)?.unwrap_or_default();

@@ -252,19 +252,6 @@ pub(crate) const AUDIT: &[Opt] = &[
 
 const AUDIT_OFF: &str = "details of what is off";
 
-pub(crate) const CORS: &[Opt] = &[
-    refused(
-        "allowed_origin",
-        &[],
-        "browsers of other origins are not let in; put a proxy that adds CORS headers in front",
-    ),
-    elsewhere("allow_credentials", AUDIT_OFF),
-    elsewhere("allow_headers", AUDIT_OFF),
-    elsewhere("allow_methods", AUDIT_OFF),
-    elsewhere("expose_headers", AUDIT_OFF),
-    elsewhere("max_age", AUDIT_OFF),
-];
-
 /// Sections of Ironic's own programs and of the services beside it.
 pub(crate) const FOREIGN: &[&str] = &[
     "agent",

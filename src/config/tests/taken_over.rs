@@ -11,8 +11,8 @@ fn what_would_be_a_promise_is_refused() {
             "10: [audit] enabled: is not supported: there are no audit records; the access log names user, request and answer",
         ),
         (
-            "[cors]\nallowed_origin = https://h",
-            "10: [cors] allowed_origin: is not supported: browsers of other origins are not let in; put a proxy that adds CORS headers in front",
+            "[cors]\nallowed_origin = https://h/",
+            "10: [cors] allowed_origin: `https://h/` is no origin, such as https://horizon.example.com",
         ),
         (
             "[healthcheck]\ndisable_by_file_paths = /x",
