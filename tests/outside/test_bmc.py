@@ -1,5 +1,6 @@
 """Where a node is made that names no conductor group: where its BMC stands, as `driver_info` says."""
 
+import metal3
 import pytest
 from client import fault
 from fleet import fleet
@@ -35,36 +36,25 @@ def create(hub, driver_info, headers=None, **members):
     return hub.post("/v1/nodes", {"driver": "ipmi", "driver_info": driver_info, **members}, headers=headers or {})
 
 
-# --- what Metal3's baremetal-operator sends (its pkg/hardwareutils/bmc), with the groups that loc2 and loc3 are sent
-
-METAL3 = {
-    "ipmi": {"ipmi_address": "10.20.0.5", "ipmi_port": "623", "ipmi_username": "u", "ipmi_password": "p"},
-    "ipmi-v6": {"ipmi_address": "2001:db8:20::5", "ipmi_port": "6233", "ipmi_verify_ca": False},
-    "libvirt": {"ipmi_address": "node-1.bmc.berlin.example.com", "ipmi_port": "6230"},
-    "redfish": {"redfish_address": "https://10.20.0.5", "redfish_system_id": "/redfish/v1/Systems/1"},
-    "redfish-port": {"redfish_address": "https://10.20.0.5:8443", "redfish_verify_ca": False},
-    "redfish-v6": {"redfish_address": "https://[2001:db8:20::5]", "redfish_username": "u"},
-    "redfish-virtualmedia": {"redfish_address": "http://[2001:db8:20::5]:8000", "redfish_password": "p"},
-    "redfish-name": {"redfish_address": "https://Node-1.BMC.berlin.example.com:443", "redfish_system_id": "/x"},
-    "idrac": {"drac_address": "10.20.0.5", "drac_port": "443", "drac_username": "u"},
-    "idrac-redfish": {"redfish_address": "https://10.20.0.5", "redfish_system_id": "/redfish/v1/Systems/System.Embedded.1"},
-    "ilo4": {"ilo_address": "10.20.0.5", "client_port": "443", "ilo_username": "u"},
-    "ilo5": {"ilo_address": "2001:db8:20::5", "ilo_verify_ca": False},
-    "irmc": {"irmc_address": "10.20.0.5", "irmc_port": "443", "ipmi_address": "10.20.0.5", "ipmi_port": "623"},
-    "ibmc": {"ibmc_address": "https://10.20.0.5", "ibmc_username": "u"},
-}
+# Where loc2's BMCs are, and one host of each of the others.
+BERLIN = ["10.20.0.5", "2001:db8:20::5", "2001:DB8:20::5", "node-1.bmc.berlin.example.com", "Node-1.BMC.Berlin.example.com"]
+LYON = ["10.20.30.5", "2001:db8:20:30::5", "odd.bmc.berlin.example.com"]
 
 
-@pytest.mark.parametrize("kind", METAL3)
-def test_a_node_goes_to_where_its_bmc_is(hub, kind):
-    reply = create(hub, METAL3[kind], name="worker-0", inspect_interface="agent")
-    assert reply.status == 201, reply
-    assert reply.header(LOCATION) == "loc2"
-    # The only group of loc2 is its default group: nothing is said of it there.
-    sent = hub.loc2.asked("POST")[0].json()
-    assert "conductor_group" not in sent and sent["driver_info"] == METAL3[kind]
-    assert reply.json()["conductor_group"] == "berlin"
-    assert hub.asked("POST") == {"loc2": 1}
+@pytest.mark.parametrize("scheme", [*metal3.PLAIN, *metal3.URLS])
+def test_what_metal3_s_operator_sends_goes_to_where_the_bmc_is(hub, scheme):
+    """Whatever the form of the address: http and https, IPv6 with brackets and without, ports, paths, names in capitals."""
+    for hosts, location, group in ((BERLIN, "loc2", "berlin"), (LYON, "loc3", "lyon-gpu"), (["10.10.0.9", "elsewhere.example.com"], "loc1", "")):
+        for address, driver_info in metal3.every(hosts, scheme):
+            reply = create(hub, driver_info, inspect_interface="agent")
+            assert reply.status == 201, (address, reply)
+            assert (reply.header(LOCATION), reply.json()["conductor_group"]) == (location, group), address
+            sent = hub.sites[location].asked("POST")[-1].json()
+            assert sent["driver_info"] == driver_info
+            # The only group of loc2 is its default group: nothing is said of it there.
+            assert sent.get("conductor_group") == ("lyon-gpu" if location == "loc3" else None)
+            assert hub.asked("POST") == {location: 1}
+            hub.heal()
 
 
 @pytest.mark.parametrize(
