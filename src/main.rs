@@ -19,6 +19,7 @@ use ironic_proxy::command::policy;
 use ironic_proxy::command::socket::Where;
 use ironic_proxy::command::survey;
 use ironic_proxy::command::survey::SurveyError;
+use ironic_proxy::command::survey::clouds;
 use ironic_proxy::command::sync;
 use ironic_proxy::command::sync::Format;
 use ironic_proxy::command::sync::Mode;
@@ -28,6 +29,7 @@ use ironic_proxy::command::terminal::progress;
 use ironic_proxy::command::terminal::say;
 use ironic_proxy::command::terminal::tell;
 use ironic_proxy::config::Config;
+use ironic_proxy::config::Given;
 use ironic_proxy::config::Sources;
 use ironic_proxy::config::default_socket;
 use ironic_proxy::telemetry;
@@ -59,9 +61,25 @@ fn main() -> ExitCode {
         };
     }
     let typed = cli.sources();
+    let found = match &cli.task {
+        Some(Task::Survey { clouds, .. }) => match clouds::sections(clouds) {
+            Ok(found) => found,
+            Err(error) => {
+                tell(&format!("ironic-proxy: {error}"));
+                return ExitCode::from(BAD_CONFIGURATION);
+            }
+        },
+        _ => Vec::new(),
+    };
+    let below = survey::below(&found);
     let read = move || {
         let home = std::env::var_os("HOME").map(PathBuf::from);
-        let sources = Sources::search(PROGRAM, typed.clone(), home.as_deref());
+        let sources = if below.is_empty() {
+            Sources::search(PROGRAM, typed.clone(), home.as_deref())
+        } else {
+            // The gateway's own file is not meant if clouds are named.
+            Sources::new(typed.clone()).above(below.clone())
+        };
         Config::load(&sources, std::env::vars_os())
     };
     let config = match read() {
@@ -84,7 +102,7 @@ fn main() -> ExitCode {
             let mode = if apply { Mode::Apply } else { Mode::Show };
             synchronise(&config, mode, format)
         }
-        Some(Task::Survey { format, .. }) => survey(&config, format),
+        Some(Task::Survey { format, .. }) => survey(&config, &found, format),
         Some(Task::Operate(operation)) => {
             let socket = config.admin.served().unwrap_or_else(default_socket);
             operate(&operation, &socket)
@@ -160,10 +178,10 @@ fn checked(config: &Config) -> ExitCode {
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-fn survey(config: &Config, format: Format) -> ExitCode {
+fn survey(config: &Config, found: &[Given], format: Format) -> ExitCode {
     telemetry::on_terminal();
     let finished = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(survey::run(config, format)),
+        Ok(runtime) => runtime.block_on(survey::run(config, found, format)),
         Err(error) => Err(error.into()),
     };
     match finished {

@@ -52,6 +52,9 @@ pub enum Task {
     Survey {
         /// Configuration file that names the Ironics, if not given by --config-file.
         config: Option<PathBuf>,
+        /// Cloud of openstacksdk's clouds.yaml; may be repeated.
+        #[arg(long = "os-cloud", value_name = "NAME")]
+        clouds: Vec<String>,
         /// Output format.
         #[arg(long, value_enum, default_value_t)]
         format: Format,

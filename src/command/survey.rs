@@ -1,6 +1,7 @@
 //! `ironic-proxy survey`: shows what a federation of existing, independent Ironics would look like: versions, groups,
 //! values that two of them have, and a configuration to paste. Nothing is written anywhere.
 
+pub mod clouds;
 mod compare;
 mod propose;
 mod read;
@@ -25,6 +26,8 @@ use crate::command::sync::sites::Unanswered;
 use crate::command::sync::sites::words;
 use crate::command::terminal;
 use crate::config::Config;
+use crate::config::Given;
+use crate::config::LOCATION_PREFIX;
 use crate::keystone;
 use crate::locations::location::LocationError;
 
@@ -59,12 +62,32 @@ pub enum SurveyError {
     Output(#[from] io::Error),
 }
 
-/// Runs the subcommand and prints what it finds.
-pub async fn run(config: &Config, format: Format) -> Result<End, SurveyError> {
+/// Clouds as locations, and what a configuration needs besides. Empty without clouds.
+pub fn below(clouds: &[Given]) -> Vec<Given> {
+    let Some(first) = clouds.first() else {
+        return Vec::new();
+    };
+    let name = first.section.trim_start_matches(LOCATION_PREFIX);
+    let besides = [
+        ("DEFAULT", "groups", format!("_:{name}")),
+        ("api", "auth_strategy", "noauth".to_owned()),
+        ("api", "host_ip", "127.0.0.1".to_owned()),
+    ];
+    let besides = besides.map(|(section, option, value)| Given {
+        place: "survey".to_owned(),
+        section: section.to_owned(),
+        options: vec![(option.to_owned(), value)],
+    });
+    besides.into_iter().chain(clouds.iter().cloned()).collect()
+}
+
+/// Runs the subcommand and prints what it finds. `found`: locations that stand in no configuration.
+pub async fn run(config: &Config, found: &[Given], format: Format) -> Result<End, SurveyError> {
     keystone::client::install_crypto_provider();
     let sites = Sites::new(config)?;
     let mut report = Report::default();
     let end = survey(&sites, &mut report).await;
+    report.proposal.reach(found);
     terminal::clear();
     for silent in &report.unanswered {
         terminal::tell(&format!(

@@ -43,7 +43,7 @@ impl Reader {
         V: Into<OsString>,
     {
         let files = sources.files();
-        if files.is_empty() {
+        if files.is_empty() && sources.given().is_empty() {
             return Err(Errors {
                 faults: vec![no_file(schema.program)],
                 warnings: Vec::new(),
@@ -62,9 +62,18 @@ impl Reader {
             exposed: BTreeSet::new(),
         };
         let mut layers = Layers::default();
-        let behind = files.len();
+        for (rank, given) in sources.given().iter().enumerate() {
+            let origin = Origin::new(rank, &Rc::from(&*given.place), 0);
+            for (option, value) in &given.options {
+                // A plain `$`, as in a file.
+                let value = value.replace('$', "$$");
+                layers.put(&given.section, option, value, origin.clone());
+            }
+        }
+        let first = sources.given().len();
+        let behind = first + files.len();
         let mut whole = true;
-        for (rank, file) in files.into_iter().enumerate() {
+        for (rank, file) in (first..).zip(files) {
             whole &= reader.read_file(&mut layers, rank, file);
         }
         if !whole {

@@ -14,16 +14,41 @@ pub enum Source {
     Directory(PathBuf),
 }
 
+/// Options of one section that stand in no file of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// Where they are from, for people.
+    pub place: String,
+    pub section: String,
+    /// Names and values, as they are meant: nothing in a value is a reference.
+    pub options: Vec<(String, String)>,
+}
+
 /// What to read, first to last; the last value of an option wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     list: Vec<Source>,
+    given: Vec<Given>,
 }
 
 impl Sources {
     /// Exactly these.
     pub fn new(list: Vec<Source>) -> Self {
-        Self { list }
+        Self {
+            list,
+            given: Vec::new(),
+        }
+    }
+
+    /// With these below all files.
+    #[must_use]
+    pub fn above(self, given: Vec<Given>) -> Self {
+        Self { given, ..self }
+    }
+
+    /// What is below all files.
+    pub(crate) fn given(&self) -> &[Given] {
+        &self.given
     }
 
     /// As oslo.config: `given` in its order; if it names no file, the first `PROGRAM.conf` of `~/.PROGRAM`, `~`,
@@ -51,7 +76,7 @@ impl Sources {
             list.extend(first("conf.d").map(Source::Directory));
         }
         list.extend(given);
-        Self { list }
+        Self::new(list)
     }
 
     /// Where oslo.config's `find_file` looks for a file with a name: beside the files and in the directories, the last

@@ -54,6 +54,9 @@ const SECURE: Kind = Kind {
 
 /// Options of `[group:NAME]` for each of these clouds.
 pub fn sections(names: &[String]) -> Result<Vec<Given>, CloudsError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let Some(path) = find(&CLOUDS) else {
         return Err(CloudsError::NoFile(CLOUDS.name, CLOUDS.variable));
     };
@@ -223,10 +226,12 @@ fn options(entry: &Map<String, Value>) -> Result<Options, Vec<String>> {
     for (keys, known, inside) in [(&auth, AUTH, "auth."), (&entry, ENTRY, "")] {
         for (key, value) in keys {
             let is_known = known.iter().any(|(name, _)| name == key);
-            if !is_known && !(inside.is_empty() && is_passed_over(key)) {
+            if is_known {
+                if !value.is_null() && text(value).is_none() {
+                    faults.push(format!("{inside}{key} must be a text or a number"));
+                }
+            } else if !inside.is_empty() || !is_passed_over(key) {
                 faults.push(format!("{inside}{key} {}", refusal(key)));
-            } else if is_known && !value.is_null() && text(value).is_none() {
-                faults.push(format!("{inside}{key} must be a text or a number"));
             }
         }
         for (key, option) in known {
@@ -251,16 +256,13 @@ fn options(entry: &Map<String, Value>) -> Result<Options, Vec<String>> {
             _ => {}
         }
     }
-    let is_insecure = |key: &str, insecure: bool| match entry.get(key).map(truth) {
-        None | Some(Some(_)) if entry.get(key).and_then(truth) != Some(insecure) => Ok(false),
-        Some(Some(_)) => Ok(true),
-        Some(None) | None => Err(format!("{key} must be true or false")),
-    };
     for (key, insecure) in [("verify", false), ("insecure", true)] {
-        match is_insecure(key, insecure) {
-            Ok(true) => put(&mut options, "insecure", "true".to_owned()),
-            Ok(false) => {}
-            Err(fault) => faults.push(fault),
+        match entry.get(key).map(truth) {
+            Some(Some(said)) if said == insecure => {
+                put(&mut options, "insecure", "true".to_owned());
+            }
+            Some(None) => faults.push(format!("{key} must be true or false")),
+            Some(Some(_)) | None => {}
         }
     }
     if entry.contains_key("regions") && !has(&options, "region_name") {
@@ -377,10 +379,16 @@ mod tests {
             (json!({"cloud": "rackspace"}), "cloud"),
             (json!({"regions": ["A", "B"]}), "regions"),
             (json!({"verify": "perhaps"}), "verify"),
-            (json!({"identity_api_version": "2.0"}), "identity_api_version"),
+            (
+                json!({"identity_api_version": "2.0"}),
+                "identity_api_version",
+            ),
             (json!({"auth": {"passcode": "1"}}), "auth.passcode"),
             (json!({"auth": {"username": ["a"]}}), "auth.username"),
-            (json!({"baremetal_endpoint_overide": "x"}), "baremetal_endpoint_overide"),
+            (
+                json!({"baremetal_endpoint_overide": "x"}),
+                "baremetal_endpoint_overide",
+            ),
         ] {
             let faults = read(&entry).unwrap_err();
             assert!(

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::api::bmc::Host;
 use crate::command::survey::compare::Holding;
+use crate::config::Given;
+use crate::config::LOCATION_PREFIX;
 
 /// Options to paste, by section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,23 +21,60 @@ pub(super) struct Proposal {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Options {
+    /// Endpoint and credential of a location that stands in no configuration yet; secrets are left out.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) reached_by: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) local_groups: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) bmc_addresses: String,
 }
 
+/// Options whose values are shown to nobody.
+const SECRETS: [&str; 3] = ["password", "token", "application_credential_secret"];
+/// What stands in their place.
+const CHANGE_ME: &str = "change-me";
+
 impl Proposal {
+    /// Adds how locations are reached that were found elsewhere.
+    pub(super) fn reach(&mut self, found: &[Given]) {
+        for given in found {
+            let name = given.section.trim_start_matches(LOCATION_PREFIX);
+            let Some(options) = self.locations.get_mut(name) else {
+                continue;
+            };
+            for (option, value) in &given.options {
+                let is_secret = SECRETS.contains(&option.as_str());
+                let shown = if is_secret {
+                    CHANGE_ME.to_owned()
+                } else {
+                    value.replace('$', "$$")
+                };
+                options.reached_by.insert(option.clone(), shown);
+            }
+        }
+    }
+
     /// As a file of its own, to be given after the one with the endpoints.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("[DEFAULT]\ngroups = {}\n", self.groups);
+        let mut reached = self
+            .locations
+            .values()
+            .flat_map(|one| one.reached_by.values());
+        let note = if reached.any(|value| value == CHANGE_ME) {
+            "# Put the secrets of clouds.yaml in the place of change-me.\n"
+        } else {
+            ""
+        };
+        let mut text = format!("{note}[DEFAULT]\ngroups = {}\n", self.groups);
         for (name, options) in &self.locations {
-            let lines = [
-                ("local_groups", &options.local_groups),
-                ("bmc_addresses", &options.bmc_addresses),
-            ];
-            let lines: Vec<_> = lines
-                .iter()
+            let reached = options.reached_by.iter();
+            let lines: Vec<_> = reached
+                .map(|(option, value)| (option.as_str(), value))
+                .chain([
+                    ("local_groups", &options.local_groups),
+                    ("bmc_addresses", &options.bmc_addresses),
+                ])
                 .filter(|(_, value)| !value.is_empty())
                 .map(|(option, value)| format!("{option} = {value}\n"))
                 .collect();
