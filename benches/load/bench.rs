@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Only these loads; may be repeated.
     #[arg(long, value_enum)]
     pub(crate) only: Vec<Part>,
+    /// A fleet instead: 5000 locations of 10 nodes, and what that costs.
+    #[arg(long)]
+    pub(crate) fleet: bool,
     /// Simulated locations.
     #[arg(long, default_value_t = 3)]
     pub(crate) locations: u32,

@@ -22,6 +22,7 @@
 mod bench;
 mod cold_look_up;
 mod drive;
+mod fleet;
 mod growth;
 mod merged_list;
 #[path = "../corpus/nodes.rs"]
@@ -67,6 +68,10 @@ fn main() -> ExitCode {
 fn run(mut bench: Bench) -> io::Result<()> {
     if let Some(url) = bench.options.url.clone() {
         operators::measure(&mut bench, &url)?;
+        return bench.report.finish();
+    }
+    if bench.options.fleet {
+        fleet::measure(&mut bench)?;
         return bench.report.finish();
     }
     for part in [

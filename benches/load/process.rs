@@ -83,6 +83,23 @@ impl Process {
         kibibytes.unwrap_or(0) * 1024
     }
 
+    /// What a subcommand prints that asks it over its socket, and how long that takes.
+    pub(crate) fn told(&self, words: &[&str]) -> io::Result<(String, Duration)> {
+        let started = Instant::now();
+        let mut command = Command::new(GATEWAY);
+        command.args(words).arg("--socket");
+        let said = command
+            .arg(self.directory.path().join("admin.sock"))
+            .output()?;
+        let taken = started.elapsed();
+        if said.status.success() {
+            Ok((String::from_utf8_lossy(&said.stdout).into_owned(), taken))
+        } else {
+            let text = String::from_utf8_lossy(&said.stderr);
+            Err(io::Error::other(format!("{words:?}: {text}")))
+        }
+    }
+
     /// What it wrote to standard error.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
@@ -90,15 +107,25 @@ impl Process {
 
     /// The gateway in front of `locations`, ready. `page`: items on one page.
     pub(crate) fn gateway(locations: &[SocketAddr], page: usize) -> io::Result<Self> {
+        let endpoints = locations.iter().map(|address| format!("http://{address}"));
+        Self::gateway_at(endpoints, page, "sweep_interval = 0")
+    }
+
+    /// The same at these endpoints; `cache`: what its configuration says of the node cache.
+    pub(crate) fn gateway_at(
+        endpoints: impl Iterator<Item = String>,
+        page: usize,
+        cache: &str,
+    ) -> io::Result<Self> {
         let directory = TempDir::new()?;
         let mut groups = String::from("_:loc0");
         let mut sections = String::new();
-        for (index, address) in locations.iter().enumerate() {
+        for (index, endpoint) in endpoints.enumerate() {
             // Writing to a String cannot fail.
             let _ = write!(groups, ",group{index}:loc{index}");
             let _ = write!(
                 sections,
-                "[group:loc{index}]\nauth_type = none\nendpoint_override = http://{address}\n\
+                "[group:loc{index}]\nauth_type = none\nendpoint_override = {endpoint}\n\
                  max_concurrent = 1024\n"
             );
         }
@@ -109,8 +136,9 @@ impl Process {
             &config,
             format!(
                 "[DEFAULT]\ngroups = {groups}\nstate_path = {}\n[api]\nhost_ip = 127.0.0.1\nport = 0\n\
-                 auth_strategy = noauth\nmax_limit = {page}\n[node_cache]\nsweep_interval = 0\n{sections}",
+                 auth_strategy = noauth\nmax_limit = {page}\n[node_cache]\n{cache}\n[admin]\nsocket = {}\n{sections}",
                 path.join("state").display(),
+                path.join("admin.sock").display(),
             ),
         )?;
         let told = UnixDatagram::bind(path.join("notify"))?;

@@ -77,15 +77,10 @@ impl Location {
             .into_iter()
             .map(|node| (node.uuid, node.name))
             .unzip();
-        let document = format!(
-            "{{\"name\": \"OpenStack Ironic API\", \"default_version\": {{\"id\": \"v1\", \"links\": \
-             [{{\"href\": \"{base}/v1/\", \"rel\": \"self\"}}], \"status\": \"CURRENT\", \
-             \"min_version\": \"1.1\", \"version\": \"{NEWEST}\"}}, \"versions\": []}}"
-        );
         let location = Arc::new(Self {
             address,
             nature,
-            versions: answer("200 OK", document.as_bytes()),
+            versions: versions(&base),
             uuids,
             names,
             records,
@@ -116,23 +111,7 @@ impl Location {
     async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut received = Vec::with_capacity(8 << 10);
-        loop {
-            let end = loop {
-                if let Some(end) = memmem::find(&received, b"\r\n\r\n") {
-                    break end + 4;
-                }
-                if stream.read_buf(&mut received).await? == 0 {
-                    return Ok(());
-                }
-            };
-            let head = String::from_utf8_lossy(&received[..end]).into_owned();
-            let length = content_length(&head);
-            while received.len() < end + length {
-                if stream.read_buf(&mut received).await? == 0 {
-                    return Ok(());
-                }
-            }
-            received.drain(..end + length);
+        while let Some(head) = next_head(&mut stream, &mut received).await? {
             let mut words = head.split_ascii_whitespace();
             let (method, path) = (
                 words.next().unwrap_or_default(),
@@ -152,6 +131,7 @@ impl Location {
             };
             stream.write_all(&answer).await?;
         }
+        Ok(())
     }
 
     fn answer(&self, method: &str, path: &str) -> Bytes {
@@ -251,10 +231,44 @@ impl Location {
     }
 }
 
+/// The root document.
+pub(crate) fn versions(base: &str) -> Bytes {
+    let document = format!(
+        "{{\"name\": \"OpenStack Ironic API\", \"default_version\": {{\"id\": \"v1\", \"links\": \
+         [{{\"href\": \"{base}/v1/\", \"rel\": \"self\"}}], \"status\": \"CURRENT\", \
+         \"min_version\": \"1.1\", \"version\": \"{NEWEST}\"}}, \"versions\": []}}"
+    );
+    answer("200 OK", document.as_bytes())
+}
+
 #[derive(Clone, Copy)]
 enum Detail {
     Full,
     Brief,
+}
+
+/// The head of the next request, when its body has come in too; `None`: there is no other.
+pub(crate) async fn next_head(
+    stream: &mut TcpStream,
+    received: &mut Vec<u8>,
+) -> io::Result<Option<String>> {
+    let end = loop {
+        if let Some(end) = memmem::find(received, b"\r\n\r\n") {
+            break end + 4;
+        }
+        if stream.read_buf(received).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8_lossy(&received[..end]).into_owned();
+    let length = content_length(&head);
+    while received.len() < end + length {
+        if stream.read_buf(received).await? == 0 {
+            return Ok(None);
+        }
+    }
+    received.drain(..end + length);
+    Ok(Some(head))
 }
 
 fn content_length(head: &str) -> usize {
@@ -266,7 +280,7 @@ fn content_length(head: &str) -> usize {
 }
 
 /// Head and body, as Ironic's web server writes them.
-fn answer(status: &str, body: &[u8]) -> Bytes {
+pub(crate) fn answer(status: &str, body: &[u8]) -> Bytes {
     let mut head = format!("HTTP/1.1 {status}\r\n");
     if !body.is_empty() {
         // Writing to a String cannot fail.
@@ -288,7 +302,7 @@ fn answer(status: &str, body: &[u8]) -> Bytes {
     whole.into()
 }
 
-fn fault(status: &str, text: &str) -> Bytes {
+pub(crate) fn fault(status: &str, text: &str) -> Bytes {
     let body = format!(
         "{{\"error_message\": \"{{\\\"faultcode\\\": \\\"Client\\\", \\\"faultstring\\\": \\\"{text}\\\", \
          \\\"debuginfo\\\": null}}\"}}"

@@ -33,21 +33,32 @@ pub enum Body {
 /// Looks for the empty line, each byte once.
 #[derive(Debug, Default)]
 pub struct Search {
+    /// Where the line begins that is looked at.
     at: usize,
+    /// Up to here it has no end.
+    seen: usize,
     lines: usize,
 }
 
 impl Search {
     /// Where the head ends in `buffer`, which holds what it held before and more; `None`: not yet.
     pub fn end(&mut self, buffer: &[u8]) -> Result<Option<usize>, HeadError> {
-        while let Some(found) = buffer[self.at..].iter().position(|&byte| byte == b'\n') {
-            let next = self.at + found + 1;
+        loop {
+            let from = self.at.max(self.seen).min(buffer.len());
+            let Some(found) = buffer[from..].iter().position(|&byte| byte == b'\n') else {
+                self.seen = buffer.len();
+                break;
+            };
+            let next = from + found + 1;
             // A bare line feed ends a line too (RFC 9112, 2.2).
             let end = match &buffer[next..] {
                 [b'\n', ..] => Some(next + 1),
                 [b'\r', b'\n', ..] => Some(next + 2),
                 // This line end is looked at again once more is there.
-                [] | [b'\r'] => break,
+                [] | [b'\r'] => {
+                    self.seen = next - 1;
+                    break;
+                }
                 _ => None,
             };
             self.lines += 1;

@@ -170,7 +170,8 @@ class Person:
         name = self.rng.choice([names[-1], names[-1], names[0]])
         asked = self.ask("GET", f"/v1/nodes/{name}")
         # Somebody else may have a node of that name, which only everybody can tell.
-        if self.expect(asked, (200, 404), self.everywhere(), uuid):
+        # Two may have been made of the name of a race, where one site could not be asked; then it is ambiguous.
+        if self.expect(asked, (200, 404, 400) if name.startswith("race") else (200, 404), self.everywhere(), uuid) and asked.status != 400:
             had = [record is not None and record["name"] == name for record in self.book.seen(uuid, asked.since, asked.until)]
             if asked.status == 404:
                 self.check(not all(had), asked, "404 for a node that was called so", uuid)
@@ -294,7 +295,8 @@ class Person:
         done = self.expect(asked, statuses, needed, ident)
         executions = self.book.executions(asked.mark)
         self.check(len(executions) <= 1, asked, f"executed {len(executions)} times", ident)
-        if done and asked.status < 300:
+        # What a driver answers to a call of its own has no shape.
+        if done and asked.status < 300 and "vendor_passthru" not in asked.target:
             self.check(executions, asked, "said to be done, and not executed", ident)
         return done
 
