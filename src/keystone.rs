@@ -98,8 +98,10 @@ impl TokenKeeper {
 
     /// One step of the loop that keeps the token fresh: renews it if it is due and says when to come again.
     pub async fn keep_fresh(&self) -> Instant {
+        let turn = self.inner.keystone.turn_ahead().await;
         // The error is in the log and in the back-off already.
         let renewed = self.inner.replace(Age::Ageing, Instant::now()).await.ok();
+        drop(turn);
         let now = Instant::now();
         let due = match renewed {
             Some(kept) if kept.schedule.age(now) == Age::Fresh => kept.schedule.renew(),
@@ -329,6 +331,36 @@ mod tests {
         assert!(keeper.inner.replace(Age::Ageing, ageing).await.is_ok());
         assert_eq!(keeper.ready(Instant::now()).unwrap().token.header, "new");
         assert!(keeper.ready(ageing + Duration::from_secs(99)).is_none());
+    }
+
+    /// A storm: whatever comes back at once, one Keystone is asked for so many tokens at a time.
+    #[tokio::test]
+    async fn one_keystone_is_asked_for_some_tokens_at_a_time() {
+        for (ahead, most) in [(true, 8), (false, 32)] {
+            let fake = FakeKeystone::new(|_| Reply::Silence);
+            let keepers: Vec<_> = (0..100).map(|_| keeper(&fake)).collect();
+            let asked = join_all(keepers.iter().map(|keeper| async move {
+                if ahead {
+                    keeper.keep_fresh().await;
+                } else {
+                    let _ = keeper.token().await;
+                }
+            }));
+            let counted = async {
+                // Those who were asked wait for five seconds, and so do all others.
+                while fake.issued() < most {
+                    tokio::task::yield_now().await;
+                }
+                for _ in 0..1000 {
+                    tokio::task::yield_now().await;
+                }
+                fake.issued()
+            };
+            tokio::select! {
+                _ = asked => panic!("silence was an answer"),
+                count = counted => assert_eq!(count, most),
+            }
+        }
     }
 
     #[tokio::test]

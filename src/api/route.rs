@@ -116,6 +116,10 @@ impl Target {
     ) -> Result<(Self, Query), Unrouted> {
         let strips = version < JSON_IS_A_NAME;
         let stripped = strips.then(|| path.clone().without_suffix()).flatten();
+        if stripped.as_ref().is_some_and(Path::ends_in_dots) {
+            // `...json`: what is left must not reach a web server that takes it for a way up.
+            return Err(Fault::not_found().into());
+        }
         let suffixed = stripped.is_some();
         let path = stripped.unwrap_or(path);
         let resolved = if path.segments.is_empty() {

@@ -1,8 +1,11 @@
 //! A client of one Keystone: gets tokens for the gateway and validates tokens of others. Every exchange is bounded.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +20,8 @@ use http::StatusCode;
 use http::header;
 use once_cell::sync::Lazy;
 use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 
 use crate::config::Endpoint;
 use crate::config::KeystoneAuth;
@@ -113,8 +118,37 @@ pub enum Expired {
     Allow,
 }
 
+/// Tokens that one Keystone is asked for at the same time, and how many of these are renewed ahead of need: thousands of
+/// locations that come back at once must not be a load that it fails under.
+const AT_ONCE: usize = 32;
+const AHEAD: usize = 8;
+
+/// The turns of everybody who gets tokens from one Keystone.
+struct Turns {
+    all: Semaphore,
+    ahead: Semaphore,
+}
+
+/// By host and port.
+static TURNS: Lazy<Mutex<HashMap<String, Arc<Turns>>>> = Lazy::new(Mutex::default);
+
+fn turns_at(base: &Endpoint) -> Arc<Turns> {
+    let new = || {
+        Arc::new(Turns {
+            all: Semaphore::new(AT_ONCE),
+            ahead: Semaphore::new(AHEAD),
+        })
+    };
+    let mut known = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+    let turns = known
+        .entry(format!("{}:{}", base.host, base.port))
+        .or_insert_with(new);
+    Arc::clone(turns)
+}
+
 /// One Keystone, and who we are there.
 pub struct Keystone {
+    turns: Arc<Turns>,
     tls: ArcSwap<Tls>,
     session: Session,
     timeouts: Timeouts,
@@ -135,14 +169,16 @@ impl Keystone {
         session: &Session,
         timeouts: Timeouts,
     ) -> Result<Self, SetupError> {
+        let base = Endpoint::whole(&auth.auth_url).map_err(|_| SetupError::Url)?;
         Ok(Self {
+            turns: turns_at(&base),
             tls: ArcSwap::from_pointee(Tls::load(
                 session,
                 u64::from(NEXT_GROUP.fetch_add(1, Ordering::Relaxed)),
             )?),
             session: session.clone(),
             timeouts,
-            base: Endpoint::whole(&auth.auth_url).map_err(|_| SetupError::Url)?,
+            base,
             auth: auth.clone(),
         })
     }
@@ -170,6 +206,8 @@ impl Keystone {
 
     /// A new token for ourselves.
     pub async fn issue(&self) -> Result<Token, KeystoneError> {
+        // Closed never. Without a turn there would be no bound, and still a token.
+        let _turn = self.turns.all.acquire().await;
         // Before the question: a token lives from when it was issued, which is no earlier than this.
         let asked = Instant::now();
         let body = Bytes::from(request_body(&self.auth).to_string());
@@ -186,6 +224,11 @@ impl Keystone {
             status if status.is_client_error() => Err(KeystoneError::Refused(status)),
             status => Err(KeystoneError::Status(status)),
         }
+    }
+
+    /// Waited for by who wants a token that nobody needs yet, before anything else that somebody could need.
+    pub async fn turn_ahead(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.ahead.acquire().await.ok()
     }
 
     /// Asks the Keystone at `base` (ending in `/v3`) about the token `subject`, with `ours` as the right to ask.

@@ -161,3 +161,15 @@ def test_no_spelling_leads_past_a_policy(guarded, path, method, further):
     reply = hub.call(method, path.format(**there), None, headers={**headers, **further}, version="1.90")
     assert 400 <= reply.status < 500, reply
     assert hub.asked(path=".*vendor_passthru.*") == {}
+
+
+@pytest.mark.parametrize("path", ["/...json", "/..json", "/v1/...json", "/v1/nodes/...json", "/v1/nodes/{uuid}/...json", "/v1/nodes/{uuid}/states/..json"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_suffix_hides_no_way_up(hub, method, path):
+    """Below 1.91 `.json` is taken off the end, and what is left must not be dots that a web server takes for a way up."""
+    uuid = new_uuid()
+    hub.loc1.add(node(f"here-{uuid}", uuid))
+    hub.forget_requests()
+    reply = hub.call(method, path.format(uuid=uuid), version="1.90")
+    assert reply.status == 404, reply
+    assert not [request.target for site in hub.all() for request in site.requests if "/." in request.target]

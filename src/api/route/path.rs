@@ -60,6 +60,10 @@ impl Path {
         })
     }
 
+    pub(super) fn ends_in_dots(&self) -> bool {
+        matches!(self.segments.last().map(String::as_str), Some("." | ".."))
+    }
+
     /// The same without `.json`, which Ironic takes off the end of the whole path (`middleware/json_ext.py`).
     pub(super) fn without_suffix(mut self) -> Option<Self> {
         match self.segments.last_mut() {
