@@ -2,6 +2,8 @@
 //! again, and no input takes more than linear time. `PROPTEST_CASES=1000000 cargo test --test fuzz` goes on for longer;
 //! an input that once failed is kept in `tests/proptest-regressions` and tried first.
 
+#![allow(clippy::expect_used, reason = "what fails here is a failed test")]
+
 use std::time::Duration;
 
 use bytes::Bytes;
