@@ -87,7 +87,8 @@ def _install_one(venv):
 
 def _system_packages():
     # The build wants cmake, the tests of the units systemd-analyze, those of the documentation curl.
-    # nginx and uWSGI stand in front of some of the locations, HAProxy in front of the gateway; watchdogs ask it by curl and wget.
+    # nginx and uWSGI stand in front of some of the locations, HAProxy and keepalived in front of the gateway; watchdogs ask it
+    # by curl and wget.
     # gophercloud is a client that reads other words than Ironic's own.
     # Prometheus reads the metrics, and promtool their alerts.
     # The machine that tests/harness/booted.py boots wants its loopback up.
@@ -97,6 +98,7 @@ def _system_packages():
         "go": "golang-go",
         "haproxy": "haproxy",
         "ip": "iproute2",
+        "keepalived": "keepalived",
         "logrotate": "logrotate",
         "nginx": "nginx-light",
         "prometheus": "prometheus",

@@ -49,7 +49,7 @@ class Clients:
         """Until so many more of each kind are answered."""
         before = self.now()
         more = lambda now: min(now[kind] - before[kind] for kind in ("kept", "once")) >= requests // 2  # noqa: E731
-        until(lambda: more(self.now()), seconds=30, what="more answers to either kind of client")
+        until(lambda: more(self.now()), seconds=120, what="more answers to either kind of client")
 
     def assert_none_failed(self):
         now = self.now()

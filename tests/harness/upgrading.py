@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -96,6 +97,12 @@ class Line:
             connection.connect(str(self.admin.socket))
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return int.from_bytes(credentials[:4], "little")
+
+    def terminate(self):
+        """Ends whoever serves, and waits for that."""
+        pid = self.pid()
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not Path(f"/proc/{pid}/exe").exists(), seconds=20, what="the end")
 
     def ended(self):
         """The exit status of the first one."""

@@ -8,6 +8,7 @@ import time
 
 import pytest
 import scripted
+from admin import SECTION, Admin
 from fleet import fleet, until
 from standin import node
 
@@ -82,6 +83,16 @@ def test_a_drain_finishes_what_is_in_flight(held, number):
     (answer,) = held.answers
     assert (answer.status, is_last(answer)) == (200, True)
     idle.close()
+
+
+@pytest.mark.parametrize("held", [{"sections": {"admin": SECTION, "node_cache": {"sweep_interval": 0}}}], indirect=True)
+@pytest.mark.parametrize("order", ["reload", "upgrade"])
+def test_an_order_that_comes_into_a_drain_is_refused_at_once(held, order):
+    drain(held)
+    done = Admin(held.gateway).run(order)
+    assert done.returncode == 1
+    assert "stopping" in done.stderr
+    assert held.gateway.process.running()
 
 
 @pytest.mark.parametrize("path", PATHS)
