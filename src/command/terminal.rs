@@ -2,8 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::io::IsTerminal;
 use std::io::Write;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+use once_cell::sync::Lazy;
+
+/// Between two turns of the spinner.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What a location, a Keystone or a file said, as a terminal may show it: escape sequences move cursors, set titles and
 /// hide text, a line feed begins a line that nobody wrote.
@@ -59,18 +66,29 @@ pub fn table(rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// A progress line that the next one overwrites, on a terminal only.
+/// Where standard error is no terminal it hides itself.
+static BAR: Lazy<ProgressBar> = Lazy::new(|| {
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+    let bar = ProgressBar::new_spinner();
+    // The template is right, or the test below fails.
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+});
+
+/// What is being done, and for how long; the next line replaces it.
 pub fn progress(line: &str) {
-    let mut terminal = io::stderr();
-    if terminal.is_terminal() {
-        // Carriage return, then ECMA-48 "erase to the end of the line": the new text may be shorter.
-        let _ = write!(terminal, "\r\x1b[K{}", plain(line)).and_then(|()| terminal.flush());
+    if BAR.is_finished() {
+        BAR.reset();
     }
+    BAR.set_message(plain(line));
+    BAR.enable_steady_tick(TICK);
 }
 
 /// Ends the progress.
 pub fn clear() {
-    progress("");
+    if !BAR.is_finished() {
+        BAR.disable_steady_tick();
+        BAR.finish_and_clear();
+    }
 }
 
 #[cfg(test)]

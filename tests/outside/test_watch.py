@@ -2,15 +2,18 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import time
 
+import pytest
+import scripted
 from admin import SECTION, Admin
-from fleet import fleet
-from gateway import binary
-from standin import node
+from fleet import fleet, fleet_config
+from gateway import DIRECTORY, binary
+from standin import Standin, node
 
 
 class Terminal:
@@ -36,9 +39,18 @@ class Terminal:
         while not all(word in self.text for word in words):
             left = deadline - time.monotonic()
             assert left > 0 and select.select([self._ours], [], [], left)[0], f"{words} is not shown: {self.text!r}"
-            self.text += os.read(self._ours, 4096).decode()
+            self.text += os.read(self._ours, 4096).decode(errors="replace")
         shown, self.text = self.text, ""
         return shown
+
+    def rest(self):
+        """What it has shown since, once it has ended."""
+        while select.select([self._ours], [], [], 0.2)[0]:
+            try:
+                self.text += os.read(self._ours, 4096).decode(errors="replace")
+            except OSError:
+                break
+        return self.text
 
 
 def test_status_is_drawn_again_and_again():
@@ -72,3 +84,28 @@ def test_status_that_is_no_terminal_s_is_not_drawn():
             watching.stdout.close()
         assert lines[0].startswith("1 of 1 locations; ")
         assert "\x1b" not in "".join(lines)
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A configuration whose only location takes its time."""
+    with Standin() as site:
+        site.fault(scripted.late(0.8))
+        (tmp_path / "state").mkdir()
+        path = tmp_path / "ironic-proxy.conf"
+        path.write_text(fleet_config([site.endpoint], every={"timeout": 20}).replace(DIRECTORY, str(tmp_path)))
+        yield path
+
+
+@pytest.mark.parametrize("words", [("check", "--online"), ("sync",), ("survey",)], ids=" ".join)
+def test_whoever_waits_is_shown_for_what(slow, words):
+    with Terminal("--config-file", slow, *words) as terminal:
+        shown = terminal.shows("asking the locations", "1s")
+        assert len(set(re.findall("[\u2801-\u28ff]", shown))) > 2, f"nothing turns: {shown!r}"
+        assert terminal.process.wait(30) == 0
+        # Nothing of it is left behind what is said in the end.
+        assert "asking" not in terminal.rest().rpartition("\x1b[2K")[2]
+    done = subprocess.run([binary(), "--config-file", slow, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "asking" not in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
