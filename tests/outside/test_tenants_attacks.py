@@ -43,7 +43,7 @@ def house():
     with contextlib.ExitStack() as stack:
         sites = [stack.enter_context(Seeded(part)) for part in ("left", "right")]
         keystone = stack.enter_context(Everybody({"gw": "secret"}))
-        gateway = stack.enter_context(hub(keystone, sites))
+        gateway = stack.enter_context(hub(keystone, sites, location_endpoints=True))
         wait_for(gateway, keystone)
         yield House(gateway, keystone, sites)
 
@@ -54,10 +54,11 @@ def shape(reply, ident):
     return reply.status, reply.body.decode().replace(ident, "IDENT"), shown
 
 
-@pytest.mark.parametrize("pinned", [None, "left", "right"])
+@pytest.mark.parametrize("pinned", [None, "left", "right", "/locations/left"])
 def test_what_is_hidden_is_absent(house, pinned):
     """Every route, every method: the answer is that about a thing which is not there."""
-    headers = {} if pinned is None else {"X-Ironic-Proxy-Location": pinned}
+    prefix = pinned if pinned and pinned.startswith("/") else ""
+    headers = {"X-Ironic-Proxy-Location": pinned} if pinned and not prefix else {}
     # What an administrator looked at is known to the gateway, and to nobody else.
     house.ask({"X-Roles": ADMIN, "OpenStack-System-Scope": "all"}, "GET", f"/v1/nodes/{house.hidden['nodes']}")
     tried = 0
@@ -71,7 +72,7 @@ def test_what_is_hidden_is_absent(house, pinned):
         for version in (NEWEST, "1.61"):
             answers = []
             for ident in (house.hidden[collection], ABSENT):
-                path = "/v1/" + template.replace("{}", ident)
+                path = f"{prefix}/v1/" + template.replace("{}", ident)
                 answers.append(shape(house.ask(STRANGER, method, path, body, version=version, **headers), ident))
             assert answers[0] == answers[1], (method, template, version)
             assert answers[0][0] in (400, 403, 404, 405, 406), (method, template, answers[0])

@@ -166,3 +166,51 @@ def test_nothing_of_a_location_without_lessees_is_there_for_a_project():
         assert running.ask(TENANT, "POST", "/v1/nodes", {"driver": "d"}).status == 201
         running.fleet.logged("Location `loc2` is older than API 1.65 and knows no lessees")
         assert not [request for request in old.requests if "project=" in request.target]
+
+
+@pytest.mark.parametrize("way", ["header", "path"])
+def test_all_of_it_holds_for_a_named_location(way):
+    """Below /locations/NAME a project sees and does what it would at that one Ironic, and nothing of the others."""
+    first = Standin([node("here", owner=MINE), node("leased", owner=OTHER, lessee=MINE, driver_info={"ipmi_password": "x"}), node("theirs", owner=OTHER)])
+    second = Standin([node("there", owner=MINE)])
+    for number, record in enumerate(first.nodes):
+        first.ports.append({"uuid": new_uuid(), "address": f"52:54:00:00:00:{number:02}", "node_uuid": record["uuid"]})
+    with hub(first, second, api={"location_endpoints": True}, each={"loc1": {"local_groups": "berlin:_"}}, groups="_:loc2,berlin:loc1") as running:
+
+        def ask(who, method, path, body=None, location="loc1"):
+            if way == "header":
+                return running.ask(who, method, path, body, **{LOCATION: location})
+            return running.ask(who, method, f"/locations/{location}{path}", body)
+
+        base = running.fleet.url + ("/locations/loc1" if way == "path" else "")
+        listed = ask(TENANT, "GET", "/v1/nodes/detail").json()["nodes"]
+        assert [item["name"] for item in listed] == ["here", "leased"]
+        assert listed[0]["links"][0]["href"].startswith(f"{base}/v1/nodes/")
+        assert ask(TENANT, "GET", "/v1/nodes", location="loc2").names() == ["there"]
+        assert ask(STRANGER, "GET", "/v1/nodes", location="loc2").names() == []
+        seen, path = [], "/v1/nodes?limit=1"
+        while path:
+            page = ask(TENANT, "GET", path).json()
+            seen += [item["name"] for item in page["nodes"]]
+            path = page.get("next", "").removeprefix(base)
+        assert seen == ["here", "leased"]
+        assert [item["uuid"] for item in ask(TENANT, "GET", "/v1/ports").json()["ports"]] == [one["uuid"] for one in first.ports[:2]]
+        # What it leases is shown to it without the owner's secrets, and changed within a lessee's rights.
+        assert "x" not in str(ask(TENANT, "GET", "/v1/nodes/leased").json()["driver_info"].values())
+        for name, path, status in (("here", "/properties/a", 200), ("leased", "/extra/a", 200), ("leased", "/properties/a", 403), ("theirs", "/extra/a", 404), ("there", "/extra/a", 404)):
+            reply = ask(TENANT, "PATCH", f"/v1/nodes/{name}", [{"op": "add", "path": path, "value": 1}])
+            assert reply.status == status, (name, path, reply)
+        for name, status in (("theirs", 404), ("there", 404), ("nobody", 404), ("leased", 403)):
+            assert ask(TENANT, "DELETE", f"/v1/nodes/{name}").status == status, name
+        made = ask(TENANT, "POST", "/v1/nodes", {"driver": "d", "name": "made"})
+        assert (made.status, made.header(LOCATION), made.json()["owner"], made.json()["conductor_group"]) == (201, "loc1", MINE, "berlin"), made
+        assert made.header("Location") == f"{base}/v1/nodes/{made.json()['uuid']}"
+        assert ask(TENANT, "POST", "/v1/nodes", {"driver": "d", "owner": OTHER}).status == 400
+        assert ask({**TENANT, "X-Roles": "reader"}, "POST", "/v1/nodes", {"driver": "d"}).status == 403
+        theirs = first.nodes[2]["uuid"]
+        refused = ask(TENANT, "POST", "/v1/ports", {"node_uuid": theirs, "address": "52:54:00:00:01:00"})
+        absent = ask(TENANT, "POST", "/v1/ports", {"node_uuid": new_uuid(), "address": "52:54:00:00:01:00"})
+        assert refused.status == absent.status >= 400
+        assert not [one for site in (first, second) for one in site.asked("DELETE")]
+        assert ask({"X-Roles": "admin"}, "GET", "/v1/nodes").status == 403
+        assert ask(ADMIN, "GET", "/v1/nodes").names() == ["here", "leased", "theirs", "made"]
