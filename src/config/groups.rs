@@ -1,6 +1,7 @@
 //! Which location serves which conductor group.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Index of a location in `Config::locations`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,6 +12,8 @@ pub struct LocationId(pub u16);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMap {
     locations: BTreeMap<String, LocationId>,
+    /// The same by location: thousands of locations ask for their groups one after the other.
+    groups: BTreeMap<LocationId, BTreeSet<String>>,
     /// The group of each location that the file names first.
     first: BTreeMap<LocationId, String>,
 }
@@ -46,6 +49,7 @@ impl GroupMap {
     pub(crate) fn new() -> Self {
         Self {
             locations: BTreeMap::new(),
+            groups: BTreeMap::new(),
             first: BTreeMap::new(),
         }
     }
@@ -55,6 +59,8 @@ impl GroupMap {
         let group = group_name(written).ok_or_else(|| GroupError::Malformed(written.to_owned()))?;
         let first = self.first.entry(location);
         first.or_insert_with(|| group.clone());
+        let groups = self.groups.entry(location).or_default();
+        groups.insert(group.clone());
         match self.locations.insert(group, location) {
             None => Ok(()),
             Some(_) => Err(GroupError::Duplicate(written.to_owned())),
@@ -99,10 +105,8 @@ impl GroupMap {
 
     /// The groups that a location serves, in alphabetical order.
     pub fn groups_of(&self, location: LocationId) -> impl Iterator<Item = &str> {
-        self.locations
-            .iter()
-            .filter(move |(_, id)| **id == location)
-            .map(|(group, _)| group.as_str())
+        let groups = self.groups.get(&location).into_iter().flatten();
+        groups.map(String::as_str)
     }
 }
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from chaos_clients import CLASSES, GROUPS, Keeper, Person, Violation
+from chaos_clients import CLASSES, DEADLINE, GROUPS, Keeper, Person, Violation
 from chaos_sites import Book, ChaosSite
 from chaos_weather import RECOVERY, Weather, plan
 from client import Client
@@ -19,8 +19,8 @@ from standin import StandinKeystone, node
 SITES = len(GROUPS)
 NODES_EACH = 12
 CLIENTS = 6
-# Clocks that let a spell of seconds be noticed and forgotten.
-CLOCKS = {"connect_timeout": 1, "timeout": 2, "response_timeout": 2, "breaker_failures": 3, "breaker_reset": 0.5, "probe_interval": 1}
+# Clocks that let a spell of seconds be noticed and forgotten, and that a busy machine keeps.
+CLOCKS = {"connect_timeout": 3, "timeout": 4, "response_timeout": 4, "breaker_failures": 3, "breaker_reset": 0.5, "probe_interval": 1}
 USER, PASSWORD = "gateway", "secret"
 # The sites that want a token of Keystone's.
 GUARDED = {"loc2", "loc3"}
@@ -165,7 +165,7 @@ class Chaos:
         return fleet_config(
             [site.endpoint for site in self.sites.values()],
             groups=groups,
-            api={"request_deadline": 4, **api},
+            api={"request_deadline": DEADLINE, **api},
             every=CLOCKS,
             each=dict.fromkeys(GUARDED, token),
             sections={"node_cache": {"sweep_interval": 5, "name_lifetime": 3}},

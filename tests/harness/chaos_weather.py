@@ -9,7 +9,7 @@ import scripted
 from exchange import Answer
 
 # How long after a spell a site may still be taken for sick: what hangs has to end, the breaker and the probe to notice.
-RECOVERY = 5.0
+RECOVERY = 8.0
 
 # Faults that strike requests, by name.
 FAULTS = {
@@ -58,7 +58,7 @@ def nothing(exchange):
 
 def late(exchange):
     """Carries it out when nobody waits any longer."""
-    time.sleep(2.6)
+    time.sleep(4.6)
     exchange.true_answer()
     exchange.reset()
 
