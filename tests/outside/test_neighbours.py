@@ -10,8 +10,8 @@ import time
 import pki
 import pytest
 from bed.ironic import Ironic, htpasswd, start_all
-from bed.keystone import PASSWORD, Keystone
-from client import Api, Refused, command
+from bed.keystone import PASSWORD, PROJECT, Keystone
+from client import Api, Refused, command, until
 from gateway import REPOSITORY, Gateway
 from webserver import Terminator
 
@@ -167,14 +167,19 @@ def test_devstack(example, clouds):
         used(clouds.command(gateway.url), sites, [[], ["--conductor-group", "two"]], ["", "two"])
 
 
-@example_of("kolla-ansible")
-def test_kolla_ansible(example, clouds):
-    """Endpoints come from the catalog of each cloud; TLS is terminated in front of the gateway too."""
+def in_front_of(example, clouds):
+    """kolla-ansible's, in front of these clouds: endpoints come from the catalog of each."""
     for name, cloud in zip(("berlin", "lyon"), clouds.every, strict=True):
         example.put((f"https://{name}.example.com:5000", cloud.front.url))
     (example.directory / "ca.pem").write_bytes(clouds.authority.pem)
     # `gateway` is what the comment at its head makes of `ironic-proxy`.
     example.put(("username = ironic-proxy", "username = gateway"), ("change-me", PASSWORD))
+
+
+@example_of("kolla-ansible")
+def test_kolla_ansible(example, clouds):
+    """TLS is terminated in front of the gateway too."""
+    in_front_of(example, clouds)
     with contextlib.ExitStack() as stack:
         gateway = stack.enter_context(example.gateway())
         told = ["proxy_set_header X-Forwarded-Proto $scheme;", "proxy_set_header Host $http_host;"]
@@ -185,3 +190,33 @@ def test_kolla_ansible(example, clouds):
         # A link of an answer leads to the front.
         shown = Api(gateway.url, headers={"X-Auth-Token": token, "X-Forwarded-Proto": "https", "Host": "vip.test"}).ok("GET", "/v1")
         assert shown["nodes"][0]["href"] == "https://vip.test/v1/nodes/"
+
+
+@example_of("kolla-ansible")
+def test_a_project_at_one_location_s_own_path(example, clouds):
+    """Real Keystone, real Ironics: below /locations/lyon a project has what it would have at lyon alone."""
+    in_front_of(example, clouds)
+    example.put(("port = 6385", "port = 6385\nlocation_endpoints = true"))
+    hub, far = clouds.every
+    with example.gateway() as gateway:
+
+        def api(user, where="/locations/lyon", **scope):
+            return Api(gateway.url + where, headers={"X-Auth-Token": hub.keystone.token(user, **scope)})
+
+        system = api("admin", system=True)
+        until(lambda: system.get("/v1/nodes").status == 200, what="the location")
+        admin, reader = (api(f"project-{role}", project=PROJECT) for role in ("admin", "reader"))
+        stranger, here = api("outsider", project="other"), api("project-admin", "/locations/berlin", project=PROJECT)
+        hidden = system.create(name="hidden")
+        made = admin("POST", "/v1/nodes", json={"driver": "fake-hardware", "name": "mine"})
+        assert (made.status, made.header("X-Ironic-Proxy-Location"), made.json()["conductor_group"]) == (201, "lyon", "lyon"), made
+        assert made.header("Location") == f"{gateway.url}/locations/lyon/v1/nodes/{made.json()['uuid']}"
+        assert direct(far.ironic).ok("GET", "/v1/nodes/mine")["owner"] == made.json()["owner"]
+        assert made.json()["owner"]
+        for asked, names in ((system, ["hidden", "mine"]), (admin, ["mine"]), (reader, ["mine"]), (stranger, []), (here, [])):
+            assert sorted(asked.get("/v1/nodes").names()) == names
+        for asked, ident, status in ((reader, "mine", 403), (admin, "hidden", 404), (stranger, "mine", 404), (here, "mine", 404), (admin, "mine", 200)):
+            assert asked.patch(f"/v1/nodes/{ident}", ("add", "/extra/a", 1)).status == status, (ident, status)
+        assert reader("POST", "/v1/nodes", json={"driver": "fake-hardware"}).status == 403
+        assert admin("DELETE", f"/v1/nodes/{hidden['uuid']}").status == 404
+        assert [system("DELETE", f"/v1/nodes/{name}").status for name in ("mine", "hidden")] == [204, 204]
