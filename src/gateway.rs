@@ -130,7 +130,7 @@ impl Gateway {
             // The connection is closed after an attempt upstream, and in doubt: the client is told so.
             session.set_keepalive(None);
             if let Err(error) = service.answer(session, course, answer).await {
-                log::debug!("The client did not take the answer: {error}");
+                log::debug!("The client did not read the answer: {error}");
             }
         }
         status

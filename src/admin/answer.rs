@@ -114,7 +114,7 @@ impl Desk {
         let route = match Route::read(&call.head.method, uri.path(), uri.query()) {
             Ok(route) => route,
             Err(Unrouted::NotFound) => return told(StatusCode::NOT_FOUND, "there is no such path"),
-            Err(Unrouted::Path) => return told(StatusCode::BAD_REQUEST, "the path is no UTF-8"),
+            Err(Unrouted::Path) => return told(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
             Err(Unrouted::Method(method)) => {
                 let mut answer = told(
                     StatusCode::METHOD_NOT_ALLOWED,
@@ -131,7 +131,7 @@ impl Desk {
                 // Host.
                 return told(
                     StatusCode::FORBIDDEN,
-                    "Host must be an address of loopback or localhost",
+                    "Host must be a loopback address or localhost",
                 );
             }
             if route.changes() {
@@ -159,7 +159,7 @@ impl Desk {
                 None => text(StatusCode::OK, "OK"),
                 Some(name) => text(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    &format!("the loop {name} does not turn"),
+                    &format!("the background task {name} is stuck"),
                 ),
             },
             Route::Ready => match process.readiness() {

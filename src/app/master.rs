@@ -180,8 +180,10 @@ impl Master {
 
     fn reopen(&self) -> Next {
         match telemetry::reopen(&self.reloader.current().config.log) {
-            Ok(()) => info!("The log is opened again"),
-            Err(error) => error!("The log cannot be opened again, so the old one is used: {error}"),
+            Ok(()) => info!("The log file is reopened"),
+            Err(error) => error!(
+                "The log file cannot be reopened, so logging goes on in the old one: {error}"
+            ),
         }
         Next::Serve
     }
@@ -271,7 +273,7 @@ impl Master {
         tokio::select! {
             () = self.drain(stage) => {}
             _ = self.told_to_end(&mut signals) => {
-                info!("Told to end at once: {} requests are cut", self.in_flight.count());
+                info!("Told to stop at once: {} requests in flight are cut off", self.in_flight.count());
             }
         }
         self.end();
@@ -287,18 +289,20 @@ impl Master {
             // connections fail.
             lifecycle.reach(Stage::Leaving);
             if !delay.is_zero() {
-                info!("Stopping in {delay:?}: neighbours are told to go elsewhere");
+                info!(
+                    "Stopping in {delay:?}: until then /healthcheck answers 503, so that balancers send clients elsewhere"
+                );
                 sleep(delay).await;
             }
         }
-        info!("Stopping: no new connections are taken");
+        info!("Stopping: no new connections are accepted");
         let begun = Instant::now();
         lifecycle.reach(stage);
         while !self.is_done(begun) {
             if begun.elapsed() >= patience {
                 let left = self.in_flight.count();
                 warn!(
-                    "{left} requests are not done after {patience:?} ([DEFAULT] graceful_shutdown_timeout): they are cut"
+                    "{left} requests are still in flight after {patience:?} ([DEFAULT] graceful_shutdown_timeout): they are cut off"
                 );
                 return;
             }

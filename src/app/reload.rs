@@ -101,7 +101,7 @@ impl Reloader {
         before.federation.locations.retire();
         locations.common();
         if let Err(error) = telemetry::reopen(&after.config.log) {
-            error!("The log cannot be opened again, so the old one is used: {error}");
+            error!("The log file cannot be reopened, so logging goes on in the old one: {error}");
         }
         let api = &after.config.api;
         let bounds = Bounds::new(self.files, api.max_connections_per_address);
@@ -120,7 +120,7 @@ fn keep(before: &Config, after: &mut Config) -> Changes {
     let mut keep = |name: &str, is_same: bool| {
         if !is_same {
             kept.push(format!(
-                "{name}: the new value counts from the next start or upgrade, the old one stays"
+                "{name}: the new value takes effect at the next start or upgrade, the old one stays"
             ));
         }
         is_same
@@ -165,7 +165,7 @@ fn differences(before: &Current, after: &Current) -> Changes {
         match old.by_name(location.name()) {
             None => told.push(format!("location `{}` is new", location.name())),
             Some(known) if !known.is(location) => told.push(format!(
-                "location `{}` is as its section says now",
+                "location `{}` follows its changed section",
                 location.name()
             )),
             Some(_) => {}
@@ -179,9 +179,9 @@ fn differences(before: &Current, after: &Current) -> Changes {
         let nodes = nodes.get(&location.id).copied().unwrap_or_default();
         let lost = match nodes {
             0 => String::new(),
-            nodes => format!(", where {nodes} nodes are known: they cannot be found any longer"),
+            nodes => format!(", where {nodes} nodes are known: they can no longer be found"),
         };
-        told.push(format!("location `{}` is gone{lost}", location.name()));
+        told.push(format!("location `{}` was removed{lost}", location.name()));
     }
     let groups = |current: &Current| -> Vec<(String, String)> {
         let locations = &current.federation.locations;
@@ -204,7 +204,7 @@ fn differences(before: &Current, after: &Current) -> Changes {
     for (group, location) in &old {
         if !new.iter().any(|(known, _)| known == group) {
             told.push(format!(
-                "conductor group `{group}` of `{location}` is mapped no longer"
+                "conductor group `{group}` of `{location}` is no longer mapped"
             ));
         }
     }

@@ -128,14 +128,14 @@ impl Tokens {
     /// Our own token is asked for, and shown as a client's would be.
     pub async fn try_out(&self) -> Result<(), String> {
         let own = self.validator.own().await;
-        let own = own.map_err(|error| format!("no token can be had: {error}"))?;
+        let own = own.map_err(|error| format!("no token can be obtained: {error}"))?;
         let validated = self
             .validator
             .validated(own.token.header.clone(), Expired::Refuse, None);
         match validated.await {
             Ok(_) => Ok(()),
             Err(_) => Err(
-                "tokens cannot be validated with its own: its user needs the role service or admin"
+                "its own token is not allowed to validate tokens: its user needs the role service or admin"
                     .to_owned(),
             ),
         }

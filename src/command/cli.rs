@@ -141,7 +141,7 @@ impl Args for SourceArgs {
             .arg(argument(
                 DIRECTORY,
                 "DIR",
-                "Directory of which every *.conf is read; may be repeated",
+                "Directory whose *.conf files are all read; may be repeated",
             ))
     }
 

@@ -33,7 +33,7 @@ pub struct Where {
 pub enum SocketError {
     #[error("no gateway answers at {path}: {source}", path = .path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("what answers at {path} is no gateway", path = .path.display())]
+    #[error("what answers at {path} is not a gateway", path = .path.display())]
     Foreign { path: PathBuf },
 }
 

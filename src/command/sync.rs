@@ -219,7 +219,7 @@ impl Run {
             Drift::Unfinished { from: None, at } => {
                 let name = self.sites.name(at);
                 let text = format!(
-                    "{title} is only half copied at {name}, and nowhere else any more: complete or delete it there"
+                    "{title} is only half copied at {name}, and no longer anywhere else: complete or delete it there"
                 );
                 self.left(title, "unfinished", &[at], text)
             }
@@ -231,7 +231,7 @@ impl Run {
                 if !absent.is_empty() {
                     let names = self.sites.names(&absent);
                     text = format!(
-                        "{text}; it is missing at {names}, and not copied before one is right"
+                        "{text}; it is missing at {names}, and is not copied until the copies agree"
                     );
                 }
                 self.left(title, "differs", &absent, text)
@@ -388,11 +388,12 @@ impl Stop {
                 // The flag says nothing about other memory, so no ordering is needed.
                 if ours.asked.swap(true, Ordering::Relaxed) {
                     terminal::tell(
-                        "ironic-proxy: stopped at once; the object in hand may be half copied, the next run tells",
+                        "ironic-proxy: stopped at once; the object being copied may be incomplete, and the next run \
+                         will tell",
                     );
                     process::exit(i32::from(INTERRUPTED));
                 }
-                terminal::tell("ironic-proxy: stopping after the object in hand");
+                terminal::tell("ironic-proxy: stopping after the object that is being copied");
                 ours.bell.notify_one();
             }
         });

@@ -127,7 +127,7 @@ fn versions(section: &mut Section<'_>) -> Result<(), Faulted> {
     let range = section.sets("min_version") || section.sets("max_version");
     // keystoneauth refuses the combination as well.
     if section.sets("version") && range {
-        let text = "cannot be together with min_version or max_version";
+        let text = "cannot be used together with min_version or max_version";
         outcome = Err(section.fault("version", text));
     }
     outcome

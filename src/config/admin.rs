@@ -64,12 +64,13 @@ fn listen(section: &mut Section<'_>) -> Result<Vec<SocketAddr>, Faulted> {
             }
             Ok(address) => {
                 let text = format!(
-                    "{address} is no address of loopback: whoever can connect to it could read what the gateway knows"
+                    "{address} is not a loopback address: whoever can connect to it could read what the gateway knows"
                 );
                 outcome = Err(section.fault(option, text));
             }
             Err(_) => {
-                let text = format!("`{text}` is no address with a port, such as 127.0.0.1:9385");
+                let text =
+                    format!("`{text}` is not an address with a port, such as 127.0.0.1:9385");
                 outcome = Err(section.fault(option, text));
             }
         }

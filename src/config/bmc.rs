@@ -29,7 +29,8 @@ pub enum Fit {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is neither a network such as 10.20.0.0/16 or 2001:db8:20::/48, nor an address, nor a name, nor `*.` and the end of names"
+    "`{0}` is none of these: a network such as 10.20.0.0/16 or 2001:db8:20::/48, an address, a name, `*.` and the \
+     end of names"
 )]
 pub(crate) struct NoRange(String);
 

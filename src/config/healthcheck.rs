@@ -145,7 +145,7 @@ fn by_port(section: &mut Section<'_>) -> Result<Vec<(u16, PathBuf)>, Faulted> {
             }
             (Some((_, path)), Err(_)) if !path.is_empty() => {}
             _ => {
-                let text = format!("`{text}` is no PORT:PATH, such as 6385:/run/disabled");
+                let text = format!("`{text}` is not PORT:PATH, such as 6385:/run/disabled");
                 outcome = Err(section.fault(option, text));
             }
         }
@@ -161,7 +161,7 @@ fn ranges(section: &mut Section<'_>) -> Result<Vec<Network>, Faulted> {
             (Ok(network), Ok(networks)) => networks.push(network),
             (Ok(_), Err(_)) => {}
             (Err(()), _) => {
-                let text = format!("`{text}` is no network, such as 192.0.2.0/24");
+                let text = format!("`{text}` is not a network, such as 192.0.2.0/24");
                 outcome = Err(section.fault(option, text));
             }
         }

@@ -90,7 +90,7 @@ fn strategy(reader: &mut Reader) -> Result<Strategy, Faulted> {
     let strategy = reader.section("DEFAULT").choice("auth_strategy", &words)?;
     let mut api = reader.section("api");
     if api.sets("auth_strategy") && api.choice("auth_strategy", &words)? != strategy {
-        return Err(api.fault("auth_strategy", "[DEFAULT] auth_strategy says another one"));
+        return Err(api.fault("auth_strategy", "differs from [DEFAULT] auth_strategy"));
     }
     Ok(strategy)
 }

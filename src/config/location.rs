@@ -134,7 +134,7 @@ pub(crate) fn groups(reader: &mut Reader) -> Result<(GroupMap, Vec<String>), Fau
         }
         let section = format!("{LOCATION_PREFIX}{location}");
         if !reader.has(&section) {
-            let text = format!("`{location}` is no location: there is no section [{section}]");
+            let text = format!("`{location}` is not a location: there is no section [{section}]");
             outcome = Err(reader.section("DEFAULT").fault("groups", text));
         }
         // So that a misspelt section can be told what it should be called.
@@ -282,15 +282,16 @@ fn bmc_addresses(
         match seen.insert(range.clone(), name.to_owned()) {
             // The same range twice at one location is harmless; at two it decides nothing.
             Some(other) if other != name => {
-                let text =
-                    format!("{range} is also of location {other}: no node could be placed by it");
+                let text = format!(
+                    "{range} also belongs to location {other}, so it cannot decide where a node is placed"
+                );
                 outcome = Err(section.fault(OPTION, text));
             }
             _ => ranges.push(range),
         }
     }
     if !ranges.is_empty() && !serves_a_group {
-        let text = "no node can be made here: [DEFAULT] groups maps no group to this location";
+        let text = "no node can be created here: [DEFAULT] groups maps no group to this location";
         return Err(section.fault(OPTION, text));
     }
     outcome.map(|()| ranges)
@@ -312,7 +313,7 @@ fn shared_endpoints(reader: &mut Reader, locations: &[LocationConfig]) {
                 format!("{endpoint} is there twice")
             } else {
                 format!(
-                    "{endpoint} is also an endpoint of location {first}: each node would be there twice"
+                    "{endpoint} is also an endpoint of location {first}: each node would appear twice"
                 )
             };
             let mut section = reader.section(&format!("{LOCATION_PREFIX}{}", location.name));
@@ -423,7 +424,8 @@ fn location_id(index: usize, reader: &mut Reader) -> Result<LocationId, Faulted>
     })
 }
 
-const NAME_WORDS: &str = "is no name of a location: letters, digits, `_`, `.` and `-` only";
+const NAME_WORDS: &str =
+    "is not a valid name of a location: letters, digits, `_`, `.` and `-` only";
 
 fn is_name(name: &str) -> bool {
     !name.is_empty()

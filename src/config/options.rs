@@ -68,12 +68,12 @@ const DEFAULT: &[Opt] = &[
     opt(
         "unmatched",
         "default",
-        "Where a new node goes that names no conductor group and whose BMC is in no bmc_addresses: default (where groups maps `_`), or refuse (nowhere).",
+        "Where a new node goes if it names no conductor group and its BMC is in no bmc_addresses: default (where groups maps `_`), or refuse (nowhere).",
     ),
     opt(
         "verify_bmc_address",
         "false",
-        "Whether a BMC that is in the bmc_addresses of another location than the node's is refused instead of told in the log.",
+        "Whether a node is refused whose BMC is in the bmc_addresses of another location; false only logs it.",
     ),
     opt(
         "state_path",
@@ -148,18 +148,18 @@ const API: &[Opt] = &[
     ),
     unset(
         "public_endpoint",
-        "What clients call us, as http(s)://HOST[:PORT][/PREFIX]; unset takes it from each request.",
+        "Address of the gateway as clients know it, as http(s)://HOST[:PORT][/PREFIX]; unset takes it from each request.",
     ),
     opt("max_limit", "1000", "Items on one page of a list."),
     opt(
         "walk_memory",
         "67108864",
-        "Bytes for what is remembered of walks through lists between two pages, for five minutes: which items there are, never what they hold.",
+        "Bytes for remembering, for five minutes, which items a list has that a client reads page by page; what the items hold is not kept.",
     ),
     opt(
         "auth_strategy",
         "keystone",
-        "Who may come in: keystone, http_basic or noauth (none is the same).",
+        "How clients log in: keystone, http_basic or noauth (none means the same).",
     ),
     opt(
         "project_scoped_access",
@@ -189,11 +189,11 @@ const API: &[Opt] = &[
     opt(
         "partial_lists",
         "deny",
-        "What becomes of a list that a location is missing from: deny (503), or allow (the rest, announced in a header).",
+        "What a list is while a location cannot be asked: deny (a 503), or allow (the rest, with a header that names what is missing).",
     ),
     unset(
         "min_max_version",
-        "The lowest newest API version that one location may force on all, such as 1.90; a location below it is left out.",
+        "The lowest maximum API version that one location may force on all, such as 1.90; a location below it is left out.",
     ),
     opt(
         "max_json_body_size",
@@ -223,17 +223,17 @@ const API: &[Opt] = &[
     opt(
         "max_requests_in_flight",
         "1024",
-        "Requests served at the same time; more are told to come back.",
+        "Requests served at the same time; more are refused with 503.",
     ),
     opt(
         "max_connections_per_address",
         "2048",
-        "Connections at the same time from one address (of IPv6 one /64) that nobody with a valid login came from within the last hour.",
+        "Simultaneous connections from one address (of IPv6 one /64) from which nobody has logged in within the last hour.",
     ),
     opt(
         "request_deadline",
         "60",
-        "Seconds that one request may take once it has come in whole, whatever it is made of: pages, locations, retries.",
+        "Seconds that one request may take once its body has arrived, with all its pages, locations and retries.",
     ),
     opt(
         "shutdown_delay",
@@ -311,12 +311,12 @@ const HEALTHCHECK: &[Opt] = &[
     ),
     unset(
         "allowed_source_ranges",
-        "Networks, such as 192.0.2.0/24, whose addresses may ask; to others it is no path. Unset is everybody.",
+        "Networks, such as 192.0.2.0/24, that may ask; for others there is no such path. Unset is everybody.",
     ),
     opt(
         "ignore_proxied_requests",
         "false",
-        "Whether it is no path for requests that came through a proxy (X-Forwarded-*).",
+        "Whether there is no such path for requests that came through a proxy (X-Forwarded-*).",
     ),
 ];
 
@@ -409,7 +409,7 @@ const NODE_CACHE: &[Opt] = &[
 const LOCATION: &[Opt] = &[
     unset(
         "bmc_addresses",
-        "Where the BMCs of its nodes are, as networks, addresses, names, and ends of names such as *.bmc.example.com; a new node that names no conductor group is made where its BMC is.",
+        "Where the BMCs of its nodes are, as networks, addresses, names, and ends of names such as *.bmc.example.com; a new node that names no conductor group is created where its BMC is.",
     ),
     unset(
         "local_groups",
@@ -428,7 +428,7 @@ const LOCATION: &[Opt] = &[
     opt(
         "expect_scope",
         "system",
-        "What the credential's token is scoped to: system, or project if only a project's part of the location is to be known; a token of a project is reported otherwise, and lists say that they lack something.",
+        "Scope that the credential's token should have: system, or project if only one project's part of the location is wanted; otherwise a token of a project is reported, and lists say that they are incomplete.",
     ),
     opt(
         "forward_user_token",

@@ -112,7 +112,7 @@ fn files(reader: &mut Reader, places: Vec<PathBuf>) -> Result<PolicyFiles, Fault
         return Err(section.fault("policy_file", "is not there"));
     }
     if directories.len() < files.directories.len() && files.directories != [Path::new(DIRECTORY)] {
-        return Err(section.fault("policy_dirs", "not all of these directories are there"));
+        return Err(section.fault("policy_dirs", "not all of these directories exist"));
     }
     Ok(files)
 }

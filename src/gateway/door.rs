@@ -111,9 +111,7 @@ pub enum Refusal {
     #[error("The path names location {path}, and X-Ironic-Proxy-Location another one")]
     TwoLocations { path: String },
     /// `[DEFAULT] read_only`
-    #[error(
-        "The gateway is read-only: its operator lets nothing be written ([DEFAULT] read_only)."
-    )]
+    #[error("The gateway is read-only: its operator allows no writes ([DEFAULT] read_only).")]
     ReadOnly,
     #[error("X-Ironic-Proxy-Partial must be allow or deny")]
     Partial,

@@ -340,9 +340,9 @@ fn what_operators_want(silent: &[Silence]) -> &'static str {
     if any(Reason::Maintenance) {
         "taken out of service by the gateway's operator, so it was not asked."
     } else if any(Reason::ReadOnly) {
-        "the gateway's operator lets nothing be changed there at present, so nothing was sent."
+        "the gateway's operator allows no changes there at present, so nothing was sent."
     } else {
-        "the gateway's operator lets nothing new be made there at present, so nothing was sent."
+        "the gateway's operator allows nothing new to be created there at present, so nothing was sent."
     }
 }
 
@@ -353,8 +353,8 @@ fn what_helps(silent: &[Silence]) -> &'static str {
         ". Retrying does not help: its API versions do not fit those of the other locations; the gateway's operator has \
          to upgrade it, lower [api] min_max_version or take it out."
     } else if any(Reason::Refused) {
-        ". Retrying does not help: it does not accept the gateway's credential; the gateway's operator has to put right \
-         the section of that location."
+        ". Retrying does not help: it does not accept the gateway's credential; the gateway's operator has to \
+         correct the section of that location."
     } else {
         ", please retry."
     }

@@ -576,8 +576,9 @@ impl Location {
         let narrow = self.is_narrow();
         if narrow && !self.told_narrow.swap(true, Ordering::Relaxed) {
             error!(
-                "The token for location `{}` is not scoped to the system: lists lack what is not its project's, and \
-                 drivers and chassis are refused. Set system_scope = all in [group:{}] and give its user the role admin \
+                "The token for location `{}` is not scoped to the system: lists lack what its project does not own, \
+                 and drivers and chassis are refused. Set system_scope = all in [group:{}] and give its user the \
+                 role admin \
                  on the system, or say expect_scope = project",
                 self.name(),
                 self.name()
@@ -592,7 +593,7 @@ impl Location {
     pub fn tell_too_old(&self) {
         if !self.told_too_old.swap(true, Ordering::Relaxed) {
             warn!(
-                "Location `{}` is older than API 1.65 and knows no lessees: nothing of it is there for tokens of projects",
+                "Location `{}` is older than API 1.65 and has no lessees: tokens of projects see nothing of it",
                 self.name()
             );
         }

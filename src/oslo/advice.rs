@@ -104,7 +104,7 @@ pub(crate) fn unread(
                 .find_spelling(section, name)
                 .is_some_and(Opt::is_honoured);
             if meant && !read.contains(&(section.clone(), name.to_owned())) {
-                let text = "has no meaning beside the other options here";
+                let text = "has no effect beside the other options here";
                 notes.add_option(origin, section, name, text);
             }
         }

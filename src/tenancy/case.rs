@@ -276,7 +276,7 @@ impl<'a> Case<'a> {
         }
         // The error below names locations, which `tell_location = false` hides from projects.
         if !self.tells_location {
-            return Err(refusal::invalid("More than one thing is called so."));
+            return Err(refusal::invalid("More than one thing has this name."));
         }
         let owners = visible.iter().filter_map(at).collect();
         Err(LocateError::Ambiguous { owners }.into())

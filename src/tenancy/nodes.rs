@@ -338,7 +338,7 @@ impl Nodes<'_> {
         let group = object.text("conductor_group").unwrap_or_default();
         if self.is_too_old(self.federation.groups.location(&group)) {
             return Err(refusal::invalid(
-                "This conductor group is at a location whose API is older than 1.65: projects can have no nodes there.",
+                "This conductor group is at a location whose API is older than 1.65: projects cannot own nodes there.",
             ));
         }
         let Some(project) = self.project().filter(|_| own) else {

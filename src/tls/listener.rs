@@ -169,11 +169,11 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
             }
             Ok(Err(error)) => {
                 // Whoever scans ports ends here; a warning each would fill the log.
-                debug!("A client did not get through its handshake: {error}");
+                debug!("The TLS handshake of a client failed: {error}");
                 None
             }
             Err(_) => {
-                debug!("A client did not finish its handshake in time");
+                debug!("A client did not finish its TLS handshake in time");
                 None
             }
         }

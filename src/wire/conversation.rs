@@ -55,7 +55,7 @@ const CHUNK_LINE: usize = 4 << 10;
 pub(super) enum Fault {
     #[error("nothing was heard in time")]
     Silence,
-    #[error("the request's time is over")]
+    #[error("the request's deadline has passed")]
     Deadline,
     #[error("while writing: {0}")]
     Write(io::Error),

@@ -61,7 +61,7 @@ pub enum Failure {
     #[error("the answer is too large")]
     TooLarge,
     /// The request's own time; the location may have been quick enough.
-    #[error("the request's time is over")]
+    #[error("the request's deadline has passed")]
     Deadline,
     /// Nothing was sent.
     #[error("this machine has no descriptor, memory or route for it")]

@@ -182,7 +182,7 @@ def test_no_other_address_is_listened_on(tmp_path):
         done = subprocess.run([binary(), "--config-file", path, "--check-config"], capture_output=True, text=True, check=False, timeout=30)
         assert done.returncode == 78
         assert "[admin] listen" in done.stderr
-        assert "no address of loopback" in done.stderr
+        assert "not a loopback address" in done.stderr
 
 
 @pytest.mark.parametrize("path", ["/live", "/ready", "/status", "/metrics", "/locations", "/locations/loc1", "/locate/x", "/drain", "/reload"])

@@ -103,7 +103,7 @@ def test_a_credential_that_is_refused(tmp_path, sites):
     ("options", "fault"),
     [
         ({"system_scope": "all", "password": "right"}, None),
-        ({"system_scope": "all", "password": "wrong"}, "no credential can be had"),
+        ({"system_scope": "all", "password": "wrong"}, "no credential can be obtained"),
         ({"project_name": "service", "project_domain_name": "Default", "password": "right"}, "the token is not scoped to the system"),
     ],
 )
@@ -125,7 +125,7 @@ def test_the_keystone_of_clients(tmp_path, sites):
             sections = {"keystone_authtoken": {**section, "password": password}}
             done = online(tmp_path, sites, api={"auth_strategy": "keystone"}, sections=sections)
             assert done.returncode == code, done
-            assert ("[keystone_authtoken]: no token can be had" in done.stderr) == bool(code)
+            assert ("[keystone_authtoken]: no token can be obtained" in done.stderr) == bool(code)
 
 
 def test_versions_that_do_not_fit(tmp_path, sites):
@@ -160,7 +160,7 @@ def test_conductor_groups_against_the_map(tmp_path, sites):
     told = warnings(online(tmp_path, sites))
     assert [line.removeprefix("warning: [group:loc1]: ") for line in told] == [
         "its conductor c3 serves the group grp1, which [DEFAULT] groups maps to loc2: new nodes of it go there",
-        "its conductor c4 serves the group grp9, which [DEFAULT] groups does not map: no node can be made in it",
+        "its conductor c4 serves the group grp9, which [DEFAULT] groups does not map: no node can be created in it",
         "no conductor that is alive serves the group _, which [DEFAULT] groups maps to it",
     ]
 
@@ -178,8 +178,8 @@ def test_what_is_still_known_where_a_location_goes(tmp_path):
         text = hub.gateway.config_path.read_text()
         lessened = text[: text.index("[group:loc3]")] + text[text.index("[node_cache]") :]
         for groups, told in (
-            ("_:loc1,grp1:loc2", ["location `loc3` is not in the file any longer, and 1 nodes are known there"]),
-            ("_:loc2,grp1:loc2", ["conductor group _ moves from location `loc1` to `loc2`", "location `loc3` is not in the file any longer"]),
+            ("_:loc1,grp1:loc2", ["location `loc3` is no longer in the file, and 1 nodes are known there"]),
+            ("_:loc2,grp1:loc2", ["conductor group _ moves from location `loc1` to `loc2`", "location `loc3` is no longer in the file"]),
         ):
             done = check(tmp_path, [], text=lessened.replace("_:loc1,grp1:loc2,grp2:loc3", groups))
             lines = warnings(done)

@@ -219,7 +219,7 @@ def test_users_who_cannot_come_in_are_named(tmp_path):
     (tmp_path / "users").write_text(f"ann:{HASH}\nbob:{HASH}:extra\n")
     result = run(tmp_path, BASIC, "--check-config")
     assert (result.returncode, result.stdout.strip()) == (0, "ok"), result
-    assert "warning: [DEFAULT] http_basic_auth_user_file: User bob cannot come in" in result.stderr
+    assert "warning: [DEFAULT] http_basic_auth_user_file: User bob cannot log in" in result.stderr
     assert "User ann" not in result.stderr
     (tmp_path / "users").write_text("")
     assert "holds no user" in run(tmp_path, BASIC, "--check-config").stderr

@@ -105,7 +105,7 @@ def test_it_is_installed_run_upgraded_and_purged(packages, machine, site):
     machine.run("logrotate", "--force", "/etc/logrotate.d/ironic-proxy")
     first = machine.path(f"{LOG}.1").read_text(encoding="utf-8")
     assert "Listening on" in first
-    until(lambda: machine.path(LOG).exists() and "opened again" in machine.path(LOG).read_text(encoding="utf-8"), what="the new log")
+    until(lambda: machine.path(LOG).exists() and "reopened" in machine.path(LOG).read_text(encoding="utf-8"), what="the new log")
 
     # Upgraded: the operator's file is kept, the new program runs.
     old = machine.shown("MainPID")

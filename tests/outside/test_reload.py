@@ -107,7 +107,7 @@ def test_what_is_unchanged_keeps_connections_tokens_and_nodes():
             keystone.users["hub"] = "new"
             keystone.revoke_all()
             each["loc1"] = {**credential, "password": "new"}
-            assert "location `loc1` is as its section says now" in reload(hub, configuration(hub.loc1, hub.loc2, third, each=each))
+            assert "location `loc1` follows its changed section" in reload(hub, configuration(hub.loc1, hub.loc2, third, each=each))
             assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
             assert keystone.issued() > 1
 
@@ -199,7 +199,7 @@ def test_what_a_process_cannot_change_is_named():
         text = configuration(hub.loc1, api={"port": 1, "api_workers": 7, "host_ip": "127.0.0.2", "max_limit": 3})
         said = reload(hub, text)
         for options in ("host_ip, port, unix_socket", "api_workers"):
-            assert f"[api] {options}: the new value counts from the next start or upgrade" in said
+            assert f"[api] {options}: the new value takes effect at the next start or upgrade" in said
         assert hub.get("/v1/nodes").status == 200
 
 

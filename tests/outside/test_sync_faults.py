@@ -134,7 +134,7 @@ def test_sigint_ends_the_object_in_hand_and_no_more(tmp_path):
         running = sites.begin("--apply")
         until(lambda: held, 20, "a copy under way")
         running.send_signal(signal.SIGINT)
-        assert "stopping after the object in hand" in running.stderr.readline()
+        assert "stopping after the object that is being copied" in running.stderr.readline()
         held.clear()
         out, error = running.communicate(timeout=20)
         assert running.returncode == 130, (out, error)

@@ -110,13 +110,13 @@ impl Users {
     fn oddities(&self, path: &Path) -> Vec<String> {
         let path = path.display();
         if self.hashes.is_empty() {
-            return vec![format!("{path} holds no user: nobody can come in")];
+            return vec![format!("{path} holds no user: nobody can log in")];
         }
         let unusable = self.hashes.iter().filter(|(_, hash)| hash.is_none());
         let mut lines: Vec<_> = unusable
             .map(|(user, _)| {
                 let user = user.escape_debug();
-                format!("User {user} cannot come in: the hash in {path} is no bcrypt hash")
+                format!("User {user} cannot log in: the hash in {path} is not a bcrypt hash")
             })
             .collect();
         lines.sort_unstable();

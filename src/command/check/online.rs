@@ -136,7 +136,8 @@ impl Examination<'_> {
         }
         let Some(standing) = self.location.probe(&self.asker).await else {
             return self.fault(
-                "what answers is no Ironic's root: endpoint_override must name the address below which `/v1` is",
+                "what answers is not the root of an Ironic: endpoint_override must name the address below which \
+                 `/v1` is",
             );
         };
         let version = standing.range.max();
@@ -149,7 +150,8 @@ impl Examination<'_> {
             && self.config.policy.project_scoped_access == ProjectScoped::Policy;
         if lets_projects_in && version < LESSEE && !self.location.config.forward_user_token {
             self.warn(format!(
-                "its API ends at {version} and tells from {LESSEE} on whose a node is: projects have nothing there"
+                "its newest API version is {version}, and nodes have a lessee from {LESSEE} on: projects see nothing \
+                 of this location"
             ));
         }
         if works && self.nodes(version).await && version >= CONDUCTORS_SINCE {
@@ -164,19 +166,19 @@ impl Examination<'_> {
             return false;
         }
         if let Err(error) = self.location.credentials.header().await {
-            self.fault(format!("no credential can be had: {error}"));
+            self.fault(format!("no credential can be obtained: {error}"));
             return false;
         }
         if self.location.is_narrow() {
             self.fault(
-                "the token is not scoped to the system, so that lists lack what is not its project's: set system_scope = \
-                 all, or say expect_scope = project",
+                "the token is not scoped to the system, so lists lack what its project does not own: set \
+                 system_scope = all, or expect_scope = project if that is meant",
             );
         }
         let roles = self.location.credentials.roles().unwrap_or_default();
         if !roles.is_empty() && !roles.iter().any(|role| role == "admin") {
             let text = format!(
-                "its user lacks the role admin, so that much is refused; it has {}",
+                "its user lacks the role admin, so many requests are refused; its roles are {}",
                 roles.join(", ")
             );
             self.warn(text);
@@ -293,7 +295,7 @@ impl Examination<'_> {
                     conductor.hostname,
                     written(&group),
                     home.map_or_else(
-                        || "does not map: no node can be made in it".to_owned(),
+                        || "does not map: no node can be created in it".to_owned(),
                         |home| format!(
                             "maps to {}: new nodes of it go there",
                             self.locations.location(home).name()
@@ -315,7 +317,7 @@ impl Examination<'_> {
         for group in mapped {
             if !served.contains(&group) {
                 let text = format!(
-                    "no conductor that is alive serves the group {}, which [DEFAULT] groups maps to it",
+                    "no live conductor serves the group {}, which [DEFAULT] groups maps to it",
                     written(&group)
                 );
                 self.warn(text);

@@ -32,10 +32,10 @@ fn changes(config: &Config, site: &Value) -> Vec<String> {
         .find(|location| location.name == name)
     else {
         let text = match nodes {
-            0 => format!("location `{name}` is not in the file any longer; no node is known there"),
+            0 => format!("location `{name}` is no longer in the file; no node is known there"),
             nodes => format!(
-                "location `{name}` is not in the file any longer, and {nodes} nodes are known there: they will be out of \
-                 reach (`ironic-proxy location {name} drain` first, and move them)"
+                "location `{name}` is no longer in the file, and {nodes} nodes are known there, which will be out of \
+                 reach: drain it first (`ironic-proxy location {name} drain`) and move them"
             ),
         };
         return vec![text];
@@ -52,7 +52,7 @@ fn changes(config: &Config, site: &Value) -> Vec<String> {
                     "conductor group {group} moves from location `{name}` to `{home}`: its nodes stay where they are"
                 )),
                 None => Some(format!(
-                    "conductor group {group} of location `{name}` is not mapped any longer: no node can be made in it"
+                    "conductor group {group} of location `{name}` is no longer mapped: no node can be created in it"
                 )),
             }
         })

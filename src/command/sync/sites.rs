@@ -77,7 +77,7 @@ impl Trouble {
                 words(*reason)
             ),
             Self::Said(text) => text.clone(),
-            Self::Gone => "it is gone where it was".to_owned(),
+            Self::Gone => "it is no longer where it was".to_owned(),
             Self::Half(text) => {
                 format!("it is there without its traits and could not be taken back: {text}")
             }
@@ -90,18 +90,22 @@ pub(in crate::command) fn words(reason: Reason) -> &'static str {
     match reason {
         Reason::Connect => "connect: none of its endpoints can be connected to",
         Reason::Timeout => "timeout: no answer in time",
-        Reason::Status => "status: it fails with 5xx, or asks for less with 429",
-        Reason::Body => "body: what answers is no Ironic, or its answer is cut off or too large",
-        Reason::Refused => "refused: our credential is not taken, or its Keystone gives no token",
+        Reason::Status => "status: it answers with a 5xx, or with 429 (too many requests)",
+        Reason::Body => {
+            "body: what answers is not an Ironic, or its answer is cut off or too large"
+        }
+        Reason::Refused => {
+            "refused: it does not accept our credential, or its Keystone issues no token"
+        }
         Reason::Scope => "its token is not scoped to the system",
         Reason::Busy => "busy: too many exchanges at the same time",
         Reason::Breaker => "breaker: it failed too often in a row",
-        Reason::Versions => "versions: they changed meanwhile",
+        Reason::Versions => "versions: its API versions have just changed",
         Reason::Gateway => "gateway: this machine ran out of descriptors, memory or routes",
         Reason::Quarantine => "quarantine: its versions do not fit",
         Reason::Maintenance => "maintenance: its operator has taken it out of service",
-        Reason::ReadOnly => "read_only: its operator lets nothing be changed there",
-        Reason::Draining => "draining: its operator lets nothing new be made there",
+        Reason::ReadOnly => "read_only: its operator allows no changes there",
+        Reason::Draining => "draining: its operator allows nothing new to be created there",
     }
 }
 

@@ -236,7 +236,7 @@ fn a_credential_can_be_in_another_section() {
     assert_eq!(
         config.warnings,
         [
-            "0.conf:7: [group:loc1] auth_type: has no meaning beside the other options here",
+            "0.conf:7: [group:loc1] auth_type: has no effect beside the other options here",
             "0.conf:17: [shared] cafile: unknown option",
         ]
     );
@@ -295,7 +295,7 @@ fn rules_of_one_s_own_are_beside_the_configuration_or_refused() {
         ("policy_file = mine.yaml", "policy_file: is not there"),
         (
             "policy_dirs = mine.d",
-            "policy_dirs: not all of these directories are there",
+            "policy_dirs: not all of these directories exist",
         ),
         (
             "enforce_new_defaults = false",

@@ -62,7 +62,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[DEFAULT]\ngroups = a:loc1\n b:loc1",
-        "10: [DEFAULT] groups: `loc1\\nb:loc1` is no name of a location: letters, digits, `_`, `.` and `-` only",
+        "10: [DEFAULT] groups: `loc1\\nb:loc1` is not a valid name of a location: letters, digits, `_`, `.` and `-` only",
     ),
     (
         "bmc_addresses = 10.20.0.0/16, 10.20.0/16",
@@ -78,7 +78,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[group:loc2]\nauth_type = none\nendpoint = http://i\nbmc_addresses = 10.0.0.0/8",
-        "12: [group:loc2] bmc_addresses: no node can be made here: [DEFAULT] groups maps no group to this location",
+        "12: [group:loc2] bmc_addresses: no node can be created here: [DEFAULT] groups maps no group to this location",
     ),
     (
         "[DEFAULT]\nunmatched = nowhere",
@@ -110,7 +110,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[group:a b]\nauth_type = none\nendpoint = http://h",
-        "9: [group:a b] NAME: `a b` is no name of a location: letters, digits, `_`, `.` and `-` only",
+        "9: [group:a b] NAME: `a b` is not a valid name of a location: letters, digits, `_`, `.` and `-` only",
     ),
     (
         "auth_type =",
@@ -154,7 +154,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "version = 1\nmin_version = 1",
-        "9: [group:loc1] version: cannot be together with min_version or max_version",
+        "9: [group:loc1] version: cannot be used together with min_version or max_version",
     ),
     (
         "timeout = 0",
@@ -226,7 +226,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[DEFAULT]\nauth_strategy = keystone",
-        "4: [api] auth_strategy: [DEFAULT] auth_strategy says another one",
+        "4: [api] auth_strategy: differs from [DEFAULT] auth_strategy",
     ),
     (
         "[api]\nauth_strategy = http_basic\n[DEFAULT]\nhttp_basic_auth_user_file = /nowhere/u",
@@ -292,11 +292,11 @@ fn what_is_odd_is_a_warning() {
         ),
         (
             "keyfile = /dev/null",
-            "9: [group:loc1] keyfile: has no meaning beside the other options here",
+            "9: [group:loc1] keyfile: has no effect beside the other options here",
         ),
         (
             "password = p",
-            "9: [group:loc1] password: has no meaning beside the other options here",
+            "9: [group:loc1] password: has no effect beside the other options here",
         ),
         (
             "auth_type = http_basic\nuser-name = u\npassword = p",
@@ -308,7 +308,7 @@ fn what_is_odd_is_a_warning() {
         ),
         (
             "[api]\ncert_file = /dev/null",
-            "10: [api] cert_file: has no meaning beside the other options here",
+            "10: [api] cert_file: has no effect beside the other options here",
         ),
     ] {
         let outcome = load(&format!("{BASE}{lines}"));

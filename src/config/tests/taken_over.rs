@@ -136,7 +136,7 @@ fn one_ironic_behind_two_locations_is_told() {
         config.warnings,
         [
             "0.conf:9: [group:loc1] endpoint_override: http://h:1 is there twice",
-            "0.conf:12: [group:b] endpoint_override: http://i:1 is also an endpoint of location loc1: each node would be there twice",
+            "0.conf:12: [group:b] endpoint_override: http://i:1 is also an endpoint of location loc1: each node would appear twice",
         ]
     );
 }

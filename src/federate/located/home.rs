@@ -104,7 +104,7 @@ pub fn conductor_group(value: Value) -> Result<Option<String>, Objection> {
             "Expected a conductor group but received {group}."
         ))),
         Value::Other => Err(Objection::Invalid(
-            "Expected a conductor group but received something that is no string.".to_owned(),
+            "Expected a conductor group but received something that is not a string.".to_owned(),
         )),
     }
 }
@@ -162,8 +162,8 @@ pub fn home_of(
     let theirs = called(group.as_deref().unwrap_or_default());
     if !theirs.is_empty() && request.version < GROUPS_SINCE {
         return Err(Objection::Invalid(format!(
-            "At location {} a node needs a conductor group, which version {} does not have: ask in {GROUPS_SINCE} or \
-             later.",
+            "At location {} a node needs a conductor group, which version {} does not have: use version \
+             {GROUPS_SINCE} or later.",
             there.name(),
             request.version
         )));

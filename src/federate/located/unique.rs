@@ -86,7 +86,7 @@ impl Free {
             return answer;
         }
         let names = locations.names(&self.unverified);
-        warn!("{what}: whether it is unique could not be asked at {names}");
+        warn!("{what}: {names} could not be asked whether it is unique");
         answer.with(header::UNVERIFIED, &names)
     }
 }
