@@ -38,7 +38,7 @@ impl Heartbeat {
             match self.lifecycle.stuck(Instant::now()) {
                 None if watchdog.is_some() => systemd::alive(),
                 None => {}
-                Some(name) => log::error!("The loop {name} does not turn"),
+                Some(name) => log::error!("The background task {name} is stuck"),
             }
             tokio::time::sleep(pause).await;
         }

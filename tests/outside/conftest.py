@@ -38,6 +38,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes long without a real service; left out by --quick")
+    # Known to xdist alone, which may be off.
+    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one process")
     config.stash[REAL] = []
     config.stash[USED] = set()
     config.stash[WHOLE] = False
@@ -68,6 +70,7 @@ class ByFile(LoadGroupScheduling):
         return nodeid.partition("::")[0] if scope == nodeid else scope
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
 
@@ -118,6 +121,15 @@ def alike():
     yield {f"loc{number}": site for number, site in enumerate(every, 1)}
     for site in every:
         site.close()
+
+
+@pytest.fixture
+def there(alike):
+    """Each of the Ironics as they are found, asked without the gateway; emptied after the test."""
+    every = {name: Api(site.url, headers={"OpenStack-System-Scope": "all"}) for name, site in alike.items()}
+    yield every
+    for asked in every.values():
+        wipe(asked)
 
 
 @pytest.fixture(scope="session")

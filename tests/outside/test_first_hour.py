@@ -3,8 +3,7 @@
 import os
 import subprocess
 
-import pytest
-from client import Api, Client, until, wipe
+from client import Client, until
 from gateway import Gateway, binary
 from test_docs import blocks
 
@@ -17,14 +16,6 @@ URL = "http://127.0.0.1:6385"
 def on_page(how):
     (block,) = [block for block in blocks() if block.page == "docs/first-hour.md" and block.how == how]
     return block.text
-
-
-@pytest.fixture
-def there(alike):
-    direct = {name: Api(site.url, headers={"OpenStack-System-Scope": "all"}) for name, site in alike.items()}
-    yield direct
-    for asked in direct.values():
-        wipe(asked)
 
 
 def test_the_first_hour(alike, there, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import Api, Refused, command, fault, until, wipe
+from client import Api, Refused, command, fault, until
 from gateway import Gateway, config
 
 GROUPS = "_:loc1,berlin:loc2,lyon:loc3,lyon-gpu:loc3"
@@ -19,15 +19,6 @@ def gateway(alike):
 @pytest.fixture(scope="module")
 def baremetal(gateway):
     return command(OS_AUTH_TYPE="none", OS_ENDPOINT=gateway.url)
-
-
-@pytest.fixture
-def there(alike):
-    """Each Ironic asked without the gateway; emptied at the end."""
-    direct = {name: Api(site.url, headers={"OpenStack-System-Scope": "all"}) for name, site in alike.items()}
-    yield direct
-    for asked in direct.values():
-        wipe(asked)
 
 
 def test_a_node_s_life_by_the_command_line(gateway, baremetal, there):

@@ -3,8 +3,6 @@
 import json
 import subprocess
 
-import pytest
-from client import Api, wipe
 from gateway import DIRECTORY, binary, config
 from standin import Standin
 
@@ -34,14 +32,6 @@ def accepted(path, proposal):
 
 def pasted(text):
     return text.partition("proposed configuration:\n")[2]
-
-
-@pytest.fixture
-def there(alike):
-    direct = {name: Api(site.url, headers={"OpenStack-System-Scope": "all"}) for name, site in alike.items()}
-    yield direct
-    for asked in direct.values():
-        wipe(asked)
 
 
 def test_three_real_ironics(alike, there, tmp_path):

@@ -18,7 +18,7 @@ fn all_faults_are_said_at_once() {
         [
             "0.conf:1: [keystone_authtoken] auth_type: is missing: auth_strategy = keystone needs this section, so that the gateway can have tokens validated",
             "0.conf:2: [DEFAULT] groups: `h/` is not a conductor group: letters, digits, `_`, `.` and `-` only, and `_` alone for the default group",
-            "0.conf:2: [DEFAULT] groups: `loc2` is no location: there is no section [group:loc2]",
+            "0.conf:2: [DEFAULT] groups: `loc2` is not a location: there is no section [group:loc2]",
             "0.conf:3: neither `=` nor `:` in this line",
             "0.conf:5: [api] port: is not a whole number from 0 to 65535",
             "0.conf:7: [api] host_ip: `local_host..` is neither an IP address nor a name of one",
@@ -66,15 +66,15 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "bmc_addresses = 10.20.0.0/16, 10.20.0/16",
-        "9: [group:loc1] bmc_addresses: `10.20.0/16` is neither a network such as 10.20.0.0/16 or 2001:db8:20::/48, nor an address, nor a name, nor `*.` and the end of names",
+        "9: [group:loc1] bmc_addresses: `10.20.0/16` is none of these: a network such as 10.20.0.0/16 or 2001:db8:20::/48, an address, a name, `*.` and the end of names",
     ),
     (
         "bmc_addresses = https://bmc.example.com",
-        "9: [group:loc1] bmc_addresses: `https://bmc.example.com` is neither a network such as 10.20.0.0/16 or 2001:db8:20::/48, nor an address, nor a name, nor `*.` and the end of names",
+        "9: [group:loc1] bmc_addresses: `https://bmc.example.com` is none of these: a network such as 10.20.0.0/16 or 2001:db8:20::/48, an address, a name, `*.` and the end of names",
     ),
     (
         "bmc_addresses = 10.0.0.0/8\n[DEFAULT]\ngroups = _:loc1,b:loc2\n[group:loc2]\nauth_type = none\nendpoint = http://i\nbmc_addresses = 10.20.0.0/16,10.0.0.0/8",
-        "15: [group:loc2] bmc_addresses: 10.0.0.0/8 is also of location loc1: no node could be placed by it",
+        "15: [group:loc2] bmc_addresses: 10.0.0.0/8 also belongs to location loc1, so it cannot decide where a node is placed",
     ),
     (
         "[group:loc2]\nauth_type = none\nendpoint = http://i\nbmc_addresses = 10.0.0.0/8",

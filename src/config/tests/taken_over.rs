@@ -16,7 +16,7 @@ fn what_would_be_a_promise_is_refused() {
         ),
         (
             "[healthcheck]\ndisable_by_file_paths = /x",
-            "10: [healthcheck] disable_by_file_paths: `/x` is no PORT:PATH, such as 6385:/run/disabled",
+            "10: [healthcheck] disable_by_file_paths: `/x` is not PORT:PATH, such as 6385:/run/disabled",
         ),
         (
             "[healthcheck]\nbackends = disable_by_file,mine",
@@ -24,7 +24,7 @@ fn what_would_be_a_promise_is_refused() {
         ),
         (
             "[healthcheck]\nallowed_source_ranges = 192.0.2.1/24",
-            "10: [healthcheck] allowed_source_ranges: `192.0.2.1/24` is no network, such as 192.0.2.0/24",
+            "10: [healthcheck] allowed_source_ranges: `192.0.2.1/24` is not a network, such as 192.0.2.0/24",
         ),
         (
             "[healthcheck]\nenable_by_file_paths = /x\ndisable_by_file_path = /y",
