@@ -144,6 +144,7 @@ impl Gateway {
             error,
             &course.context,
             &service.federation.locations,
+            service.slow,
         );
         course.done();
     }

@@ -11,6 +11,7 @@ pub mod record;
 pub mod silence;
 pub mod speech;
 pub mod traffic;
+pub mod trail;
 pub mod translation;
 pub mod walk;
 

@@ -1,5 +1,6 @@
 //! The log: oslo's default line, or one JSON object on each line.
 
+mod journal;
 pub mod spool;
 
 use std::borrow::Cow;
@@ -25,8 +26,11 @@ use log::Log;
 use log::Metadata;
 use log::Record;
 use log::kv::Key;
+use log::kv::VisitSource;
 use once_cell::sync::Lazy;
 use once_cell::sync::OnceCell;
+use serde_json::Map;
+use serde_json::Value;
 use serde_json::json;
 
 use crate::config::LogConfig;
@@ -101,11 +105,19 @@ fn logger(config: &LogConfig, spool: Spool) -> Logger {
     // A pooled connection that its peer closed meanwhile is no error: another one is made.
     builder.filter_module("pingora_core::connectors", LevelFilter::Off);
     builder.target(Target::Pipe(Box::new(spool)));
-    if config.json {
-        builder.format(|out, record| writeln!(out, "{}", json_line(record)));
+    let is_journal = config.file.is_none() && journal::is_standard_error();
+    let form = if config.json {
+        |record: &Record<'_>| json_line(record).to_string()
     } else {
-        builder.format(|out, record| writeln!(out, "{}", oslo_line(record)));
-    }
+        oslo_line
+    };
+    builder.format(move |out, record| {
+        if is_journal {
+            // sd-daemon(3): the number is taken off the line and becomes its PRIORITY.
+            write!(out, "<{}>", journal::priority(record.level()))?;
+        }
+        writeln!(out, "{}", form(record))
+    });
     builder.build()
 }
 
@@ -198,33 +210,79 @@ fn tell_time(line: &mut String) {
     });
 }
 
-/// The keys of oslo.log's `JSONFormatter`.
-fn json_line(record: &Record<'_>) -> serde_json::Value {
-    let mut context = serde_json::Map::new();
-    for key in [
-        "global_request_id",
-        "request_id",
-        "user_identity",
-        "status",
-        "location",
-    ] {
-        if let Some(value) = value(record, key) {
-            context.insert(key.to_owned(), value.into_owned().into());
-        }
-    }
+/// The keys of oslo.log's `JSONFormatter`; what is known beside the message is in `context`, numbers as numbers.
+fn json_line(record: &Record<'_>) -> Value {
+    let mut context = Context::default();
+    // The visitor never fails.
+    let _ = record.key_values().visit(&mut context);
     json!({
         "asctime": now(),
         "process": *PROCESS,
         "levelname": level(record.level()),
         "name": record.target(),
         "message": record.args().to_string(),
-        "context": context,
+        "context": context.0,
     })
+}
+
+/// Key-values of a record as JSON.
+#[derive(Default)]
+struct Context(Map<String, Value>);
+
+impl<'kvs> VisitSource<'kvs> for Context {
+    fn visit_pair(
+        &mut self,
+        key: Key<'kvs>,
+        value: log::kv::Value<'kvs>,
+    ) -> Result<(), log::kv::Error> {
+        let number = value
+            .to_u64()
+            .map(Value::from)
+            .or_else(|| value.to_f64().map(Value::from));
+        let value = number.unwrap_or_else(|| {
+            let text = value.to_string();
+            if key.as_str() == LOCATIONS {
+                questions(&text)
+            } else {
+                Value::from(text)
+            }
+        });
+        self.0.insert(key.to_string(), value);
+        Ok(())
+    }
+}
+
+/// The key of what each location took; its text is that of `locations/trail.rs`.
+const LOCATIONS: &str = "locations";
+
+/// `loc1:0.012,loc3:timeout:5.000,+7` as a list; no location's name has a comma or a colon.
+fn questions(text: &str) -> Value {
+    let one = |text: &str| {
+        let (name, rest) = text.split_once(':')?;
+        let (reason, seconds) = rest
+            .rsplit_once(':')
+            .map_or((None, rest), |(reason, seconds)| (Some(reason), seconds));
+        let seconds: f64 = seconds.parse().ok()?;
+        Some(json!({"name": name, "seconds": seconds, "reason": reason}))
+    };
+    text.split(',').filter_map(one).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_locations_took_is_a_list() {
+        assert_eq!(
+            questions("loc1:0.012,loc3:timeout:5.000,+7"),
+            json!([
+                {"name": "loc1", "seconds": 0.012, "reason": null},
+                {"name": "loc3", "seconds": 5.0, "reason": "timeout"},
+            ])
+        );
+        assert_eq!(questions("-"), json!([]));
+    }
 
     #[test]
     fn both_formats() {
@@ -243,6 +301,12 @@ mod tests {
         let object = json_line(&record);
         assert_eq!(object["levelname"], "WARNING");
         assert_eq!(object["context"]["request_id"], "req-1");
+        let values = [("status", log::kv::Value::from(200_u16))];
+        let record = Record::builder()
+            .key_values(&values)
+            .args(format_args!("said"))
+            .build();
+        assert_eq!(json_line(&record)["context"]["status"], 200);
         let record = Record::builder()
             .level(Level::Info)
             .target("ironic_proxy")

@@ -44,6 +44,18 @@ impl Identity {
         })
     }
 
+    /// Ids of the user and of the project that the token is scoped to.
+    pub fn ids(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Anonymous => (None, None),
+            Self::Basic(user) => (Some(user), None),
+            Self::Keystone(token) => {
+                let project = token.project.as_ref();
+                (Some(&token.user_id), project.map(|project| &*project.id))
+            }
+        }
+    }
+
     /// As oslo.context's `user_identity` in Ironic's own log: user, project, domain, the user's domain and the
     /// project's, ids all of them.
     pub fn user_identity(&self) -> impl fmt::Display + '_ {

@@ -54,6 +54,8 @@ pub struct ApiConfig {
     pub shutdown_delay: Duration,
     /// Whether a 503 carries `Retry-After`.
     pub retry_after: bool,
+    /// From when on a request is told of as slow; `None`: never.
+    pub slow_request: Option<Duration>,
     /// What is served beyond Ironic's own API.
     pub extras: Extras,
     /// `None` is plain HTTP.
@@ -151,6 +153,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let request_deadline = section.seconds("request_deadline");
     let shutdown_delay = section.seconds_or_none("shutdown_delay");
     let retry_after = section.flag("retry_after");
+    let slow_request = section.seconds_or_none("slow_request");
     let collection_links = section.flag("collection_links");
     let location_endpoints = section.flag("location_endpoints");
     let tls = tls(section);
@@ -174,6 +177,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         request_deadline: request_deadline?,
         shutdown_delay: shutdown_delay?.unwrap_or_default(),
         retry_after: retry_after?,
+        slow_request: slow_request?,
         extras: Extras {
             collection_links: collection_links?,
             location_endpoints: location_endpoints?,

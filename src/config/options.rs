@@ -241,6 +241,11 @@ const API: &[Opt] = &[
         "Seconds between SIGTERM and the drain, in which /healthcheck says 503 DRAINING and requests are served as ever.",
     ),
     opt(
+        "slow_request",
+        "1",
+        "Seconds from which on a request's line in the log is a warning that names the location it waited for; 0 is never.",
+    ),
+    opt(
         "retry_after",
         "false",
         "Whether a 503 carries Retry-After; python-ironicclient up to 6.3 hides the text of one that does.",

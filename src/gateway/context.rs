@@ -1,5 +1,6 @@
 //! What is known of a request, from its first byte to its line in the access log.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use crate::auth::identity::Identity;
 use crate::config::LocationId;
 use crate::gateway::crowd::Crowd;
 use crate::lifecycle::Lifecycle;
+use crate::locations::trail::Trail;
 use crate::metrics::Metrics;
 use crate::metrics::template::Template;
 use crate::wire::transport::Transport;
@@ -58,6 +60,10 @@ pub struct Context {
     pub started: Instant,
     pub request_id: RequestId,
     pub identity: Option<Identity>,
+    /// Who is at the other side of the proxy in front, if it is believed.
+    pub client: Option<IpAddr>,
+    /// Who was asked for it.
+    pub trail: Trail,
     /// What it is counted under.
     pub template: Template,
     /// What the version headers of the answer say.
@@ -77,6 +83,8 @@ impl Context {
             started: Instant::now(),
             request_id: RequestId::default(),
             identity: None,
+            client: None,
+            trail: Trail::default(),
             template: Template::NONE,
             versions: None,
             pinned: None,

@@ -240,6 +240,7 @@ impl Door {
         context: &mut Context,
     ) -> Result<Entry, Refusal> {
         let arrival = Arrival::of(session);
+        context.client = self.endpoint.client(&arrival.head.headers);
         framing::check(arrival.head, &session.to_h1_raw())?;
         self.admit(&arrival, context).await
     }
@@ -438,6 +439,7 @@ impl Door {
             token: self.guard.authenticator.user_token(headers),
             standing,
             deadline: Instant::now() + self.request_deadline,
+            trail: context.trail.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The URL of the gateway as the client sees it, for the links in answers: from the configuration, else from a proxy
 //! in front, else from the request itself.
 
+use std::net::IpAddr;
 use std::net::SocketAddr;
 
 use http::HeaderMap;
@@ -65,6 +66,26 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The client itself, as the proxy in front names it; a name or an obfuscated one (RFC 7239, 6.3) is no address.
+    pub fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.proxy_headers {
+            return None;
+        }
+        let client = Forwarded::read(headers).client?;
+        let client = client.trim();
+        let address = client.parse().ok().or_else(|| {
+            let with_port: SocketAddr = client.parse().ok()?;
+            Some(with_port.ip())
+        });
+        // `[2001:db8::1]`, as RFC 7239 wants it.
+        address.or_else(|| {
+            let inner = client.strip_prefix('[')?.strip_suffix(']')?;
+            inner.parse().ok()
+        })
+    }
+}
+
 /// As `host_url` of `WebOb`, of which Ironic makes its links.
 fn without_usual_port<'a>(scheme: &str, host: &'a str) -> &'a str {
     let usual = match scheme {
@@ -82,6 +103,7 @@ fn without_usual_port<'a>(scheme: &str, host: &'a str) -> &'a str {
 struct Forwarded {
     proto: Option<String>,
     host: Option<String>,
+    client: Option<String>,
     /// Empty, or with a slash at its beginning and none at its end.
     prefix: String,
 }
@@ -102,14 +124,15 @@ impl Forwarded {
             .get("forwarded")
             .filter(|value| !value.is_empty())
             .map(|value| value.to_str().unwrap_or_default());
-        let (proto, host) = match entry {
-            Some(entry) => (parameter(entry, "proto"), parameter(entry, "host")),
-            None => (first("x-forwarded-proto"), first("x-forwarded-host")),
+        let [proto, host, client] = match entry {
+            Some(entry) => ["proto", "host", "for"].map(|name| parameter(entry, name)),
+            None => ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-for"].map(first),
         };
         Self {
             // A scheme is the same in capitals (RFC 3986, 3.1).
             proto: proto.map(|proto| proto.to_ascii_lowercase()),
             host,
+            client,
             prefix,
         }
     }

@@ -4,6 +4,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -91,6 +92,9 @@ impl Forwarding {
             .await;
         if let Err(silence) = admitted {
             location.traffic.not_asked(Outcome::Silent(silence.reason));
+            let reason = Some(silence.reason);
+            let trail = &request.asker.trail;
+            trail.note(location.id, Duration::ZERO, reason);
             return Err(silence.into());
         }
         let begun = Instant::now();
@@ -126,7 +130,10 @@ impl Forwarding {
 
     /// What became of it is counted as that of every other question.
     fn count(&self, location: &Location, outcome: Outcome) {
-        location.traffic.asked(outcome, self.begun.elapsed());
+        let took = self.begun.elapsed();
+        location.traffic.asked(outcome, took);
+        let trail = &self.request.asker.trail;
+        trail.note(location.id, took, outcome.silence());
     }
 
     fn silence(&self, reason: Reason, sent: bool) -> Silence {

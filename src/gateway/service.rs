@@ -124,6 +124,8 @@ pub struct Service {
     pub(super) respond: Respond,
     cors: Option<CorsConfig>,
     surroundings: Arc<Surroundings>,
+    /// `[api] slow_request`
+    pub(super) slow: Option<Duration>,
 }
 
 impl Service {
@@ -155,6 +157,7 @@ impl Service {
             ),
             max_in_flight,
             surroundings,
+            slow: config.api.slow_request,
         }
     }
 

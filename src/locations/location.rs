@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -660,6 +661,8 @@ impl Location {
     pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Said, Silence> {
         if let Err(silence) = self.admit(asker, Act::of(question)).await {
             self.traffic.not_asked(Outcome::Silent(silence.reason));
+            let reason = Some(silence.reason);
+            asker.trail.note(self.id, Duration::ZERO, reason);
             return Err(silence);
         }
         let begun = Instant::now();
@@ -667,6 +670,8 @@ impl Location {
         let now = Instant::now();
         let took = now.saturating_duration_since(begun);
         self.traffic.asked(Outcome::of(&said), took);
+        let reason = said.as_ref().err().map(|silence| silence.reason);
+        asker.trail.note(self.id, took, reason);
         if said.is_ok() {
             self.record.answered(now, took);
         }

@@ -15,6 +15,7 @@ use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::route::JSON_IS_A_NAME;
 use crate::api::route::path::SUFFIX;
+use crate::locations::trail::Trail;
 use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
 use crate::wire::upload::Upload;
@@ -30,6 +31,8 @@ pub struct Asker {
     pub standing: Standpoint,
     /// When the request ends, whatever it is made of: pages, endpoints, retries, polls.
     pub deadline: Instant,
+    /// Who was asked for it.
+    pub trail: Trail,
 }
 
 /// With which rights a location is asked.
@@ -53,6 +56,7 @@ impl Asker {
             token: None,
             standing: Standpoint::Ours,
             deadline: Instant::now() + patience,
+            trail: Trail::default(),
         }
     }
 

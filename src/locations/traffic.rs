@@ -65,6 +65,14 @@ impl Outcome {
         }
     }
 
+    /// Why there was no answer, if there was none.
+    pub fn silence(self) -> Option<Reason> {
+        match self {
+            Self::Silent(reason) => Some(reason),
+            Self::Has | Self::No | Self::Rejected | Self::Failed => None,
+        }
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Has => "ok",

@@ -22,10 +22,10 @@ def site():
 class Child:
     """The gateway with a standard error of our choice, and a directory of its own."""
 
-    def __init__(self, directory, site, errors, **popen):
+    def __init__(self, directory, site, errors, *, sections=None, **popen):
         state = directory / "state"
         state.mkdir()
-        text = fleet_config([f"http://127.0.0.1:{site.port}"], api={"port": 0}).replace("@DIR@", str(directory))
+        text = fleet_config([f"http://127.0.0.1:{site.port}"], api={"port": 0}, sections=sections).replace("@DIR@", str(directory))
         (directory / "ironic-proxy.conf").write_text(text, encoding="utf-8")
         self.state = state
         arguments = [binary(), "--config-file", directory / "ironic-proxy.conf"]
