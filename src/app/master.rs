@@ -82,7 +82,7 @@ impl Signals {
 }
 
 /// What a signal means.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Meant {
     Drain,
     End,
@@ -270,9 +270,15 @@ impl Master {
     }
 
     async fn finish(self, mut signals: Signals, stage: Stage) {
+        let hurried = async {
+            // systemd tells all processes of the service to stop: one that has been replaced is stopping already.
+            if self.told_to_end(&mut signals).await == Meant::Drain && stage == Stage::Replaced {
+                self.told_to_end(&mut signals).await;
+            }
+        };
         tokio::select! {
             () = self.drain(stage) => {}
-            _ = self.told_to_end(&mut signals) => {
+            () = hurried => {
                 info!("Told to stop at once: {} requests in flight are cut off", self.in_flight.count());
             }
         }

@@ -268,6 +268,20 @@ def test_a_restart_under_the_socket_unit_fails_no_request(behind, path, rate):
     assert here.serves()
 
 
+def test_the_sockets_of_systemd_are_handed_on_too(behind):
+    (before,) = behind.shown("MainPID")
+    with clients(behind) as load:
+        for _ in range(2):
+            load.go_on()
+            behind.machine.run("ironic-proxy", "upgrade")
+        load.go_on()
+        behind.systemctl("restart", SERVICE)
+        load.go_on()
+        load.assert_none_failed()
+    assert behind.shown("MainPID") != [before]
+    assert behind.shown("ActiveState", "NRestarts") == ["active", "0"]
+
+
 def test_under_the_socket_unit_clients_wait_for_a_faulty_file_to_be_mended(behind):
     behind.write(max_limit="many")
     assert behind.systemctl("restart", SERVICE, check=False).returncode != 0

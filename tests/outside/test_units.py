@@ -56,7 +56,7 @@ def test_systemd_finds_nothing_to_say(units, names):
 
 def test_what_systemd_does_find_fails_the_test_above(units):
     path = units / SERVICE
-    path.write_text(path.read_text().replace("KillMode=mixed", "KillMode=sometimes"))
+    path.write_text(path.read_text().replace("KillMode=control-group", "KillMode=sometimes"))
     assert verify(units, SERVICE)[1]
 
 
