@@ -145,8 +145,8 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         .serve(desk, lifecycle.watch(), opening.begin)?;
     // `Server::new` would take its settings from a YAML file of Pingora's.
     let mut server = Server::new_with_opt_and_conf(None, server_conf);
-    let proxy = http_proxy(&server.configuration, gateway.clone());
-    let api = Connections::new(gateway, proxy, Arc::clone(&lifecycle));
+    let proxy = http_proxy(&server.configuration, gateway);
+    let api = Connections::new(proxy, Arc::clone(&lifecycle));
     let crowd = Arc::clone(&surroundings.crowd);
     server.bootstrap();
     match &listener {

@@ -25,24 +25,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::Error as PingoraError;
 use pingora::ErrorSource;
-use pingora::ErrorType;
 use pingora::Result;
 use pingora::RetryType;
 use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
 use pingora::modules::http::HttpModules;
-use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora_proxy::FailToProxy;
 use pingora_proxy::ProxyHttp;
 use pingora_proxy::Session;
 
 use crate::api::header::RequestId;
-use crate::gateway::connection::Answering;
 use crate::gateway::connection::KEEPALIVE;
 use crate::gateway::context::InFlight;
-use crate::gateway::forward::Forwarding;
 use crate::gateway::service::Course;
 use crate::gateway::service::Next;
 use crate::gateway::service::Service;
@@ -61,23 +56,33 @@ pub struct Exchange {
 }
 
 /// The gateway: built once, borrowed by every request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Gateway {
     /// Another one after each reload.
     pub service: Arc<ArcSwap<Service>>,
     pub in_flight: Arc<InFlight>,
 }
 
-impl Gateway {
-    fn begin(&self) -> Exchange {
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
         Exchange {
             service: self.service.load_full(),
             course: Course::new(&self.in_flight),
         }
     }
 
-    /// What holds for every request whose head has come.
-    fn greet(session: &mut ServerSession, exchange: &mut Exchange) {
+    // No module is wanted, and the default one costs a box for each request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        let session = session.as_downstream_mut();
         let head = session.req_header();
         let is_chunked = head.headers.contains_key(http::header::TRANSFER_ENCODING);
         if is_chunked {
@@ -95,16 +100,20 @@ impl Gateway {
         session.set_ignore_info_resp(true);
         session.set_write_timeout(Some(WRITE_TIMEOUT));
         exchange.course.context.request_id = RequestId::new(&session.req_header().headers);
+        Ok(())
     }
 
-    /// Answers a request, unless it is one to be forwarded.
-    async fn settle(
-        session: &mut ServerSession,
-        exchange: &mut Exchange,
-    ) -> Result<Option<Box<Forwarding>>> {
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        let session = session.as_downstream_mut();
         let Exchange { service, course } = exchange;
         let answer = match service.receive(session, course).await {
-            Ok(Next::Forward(forwarding)) => return Ok(Some(forwarding)),
+            Ok(Next::Forward(forwarding)) => {
+                course.stage = Stage::Forwarding(forwarding);
+                // A write that was sent is finished, also if nobody waits for it any longer.
+                let safe = session.req_header().method.is_safe();
+                session.set_abort_on_close(safe);
+                return Ok(false);
+            }
             Ok(Next::Answer(answer)) => answer,
             Err(Stop::Trouble(trouble)) => service.rescue(trouble),
             Err(Stop::Broken(error)) => return Err(error.into_down()),
@@ -112,96 +121,7 @@ impl Gateway {
         // Whatever goes wrong with writing is the client's doing.
         let written = service.answer(session, course, answer).await;
         written.map_err(PingoraError::into_down)?;
-        Ok(None)
-    }
-
-    /// Tells the client of an error, if it is there to be told; the status.
-    async fn fail(
-        session: &mut ServerSession,
-        error: &PingoraError,
-        exchange: &mut Exchange,
-    ) -> u16 {
-        let Exchange { service, course } = exchange;
-        let Some(answer) = service.explain(session, error, course).await else {
-            return 0;
-        };
-        let status = answer.status.as_u16();
-        if session.response_written().is_none() {
-            // The connection is closed after an attempt upstream, and in doubt: the client is told so.
-            session.set_keepalive(None);
-            if let Err(error) = service.answer(session, course, answer).await {
-                log::debug!("The client did not read the answer: {error}");
-            }
-        }
-        status
-    }
-
-    fn end(session: &ServerSession, error: Option<&PingoraError>, exchange: &mut Exchange) {
-        let Exchange { service, course } = exchange;
-        service.count(session, course);
-        access_log::record(
-            session,
-            error,
-            &course.context,
-            &service.federation.locations,
-            service.slow,
-        );
-        course.done();
-    }
-}
-
-#[async_trait]
-impl Answering for Gateway {
-    async fn serve(&self, mut session: ServerSession) -> Option<Stream> {
-        let mut exchange = self.begin();
-        Self::greet(&mut session, &mut exchange);
-        let settled = match Self::settle(&mut session, &mut exchange).await {
-            Ok(None) => Ok(()),
-            // What is forwarded says so in its path (`gateway/connection.rs`).
-            Ok(Some(_)) => Err(PingoraError::new_in(ErrorType::InternalError)),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = settled {
-            Self::fail(&mut session, &error, &mut exchange).await;
-            Self::end(&session, Some(&error), &mut exchange);
-            return None;
-        }
-        Self::end(&session, None, &mut exchange);
-        let reused = session.finish().await.ok().flatten()?;
-        Some(reused.into_parts().0)
-    }
-}
-
-#[async_trait]
-impl ProxyHttp for Gateway {
-    type CTX = Exchange;
-
-    fn new_ctx(&self) -> Exchange {
-        self.begin()
-    }
-
-    // No module is wanted, and the default one costs a box for each request.
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
-
-    async fn early_request_filter(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-    ) -> Result<()> {
-        Self::greet(session.as_downstream_mut(), exchange);
-        Ok(())
-    }
-
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        let session = session.as_downstream_mut();
-        let Some(forwarding) = Self::settle(session, exchange).await? else {
-            return Ok(true);
-        };
-        exchange.course.stage = Stage::Forwarding(forwarding);
-        // A write that was sent is finished, also if nobody waits for it any longer.
-        let safe = session.req_header().method.is_safe();
-        session.set_abort_on_close(safe);
-        Ok(false)
+        Ok(true)
     }
 
     async fn upstream_peer(
@@ -345,8 +265,19 @@ impl ProxyHttp for Gateway {
         error: &PingoraError,
         exchange: &mut Exchange,
     ) -> FailToProxy {
+        let session = session.as_downstream_mut();
+        let Exchange { service, course } = exchange;
+        let answer = service.explain(session, error, course).await;
+        let error_code = answer.as_ref().map_or(0, |answer| answer.status.as_u16());
+        if let Some(answer) = answer.filter(|_| session.response_written().is_none()) {
+            // Pingora closes the connection after an attempt upstream: the client is told so.
+            session.set_keepalive(None);
+            if let Err(error) = service.answer(session, course, answer).await {
+                log::debug!("The client did not read the answer: {error}");
+            }
+        }
         FailToProxy {
-            error_code: Self::fail(session.as_downstream_mut(), error, exchange).await,
+            error_code,
             can_reuse_downstream: false,
         }
     }
@@ -367,6 +298,16 @@ impl ProxyHttp for Gateway {
         error: Option<&PingoraError>,
         exchange: &mut Exchange,
     ) {
-        Self::end(session.as_downstream(), error, exchange);
+        let session = session.as_downstream();
+        let Exchange { service, course } = exchange;
+        service.count(session, course);
+        access_log::record(
+            session,
+            error,
+            &course.context,
+            &service.federation.locations,
+            service.slow,
+        );
+        course.done();
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use log::debug;
-use pingora::ErrorType;
 use pingora::apps::HttpServerApp;
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
@@ -31,38 +30,24 @@ pub const PARTING: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
 
-/// Answers requests by itself.
-#[async_trait]
-pub trait Answering {
-    /// `session`: its head has been read. The connection, if it can be used again.
-    async fn serve(&self, session: ServerSession) -> Option<Stream>;
-}
-
 /// Serves an HTTP application on connections whose heads are bounded.
 #[derive(Debug)]
-pub struct Connections<A, P> {
-    answering: A,
-    /// What streams bodies both ways.
-    proxy: Arc<P>,
+pub struct Connections<A> {
+    application: Arc<A>,
     lifecycle: Arc<Lifecycle>,
 }
 
-impl<A, P> Connections<A, P> {
-    pub fn new(answering: A, proxy: P, lifecycle: Arc<Lifecycle>) -> Self {
+impl<A> Connections<A> {
+    pub fn new(application: A, lifecycle: Arc<Lifecycle>) -> Self {
         Self {
-            answering,
-            proxy: Arc::new(proxy),
+            application: Arc::new(application),
             lifecycle,
         }
     }
 }
 
 #[async_trait]
-impl<A, P> ServerApp for Connections<A, P>
-where
-    A: Answering + Send + Sync + 'static,
-    P: HttpServerApp + Send + Sync + 'static,
-{
+impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
     async fn process_new(
         self: &Arc<Self>,
         stream: Stream,
@@ -88,57 +73,20 @@ where
                     return None;
                 }
             };
-            let may_be_proxied = may_be_proxied(&head);
             let mut session = ServerSession::new_http1(Box::new(downstream));
             session.set_keepalive(Some(KEEPALIVE.as_secs()));
             // Pingora parses the head itself; it gets one that is known to be whole and bounded.
             session.set_pipelined_prefix(head);
             // `None`: the answer said `close`, or the client is gone.
-            let stream = if may_be_proxied {
-                let reused = self.proxy.process_new_http(session, shutdown).await?;
-                reused.consume().0
-            } else {
-                let mut session = parsed(session).await?;
-                if *shutdown.borrow() {
-                    session.set_keepalive(None);
-                }
-                self.answering.serve(session).await?
-            };
+            let reused = self.application.process_new_http(session, shutdown).await?;
+            let (stream, _) = reused.consume();
             downstream = *stream.into_any().downcast().ok()?;
         }
     }
 
     async fn cleanup(&self) {
-        self.proxy.http_cleanup().await;
+        self.application.http_cleanup().await;
     }
-}
-
-/// Whether a request may have to go through Pingora's proxy: vendor passthru alone is streamed both ways (`BodyUse::Proxied`),
-/// and its path says so, unless it is encoded. The proxy keeps 14 KB of state for each request, which it copies twice, and
-/// most of a request's 20,000 instructions there are for what is not used.
-fn may_be_proxied(head: &[u8]) -> bool {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let path = line.split(|byte| *byte == b'?').next().unwrap_or_default();
-    path.contains(&b'%')
-        || memchr::memmem::find(path, b"passthru").is_some()
-        // Refused by the proxy.
-        || path.starts_with(b"CONNECT")
-}
-
-/// Has Pingora parse the head. `None`: it cannot be parsed, and its sender was told so.
-async fn parsed(mut session: ServerSession) -> Option<ServerSession> {
-    match session.read_request().await {
-        Ok(true) => return Some(session),
-        Ok(false) => return None,
-        Err(error) if *error.etype() == ErrorType::InvalidHTTPHeader => {
-            if let Err(error) = session.respond_error(400).await {
-                debug!("A client did not take the answer: {error}");
-            }
-        }
-        Err(error) => debug!("A client left: {error}"),
-    }
-    session.shutdown().await;
-    None
 }
 
 async fn drain_begins(stages: &mut watch::Receiver<Stage>) {
@@ -173,33 +121,4 @@ fn serialize(answer: &Answer) -> Vec<u8> {
         "content-length: {length}\r\nconnection: close\r\n\r\n"
     );
     [head.as_bytes(), &answer.body].concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::route::table::Payload;
-    use crate::api::route::table::TABLE;
-
-    #[test]
-    fn what_is_streamed_says_so_in_its_path() {
-        for row in TABLE {
-            let line = format!("GET /v1/{} HTTP/1.1\r\n", row.template);
-            if row.payload == Payload::Vendor {
-                assert!(may_be_proxied(line.as_bytes()), "{line}");
-            }
-        }
-        for (line, proxied) in [
-            ("GET /v1/nodes/a/vendor_p%61ssthru?method=b HTTP/1.1", true),
-            ("GET /v1/nodes/vendor_passthru?node_ident=a HTTP/1.1", true),
-            ("CONNECT /v1/nodes HTTP/1.1", true),
-            (
-                "GET /v1/nodes?fields=a%2Cb&x=vendor_passthru HTTP/1.1",
-                false,
-            ),
-            ("GET /v1/nodes/a HTTP/1.1\nX: vendor_passthru", false),
-        ] {
-            assert_eq!(may_be_proxied(line.as_bytes()), proxied, "{line}");
-        }
-    }
 }
