@@ -135,7 +135,7 @@ def test_a_request_ends_under_the_configuration_that_it_began_with():
         waiting.start()
         until(lambda: rule.hits)
         said = reload(hub, configuration(hub.loc1, groups="_:loc1", every={"timeout": 10}))
-        assert re.search(r"location `loc2` is gone, where 1 nodes are known", said)
+        assert re.search(r"location `loc2` was removed, where 1 nodes are known", said)
         assert "conductor group `grp1` of `loc2` is no longer mapped" in said
         assert hub.get(path).status == 404, "the location is still asked"
         release.set()

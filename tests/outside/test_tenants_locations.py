@@ -164,7 +164,7 @@ def test_nothing_of_a_location_without_lessees_is_there_for_a_project():
         made = running.ask(TENANT, "POST", "/v1/nodes", {"driver": "d", "conductor_group": "grp1"})
         assert (made.status, "older than 1.65" in made.text()) == (400, True)
         assert running.ask(TENANT, "POST", "/v1/nodes", {"driver": "d"}).status == 201
-        running.fleet.logged("Location `loc2` is older than API 1.65 and knows no lessees")
+        running.fleet.logged("Location `loc2` is older than API 1.65 and has no lessees")
         assert not [request for request in old.requests if "project=" in request.target]
 
 
