@@ -89,7 +89,7 @@ def test_one_endpoint_of_several(tmp_path, sites):
 def test_what_is_no_ironic(tmp_path, sites):
     sites[1].fault(html(200))
     (fault,) = faults(online(tmp_path, sites))
-    assert "[group:loc2]: what answers is no Ironic's root" in fault
+    assert "[group:loc2]: what answers is not the root of an Ironic" in fault
 
 
 def test_a_credential_that_is_refused(tmp_path, sites):
@@ -144,7 +144,7 @@ def test_where_projects_have_nothing(tmp_path, sites):
             options = {"auth_strategy": "keystone", "project_scoped_access": access}
             done = online(tmp_path, sites, api=options, sections=sections)
             assert done.returncode == 0, done
-            assert ("[group:loc2]: its API ends at 1.64" in done.stderr) == told, done
+            assert ("[group:loc2]: its newest API version is 1.64" in done.stderr) == told, done
             assert "[group:loc1]: its API ends" not in done.stderr
 
 
@@ -161,7 +161,7 @@ def test_conductor_groups_against_the_map(tmp_path, sites):
     assert [line.removeprefix("warning: [group:loc1]: ") for line in told] == [
         "its conductor c3 serves the group grp1, which [DEFAULT] groups maps to loc2: new nodes of it go there",
         "its conductor c4 serves the group grp9, which [DEFAULT] groups does not map: no node can be created in it",
-        "no conductor that is alive serves the group _, which [DEFAULT] groups maps to it",
+        "no live conductor serves the group _, which [DEFAULT] groups maps to it",
     ]
 
 

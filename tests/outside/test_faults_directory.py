@@ -6,6 +6,7 @@ import time
 
 import pytest
 import scripted
+from admin import SECTION, Admin
 from faults import hubs
 from fleet import assert_not_found, assert_unavailable, fleet, together, until
 from standin import Standin, new_uuid, node
@@ -273,16 +274,13 @@ def test_a_state_that_cannot_be_written_stops_nothing():
 
 def test_the_directory_is_bounded():
     sites = [Standin([node(f"many-{index}") for index in range(1000)]), Standin()]
-    with fleet(*sites, sections={"node_cache": {"max_entries": 100}}) as hub:
+    with fleet(*sites, sections={"node_cache": {"max_entries": 100}, "admin": SECTION}) as hub:
         assert len(hub.get("/v1/nodes").json()["nodes"]) == 1000
-
-        def polled(record):
-            hub.forget_requests()
+        # 2000 idents were seen; which of them are kept is the cache's affair.
+        assert 0 < Admin(hub.gateway).get("/status").document["directory_entries"] <= 100
+        # Who was forgotten is found again.
+        for record in hub.loc1.nodes[::100]:
             assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
-            return "loc2" in hub.asked()
-
-        # 2000 idents were seen and 100 may be kept: most must have been dropped, whichever they are.
-        assert sum(polled(record) for record in hub.loc1.nodes[::10]) >= 60
 
 
 def test_names_expire_sooner_than_uuids():
