@@ -219,10 +219,23 @@ impl Conversation<'_> {
     /// The head of the answer itself.
     async fn heading(&mut self, method: &Method) -> Result<Heading, Fault> {
         let mut interim = 0;
+        // Read when it was last parsed in vain.
+        let mut tried = 0;
         loop {
-            let Some((size, heading)) = parse(&self.read, method)? else {
+            // One that comes byte by byte is parsed again when it may be whole, or is twice as long: else a location could
+            // have its 64 KiB parsed as many times.
+            let may_be_whole = self.read.len() >= 2 * tried || ends_a_head(&self.read, tried);
+            let parsed = if may_be_whole {
+                parse(&self.read, method)?
+            } else {
+                None
+            };
+            let Some((size, heading)) = parsed else {
                 if self.read.len() > LARGEST_HEAD {
                     return Err(Fault::NotHttp);
+                }
+                if may_be_whole {
+                    tried = self.read.len();
                 }
                 self.read.reserve(READ);
                 let reading = self.stream.read_buf(&mut self.read);
@@ -234,6 +247,7 @@ impl Conversation<'_> {
                 }
                 continue;
             };
+            tried = 0;
             self.read.advance(size);
             if !heading.status.is_informational() {
                 return Ok(heading);
@@ -366,6 +380,14 @@ impl Conversation<'_> {
             Ok(_) | Err(_) => Err(Fault::CutOff),
         }
     }
+}
+
+/// Whether an empty line ends behind `tried`: what was before it has been parsed, and was no whole head.
+fn ends_a_head(read: &[u8], tried: usize) -> bool {
+    let lines = memchr::memchr_iter(b'\n', &read[tried..]).map(|at| tried + at);
+    lines
+        .into_iter()
+        .any(|at| read[..at].ends_with(b"\n") || read[..at].ends_with(b"\n\r"))
 }
 
 /// The head at the beginning of what was read, and its size; `None`: there is more of it to come.

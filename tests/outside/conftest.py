@@ -1,5 +1,6 @@
 """Real Ironics for the whole run, and the gateway in front of them; how a run is shared out among processes."""
 
+import contextlib
 from pathlib import Path
 
 import hypothesis
@@ -10,10 +11,12 @@ from xdist.scheduler import LoadGroupScheduling
 from bed import venvs
 from bed.ironic import Ironic, start_all
 from bed.keystone import Keystone
+from booted import CannotBoot, Machine
 from client import GROUPS, LATEST, OLD, Api, command, until, wipe
 from everywhere import everywhere
 from gateway import Gateway, config
 from house import House
+from standin import Standin, node
 
 # Examples against real Ironics take as long as they take. A run can be repeated: what failed once fails again, and a change
 # is not refused for an example that it has nothing to do with. `--hypothesis-profile search` looks for new ones.
@@ -182,3 +185,23 @@ def baremetal(gateway):
 def nodes(api):
     """One node at each location: location to node."""
     return everywhere(api)
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """One with a real systemd, for the tests of one file."""
+    with contextlib.ExitStack() as stack:
+        try:
+            booted = stack.enter_context(Machine())
+        except CannotBoot as reason:
+            pytest.skip(f"no systemd can be booted here: {reason}")
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def site_of_machine(machine):
+    """A location that this machine can reach."""
+    with machine.network():
+        standin = Standin([node("one"), node("two")])
+    with standin:
+        yield standin

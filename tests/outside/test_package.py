@@ -1,6 +1,5 @@
 """The Debian package, in the real systemd of a machine of its own."""
 
-import contextlib
 import gzip
 import os
 import re
@@ -9,9 +8,7 @@ import subprocess
 
 import pytest
 from bed import build
-from booted import CannotBoot, Machine
 from fleet import fleet_config, until
-from standin import Standin, node
 
 from gateway import REPOSITORY, binary
 
@@ -42,24 +39,6 @@ def packages(tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="module")
-def machine():
-    with contextlib.ExitStack() as stack:
-        try:
-            booted = stack.enter_context(Machine())
-        except CannotBoot as reason:
-            pytest.skip(f"no systemd can be booted here: {reason}")
-        yield booted
-
-
-@pytest.fixture(scope="module")
-def site(machine):
-    with machine.network():
-        standin = Standin([node("one"), node("two")])
-    with standin:
-        yield standin
-
-
 def install(machine, package):
     shutil.copy(package, machine.path("/srv"))
     return machine.run("dpkg", "--install", f"/srv/{package.name}")
@@ -80,7 +59,7 @@ def serves(machine):
     return machine.run("ironic-proxy", "status", check=False).returncode == 0
 
 
-def test_it_is_installed_run_upgraded_and_purged(packages, machine, site):
+def test_it_is_installed_run_upgraded_and_purged(packages, machine, site_of_machine):
     """One life, since each of its steps begins where the one before ended."""
     before = files(machine)
     install(machine, packages[0])
@@ -96,7 +75,7 @@ def test_it_is_installed_run_upgraded_and_purged(packages, machine, site):
     assert machine.path(CONFIGURATION).read_text(encoding="utf-8") == sample
 
     # Run.
-    configure(machine, site)
+    configure(machine, site_of_machine)
     written = machine.path(CONFIGURATION).read_text(encoding="utf-8")
     machine.run("systemctl", "enable", "--now", SERVICE)
     assert serves(machine)

@@ -1,6 +1,5 @@
 """The units under the real systemd, installed as docs/operate.md says."""
 
-import contextlib
 import http.client
 import itertools
 import json
@@ -8,10 +7,8 @@ import re
 import threading
 
 import pytest
-from booted import CannotBoot, Machine
 from clients import Clients
 from fleet import fleet_config, until
-from standin import Standin, node
 
 from gateway import REPOSITORY
 
@@ -75,26 +72,8 @@ def ask(connection, path):
 
 
 @pytest.fixture(scope="module")
-def machine():
-    with contextlib.ExitStack() as stack:
-        try:
-            booted = stack.enter_context(Machine())
-        except CannotBoot as reason:
-            pytest.skip(f"no systemd can be booted here: {reason}")
-        yield booted
-
-
-@pytest.fixture(scope="module")
-def site(machine):
-    with machine.network():
-        standin = Standin([node("one"), node("two")])
-    with standin:
-        yield standin
-
-
-@pytest.fixture(scope="module")
-def installed(machine, site):
-    return Installed(machine, site)
+def installed(machine, site_of_machine):
+    return Installed(machine, site_of_machine)
 
 
 @pytest.fixture
