@@ -55,10 +55,24 @@ def test_uniqueness_that_cannot_be_verified(hub, members, fault):
     assert other.status == 409, other
 
 
-def test_a_create_whose_answer_was_lost_says_it_too(hub):
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("/v1/nodes", {"driver": "fake-hardware", "name": "lost"}),
+        ("/v1/ports", {"address": "52:54:00:12:34:99"}),
+        ("/v1/portgroups", {"name": "lost", "address": "52:54:00:12:34:98"}),
+        ("/v1/allocations", {"name": "lost", "resource_class": "small"}),
+    ],
+)
+def test_a_create_whose_answer_was_lost_says_it_too(hub, path, members):
+    if path in ("/v1/ports", "/v1/portgroups"):
+        members = {**members, "node_uuid": hub.loc1.add(node(f"of-{path[4:]}"))["uuid"]}
+        assert hub.get(f"/v1/nodes/{members['node_uuid']}").status == 200
+    if path == "/v1/allocations":
+        hub.loc1.add(node("free", provision_state="available", resource_class="small", power_state="power off"))
     hub.loc3.down()
     hub.loc1.fault(scripted.executed(scripted.reset()), method="POST")
-    reply = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "lost"})
+    reply = hub.post(path, members)
     assert (reply.status, reply.header(UNVERIFIED)) == (201, "loc3"), reply
 
 
