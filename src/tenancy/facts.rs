@@ -166,7 +166,16 @@ impl Case<'_> {
 
     /// `None`: it is not there for this caller.
     pub(crate) async fn visible_node(&self, ident: &str) -> Result<Option<Node>, Error> {
-        self.node_where((ident, None), |node| self.sees(node)).await
+        self.visible_node_at(ident, None).await
+    }
+
+    /// The same at one location, if one is named.
+    pub(crate) async fn visible_node_at(
+        &self,
+        ident: &str,
+        at: Option<LocationId>,
+    ) -> Result<Option<Node>, Error> {
+        self.node_where((ident, at), |node| self.sees(node)).await
     }
 
     /// Owned or leased by the caller's project, whatever the roles.

@@ -8,14 +8,19 @@ use http::Method;
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
+use crate::api::microversion::Microversion;
 use crate::api::rules::Rule;
 use crate::federate::Error;
+use crate::federate::objection::Objection;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::facts::Holders;
 use crate::tenancy::facts::Node;
 use crate::tenancy::lists::Lists;
 use crate::tenancy::refusal;
+
+/// From here on a new port may name its node by `node_ident`.
+const NODE_IDENT: Microversion = Microversion::new(1, 94);
 
 /// Requests about what is at a node.
 pub(crate) struct Parts<'c>(pub(crate) &'c Case<'c>);
@@ -53,14 +58,14 @@ impl Parts<'_> {
         Lists(self.0).mask_targets(answer)
     }
 
-    /// The node that a part is moved to must be visible and have the same owner. The location checks that for its own
-    /// nodes only.
+    /// The node that a part is moved to must be visible and have the same owner. It is looked up where the part is:
+    /// that is where the UUID will be read.
     async fn check_node_link(&self, node: &Node, body: &[u8]) -> Result<(), Error> {
         for (path, value) in Patch::parse(body)?.changes() {
             let Some(serde_json::Value::String(to)) = value.filter(|_| path == "/node_uuid") else {
                 continue;
             };
-            let found = self.visible_node(&to).await?;
+            let found = self.visible_node_at(&to, node.at).await?;
             if found.is_none_or(|found| found.holders.owner != node.holders.owner) {
                 return Err(refusal::unlinkable("node_uuid", &to));
             }
@@ -71,12 +76,17 @@ impl Parts<'_> {
     /// Creates a part at the node in the body. A body without a node is refused by the location, in its words.
     pub(crate) async fn new_part(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
         // Parsed and written again, so that what was judged is what is sent, also with duplicate members.
-        let object = Object::parse("body", body)?;
+        let mut object = Object::parse("body", body)?;
         let mut at = None;
-        if let Some(ident) = object.text("node_uuid") {
+        let member = self.node_member(&object)?;
+        if let Some(ident) = object.text(member) {
             match self.visible_node(&ident).await? {
                 Some(node) => {
                     self.permit_at(rule, &node)?;
+                    if member == "node_ident" {
+                        // Here Ironic takes a name too, which could mean another node by now.
+                        object.set(member, &node.uuid);
+                    }
                     at = node.at;
                 }
                 // Ironic judges an unseen node like one without an owner: 403 for tenants, 400 for who passes without
@@ -85,5 +95,19 @@ impl Parts<'_> {
             }
         }
         self.send(self.errand(object.to_bytes()).at(at)).await
+    }
+
+    /// The member that names the node: of a port it has been `node_ident` too, since 1.94.
+    fn node_member(&self, object: &Object) -> Result<&'static str, Error> {
+        let is_port = self.request.target.segments().first().map(String::as_str) == Some("ports");
+        if !is_port || !object.contains("node_ident") {
+            return Ok("node_uuid");
+        }
+        if self.request.version < NODE_IDENT {
+            // Ironic refuses it before its policy.
+            return Err(Objection::TooNew("Request not acceptable.".to_owned()).into());
+        }
+        // With both, whichever is judged, Ironic's schema refuses the body.
+        Ok("node_ident")
     }
 }

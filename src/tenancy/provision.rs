@@ -46,7 +46,7 @@ impl Provision<'_> {
             if let Some(rule) = rule {
                 self.permit_at(rule, node)?;
             }
-            self.check_children(&object, steps).await?;
+            self.check_children(&object, steps, node).await?;
             // Rules per step live in the location's policy; where the user's token goes, the location applies them
             // itself.
             if !self.judges_itself(node.at) {
@@ -76,7 +76,12 @@ impl Provision<'_> {
 
     /// `execute_on_child_nodes` with a list needs the right to each child (Ironic's `_check_steps`); without a list
     /// Ironic checks no child.
-    async fn check_children(&self, object: &Object, steps: &str) -> Result<(), Error> {
+    async fn check_children(
+        &self,
+        object: &Object,
+        steps: &str,
+        parent: &Node,
+    ) -> Result<(), Error> {
         let Some(Value::Array(steps)) = object.json(steps) else {
             return Ok(());
         };
@@ -91,7 +96,9 @@ impl Provision<'_> {
                 continue;
             }
             for child in children.iter().filter_map(Value::as_str) {
-                let child = self.seen_node(child).await?;
+                // At the parent's location, which is where the steps will run.
+                let found = self.visible_node_at(child, parent.at).await?;
+                let child = found.ok_or_else(|| refusal::absent(Collection::Nodes, child))?;
                 self.permit_at(Rule::NodeSetProvisionState, &child)?;
             }
         }

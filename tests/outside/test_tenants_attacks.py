@@ -108,14 +108,16 @@ def test_no_list_tells_of_what_is_hidden(house):
 
 def test_bodies_name_nothing_that_is_hidden(house):
     """A node in a body is hidden as one in a path; of a member written twice what is sent is what is judged."""
-    def pair(who, method, path, body):
+    def pair(who, method, path, body, **more):
         answers = []
         for ident in (house.hidden["nodes"], ABSENT):
-            answers.append(shape(house.ask(who, method, path, json.loads(json.dumps(body).replace("NODE", ident))), ident))
+            answers.append(shape(house.ask(who, method, path, json.loads(json.dumps(body).replace("NODE", ident)), **more), ident))
         assert answers[0] == answers[1], (path, answers)
         return answers[0]
 
     assert pair(LESSEE, "POST", "/v1/ports", {"address": "52:54:00:00:00:aa", "node_uuid": "NODE"})[0] == 403
+    assert pair(LESSEE, "POST", "/v1/ports", {"address": "52:54:00:00:00:aa", "node_ident": "NODE"})[0] == 403
+    assert pair(LESSEE, "POST", "/v1/ports", {"address": "52:54:00:00:00:aa", "node_uuid": house.names["lessee_node_ident"], "node_ident": "NODE"})[0] == 403
     assert pair(LESSEE, "POST", "/v1/volume/targets", {"volume_type": "iscsi", "boot_index": 1, "volume_id": "v", "node_uuid": "NODE"})[0] == 403
     assert pair(LESSEE, "POST", "/v1/allocations", {"node": "NODE"})[:2][0] == 400
     assert pair(LESSEE, "POST", "/v1/allocations", {"resource_class": "x", "candidate_nodes": ["NODE"]})[0] == 400
@@ -129,6 +131,10 @@ def test_bodies_name_nothing_that_is_hidden(house):
         twice = f'{{"volume_type": "iscsi", "boot_index": 1, "volume_id": "v", "node_uuid": "{first}", "node_uuid": "{second}"}}'
         reply = house.ask(LESSEE, "POST", "/v1/volume/targets", twice.encode(), **{"Content-Type": "application/json"})
         assert (reply.status == 403) == (second == owned), reply
+    # The owner passes, by either name of the member; before 1.94 a port had only one.
+    port = {"address": "52:54:00:00:00:aa", "node_ident": owned}
+    assert house.ask(OWNER, "POST", "/v1/ports", port).status == 503
+    assert pair(LESSEE, "POST", "/v1/ports", {**port, "node_ident": "NODE"}, version="1.93")[0] == 406
     other = house.ask(STRANGER, "POST", "/v1/nodes", {"driver": "fake-hardware", "owner": OWN})
     assert (other.status, "other than your own project" in other.text()) == (400, True)
     other = house.ask(LESSEE, "POST", "/v1/allocations", {"resource_class": "x", "owner": OWN})
