@@ -5,6 +5,7 @@
 //! when it is taken, and all of them once a second.
 
 use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -33,6 +34,9 @@ pub(super) struct Idle {
 struct Kept {
     /// Those of a peer in the order in which they were given back.
     by_peer: HashMap<Key, Vec<Parked>>,
+    /// Whose and until when, in the order in which all were given back. Those that were taken or ended meanwhile are
+    /// passed over: with thousands of peers a look at each of them would cost more than the connection.
+    order: VecDeque<(Key, Instant)>,
     count: usize,
     /// Somebody looks after them.
     swept: bool,
@@ -80,6 +84,10 @@ impl Idle {
         let (oldest, swept) = {
             let mut kept = self.kept();
             let oldest = (kept.count >= self.most).then(|| kept.oldest()).flatten();
+            if kept.order.len() > 4 * self.most {
+                kept.forget_taken();
+            }
+            kept.order.push_back((key, parked.until));
             kept.by_peer.entry(key).or_default().push(parked);
             kept.count += 1;
             (oldest, mem::replace(&mut kept.swept, true))
@@ -121,13 +129,24 @@ impl Kept {
     }
 
     fn oldest(&mut self) -> Option<Parked> {
-        let ends = |parked: &Vec<Parked>| parked.first().map(|first| first.until);
-        let peers = self.by_peer.iter();
-        let (_, key) = peers
-            .filter_map(|(key, parked)| Some((ends(parked)?, *key)))
-            .min()?;
-        self.count -= 1;
-        Some(self.by_peer.get_mut(&key)?.remove(0))
+        loop {
+            let (key, until) = self.order.pop_front()?;
+            let Some(parked) = self.by_peer.get_mut(&key) else {
+                continue;
+            };
+            if parked.first().is_some_and(|first| first.until == until) {
+                self.count -= 1;
+                return Some(parked.remove(0));
+            }
+        }
+    }
+
+    fn forget_taken(&mut self) {
+        let by_peer = &self.by_peer;
+        self.order.retain(|(key, until)| {
+            let parked = by_peer.get(key).into_iter().flatten();
+            parked.into_iter().any(|parked| parked.until == *until)
+        });
     }
 }
 
@@ -211,5 +230,21 @@ mod tests {
         assert_eq!(idle.kept().count, 2);
         assert!(idle.take(1).is_none(), "the one that waited longest left");
         assert!(idle.take(2).is_some() && idle.take(3).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_and_given_back_is_young_again() {
+        let idle = Idle::new(2);
+        let ((first, _a), (second, _b), (third, _c)) = (pair().await, pair().await, pair().await);
+        idle.put(1, first, LONG);
+        idle.put(2, second, LONG);
+        for _ in 0..20 {
+            let again = idle.take(1).unwrap();
+            idle.put(1, again, LONG);
+            assert!(idle.kept().order.len() <= 9, "what is over is forgotten");
+        }
+        idle.put(3, third, LONG);
+        assert!(idle.take(2).is_none());
+        assert!(idle.take(1).is_some() && idle.take(3).is_some());
     }
 }
