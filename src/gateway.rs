@@ -109,9 +109,9 @@ impl ProxyHttp for Gateway {
         let answer = match service.receive(session, course).await {
             Ok(Next::Forward(forwarding)) => {
                 course.stage = Stage::Forwarding(forwarding);
-                // A write that was sent is finished, also if nobody waits for it any longer.
-                let safe = session.req_header().method.is_safe();
-                session.set_abort_on_close(safe);
+                // A write that was sent is finished, also if nobody waits for it any longer, and whoever sends nothing
+                // more may still read (RFC 9112, 9.6). Who has left is noticed when the answer is written.
+                session.set_abort_on_close(false);
                 return Ok(false);
             }
             Ok(Next::Answer(answer)) => answer,

@@ -47,6 +47,9 @@ use crate::wire::upload;
 
 /// What is left to put an answer together when the last location was given up.
 const SPARE: Duration = Duration::from_millis(500);
+/// How long a client is served that has said that it sends nothing more. It may still read (RFC 9112, 9.6: `nc -N`), or
+/// have left: the kernel tells the two apart only when something is written.
+const HALF_CLOSED: Duration = Duration::from_secs(2);
 
 /// Where a request is.
 #[derive(Debug)]
@@ -283,10 +286,7 @@ impl Service {
             planned = &mut dispatched => Ok(planned?),
             () = tokio::time::sleep_until(deadline.into()) => Err(Trouble::Deadline.into()),
             // The client left: its questions are dropped, and with them their connections.
-            left = session.read_body_or_idle(true) => {
-                left?;
-                Err(PingoraError::new_down(ErrorType::ConnectionClosed).into())
-            }
+            left = left(session) => Err(left.into()),
         }
     }
 
@@ -403,5 +403,18 @@ impl Service {
         }
         error!("A request failed within the gateway: {error}");
         Some(self.rescue(Trouble::Internal))
+    }
+}
+
+/// Until a client that has sent its request can be given up.
+async fn left(session: &mut ServerSession) -> Box<PingoraError> {
+    match session.read_body_or_idle(true).await {
+        Ok(_) => PingoraError::new_down(ErrorType::ConnectionClosed),
+        Err(error) => {
+            if *error.etype() == ErrorType::ConnectionClosed {
+                tokio::time::sleep(HALF_CLOSED).await;
+            }
+            error
+        }
     }
 }

@@ -155,7 +155,11 @@ impl Downstream {
             let mut part = ReadBuf::new(&mut part);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
             if part.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+                if self.unread.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                // Whoever has sent the next request before the end waits for both answers.
+                break;
             }
             self.unread.extend_from_slice(part.filled());
         }

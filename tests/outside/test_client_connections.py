@@ -150,6 +150,36 @@ def test_a_request_sent_ahead_of_a_slow_one_waits(hub):
     assert [request.body for request in hub.loc1.asked("PUT")] == [body]
 
 
+# Answered by the gateway, by one location, by all, in a stream; a change, with and without a body.
+REQUESTS = [("GET", "/v1"), ("GET", "/v1/nodes/{uuid}"), ("GET", "/v1/nodes?sort_key=name"), ("GET", "/v1/nodes/{uuid}/vendor_passthru/x"),
+            ("PUT", "/v1/nodes/{uuid}/states/power"), ("DELETE", "/v1/nodes/{uuid}")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+def test_a_client_that_sends_nothing_more_still_reads(hub, method, path):
+    """RFC 9112, 9.6: as `nc -N` does, and whoever calls `shutdown(SHUT_WR)`."""
+    record = hub.loc1.add(node("target"))
+    assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+    hub.loc1.fault(scripted.late(0.3), path="/v1/nodes.*")
+    body = b'{"target": "power on"}' if method == "PUT" else b""
+    lines = [f"Content-Length: {len(body)}", "Content-Type: application/json"] if body else []
+    with connect(hub) as connection:
+        connection.sendall(head(method, path.format(uuid=record["uuid"]), *lines) + body)
+        connection.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert re.match(rb"HTTP/1\.1 20[024] ", received), received
+
+
+def test_requests_sent_ahead_of_the_end_are_all_answered(hub):
+    record = hub.loc1.add(node("target"))
+    hub.loc1.fault(scripted.late(0.3), path="/v1/nodes.*", times=1)
+    with connect(hub) as connection:
+        connection.sendall(head("GET", f"/v1/nodes/{record['uuid']}") + head("GET", "/v1/nodes") + head("GET", "/v1"))
+        connection.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", received) == [b"200"] * 3
+
+
 def test_after_chunks_the_connection_is_closed_and_says_so(hub):
     data = head("POST", "/v1/nodes", "Transfer-Encoding: chunked", "Content-Type: application/json")
     with connect(hub) as connection:
