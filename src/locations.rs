@@ -67,18 +67,17 @@ impl Locations {
         );
         let mut all = Vec::new();
         for (id, config) in (0..).map(LocationId).zip(&config.locations) {
-            let same = before
-                .and_then(|before| before.by_name(&config.name))
-                .filter(|known| known.config == *config);
-            let location = if let Some(known) = same {
-                known.numbered(id)
-            } else {
-                let known = before.and_then(|before| before.by_name(&config.name));
-                // Counters of one name go on, whatever its section says now.
-                let traffic = known.map_or_else(Arc::default, |known| Arc::clone(&known.traffic));
-                let location = Location::new(id, config, &told, traffic)?;
-                location.ordered(orders.of(location.name(), config.state));
-                location
+            let known = before.and_then(|before| before.by_name(&config.name));
+            let location = match known {
+                Some(known) if known.config.is_same_place(config) => known.under(id, config),
+                _ => {
+                    // Counters of one name go on, whatever its section says now.
+                    let traffic =
+                        known.map_or_else(Arc::default, |known| Arc::clone(&known.traffic));
+                    let location = Location::new(id, config, &told, traffic)?;
+                    location.ordered(orders.of(location.name(), config.state));
+                    location
+                }
             };
             all.push(location);
         }
@@ -94,9 +93,17 @@ impl Locations {
         })
     }
 
-    /// Others are in force from now on, and say who is in quarantine.
-    pub fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+    /// These are in force from now on, and say who is in quarantine and in which state.
+    pub fn succeed(&self, before: &Self) {
+        before.retired.store(true, Ordering::Release);
+        for location in &self.all {
+            let known = before.by_name(location.name());
+            // Not before: a reload that fails must not have changed what goes on being used.
+            if known.is_some_and(|known| known.is(location) && known.state != location.state) {
+                location.ordered(self.orders.of(location.name(), location.state));
+            }
+        }
+        self.common();
     }
 
     /// Whether each of `others` is one of these.
@@ -141,8 +148,7 @@ impl Locations {
                 .map_or_else(String::new, |reason| format!(": {reason}")),
         );
         location.ordered(order.clone());
-        self.orders
-            .keep(location.name(), location.config.state, order)
+        self.orders.keep(location.name(), location.state, order)
     }
 
     /// The names of some, for a text that clients read.

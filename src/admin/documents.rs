@@ -247,7 +247,7 @@ pub fn site(federation: &Federation, location: &Location, nodes: usize) -> Site 
             since,
         },
         usable: location.is_usable(),
-        required: location.config.required,
+        required: location.required,
         groups: federation
             .groups
             .groups_of(location.id)

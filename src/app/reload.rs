@@ -18,6 +18,7 @@ use crate::current::Lead;
 use crate::gateway::context::Surroundings;
 use crate::gateway::crowd::Bounds;
 use crate::gateway::service::Service;
+use crate::locations::location::Location;
 use crate::telemetry;
 use crate::tls::listener::Listener;
 use crate::wire::budget::Budget;
@@ -97,9 +98,7 @@ impl Reloader {
         // Everything that can fail is above this line, so a faulty configuration changes nothing.
         let locations = Arc::clone(&after.federation.locations);
         self.service.store(Arc::new(service));
-        // From here on only the new locations judge and log who is in quarantine.
-        before.federation.locations.retire();
-        locations.common();
+        locations.succeed(&before.federation.locations);
         if let Err(error) = telemetry::reopen(&after.config.log) {
             error!("The log file cannot be reopened, so logging goes on in the old one: {error}");
         }
@@ -157,6 +156,21 @@ fn keep(before: &Config, after: &mut Config) -> Changes {
     kept
 }
 
+/// The same location with another use.
+fn used_otherwise(before: &Location, after: &Location) -> Changes {
+    let mut told = Vec::new();
+    let name = after.name();
+    if before.state != after.state {
+        let (was, is) = (before.state.word(), after.state.word());
+        told.push(format!("[group:{name}] state was {was} and is {is}"));
+    }
+    if before.required != after.required {
+        let now = if after.required { "now" } else { "no longer" };
+        told.push(format!("location `{name}` is {now} required for lists"));
+    }
+    told
+}
+
 /// What changed, in lines for operators.
 fn differences(before: &Current, after: &Current) -> Changes {
     let mut told = Vec::new();
@@ -168,7 +182,7 @@ fn differences(before: &Current, after: &Current) -> Changes {
                 "location `{}` follows its changed section",
                 location.name()
             )),
-            Some(_) => {}
+            Some(known) => told.extend(used_otherwise(known, location)),
         }
     }
     let nodes = before.federation.locator.nodes_by_location();

@@ -113,6 +113,18 @@ pub struct LocationConfig {
     pub groups: Option<Arc<GroupNames>>,
 }
 
+impl LocationConfig {
+    /// Whether both are one place and the same way there, whatever it is used for.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        let used_alike = Self {
+            state: other.state,
+            required: other.required,
+            ..self.clone()
+        };
+        used_alike == *other
+    }
+}
+
 /// `[DEFAULT] groups`, and the locations that it names before those that it does not.
 pub(crate) fn groups(reader: &mut Reader) -> Result<(GroupMap, Vec<String>), Faulted> {
     let mut default = reader.section("DEFAULT");

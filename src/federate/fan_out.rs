@@ -114,7 +114,7 @@ pub fn tolerate(
     if let Some(fault) = silent.iter().find_map(malformed) {
         return Err(fault.into());
     }
-    let required = |silence: &Silence| locations.location(silence.location).config.required;
+    let required = |silence: &Silence| locations.location(silence.location).required;
     let only_optional = !silent.iter().any(required);
     // If nobody answered there is no partial list, whatever the client accepts.
     if silent.len() < asked && (request.partial == Partial::Allow || only_optional) {

@@ -40,6 +40,7 @@ use crate::config::ExpectScope;
 use crate::config::LocationAuth;
 use crate::config::LocationConfig;
 use crate::config::LocationId;
+use crate::config::State;
 use crate::keystone::client::SetupError;
 use crate::locations::breaker::Breaker;
 use crate::locations::breaker::Change;
@@ -109,14 +110,18 @@ struct Shown<'a> {
 }
 
 /// One independent Ironic installation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Location {
     /// Its number in one configuration.
     pub id: LocationId,
+    /// The state that this configuration says; an order may be newer.
+    pub state: State,
+    /// Whether a list fails if this location cannot be asked.
+    pub required: bool,
     site: Arc<Site>,
 }
 
-/// A location whatever its number: it outlives configurations that say the same of it.
+/// A location whatever its number and its use: it outlives configurations that say the same of it.
 #[derive(Debug)]
 pub struct Site {
     pub config: LocationConfig,
@@ -215,15 +220,19 @@ impl Location {
         };
         Ok(Self {
             id,
+            state: config.state,
+            required: config.required,
             site: Arc::new(site),
         })
     }
 
     /// The same one in another configuration.
     #[must_use]
-    pub fn numbered(&self, id: LocationId) -> Self {
+    pub fn under(&self, id: LocationId, config: &LocationConfig) -> Self {
         Self {
             id,
+            state: config.state,
+            required: config.required,
             site: Arc::clone(&self.site),
         }
     }

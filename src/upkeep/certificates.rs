@@ -62,7 +62,7 @@ impl CertificateWatch {
     fn watched(&self, current: &Current, before: Vec<Watched>) -> Vec<Watched> {
         let listener = self.listener.iter().cloned().map(Owner::Listener);
         let locations = current.federation.locations.iter();
-        let locations = locations.map(|location| Owner::Location(location.numbered(location.id)));
+        let locations = locations.map(|location| Owner::Location(location.clone()));
         let door = Owner::Door(Arc::clone(&current.authenticator));
         let mut before: Vec<_> = before.into_iter().map(Some).collect();
         listener

@@ -113,12 +113,47 @@ def test_what_is_unchanged_keeps_connections_tokens_and_nodes():
             assert keystone.issued() > 1
 
 
-def test_an_open_breaker_stays_open():
+def test_another_use_of_a_location_keeps_all_that_is_known_of_it():
+    """`state` and `required` say what it is used for, not where it is."""
+    with StandinKeystone({"hub": "secret"}) as keystone:
+        credential = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "hub", "password": "secret",
+                      "user_domain_id": "default", "system_scope": "all"}  # fmt: skip
+        with fleet(Standin(), Standin(credentials=("token", keystone.valid)), each={"loc2": credential}) as hub:
+            record = hub.loc2.add(node("there"))
+            path = f"/v1/nodes/{record['uuid']}"
+            assert hub.get("/v1/nodes/there").status == 200
+            seen = hub.loc2.connections, keystone.issued()
+            hub.forget_requests()
+            for use, said, status in (
+                ({"state": "read_only"}, r"\[group:loc2\] state was enabled and is read_only", 503),
+                ({"state": "read_only", "required": False}, "location `loc2` is no longer required for lists", 503),
+                ({"state": "draining", "required": False}, r"\[group:loc2\] state was read_only and is draining", 200),
+                ({}, "(?s)state was draining and is enabled.*location `loc2` is now required", 200),
+            ):
+                assert re.search(said, reload(hub, configuration(hub.loc1, hub.loc2, each={"loc2": {**credential, **use}})))
+                assert hub.get(path).status == 200
+                assert hub.patch(path, [{"op": "add", "path": "/extra/a", "value": 1}]).status == status
+            assert hub.asked("GET", "/v1/nodes/.*").keys() == {"loc2"}, "it was looked for again"
+            # A write has a connection of its own.
+            assert (hub.loc2.connections - len(hub.loc2.asked("PATCH")), keystone.issued()) == seen
+
+
+def test_a_state_of_a_faulty_file_is_not_in_force():
+    with fleet(2) as hub:
+        text = configuration(hub.loc1, hub.loc2, each={"loc2": {"state": "read_only"}}, sections={"oslo_policy": {"policy_file": "@DIR@/policy.yaml"}})
+        (hub.gateway.directory / "policy.yaml").write_text("baremetal:node:get: ((")
+        record = hub.loc2.add(node("there"))
+        assert "Not reloaded" in reload(hub, text)
+        assert hub.patch(f"/v1/nodes/{record['uuid']}", [{"op": "add", "path": "/extra/a", "value": 1}]).status == 200
+
+
+@pytest.mark.parametrize("use", [{}, {"state": "draining"}], ids=["", "used otherwise"])
+def test_an_open_breaker_stays_open(use):
     each = {"loc2": {"breaker_failures": 1, "breaker_reset": 600, "timeout": 1}}
     with fleet(2, each=each) as hub:
         rule = hub.loc2.fault(scripted.hang(), path="/v1/nodes.*")
         assert hub.get("/v1/nodes").status == 503
-        reload(hub, configuration(hub.loc1, hub.loc2, each=each, api={"max_limit": 3}))
+        reload(hub, configuration(hub.loc1, hub.loc2, each={"loc2": {**each["loc2"], **use}}, api={"max_limit": 3}))
         hits = rule.hits
         assert hub.get("/v1/nodes").status == 503
         assert rule.hits == hits, "a location whose breaker is open was asked"
