@@ -43,6 +43,8 @@ pub struct Request {
     pub pinned: Option<LocationId>,
     /// Locations that have nothing for the client.
     pub left_out: Vec<LocationId>,
+    /// Nodes that its body names by UUID, and where each was looked up: another location's of the same UUID is not meant.
+    pub placed: Vec<(String, LocationId)>,
     /// Whether a list may lack a location.
     pub partial: Partial,
     /// Where the client finds us.
@@ -94,6 +96,12 @@ impl Request {
             method,
             ..Question::get(path, self.version).with_purpose(Purpose::Shared)
         }
+    }
+
+    /// Where a node of the body was looked up.
+    pub fn place_of(&self, node: &str) -> Option<LocationId> {
+        let mut placed = self.placed.iter();
+        placed.find(|(uuid, _)| uuid == node).map(|(_, at)| *at)
     }
 
     /// A question of ours, in the newest version that all locations have.

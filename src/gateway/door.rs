@@ -337,6 +337,7 @@ impl Door {
             version,
             pinned,
             left_out: Vec::new(),
+            placed: Vec::new(),
             partial: self.partial(&head.headers)?,
             base,
             body: Body::None,

@@ -18,6 +18,17 @@ pub struct Owner {
     pub source: Source,
 }
 
+impl Owner {
+    /// Found there within this request.
+    pub fn asked(location: LocationId) -> Self {
+        Self {
+            location,
+            uuid: None,
+            source: Source::Asked,
+        }
+    }
+}
+
 /// How we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -10,6 +10,7 @@ use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
+use crate::config::LocationId;
 use crate::federate::Error;
 use crate::policy::targets::Target;
 use crate::request::Answer;
@@ -112,8 +113,9 @@ impl Allocations<'_> {
             // (`ironic/conductor/allocations.py`).
             (None, _) => object.set("owner", project.id),
         }
-        self.check_candidates(&mut object, restricted).await?;
+        let placed = self.check_candidates(&mut object, restricted).await?;
         let mut errand = self.errand(object.to_bytes());
+        errand.placed = placed;
         // Ironic fills the owner in for clients of any version; with our credential it has to be sent, which needs
         // 1.60.
         let lifted = errand.version < ALLOCATION_OWNER;
@@ -126,23 +128,32 @@ impl Allocations<'_> {
     }
 
     /// Nodes in the body must be visible to the caller; they are sent by UUID, so that a rename in between changes
-    /// nothing.
-    async fn check_candidates(&self, object: &mut Object, restricted: bool) -> Result<(), Error> {
+    /// nothing. Where each was found is told too: another location may claim the same UUID for somebody else.
+    async fn check_candidates(
+        &self,
+        object: &mut Object,
+        restricted: bool,
+    ) -> Result<Vec<(String, LocationId)>, Error> {
+        let mut placed = Vec::new();
         if let Value::Text(ident) = object.value("node")
             && !ident.is_empty()
         {
             let node = self.visible_node(&ident).await?;
             let node = node.ok_or_else(|| refusal::no_such_node(&ident))?;
             object.set("node", &node.uuid);
+            placed.extend(node.at.map(|at| (node.uuid, at)));
         }
         let Some(candidates) = object.texts("candidate_nodes").filter(|_| !restricted) else {
-            return Ok(());
+            return Ok(placed);
         };
         let (mut uuids, mut lost) = (Vec::new(), Vec::new());
         for ident in candidates {
             // Ironic looks candidates up with the project as a filter, so roles do not matter here.
             match self.node_of_project(&ident).await? {
-                Some(node) => uuids.push(node.uuid),
+                Some(node) => {
+                    placed.extend(node.at.map(|at| (node.uuid.clone(), at)));
+                    uuids.push(node.uuid);
+                }
                 None => lost.push(ident),
             }
         }
@@ -153,6 +164,6 @@ impl Allocations<'_> {
             )));
         }
         object.set("candidate_nodes", &uuids);
-        Ok(())
+        Ok(placed)
     }
 }

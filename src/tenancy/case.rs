@@ -64,6 +64,8 @@ pub(crate) struct Errand {
     pub(crate) body: Bytes,
     /// The location where its thing was found and judged.
     pub(crate) at: Option<LocationId>,
+    /// Nodes in the body, and where each was found and judged.
+    pub(crate) placed: Vec<(String, LocationId)>,
 }
 
 impl Errand {
@@ -75,6 +77,7 @@ impl Errand {
             version,
             body: Bytes::new(),
             at: None,
+            placed: Vec::new(),
         }
     }
 
@@ -145,6 +148,7 @@ impl<'a> Case<'a> {
             version: self.request.version,
             body,
             at: None,
+            placed: Vec::new(),
         }
     }
 
@@ -165,6 +169,7 @@ impl<'a> Case<'a> {
             // Sent to where the thing was judged, so that a move in between cannot lead to an unjudged one.
             pinned: errand.at.or(self.request.pinned),
             left_out: self.too_old.clone(),
+            placed: errand.placed,
             partial: self.request.partial,
             base: self.request.base.clone(),
             asker: self.request.asker.clone(),
@@ -304,6 +309,7 @@ impl<'a> Case<'a> {
             version: self.newest(),
             body,
             at: made.location,
+            placed: Vec::new(),
         };
         let patch = json!([{"op": "add", "path": "/owner", "value": project.id}]);
         let given = self

@@ -19,11 +19,12 @@ class Objects:
 
     def _create_port(self, request):
         body = self._body(request)
-        if self.find(body.get("node_uuid")) is None:
+        record = self.find(body.pop("node_ident", None) or body.get("node_uuid"))
+        if record is None:
             raise Refused(400, f"Node {body.get('node_uuid')} could not be found.")
         if any(port["address"] == body["address"].lower() for port in self.ports):
             raise Refused(409, f"A port with MAC address {body['address']} already exists.")
-        port = {**body, "uuid": body.get("uuid") or new_uuid(), "address": body["address"].lower()}
+        port = {**body, "node_uuid": record["uuid"], "uuid": body.get("uuid") or new_uuid(), "address": body["address"].lower()}
         self.ports.append(port)
         location = f"{self._base(request)}/v1/ports/{port['uuid']}"
         return Answer.of_json(201, self._with_links(request, port, "ports"), [("Location", location)])

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::api::body::Object;
 use crate::api::collection::Collection;
+use crate::api::microversion::Microversion;
 use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
@@ -25,6 +26,7 @@ use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::locate::LocateError;
+use crate::locate::Owner;
 use crate::locate::Source;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
@@ -38,6 +40,8 @@ use crate::locations::walk::List;
 use crate::locations::walk::Walk;
 use crate::request::Answer;
 use crate::request::Request;
+
+const LESSEE_SINCE: Microversion = Microversion::new(1, 65);
 
 /// A node that may be allocated, as the list shows it.
 #[derive(Deserialize)]
@@ -154,6 +158,9 @@ impl<'a> Allocations<'a> {
             return self.creation().at(pinned, allocation).await;
         }
         if let Some(node) = allocation.text("node").filter(|node| !node.is_empty()) {
+            if let Some(home) = request.place_of(&node) {
+                return self.creation().at(home, allocation).await;
+            }
             return match federation.visit(request, Collection::Nodes, &node).await {
                 Ok(visit) => self.creation().beside(visit, allocation).await,
                 Err(Error::Locate(LocateError::Nobody { .. })) => Err(unknown_node(&node).into()),
@@ -207,9 +214,10 @@ impl<'a> Allocations<'a> {
             candidates: candidates.map(|candidates| candidates.into_iter().collect()),
         };
         let class = allocation.text("resource_class").unwrap_or_default();
-        let scope: Vec<&Location> = federation
-            .locations
+        let open_to_it = federation.scope(request);
+        let scope: Vec<&Location> = open_to_it
             .iter()
+            .copied()
             .filter(|one| homes.is_none_or(|homes| homes.contains_key(&one.id)))
             .collect();
         let (class, wanted) = (&class, &wanted);
@@ -242,6 +250,8 @@ impl<'a> Allocations<'a> {
             None => homes
                 .and_then(|homes| homes.keys().next().copied())
                 .or_else(|| federation.groups.default_location())
+                .filter(|home| open_to_it.iter().any(|one| one.id == *home))
+                .or_else(|| open_to_it.first().map(|one| one.id))
                 .unwrap_or(LocationId(0)),
         };
         if let Some(there) = homes.and_then(|homes| homes.get(&chosen)) {
@@ -257,7 +267,11 @@ impl<'a> Allocations<'a> {
         let Some(candidates) = candidates(allocation) else {
             return Ok(Homes::default());
         };
+        let request = self.request;
         let located = join_all(candidates.iter().map(|node| async move {
+            if let Some(home) = request.place_of(node) {
+                return (node, Ok(Owner::asked(home)));
+            }
             let key = Key::new(Collection::Nodes, node);
             let owner = match trust {
                 Trust::Memory => locator.owner(asker, &key).await,
@@ -407,6 +421,9 @@ async fn offer(
     wanted: &Wanted,
 ) -> Result<Offer, Error> {
     let facts = Collection::Nodes.facts();
+    // Its own newest, since a lessee's node counts here though another location may be too old for lessees.
+    let standing = location.standing();
+    let version = standing.map_or(request.range.max(), |standing| standing.range.max());
     let list = List {
         path: "/v1/nodes".to_owned(),
         query: Query::default()
@@ -414,8 +431,8 @@ async fn offer(
             .with("provision_state", "available")
             .with("associated", "False")
             .with("maintenance", "False")
-            .with("fields", "uuid,name,power_state,traits,owner,lessee"),
-        version: request.range.max(),
+            .with("fields", fields_at(version)),
+        version,
         purpose: Purpose::Shared,
         expect: Expect::list(Collection::Nodes),
         key: facts.key,
@@ -443,6 +460,16 @@ async fn offer(
                 offer.namesake |= wanted.name.is_some() && wanted.name == node.name;
             }
         }
+    }
+}
+
+/// What [`Available`] needs, as far as that version can select it: of the others Ironic says 406. Allocations came with
+/// 1.52, when all but lessees had been there.
+fn fields_at(version: Microversion) -> &'static str {
+    if version >= LESSEE_SINCE {
+        "uuid,name,power_state,traits,owner,lessee"
+    } else {
+        "uuid,name,power_state,traits,owner"
     }
 }
 
