@@ -116,6 +116,25 @@ impl Query {
         )
     }
 
+    /// Some parameters alone.
+    #[must_use]
+    pub fn only(&self, names: &[&str]) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| names.contains(&name.as_str()))
+                .cloned()
+                .collect(),
+        )
+    }
+
+    /// The same with more parameters at the end.
+    #[must_use]
+    pub fn and(mut self, more: &Self) -> Self {
+        self.0.extend_from_slice(&more.0);
+        self
+    }
+
     /// The same with one more parameter at the end.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {

@@ -32,6 +32,8 @@ use crate::api::microversion::Microversion;
 use crate::federate::Error;
 use crate::federate::merged::listing::Listing;
 use crate::federate::merged::marker::Marker;
+use crate::federate::merged::marker::WALK;
+use crate::federate::merged::marker::WalkName;
 use crate::federate::merged::memory::Memory;
 use crate::federate::merged::merge::Merge;
 use crate::federate::merged::wish::Wish;
@@ -45,7 +47,7 @@ use crate::request::Answer;
 use crate::request::Request;
 
 /// Parameters that the merge interprets itself. Repeated, the gateway and Ironic could read different ones.
-const INTERPRETED: &[&str] = &["limit", "marker", "sort_key", "sort_dir", "detail"];
+const INTERPRETED: &[&str] = &["limit", "marker", WALK, "sort_key", "sort_dir", "detail"];
 
 /// `fields` is refused below it (`ironic/api/controllers/v1/utils.py`, `check_allow_specify_fields`).
 const FIELDS_SINCE: Microversion = Microversion::new(1, 8);
@@ -140,7 +142,14 @@ async fn word_refusal(
 ) -> Result<Answer, Error> {
     let mut question = request.shared();
     question.path.clone_from(&listing.path);
-    request.query.append_to(&mut question.path);
+    // A walk's name is ours alone: a location would refuse the argument, and not what is wrong. What is no name, or two,
+    // it is to refuse.
+    let names: Vec<_> = request.query.values(WALK).map(WalkName::parse).collect();
+    let query = match names[..] {
+        [Some(_)] => request.query.without(&[WALK]),
+        _ => request.query.clone(),
+    };
+    query.append_to(&mut question.path);
     let mut silent = Vec::new();
     for location in &listing.scope {
         match location.ask(&request.asker, &question).await {

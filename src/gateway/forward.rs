@@ -264,11 +264,12 @@ impl Forwarding {
         location.peer_answered(mem::take(&mut self.failed));
         self.status = head.status;
         if !is_ironics(head) {
-            let reason = if head.status.is_server_error() {
-                Reason::Status
-            } else {
-                Reason::Body
-            };
+            let reason =
+                if head.status.is_server_error() || head.status == StatusCode::TOO_MANY_REQUESTS {
+                    Reason::Status
+                } else {
+                    Reason::Body
+                };
             // A driver's answer says nothing of the location.
             return Err(self.give_up(self.silence(reason, !self.request.method.is_safe())));
         }
@@ -449,14 +450,16 @@ fn outcome(status: StatusCode) -> Outcome {
     }
 }
 
-/// Any success, whatever it holds; an error only in JSON, as Ironic wraps what a driver raises.
+/// Any success, whatever it holds; an error only in JSON, as Ironic wraps what a driver raises. Who asks too much is told
+/// so by what stands before Ironic.
 fn is_ironics(head: &ResponseHeader) -> bool {
     let json = head
         .headers
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     head.status.is_success()
-        || ((head.status.is_client_error() || head.status.is_server_error())
+        || (head.status != StatusCode::TOO_MANY_REQUESTS
+            && (head.status.is_client_error() || head.status.is_server_error())
             && (json || head.status == StatusCode::BAD_REQUEST))
 }
 

@@ -10,6 +10,7 @@ use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::config::LocationId;
 use crate::federate::Error;
+use crate::federate::merged::marker::onward;
 use crate::policy::targets::Target;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
@@ -19,7 +20,6 @@ use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
 use crate::tenancy::case::text;
 use crate::tenancy::page::Page;
-use crate::tenancy::page::marker_in;
 use crate::tenancy::refusal;
 
 pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
@@ -321,22 +321,19 @@ impl Case<'_> {
         query: Query,
         mut each: impl FnMut(Found),
     ) -> Result<Option<HeaderValue>, Error> {
-        let mut marker: Option<String> = None;
+        let mut begin = Query::default();
         loop {
-            let query = match &marker {
-                Some(marker) => query.clone().with("marker", marker),
-                None => query.clone(),
-            };
+            let query = query.clone().and(&begin);
             let errand = Errand::get(path(&[collection]), query, self.newest());
             let mut page = Page::of(self.send(errand).await?, collection)?;
-            let next = page.next.take().and_then(|next| marker_in(&next));
+            let next = page.next.take().and_then(|next| onward(&next));
             let missing = page.missing();
             page.items.into_iter().for_each(&mut each);
             // A `next` with the marker that was just sent would never end.
-            if next.is_none() || next == marker {
-                return Ok(missing);
+            match next.filter(|next| next.value("marker") != begin.value("marker")) {
+                Some(next) => begin = next,
+                None => return Ok(missing),
             }
-            marker = next;
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::api::rules::Rule;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::merged::marker::Marker;
+use crate::federate::merged::marker::PAGING;
+use crate::federate::merged::marker::WALK;
+use crate::federate::merged::marker::onward;
 use crate::policy::caller::Project;
 use crate::policy::targets::Target;
 use crate::request::Answer;
@@ -30,7 +33,6 @@ use crate::tenancy::facts::Holders;
 use crate::tenancy::facts::Visible;
 use crate::tenancy::masks;
 use crate::tenancy::page::Page;
-use crate::tenancy::page::marker_in;
 use crate::tenancy::refusal;
 
 /// From here on ports can be listed with `fields`.
@@ -132,10 +134,10 @@ impl Lists<'_> {
         }
         let (end, is_last) = (page.items.last().cloned(), page.next.is_none());
         page.next = end.filter(|_| !is_last).and_then(|end| {
-            let marker = marker_in(page.next.as_deref()?)?;
-            let is_end = Marker::parse(&marker, &self.federation.locations).item
-                == text(&end.resource, "uuid")?;
-            Some(self.next(page.items.len(), &marker)).filter(|_| is_end)
+            let begin = onward(page.next.as_deref()?)?;
+            let marker = Marker::parse(begin.value("marker")?, &self.federation.locations);
+            let is_end = marker.item == text(&end.resource, "uuid")?;
+            Some(self.next(page.items.len(), &begin)).filter(|_| is_end)
         });
         strip_all(&mut page.items, &strip);
         Ok(page.into_answer(self.federation.collection_links))
@@ -147,8 +149,8 @@ impl Lists<'_> {
         Some(Marker::parse(marker, &self.federation.locations))
     }
 
-    /// The link to the next page repeats the client's own query, not the one that the locations were asked.
-    fn next(&self, limit: usize, marker: &str) -> String {
+    /// The link to the page that begins there repeats the client's own query, not the one that the locations were asked.
+    fn next(&self, limit: usize, begin: &Query) -> String {
         let mut next = format!(
             "{}{}",
             self.request.base.as_str(),
@@ -156,9 +158,9 @@ impl Lists<'_> {
         );
         self.request
             .query
-            .without(&["limit", "marker"])
+            .without(PAGING)
             .with("limit", limit.to_string())
-            .with("marker", marker)
+            .and(begin)
             .append_to(&mut next);
         next
     }
@@ -481,26 +483,28 @@ impl Lists<'_> {
         let mut query = sieve.query.clone();
         let mut shown: Option<Page> = None;
         let mut more = false;
+        let mut walk = Query::default();
         while !more {
             let errand = Errand::get(self.request.target.path(), query.clone(), sieve.version);
             let mut page = Page::of(self.send(errand).await?, sieve.key)?;
             let before = query.value("marker").map(str::to_owned);
-            let next = page.next.take().and_then(|next| marker_in(&next));
+            let next = page.next.take().and_then(|next| onward(&next));
             let mut kept = std::mem::take(&mut page.items);
             kept.retain(|found| (sieve.keep)(found));
             let shown = shown.get_or_insert(page);
             more = shown.items.len() + kept.len() > limit;
             shown.items.extend(kept);
             // A `next` with the marker that was just sent would never end.
-            let Some(next) = next.filter(|next| Some(next) != before.as_ref()) else {
+            let Some(next) = next.filter(|next| next.value("marker") != before.as_deref()) else {
                 break;
             };
             query = sieve
                 .query
-                .without(&["limit", "marker"])
+                .without(PAGING)
                 // Later pages are as large as they may be: how many of their items are visible is not known.
                 .with("limit", max.to_string())
-                .with("marker", next);
+                .and(&next);
+            walk = next.only(&[WALK]);
         }
         let Some(mut page) = shown else {
             return Err(refusal::no_resource());
@@ -512,7 +516,8 @@ impl Lists<'_> {
             .filter(|_| more)
             .and_then(|last| self.end(last))
         {
-            page.next = Some(self.next(limit, &marker));
+            let begin = Query::default().with("marker", marker).and(&walk);
+            page.next = Some(self.next(limit, &begin));
         }
         strip_all(&mut page.items, &sieve.strip);
         Ok(page)

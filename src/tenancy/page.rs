@@ -6,7 +6,6 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::api::header;
-use crate::api::query::Query;
 use crate::federate::Error;
 use crate::request::Answer;
 use crate::tenancy::case::Found;
@@ -98,11 +97,4 @@ impl Page {
         }
         with_body(self.answer, &body)
     }
-}
-
-/// The marker that the link to a next page has.
-pub(crate) fn marker_in(next: &str) -> Option<String> {
-    let (_, query) = next.split_once('?')?;
-    let query = Query::parse(Some(query)).ok()?;
-    Some(query.value("marker")?.to_owned())
 }

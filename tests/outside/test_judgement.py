@@ -199,6 +199,25 @@ def test_one_driver_does_not_take_its_location_along(hub, what):
     assert well(hub), "the breaker opened"
 
 
+@pytest.mark.parametrize("method, path, body", [
+    ("GET", "", None),
+    ("GET", "/vendor_passthru/m", None),
+    ("POST", "/vendor_passthru/m", {"a": 1}),
+    ("PATCH", "", [{"op": "add", "path": "/description", "value": "x"}]),
+    ("PUT", "/states/power", {"target": "power on"}),
+    ("DELETE", "", None),
+])  # fmt: skip
+def test_who_asks_too_much_could_not_ask(hub, method, path, body):
+    """What stands before Ironic says so, in whatever words; a client's own limit it is not."""
+    record = known(hub)
+    hub.loc2.fault(scripted.says(429, "Too many"), path="/v1/nodes/.+")
+    reply = hub.call(method, f"/v1/nodes/{record['uuid']}{path}", body)
+    if method == "GET":
+        assert_unavailable(reply, "loc2")
+    else:
+        assert_fate_unknown(reply, "loc2")
+
+
 @pytest.mark.parametrize("text", ["No rule", "(pymysql.err.OperationalError) Can't connect to MySQL server on '10.0.0.5'"])
 def test_an_error_that_a_filter_brings_about_opens_nothing(hub, text):
     """Ironic's own 500 to a list with a client's parameters may be the parameters' fault."""

@@ -14,6 +14,7 @@ from standin import new_uuid, node
 ALLOW = {"X-Ironic-Proxy-Partial": "allow"}
 INCOMPLETE = "X-Ironic-Proxy-Incomplete"
 SORTS = ["", "sort_dir=desc", "sort_key=name", "sort_key=owner", "sort_key=owner&sort_dir=desc", "sort_key=created_at", "sort_key=uuid"]
+SHARED = [new_uuid() for _ in range(7)]
 OWNERS = [None, None, "a", "A", "b", "B", "ab", "a_b", "\u00e9"]
 
 
@@ -255,3 +256,77 @@ def test_what_another_walk_left_behind_is_not_taken_for_this_one(clean, sort):
     rest = [ident for reply in pages([hub], following) for ident in reply.uuids()]
     assert set(made) <= {*first.uuids(), *rest}
     assert len(rest) == len(set(rest)) == 10
+
+
+def onward(reply, hub):
+    return reply.json()["next"].removeprefix(hub.url)
+
+
+def rename(hub, old, new):
+    [record] = [record for site in hub.all() for record in site.nodes if record["name"] == old]
+    record["name"] = new
+
+
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+@pytest.mark.parametrize("in_turn", [1, -1])
+def test_two_walks_in_step_keep_apart(clean, direction, in_turn):
+    """Both ask the same, and their pages end alike. What was renamed between their beginnings each lists once."""
+    hub, _ = clean
+    for number in range(0, 20, 2):
+        add(hub.all()[number % 3], number)
+    target = f"/v1/nodes?sort_key=name&sort_dir={direction}&limit=3"
+    ours = hub.get(target)
+    # One from the last page to the first, one the other way; all pages of the two end alike.
+    for old, new in [("n8", "n11"), ("n10", "n9")] if direction == "asc" else [("n0", "n7"), ("n6", "n-6")]:
+        rename(hub, old, new)
+    theirs = hub.get(target)
+    assert ours.names() != theirs.names()
+    walks = [[ours], [theirs]]
+    while any("next" in walk[-1].json() for walk in walks):
+        for walk in walks[::in_turn]:
+            if "next" in walk[-1].json():
+                walk.append(hub.get(onward(walk[-1], hub)))
+    everything = sorted(record["uuid"] for site in hub.all() for record in site.nodes)
+    for walk in walks:
+        assert sorted(ident for reply in walk for ident in reply.uuids()) == everything
+
+
+def test_a_walk_has_a_name_only_beside_one_that_lists_otherwise(clean):
+    hub, other = clean
+    for number in range(8):
+        add(hub.all()[number % 3], number)
+    # The filter is no other test's: what it left under way is no rival.
+    target = "/v1/nodes?sort_key=name&maintenance=false&limit=2"
+    plain = f"sort_key=name&maintenance=false&limit=2&marker={hub.get(target).uuids()[-1]}"
+    # Alone, and beside walks that list the same: the client's own question and the marker, as Ironic has it.
+    for _ in range(3):
+        assert onward(hub.get(target), hub) == f"/v1/nodes?{plain}"
+    rename(hub, "n2", "n7-2")
+    named = hub.get(target)
+    assert "&walk=" in onward(named, hub)
+    # Another gateway does not know the name, and one that is none is Ironic's to refuse.
+    assert other.get(onward(named, hub)).names() == hub.get(onward(named, hub)).names()
+    for name in ("", "1", "0123456789ABCDEF"):
+        assert hub.get(f"/v1/nodes?{plain}&walk={name}").status == 400
+    assert hub.get(f"{onward(named, hub)}&walk=0123456789abcdef").status == 400, "twice"
+    # A page that is asked for again is the same.
+    assert hub.get(onward(named, hub)).names() == hub.get(onward(named, hub)).names()
+
+
+@pytest.mark.parametrize("kind", ["chassis", "runbooks", "deploy_templates"])
+def test_what_stays_is_listed_once_where_it_is_the_same_everywhere(clean, kind):
+    hub, _ = clean
+    key = "description" if kind == "chassis" else "name"
+    for site in hub.all():
+        site.objects[kind] += [{"uuid": ident, key: f"X{number}"} for number, ident in enumerate(SHARED)]
+    try:
+        listed = []
+        for reply in pages([hub], f"/v1/{kind}?sort_key={key}&limit=2"):
+            listed += [item["uuid"] for item in reply.json()[kind]]
+            for site in hub.all():
+                site.objects[kind][5][key] = "A5"
+                site.objects[kind][0][key] = "Z0"
+        assert sorted(listed) == sorted(SHARED)
+    finally:
+        for site in hub.all():
+            site.objects[kind].clear()

@@ -376,6 +376,7 @@ impl Concatenation<'_> {
             writer,
             seen,
             next,
+            walk: None,
             missing,
         })
     }

@@ -117,6 +117,14 @@ impl Index {
         self.order.len()
     }
 
+    /// Whether a walk may go on in either of them.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let is_same_item = |(one, two): (&Spot, &Spot)| {
+            one.place == two.place && self.entry(*one).id == other.entry(*two).id
+        };
+        self.len() == other.len() && self.order.iter().zip(&other.order).all(is_same_item)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

@@ -1,8 +1,51 @@
-//! A marker: the item behind which a page begins and, if another location may have an item with the same identifier,
-//! the location: `<uuid>@<location>`. Clients need not know; the plain form is taken too.
+//! Where a page begins.
+//!
+//! A marker is the item before it and, if another location may have an item with the same identifier, the location:
+//! `<uuid>@<location>`. Clients need not know; the plain form is taken too.
+//!
+//! A walk has a name if another one with the same question is under way that lists in another order, since both may have
+//! a page that ends with the same item. It stands in the links to its further pages.
 
+use std::fmt;
+
+use crate::api::query::Query;
 use crate::config::LocationId;
 use crate::locations::Locations;
+
+/// The parameter that carries a walk's name.
+pub const WALK: &str = "walk";
+
+/// What says which page of a list is asked for, and not which list.
+pub const PAGING: &[&str] = &["limit", "marker", WALK];
+
+/// The name of a walk: 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkName(pub u64);
+
+impl WalkName {
+    /// Anything else is an argument that Ironic does not know, and refuses.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_name = text.len() == 16 && text.bytes().all(is_digit);
+        u64::from_str_radix(text, 16)
+            .ok()
+            .filter(|_| is_name)
+            .map(Self)
+    }
+}
+
+impl fmt::Display for WalkName {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{:016x}", self.0)
+    }
+}
+
+/// What a link to a next page says of where it begins; `None`: it is no such link.
+pub fn onward(next: &str) -> Option<Query> {
+    let (_, query) = next.split_once('?')?;
+    let query = Query::parse(Some(query)).ok()?.only(&["marker", WALK]);
+    query.value("marker").is_some().then_some(query)
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {

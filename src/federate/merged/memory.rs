@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,6 +20,8 @@ use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::config::LocationId;
 use crate::federate::merged::index::Index;
+use crate::federate::merged::marker::PAGING;
+use crate::federate::merged::marker::WalkName;
 use crate::request::Request;
 
 /// A client that takes longer between two pages pays for a new scan.
@@ -48,14 +52,23 @@ pub struct Course {
 #[derive(Debug)]
 enum Known {
     Course(Course),
-    /// And how far the pages went that were given.
-    Index(Arc<Index>, Vec<usize>),
+    Index(Arc<Index>, Reach),
+}
+
+/// How far a sorted walk went.
+#[derive(Debug, Default)]
+struct Reach {
+    name: Option<WalkName>,
+    /// The ends of pages that were given, and whose next ones were not asked for yet.
+    ends: Vec<usize>,
+    /// Its last page was given.
+    has_ended: bool,
 }
 
 #[derive(Debug)]
 struct Kept {
     walked: Walked,
-    /// The item that the page ended with; of an index, any of its pages.
+    /// The item that the page ended with; of an index, its [`Reach`] tells.
     end: Option<(String, LocationId)>,
     known: Known,
     weight: usize,
@@ -79,6 +92,8 @@ pub struct Memory {
     /// Sort keys that Ironic accepted. Bounded by the number of its columns.
     sortable: Mutex<HashSet<(&'static str, String, Microversion)>>,
     hasher: RandomState,
+    /// How many walks were given a name.
+    names: AtomicU64,
 }
 
 impl Memory {
@@ -89,6 +104,7 @@ impl Memory {
             totals: Mutex::default(),
             sortable: Mutex::default(),
             hasher: RandomState::new(),
+            names: AtomicU64::new(0),
         }
     }
 
@@ -98,7 +114,7 @@ impl Memory {
             // Keyed with a random state, so the token itself is not kept and a colliding one cannot be prepared.
             caller: token.map(|token| self.hasher.hash_one(token.as_bytes())),
             path: path.to_owned(),
-            query: request.query.without(&["limit", "marker"]),
+            query: request.query.without(PAGING),
             version: request.version,
             scope,
         }
@@ -165,6 +181,31 @@ impl Memory {
         });
     }
 
+    /// The index of the walk with this name, and where it goes on behind the item.
+    pub fn named_index(
+        &self,
+        walked: &Walked,
+        name: WalkName,
+        item: &str,
+        place: Option<usize>,
+    ) -> Option<(Arc<Index>, usize)> {
+        let now = Instant::now();
+        self.walks().kept.iter_mut().find_map(|kept| {
+            let is_walked = kept.is_fresh(now) && kept.walked == *walked;
+            let Known::Index(index, reach) = &mut kept.known else {
+                return None;
+            };
+            if !is_walked || reach.name != Some(name) {
+                return None;
+            }
+            let behind = index.behind(item, place)?;
+            reach.ends.retain(|end| *end != behind);
+            let index = Arc::clone(index);
+            kept.used = now;
+            Some((index, behind))
+        })
+    }
+
     /// The index of the walk whose page ended with this item, and where it goes on. It is taken once: who asks for the
     /// same page again may be on another walk, begun at another replica after things were made that this index lacks.
     pub fn take_index(
@@ -173,58 +214,66 @@ impl Memory {
         item: &str,
         place: Option<usize>,
     ) -> Option<(Arc<Index>, usize)> {
-        let now = Instant::now();
-        let mut found = None;
-        // Of two walks whose pages end alike nobody knows which one goes on: the newer index lacks nothing of either.
-        for kept in self.walks().kept.iter_mut().rev() {
-            let is_fresh = kept.is_fresh(now);
-            let Known::Index(index, ends) = &mut kept.known else {
-                continue;
-            };
-            if !is_fresh || kept.walked != *walked {
-                continue;
-            }
-            let is_it = |end: &usize| {
-                index.before(*end).is_some_and(|spot| {
-                    *index.entry(spot).id == *item
-                        && place.is_none_or(|place| place == spot.place as usize)
-                })
-            };
-            if let Some(at) = ends.iter().rposition(is_it) {
-                let behind = ends.remove(at);
-                kept.used = now;
-                found.get_or_insert_with(|| (Arc::clone(index), behind));
-            }
-        }
-        found
+        let mut walks = self.walks();
+        // Who follows the links of a walk that has a name comes with the name.
+        [false, true]
+            .into_iter()
+            .find_map(|is_named| walks.take_index(is_named, walked, item, place))
     }
 
-    /// A page was given that ended there; the index may be known already.
-    pub fn keep_index(&self, walked: Walked, index: Arc<Index>, end: usize) {
-        let known = self
-            .walks()
-            .kept
-            .iter_mut()
-            .find_map(|kept| match &mut kept.known {
-                Known::Index(one, ends) if Arc::ptr_eq(one, &index) => {
-                    if !ends.contains(&end) {
-                        ends.push(end);
-                    }
-                    Some(())
+    /// A page was given that ended there; the index may be known already. The name of the walk, if it needs one: if
+    /// another walk is under way that lists otherwise and may have a page that ends alike.
+    pub fn keep_index(&self, walked: Walked, index: Arc<Index>, end: usize) -> Option<WalkName> {
+        let now = Instant::now();
+        let mut has_rival = false;
+        for kept in &mut self.walks().kept {
+            let is_fresh = kept.is_fresh(now);
+            let Known::Index(one, reach) = &mut kept.known else {
+                continue;
+            };
+            if Arc::ptr_eq(one, &index) {
+                if !reach.ends.contains(&end) {
+                    reach.ends.push(end);
                 }
-                _ => None,
-            });
-        if known.is_some() {
-            return;
+                return reach.name;
+            }
+            has_rival = has_rival
+                || (is_fresh && !reach.has_ended && kept.walked == walked && !one.is_like(&index));
         }
         let weight = size_of::<Kept>() + 200 + index.weight();
+        let name = has_rival.then(|| self.new_name());
+        let reach = Reach {
+            name,
+            ends: vec![end],
+            has_ended: false,
+        };
         self.keep(Kept {
             walked,
             end: None,
-            known: Known::Index(index, vec![end]),
+            known: Known::Index(index, reach),
             weight,
-            used: Instant::now(),
+            used: now,
         });
+        name
+    }
+
+    /// The last page was given.
+    pub fn ended(&self, index: &Arc<Index>) {
+        for kept in &mut self.walks().kept {
+            if let Known::Index(one, reach) = &mut kept.known
+                && Arc::ptr_eq(one, index)
+            {
+                reach.has_ended = true;
+            }
+        }
+    }
+
+    /// Another gateway's walk has this one by chance only: the state of the hasher is this process's own.
+    fn new_name(&self) -> WalkName {
+        WalkName(
+            self.hasher
+                .hash_one(self.names.fetch_add(1, Ordering::Relaxed)),
+        )
     }
 
     /// Drops an index that turned out to be wrong about where things are.
@@ -262,6 +311,39 @@ impl Memory {
 }
 
 impl Walks {
+    fn take_index(
+        &mut self,
+        is_named: bool,
+        walked: &Walked,
+        item: &str,
+        place: Option<usize>,
+    ) -> Option<(Arc<Index>, usize)> {
+        let now = Instant::now();
+        let mut found = None;
+        // Of two walks whose pages end alike nobody knows which one goes on: the newer index lacks nothing of either.
+        for kept in self.kept.iter_mut().rev() {
+            let is_fresh = kept.is_fresh(now);
+            let Known::Index(index, reach) = &mut kept.known else {
+                continue;
+            };
+            if !is_fresh || kept.walked != *walked || reach.name.is_some() != is_named {
+                continue;
+            }
+            let is_it = |end: &usize| {
+                index.before(*end).is_some_and(|spot| {
+                    *index.entry(spot).id == *item
+                        && place.is_none_or(|place| place == spot.place as usize)
+                })
+            };
+            if let Some(at) = reach.ends.iter().rposition(is_it) {
+                let behind = reach.ends.remove(at);
+                kept.used = now;
+                found.get_or_insert_with(|| (Arc::clone(index), behind));
+            }
+        }
+        found
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(kept) = self.kept.pop_front() {
             self.weight -= kept.weight;

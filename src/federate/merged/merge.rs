@@ -13,6 +13,9 @@ use crate::federate::Error;
 use crate::federate::fan_out;
 use crate::federate::merged::listing::Listing;
 use crate::federate::merged::marker::Marker;
+use crate::federate::merged::marker::PAGING;
+use crate::federate::merged::marker::WALK;
+use crate::federate::merged::marker::WalkName;
 use crate::federate::merged::memory::Memory;
 use crate::federate::merged::memory::Walked;
 use crate::federate::merged::rows::Seen;
@@ -51,6 +54,7 @@ pub(super) struct Finished {
     pub(super) seen: Vec<Seen>,
     /// The last item, if something follows.
     pub(super) next: Option<Marker>,
+    pub(super) walk: Option<WalkName>,
     pub(super) missing: Vec<Silence>,
 }
 
@@ -142,7 +146,7 @@ impl<'a> Merge<'a> {
         };
         let is_whole = self.is_of_everything() && page.next.is_none() && missing.is_empty();
         self.learn(&page.seen, if is_whole { Asked::All } else { Asked::Some });
-        let next = page.next.map(|marker| self.link(&marker));
+        let next = page.next.map(|marker| self.link(&marker, page.walk));
         let body = if self.links {
             page.writer
                 .finish_linked(next.as_deref(), self.listing.facts.key)
@@ -168,11 +172,13 @@ impl<'a> Merge<'a> {
     }
 
     /// The client's own question, for the page behind the marker.
-    fn link(&self, marker: &Marker) -> String {
-        let query = self.request.query.without(&["limit", "marker"]);
-        let query = query
+    fn link(&self, marker: &Marker, walk: Option<WalkName>) -> String {
+        let mut query = (self.request.query.without(PAGING))
             .with("limit", self.wish.limit.to_string())
             .with("marker", marker.text(self.locations));
+        if let Some(walk) = walk {
+            query = query.with(WALK, walk.to_string());
+        }
         let mut next = format!(
             "{}{}",
             self.request.base.as_str(),

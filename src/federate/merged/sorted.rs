@@ -14,6 +14,8 @@ use crate::federate::merged::gather::Gathering;
 use crate::federate::merged::index::Index;
 use crate::federate::merged::index::Spot;
 use crate::federate::merged::marker::Marker;
+use crate::federate::merged::marker::PAGING;
+use crate::federate::merged::marker::WalkName;
 use crate::federate::merged::merge::Finished;
 use crate::federate::merged::merge::Merge;
 use crate::federate::merged::position::Position;
@@ -62,10 +64,8 @@ impl Sorted<'_> {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => {}
                 Err(error) => {
-                    // The client will ask for this page again.
-                    self.merge
-                        .memory
-                        .keep_index(self.merge.walked(), index, behind);
+                    // The client will ask for this page again, by the link that it has.
+                    let _ = self.keep(&index, behind);
                     return Err(error);
                 }
             }
@@ -85,9 +85,11 @@ impl Sorted<'_> {
             None => None,
             Some(location) => Some(merge.place(location)?),
         };
-        merge
-            .memory
-            .take_index(&merge.walked(), &marker.item, place)
+        let (walked, item) = (merge.walked(), &marker.item);
+        match merge.wish.walk {
+            Some(walk) => merge.memory.named_index(&walked, walk, item, place),
+            None => merge.memory.take_index(&walked, item, place),
+        }
     }
 
     /// Collections that are usually smaller than a page: everything is read each time.
@@ -179,12 +181,7 @@ impl Sorted<'_> {
 
     /// Lets Ironic accept or refuse the sort key: the scan reads in the order of creation and never sends it.
     async fn validate(&self) -> Result<(), Error> {
-        let query = self
-            .merge
-            .request
-            .query
-            .without(&["limit", "marker"])
-            .with("limit", "1");
+        let query = self.merge.request.query.without(PAGING).with("limit", "1");
         let mut question = self.merge.request.shared();
         question.path.clone_from(&self.merge.listing.path);
         query.append_to(&mut question.path);
@@ -260,12 +257,21 @@ impl Sorted<'_> {
         }
         let is_whole = page.missing.is_empty();
         let missing = self.merge.tolerate(std::mem::take(&mut page.missing))?;
-        if page.more && is_whole && !self.is_small() {
-            self.merge
-                .memory
-                .keep_index(self.merge.walked(), Arc::clone(&reading.index), page.end);
-        }
-        self.answer(index, page, missing).map(Some)
+        let walk = if page.more && is_whole {
+            self.keep(&reading.index, page.end)
+        } else {
+            if !page.more {
+                self.merge.memory.ended(&reading.index);
+            }
+            None
+        };
+        self.answer(index, page, walk, missing).map(Some)
+    }
+
+    /// Remembers the walk; its name, if it needs one.
+    fn keep(&self, index: &Arc<Index>, end: usize) -> Option<WalkName> {
+        let memory = self.merge.memory;
+        memory.keep_index(self.merge.walked(), Arc::clone(index), end)
     }
 
     /// Whether the marker is still there, where nothing is asked for that tells.
@@ -315,7 +321,13 @@ impl Sorted<'_> {
         }
     }
 
-    fn answer(&self, index: &Index, page: Page, missing: Vec<Silence>) -> Result<Answer, Error> {
+    fn answer(
+        &self,
+        index: &Index,
+        page: Page,
+        walk: Option<WalkName>,
+        missing: Vec<Silence>,
+    ) -> Result<Answer, Error> {
         let length: usize = page.rows.iter().map(|(_, body)| body.text.len() + 2).sum();
         let mut writer =
             ListWriter::new(self.merge.listing.facts.key, buffers::of(length + AROUND));
@@ -343,6 +355,7 @@ impl Sorted<'_> {
             writer,
             seen,
             next,
+            walk,
             missing,
         })
     }

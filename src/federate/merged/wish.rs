@@ -4,6 +4,9 @@ use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::query::Query;
 use crate::federate::merged::listing::Listing;
+use crate::federate::merged::marker::PAGING;
+use crate::federate::merged::marker::WALK;
+use crate::federate::merged::marker::WalkName;
 use crate::federate::merged::order::Direction;
 use crate::request::Request;
 
@@ -15,6 +18,8 @@ pub(super) struct Wish {
     pub(super) is_limited: bool,
     /// As the client spells it.
     pub(super) marker: Option<String>,
+    /// Which walk the page belongs to, if the link said.
+    pub(super) walk: Option<WalkName>,
     /// A key whose values clients can see; `None`: the locations' own order.
     pub(super) sort_key: Option<String>,
     pub(super) direction: Direction,
@@ -115,6 +120,13 @@ impl Wish {
             })
             .map(str::to_owned);
         let bodies = Selection::new(request, facts, sort_key.as_deref());
+        let walk = match query.value(WALK) {
+            None => None,
+            Some(text) => {
+                let name = WalkName::parse(text);
+                Some(name.ok_or_else(|| format!("Unknown argument: {WALK}"))?)
+            }
+        };
         Ok(Self {
             limit: query
                 .value("limit")
@@ -130,10 +142,9 @@ impl Wish {
                     !marker.is_empty() || listing.collection != Collection::InspectionRules
                 })
                 .map(str::to_owned),
+            walk,
             direction,
-            filters: query.without(&[
-                "limit", "marker", "sort_key", "sort_dir", "fields", "detail",
-            ]),
+            filters: (query.without(PAGING)).without(&["sort_key", "sort_dir", "fields", "detail"]),
             keys: Selection::of_keys(request, facts, sort_key.as_deref())
                 .unwrap_or_else(|| bodies.clone()),
             bodies,
