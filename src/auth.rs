@@ -87,6 +87,15 @@ impl Authenticator {
         })
     }
 
+    /// Whether they prove it by something that was found right before, so that nobody need be asked first.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        match &self.door {
+            Door::Open => false,
+            Door::Basic(basic) => basic.knows(headers),
+            Door::Keystone(tokens) => tokens.knows(headers),
+        }
+    }
+
     /// The user's own token, for a location that is to see it. Only a Keystone's user has one.
     pub fn user_token(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         match &self.door {

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod forward;
 pub mod framing;
 pub mod health;
+pub mod limits;
 pub mod rescue;
 pub mod respond;
 pub mod service;

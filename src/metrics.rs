@@ -29,6 +29,8 @@ use crate::metrics::requests::Requests;
 pub struct Metrics {
     pub requests: Requests,
     pub denials: Denials,
+    /// Requests above `[limits]`, by what was counted.
+    pub limited: Denials,
     /// Writes whose uniqueness some location could not confirm.
     pub unverified: Counter,
     pub reloads: Reloads,
@@ -48,6 +50,7 @@ impl Metrics {
         Self {
             requests: Requests::new(),
             denials: Denials::default(),
+            limited: Denials::default(),
             unverified: Counter::new(),
             reloads: Reloads {
                 successful: AtomicBool::new(true),

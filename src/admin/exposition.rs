@@ -292,6 +292,12 @@ impl Moment {
                 .iter()
                 .map(|(rule, count)| ([("rule", *rule)], *count)),
         )?;
+        let limited = metrics.limited.counts();
+        page.counters(
+            "ironic_proxy_limited",
+            "Requests that were above a limit of [limits]",
+            limited.iter().map(|(by, count)| ([("by", *by)], *count)),
+        )?;
         let cache = self.current.authenticator.use_of_cache();
         let (hits, misses) =
             cache.map_or((0, 0), |cache| (cache.hits.count(), cache.misses.count()));

@@ -130,6 +130,16 @@ impl HttpBasic {
         }
     }
 
+    /// Whether this password was found right before.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        let Ok(pair) = Pair::parse(headers) else {
+            return false;
+        };
+        let users = self.users.load();
+        let known = users.usable(&pair.user);
+        known.is_some_and(|(_, hash)| self.believed.get(&self.key(&pair, hash)).is_some())
+    }
+
     /// bcrypt, beside the workers and only so many at a time.
     async fn check(&self, pair: &Pair, hash: &str, key: Key, turn: Turn) -> Result<(), BasicError> {
         // Another request of the same client may have had its turn before.

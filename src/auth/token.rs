@@ -103,6 +103,16 @@ impl Tokens {
             .map_err(|failure| self.error(failure))
     }
 
+    /// Whether every token of the request was valid when Keystone was asked last.
+    pub fn knows(&self, headers: &HeaderMap) -> bool {
+        let known =
+            |field: &HeaderValue| token(field).is_some_and(|token| self.validator.knows(&token));
+        let user = headers
+            .get(X_AUTH_TOKEN)
+            .or_else(|| headers.get(X_STORAGE_TOKEN));
+        user.is_some_and(known) && headers.get(X_SERVICE_TOKEN).is_none_or(known)
+    }
+
     /// The value of `WWW-Authenticate` for a 401 of whatever origin.
     pub fn challenge(&self) -> &HeaderValue {
         &self.challenge

@@ -43,6 +43,7 @@ const SECTIONS: &[(&str, Tables)] = &[
     ("admin", &[ADMIN]),
     ("audit", &[ironic::AUDIT]),
     ("cors", &[CORS]),
+    ("limits", &[LIMITS]),
     ("node_cache", &[NODE_CACHE]),
     ("oslo_policy", &[OSLO_POLICY]),
     ("keystone_authtoken", &[KEYSTONE_AUTHTOKEN, TLS, AUTH]),
@@ -394,6 +395,27 @@ const CORS: &[Opt] = &[
         "max_age",
         "3600",
         "Seconds for which a browser need not ask again; 0 does not say.",
+    ),
+];
+
+const LIMITS: &[Opt] = &[
+    unset(
+        "user_rate",
+        "Requests a second that one user may make in the long run, such as 20 or 0.5; more are refused with 429. Unset is any number.",
+    ),
+    opt(
+        "user_burst",
+        "100",
+        "Requests that a user may make at once after a pause.",
+    ),
+    unset(
+        "address_rate",
+        "Requests a second without a token or password that is known already, from one address (of IPv6 one /64), in the long run; more are refused with 429 before anybody is asked about them. Unset is any number.",
+    ),
+    opt(
+        "address_burst",
+        "100",
+        "Such requests that may come from one address at once after a pause.",
     ),
 ];
 

@@ -18,6 +18,8 @@ use crate::config::healthcheck::HealthcheckConfig;
 use crate::config::healthcheck::healthcheck;
 use crate::config::inbound::AuthStrategy;
 use crate::config::inbound::auth;
+use crate::config::limits::LimitsConfig;
+use crate::config::limits::limits;
 use crate::config::location::LocationConfig;
 use crate::config::location::groups;
 use crate::config::location::locations;
@@ -51,6 +53,8 @@ pub struct Config {
     pub proxy_headers: bool,
     /// `None`: pages of other origins are not let in.
     pub cors: Option<CorsConfig>,
+    /// `None`: nobody is limited.
+    pub limits: Option<LimitsConfig>,
     /// `/healthcheck`
     pub healthcheck: HealthcheckConfig,
     /// The node cache.
@@ -132,6 +136,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         .section("oslo_middleware")
         .flag("enable_proxy_headers_parsing");
     let cors = cors(&mut reader.section("cors"));
+    let limits = limits(&mut reader.section("limits"));
     let healthcheck = healthcheck(&mut reader.section("healthcheck"));
     let directory = directory(&mut reader.section("node_cache"));
     // Before the locations: the order of the groups gives each location its index.
@@ -155,6 +160,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         policy: policy?,
         proxy_headers: proxy_headers?,
         cors: cors?,
+        limits: limits?,
         healthcheck: healthcheck?,
         directory: directory?,
         groups: groups?.0,

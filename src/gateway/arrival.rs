@@ -13,6 +13,8 @@ use crate::gateway::access_log;
 pub struct Arrival<'a> {
     pub head: &'a RequestHeader,
     pub from: Option<IpAddr>,
+    /// Whether `[limits]` count it: not what is only explained.
+    pub counts: bool,
     /// The address of ours that the client connected to.
     pub at: Option<SocketAddr>,
 }
@@ -22,6 +24,7 @@ impl<'a> Arrival<'a> {
         let at = session.server_addr().and_then(|address| address.as_inet());
         Self {
             head: session.req_header(),
+            counts: true,
             from: access_log::client(session),
             at: at.copied(),
         }

@@ -53,6 +53,8 @@ use crate::gateway::endpoint::Endpoint;
 use crate::gateway::framing;
 use crate::gateway::framing::FramingError;
 use crate::gateway::health::Health;
+use crate::gateway::limits::Limited;
+use crate::gateway::limits::Limits;
 use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Body;
@@ -75,6 +77,8 @@ pub enum Refusal {
     Framing(#[from] FramingError),
     #[error(transparent)]
     Auth(#[from] AuthError),
+    #[error(transparent)]
+    Limited(#[from] Limited),
     #[error(transparent)]
     Denied(#[from] Denied),
     /// No location has told its versions, so it is not known what may be spoken.
@@ -155,6 +159,8 @@ pub struct Door {
     guard: Guard,
     locations: Arc<Locations>,
     transport: Arc<Transport>,
+    /// `[limits]`
+    limits: Option<Limits>,
     request_deadline: Duration,
     endpoint: Endpoint,
     body: MaxBody,
@@ -197,8 +203,14 @@ impl Door {
         guard: Guard,
         locations: Arc<Locations>,
         surroundings: &Surroundings,
+        before: Option<&Self>,
     ) -> Self {
+        let counted = before.and_then(|before| before.limits.as_ref());
         Self {
+            limits: config
+                .limits
+                .as_ref()
+                .map(|limits| Limits::new(limits, counted)),
             guard,
             health: Health {
                 config: config.healthcheck.clone(),
@@ -261,10 +273,10 @@ impl Door {
             Err(_) => Path::read(head.uri.path()),
         };
         let public = aim.is_ok() && self.is_public(&path);
-        if !public {
-            let identity = self.identify(arrival).await?;
-            context.hides_location = !self.guard.gate.tells_location(&identity);
-            context.identity = Some(identity);
+        if public {
+            self.count_anybody(&path, arrival, context)?;
+        } else {
+            self.identify(arrival, context).await?;
         }
         let aim = aim?;
         if self.locations.range(aim.location).is_none() {
@@ -354,10 +366,38 @@ impl Door {
     }
 
     /// Who is asking. `noauth` and known tokens cost nothing; strangers wait for their turn.
-    async fn identify(&self, arrival: &Arrival<'_>) -> Result<Identity, AuthError> {
+    async fn identify(&self, arrival: &Arrival<'_>, context: &mut Context) -> Result<(), Refusal> {
         let headers = &arrival.head.headers;
         let authenticator = &self.guard.authenticator;
-        authenticator.authenticate(headers, arrival.from).await
+        let limits = self.counting(arrival);
+        if let Some(limits) = limits
+            && !authenticator.knows(headers)
+        {
+            limits.count_stranger(context.client.or(arrival.from))?;
+        }
+        let identity = authenticator.authenticate(headers, arrival.from).await?;
+        context.hides_location = !self.guard.gate.tells_location(&identity);
+        let counted = limits.map(|limits| limits.count_user(&identity));
+        context.identity = Some(identity);
+        Ok(counted.unwrap_or(Ok(()))?)
+    }
+
+    /// A version document costs less than a refusal of it, and every client begins with one.
+    fn count_anybody(
+        &self,
+        path: &Result<Path, PathError>,
+        arrival: &Arrival<'_>,
+        context: &Context,
+    ) -> Result<(), Limited> {
+        let is_document = path.as_ref().is_ok_and(Path::is_root);
+        match self.counting(arrival).filter(|_| !is_document) {
+            Some(limits) => limits.count_stranger(context.client.or(arrival.from)),
+            None => Ok(()),
+        }
+    }
+
+    fn counting(&self, arrival: &Arrival<'_>) -> Option<&Limits> {
+        self.limits.as_ref().filter(|_| arrival.counts)
     }
 
     /// What is asked of the gateway itself, by anybody.

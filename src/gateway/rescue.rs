@@ -25,6 +25,7 @@ use crate::federate::objection::Objection;
 use crate::gateway::body::Oversized;
 use crate::gateway::door::Refusal;
 use crate::gateway::framing::FramingError;
+use crate::gateway::limits::Limited;
 use crate::locate::LocateError;
 use crate::locations::Locations;
 use crate::locations::silence::Reason;
@@ -63,6 +64,14 @@ impl Trouble {
             Self::Federation(federate::Error::Silent(silent)) => {
                 silent.first().map(|silence| silence.reason)
             }
+            _ => None,
+        }
+    }
+
+    /// The limit that is used up, if that is why.
+    pub fn limited_by(&self) -> Option<Limited> {
+        match self {
+            Self::Refused(Refusal::Limited(limited)) => Some(*limited),
             _ => None,
         }
     }
@@ -127,6 +136,7 @@ fn refused(refusal: Refusal) -> Answer {
     let fault = match refusal {
         Refusal::Auth(error) => return unauthenticated(&error),
         Refusal::Route(unrouted) => return nowhere(unrouted),
+        Refusal::Limited(limited) => return too_often(limited),
         Refusal::Accept(accept) => Fault::not_acceptable(&accept),
         Refusal::Oversized(oversized) => too_much(oversized),
         Refusal::Framing(FramingError::Encoding) => {
@@ -165,6 +175,13 @@ fn nowhere(Unrouted { fault, allow }: Unrouted) -> Answer {
         Some(allow) => answer.with(header::ALLOW, &allow),
         None => answer,
     }
+}
+
+/// Nothing of it was done. Whatever `[api] retry_after` says of a 503, here the client cannot know otherwise when to come
+/// again (RFC 6585, 4).
+fn too_often(limited: Limited) -> Answer {
+    let fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, limited.to_string());
+    Answer::from(&fault).with(header::RETRY_AFTER, &limited.wait.to_string())
 }
 
 fn too_much(oversized: Oversized) -> Fault {

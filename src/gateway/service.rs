@@ -147,6 +147,7 @@ impl Service {
                 guard,
                 Arc::clone(&federation.locations),
                 &surroundings,
+                before.map(|before| &before.door),
             ),
             respond: Respond {
                 locations: Arc::clone(&federation.locations),
@@ -379,6 +380,9 @@ impl Service {
     pub(super) fn rescue(&self, trouble: Trouble) -> Answer {
         if let Some(rule) = trouble.denied_by() {
             self.surroundings.metrics.denials.bump(rule);
+        }
+        if let Some(limited) = trouble.limited_by() {
+            self.surroundings.metrics.limited.bump(limited.by);
         }
         rescue::rescue(&self.federation.locations, trouble)
     }

@@ -1,10 +1,10 @@
-//! Refusals by the rule that was not met.
+//! Refusals by the rule that was not met, or by the limit that is used up.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-/// How often each rule denied something. There are as many rules as Ironic has, and who is denied is not in a hurry.
+/// How often each denied something. There are as many rules as Ironic has, and who is denied is not in a hurry.
 #[derive(Debug, Default)]
 pub struct Denials(Mutex<BTreeMap<&'static str, u64>>);
 

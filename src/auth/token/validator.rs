@@ -125,6 +125,11 @@ impl Validator {
         self.keeper.keep_fresh().await
     }
 
+    /// Whether it was valid when Keystone was asked last, however long ago.
+    pub(super) fn knows(&self, token: &HeaderValue) -> bool {
+        self.believed.get(&self.hash(token)).is_some()
+    }
+
     /// Whom this token stands for, as last told within `token_cache_time`.
     pub(super) async fn validated(
         self: &Arc<Self>,
@@ -164,10 +169,15 @@ impl Validator {
                 name: (key, expired),
             };
             let outcome = listed.validator.ask(&token, expired, asking).await;
-            if let Ok(validated) = &outcome {
-                listed
-                    .validator
-                    .believe(key, validated, Instant::now(), SystemTime::now());
+            match &outcome {
+                Ok(validated) => {
+                    listed
+                        .validator
+                        .believe(key, validated, Instant::now(), SystemTime::now());
+                }
+                // Revoked: whoever shows it is a stranger again.
+                Err(Failure::Invalid) => drop(listed.validator.believed.remove(&key)),
+                Err(Failure::Unavailable) => {}
             }
             outcome
         });

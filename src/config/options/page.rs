@@ -25,6 +25,10 @@ as a file to begin with, `ironic-proxy --check-config` checks yours, and
 fn introduction(section: &str) -> &'static str {
     match section {
         "api" => "The listener, and how the API behaves.",
+        "limits" => {
+            "Each is off unless its rate is set; a reload changes them. `/`, `/v1`, `/healthcheck` and OPTIONS are never counted. \
+             [operate.md](operate.md#limit-requests) tells more."
+        }
         "node_cache" => {
             "Where each node, port, allocation and so on was last seen: a hint of where to ask first."
         }
