@@ -1,6 +1,8 @@
-//! One Ironic: whether it can be asked now, and how.
+//! One Ironic: what is known of it, and whether it can be asked now. `ask` asks it, `probe` asks what it is.
 
-use std::borrow::Cow;
+mod ask;
+mod probe;
+
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -12,12 +14,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
 use http::StatusCode;
 use jiff::Timestamp;
 use log::error;
@@ -25,19 +25,11 @@ use log::info;
 use log::warn;
 use thiserror::Error;
 use tokio::sync::Notify;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
-use crate::api::collection::Collection;
-use crate::api::fault;
-use crate::api::header;
-use crate::api::json;
 use crate::api::link::Dialect;
-use crate::api::microversion::Microversion;
-use crate::api::microversion::VersionRange;
 use crate::config::ExpectScope;
-use crate::config::LocationAuth;
 use crate::config::LocationConfig;
 use crate::config::LocationId;
 use crate::config::State;
@@ -45,49 +37,21 @@ use crate::keystone::client::SetupError;
 use crate::locations::breaker::Breaker;
 use crate::locations::breaker::Change;
 use crate::locations::credentials::Credentials;
-use crate::locations::credentials::Proof;
 use crate::locations::order::Act;
 use crate::locations::order::Order;
 use crate::locations::order::forbids;
 use crate::locations::peer::Peer;
-use crate::locations::question::Asker;
-use crate::locations::question::Body;
-use crate::locations::question::Expect;
-use crate::locations::question::Pace;
-use crate::locations::question::Purpose;
-use crate::locations::question::Question;
-use crate::locations::question::Standpoint;
 use crate::locations::record::Observed;
 use crate::locations::record::Record;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
-use crate::locations::speech::Heard;
-use crate::locations::speech::Said;
 use crate::locations::speech::Standing;
-use crate::locations::speech::Words;
 use crate::locations::speech::base_of;
-use crate::locations::speech::head_too_large;
-use crate::locations::speech::judge;
-use crate::locations::speech::range_of;
-use crate::locations::speech::standing;
-use crate::locations::traffic::Outcome;
 use crate::locations::traffic::Traffic;
-use crate::locations::translation::in_our_words;
-use crate::locations::translation::in_their_words;
 use crate::tls::Certified;
 use crate::tls::pem::TlsError;
-use crate::wire::message::NoPath;
 use crate::wire::peer::Tls;
 use crate::wire::peer::resolve;
-use crate::wire::transport::Bounds;
-use crate::wire::transport::Failure;
-use crate::wire::transport::Head;
-use crate::wire::transport::Message;
-use crate::wire::transport::Reply;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
-const ALL: HeaderValue = HeaderValue::from_static("all");
 
 /// A location that makes up groups does not fill the log.
 const MOST_TOLD_GROUPS: usize = 64;
@@ -99,14 +63,6 @@ pub enum LocationError {
     Tls { name: String, source: TlsError },
     #[error("[group:{name}] {source}")]
     Credentials { name: String, source: SetupError },
-}
-
-/// What is shown to a location of who asks.
-#[derive(Clone, Copy, Debug, Default)]
-struct Shown<'a> {
-    proof: Option<&'a Proof>,
-    /// It is our own credential.
-    ours: bool,
 }
 
 /// One independent Ironic installation.
@@ -418,68 +374,10 @@ impl Location {
         }
     }
 
-    /// May it be asked? Waits for what it first says of itself, since nothing is entrusted to what may be no Ironic.
-    pub async fn admit(&self, asker: &Asker, act: Act) -> Result<(), Silence> {
-        if let Some(reason) = self.forbids(act) {
-            return Err(self.silent(reason));
-        }
-        if self.standing.load().is_none() {
-            self.first_round(asker).await;
-        }
-        self.found(asker).await;
-        if self.is_quarantined() {
-            return Err(self.silent(Reason::Quarantine));
-        }
-        if self.standing.load().is_none() || self.is_foreign.load(Ordering::Relaxed) {
-            return Err(self.silent(*self.failure.lock().unwrap_or_else(PoisonError::into_inner)));
-        }
-        if !self.breaker().is_closed() {
-            return Err(self.silent(Reason::Breaker));
-        }
-        Ok(())
-    }
-
-    /// Until addresses were looked up and a first probe has ended, however it did; no longer than the request may take.
-    async fn first_round(&self, asker: &Asker) {
-        let _ = tokio::time::timeout_at(asker.deadline.into(), self.probed()).await;
-    }
-
-    /// Until its addresses were looked up once. After a restart what it says of itself is known already, and its probe is
-    /// one of thousands: whoever asks looks for itself.
-    async fn found(&self, asker: &Asker) {
-        if self.was_probed() || !self.peers.load().is_empty() {
-            return;
-        }
-        let looked = async {
-            let _one = self.looking.lock().await;
-            if self.peers.load().is_empty() {
-                self.resolve().await;
-            }
-        };
-        let _ = tokio::time::timeout_at(asker.deadline.into(), looked).await;
-    }
-
     /// Until a first probe has ended.
     pub async fn probed(&self) {
         // The sender lives as long as the location.
         let _ = self.probe_ended.subscribe().wait_for(|ended| *ended).await;
-    }
-
-    /// A connection's worth of the location. Taken last, when nothing else has to be waited for.
-    /// Bodies that are handed on at their clients' pace have some of their own: clients that stall would take all others.
-    pub async fn permit(&self, asker: &Asker, pace: Pace) -> Result<OwnedSemaphorePermit, Silence> {
-        let permits = match pace {
-            Pace::Ours => &self.permits,
-            Pace::Clients => &self.uploads,
-        };
-        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let patience = self.config.connect_timeout.min(asker.patience());
-        match tokio::time::timeout(patience, Arc::clone(permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(self.silent(Reason::Busy)),
-        }
     }
 
     /// Exchanges that are going on.
@@ -527,55 +425,6 @@ impl Location {
         self.look_again.notify_one();
     }
 
-    /// Whether a credential of ours is shown to the location in this asker's name.
-    fn shows_ours(&self, asker: &Asker) -> bool {
-        match asker.standing {
-            Standpoint::Ours => true,
-            Standpoint::Authorised => !self.config.forward_user_token,
-            Standpoint::Anonymous => false,
-        }
-    }
-
-    /// What lets us in: the client's own token where that is forwarded, else our credentials. A Keystone that does not
-    /// answer is the location's failure, and costs no more than a connection would.
-    pub async fn proof(&self, asker: &Asker) -> Result<Option<Proof>, Silence> {
-        if asker.standing == Standpoint::Anonymous {
-            return Ok(None);
-        }
-        if !self.shows_ours(asker) {
-            return asker.token.as_ref().map_or_else(
-                || Err(self.silent(Reason::Refused)),
-                |token| {
-                    Ok(Some(Proof {
-                        name: header::AUTH_TOKEN,
-                        value: token.clone(),
-                        generation: 0,
-                    }))
-                },
-            );
-        }
-        let patience = self.config.connect_timeout.min(asker.patience());
-        match tokio::time::timeout(patience, self.credentials.header()).await {
-            Ok(Ok(proof)) => {
-                self.check_scope();
-                Ok(proof)
-            }
-            Ok(Err(error)) => {
-                warn!("No credentials for location `{}`: {error}", self.name());
-                self.failed(Reason::Refused);
-                Err(self.silent(Reason::Refused))
-            }
-            Err(_) => {
-                warn!(
-                    "No credentials for location `{}`: its Keystone does not answer",
-                    self.name()
-                );
-                self.failed(Reason::Refused);
-                Err(self.silent(Reason::Refused))
-            }
-        }
-    }
-
     /// Whether our credential there may be shown a project's part of it only.
     pub fn is_narrow(&self) -> bool {
         self.config.expect_scope == ExpectScope::System
@@ -609,205 +458,6 @@ impl Location {
         }
     }
 
-    /// The one place where the head of a request to this location is made. Nothing of a client's head is in it: what we
-    /// mean is asked, not what a client happened to send.
-    pub fn head(
-        &self,
-        peer: &Peer,
-        asker: &Asker,
-        question: &Question,
-        proof: Option<&Proof>,
-    ) -> Result<Head, NoPath> {
-        let path = &question.path;
-        let mut head = if peer.prefix.is_empty() {
-            Head::new(question.method.clone(), path)?
-        } else {
-            Head::new(question.method.clone(), &format!("{}{path}", peer.prefix))?
-        };
-        head.field(&http::header::HOST, &peer.host);
-        head.field(&http::header::ACCEPT, &JSON);
-        head.number(&header::API_VERSION, question.version);
-        head.field(&header::REQUEST_ID, &asker.request_id);
-        let length = match &question.body {
-            Body::None if question.method.is_safe() => None,
-            Body::None => Some(0),
-            Body::Whole(bytes) => Some(bytes.len() as u64),
-            Body::Streamed(upload) => upload.length,
-        };
-        match length {
-            Some(length) => head.number(&http::header::CONTENT_LENGTH, length),
-            None if matches!(question.body, Body::Streamed(_)) => {
-                head.field(&http::header::TRANSFER_ENCODING, &CHUNKED);
-            }
-            None => {}
-        }
-        if !matches!(question.body, Body::None) {
-            // Without a body it would make WSGI servers with an unbounded input wait for one.
-            head.field(&http::header::CONTENT_TYPE, &question.media.name());
-        }
-        if let Some(proof) = proof {
-            head.field(&proof.name, &proof.value);
-        }
-        if self.needs_scope(asker) {
-            // Without it Ironic takes us for a project's user and refuses owners, though it asks for no proof.
-            head.field(&header::SYSTEM_SCOPE, &ALL);
-        }
-        Ok(head)
-    }
-
-    fn needs_scope(&self, asker: &Asker) -> bool {
-        matches!(
-            self.config.auth,
-            LocationAuth::None | LocationAuth::HttpBasic { .. }
-        ) && self.shows_ours(asker)
-    }
-
-    /// Asks one question. What Ironic says is an answer, whichever; what anybody else says, or nothing, is silence.
-    /// Our credential is renewed once if it is refused.
-    ///
-    /// # Errors
-    /// Why it could not be asked. Whether that counts against the location is decided here.
-    pub async fn ask(&self, asker: &Asker, question: &Question) -> Result<Said, Silence> {
-        if let Err(silence) = self.admit(asker, Act::of(question)).await {
-            self.traffic.not_asked(Outcome::Silent(silence.reason));
-            let reason = Some(silence.reason);
-            asker.trail.note(self.id, Duration::ZERO, reason);
-            return Err(silence);
-        }
-        let begun = Instant::now();
-        let said = self.ask_anyway(asker, question, false).await;
-        let now = Instant::now();
-        let took = now.saturating_duration_since(begun);
-        self.traffic.asked(Outcome::of(&said), took);
-        let reason = said.as_ref().err().map(|silence| silence.reason);
-        asker.trail.note(self.id, took, reason);
-        if said.is_ok() {
-            self.record.answered(now, took);
-        }
-        said
-    }
-
-    /// The same, for who passes on whatever Ironic says.
-    pub async fn reply(&self, asker: &Asker, question: &Question) -> Result<Reply, Silence> {
-        self.ask(asker, question).await.map(Said::into_reply)
-    }
-
-    async fn ask_anyway(
-        &self,
-        asker: &Asker,
-        question: &Question,
-        is_trial: bool,
-    ) -> Result<Said, Silence> {
-        let question = &*self
-            .config
-            .groups
-            .as_deref()
-            .map_or(Cow::Borrowed(question), |groups| {
-                in_their_words(question, groups)
-            });
-        let ours = self.shows_ours(asker);
-        let mut renewed = false;
-        loop {
-            let proof = self.proof(asker).await?;
-            let permit = self.permit(asker, question.body.pace()).await?;
-            let shown = Shown {
-                proof: proof.as_ref(),
-                ours,
-            };
-            let heard = match self.send(asker, question, shown).await {
-                Ok(heard) => heard,
-                Err(Failure::HeadRefused) if question.method.is_safe() => {
-                    return Ok(Said::Refuses(head_too_large()));
-                }
-                Err(failure) => return Err(self.no_answer(question, failure, is_trial)),
-            };
-            drop(permit);
-            match heard {
-                Heard::Said(said) => return self.heard(question, said),
-                Heard::RefusesUs(status) => {
-                    if let Some(proof) = proof.filter(|_| !renewed) {
-                        self.credentials.refused(proof.generation, Instant::now());
-                        renewed = true;
-                        if question.body.is_at_hand().await {
-                            continue;
-                        }
-                    } else {
-                        self.refused(status);
-                    }
-                    return Err(self.silent(Reason::Refused));
-                }
-                Heard::Unusable(reason, reply) => {
-                    let is_ironics = fault::read(&reply.body).is_some();
-                    if is_its_fault(question, is_ironics) {
-                        self.count_failure(reason, is_trial);
-                    }
-                    return Err(Silence {
-                        sent: !question.method.is_safe(),
-                        reply: Some(Box::new(reply)).filter(|_| is_ironics),
-                        ..self.silent(reason)
-                    });
-                }
-            }
-        }
-    }
-
-    fn heard(&self, question: &Question, said: Said) -> Result<Said, Silence> {
-        let (Said::Has(Words { reply, .. })
-        | Said::No(reply)
-        | Said::Refuses(reply)
-        | Said::Fails(reply)) = &said;
-        if self.speaks_otherwise(reply) {
-            // Upgraded, and traffic keeps the probe from asking.
-            self.look_again.notify_one();
-        }
-        match &said {
-            Said::Refuses(reply) => {
-                if reply.status == StatusCode::NOT_ACCEPTABLE && self.correct_range(reply) {
-                    return Err(self.silent(Reason::Versions));
-                }
-            }
-            Said::Fails(_) => {}
-            // Reading a list twice would cost more than the rest of a merge: only what was in trouble has to show that it
-            // is one.
-            Said::Has(Words { reply, .. }) => match question.expect {
-                Expect::List { key, .. }
-                    if self.is_troubled() && !json::is_list_under(&reply.body, key) => {}
-                _ => self.understood(),
-            },
-            Said::No(_) => self.understood(),
-        }
-        Ok(said)
-    }
-
-    fn no_answer(&self, question: &Question, failure: Failure, is_trial: bool) -> Silence {
-        let reason = match failure {
-            Failure::Connect | Failure::Broken | Failure::HeadRefused => Reason::Connect,
-            Failure::ConnectTimeout | Failure::Timeout | Failure::Deadline => Reason::Timeout,
-            Failure::CutOff | Failure::TooLarge => Reason::Body,
-            Failure::Local | Failure::Abandoned => Reason::Gateway,
-        };
-        let counts = match failure {
-            // No connection at all says something of the location, whatever was to be asked.
-            Failure::Connect | Failure::ConnectTimeout => true,
-            Failure::Deadline | Failure::Local | Failure::Abandoned | Failure::HeadRefused => false,
-            Failure::Timeout | Failure::Broken | Failure::CutOff | Failure::TooLarge => {
-                question.purpose != Purpose::RoutedBelow
-            }
-        };
-        if counts {
-            self.count_failure(reason, is_trial);
-        }
-        if failure == Failure::Connect || failure == Failure::ConnectTimeout {
-            // Its catalog may name another address by now.
-            self.credentials.endpoint_is_dead(Instant::now());
-        }
-        Silence {
-            // What is safe changes nothing, executed or not.
-            sent: failure.was_sent() && !question.method.is_safe(),
-            ..self.silent(reason)
-        }
-    }
-
     /// Our credentials were refused, also when they were new: that is ours to put right, not the client's.
     pub fn refused(&self, status: StatusCode) {
         error!(
@@ -815,87 +465,6 @@ impl Location {
              user has the role admin on the system",
             self.name()
         );
-    }
-
-    /// What the first peer says that can be reached. What is safe is asked of the next one whatever went wrong.
-    async fn send(
-        &self,
-        asker: &Asker,
-        question: &Question,
-        shown: Shown<'_>,
-    ) -> Result<Heard, Failure> {
-        self.found(asker).await;
-        let bounds = Bounds {
-            response: self.config.response_timeout,
-            silence: self.config.timeout,
-            deadline: question.deadline(asker, self.config.timeout),
-            size: question.bound(self.config.max_response_size),
-        };
-        let mut failed = 0;
-        let mut failure = Failure::Connect;
-        loop {
-            let Some(peer) = self.peer(failed) else {
-                return Err(failure);
-            };
-            let head = self
-                .head(&peer, asker, question, shown.proof)
-                .map_err(|_| Failure::Local)?;
-            let message = Message {
-                head: &head,
-                body: question.body.sent(),
-            };
-            let another = self.peer(failed + 1).is_some();
-            match asker.transport.exchange(&peer.http, message, bounds).await {
-                Ok(mut reply) => {
-                    if let Some(groups) = self.config.groups.as_deref() {
-                        in_our_words(&mut reply, groups);
-                    }
-                    let standing = self.standing();
-                    let from = self.dialect(standing.as_deref());
-                    let heard = judge(question, shown.ours, from, reply);
-                    let is_said = matches!(heard, Heard::Said(_));
-                    if is_said || !another || !question.method.is_safe() {
-                        self.peer_answered(failed);
-                        return Ok(heard);
-                    }
-                }
-                Err(error) => {
-                    failure = error;
-                    let may_repeat = question.method.is_safe() || !error.was_sent();
-                    if matches!(
-                        error,
-                        Failure::Local | Failure::Deadline | Failure::Abandoned
-                    ) || !may_repeat
-                    {
-                        return Err(error);
-                    }
-                }
-            }
-            failed += 1;
-        }
-    }
-
-    /// Whether an answer tells of other versions than are known.
-    fn speaks_otherwise(&self, reply: &Reply) -> bool {
-        let told = range_of(&reply.headers);
-        told.zip(self.standing.load().as_ref())
-            .is_some_and(|(range, known)| range != known.range)
-    }
-
-    /// A 406 tells the range: it may be another one since the last probe. Returns whether it is.
-    fn correct_range(&self, reply: &Reply) -> bool {
-        let (Some(range), Some(known)) = (range_of(&reply.headers), self.standing()) else {
-            return false;
-        };
-        if range == known.range {
-            return false;
-        }
-        self.learn(Standing {
-            range,
-            base: known.base.clone(),
-        });
-        self.look_again.notify_one();
-        true
     }
 
     pub fn learn(&self, standing: Standing) {
@@ -909,96 +478,9 @@ impl Location {
         self.silent(Reason::Body)
     }
 
-    /// Asks which versions it has. `None`: it did not tell. That the root document is served says nothing of the rest,
-    /// so it does not close what other questions opened.
-    pub async fn probe(&self, asker: &Asker) -> Option<Standing> {
-        let told = match self.root(asker, Microversion::new(1, 1)).await {
-            // It has given up the oldest versions, and says which ones it has.
-            Err(Some(range)) => self.root(asker, range.max()).await,
-            told => told,
-        };
-        let told = told.ok();
-        if let Some(standing) = &told {
-            self.learn(standing.clone());
-        }
-        self.probe_ended.send_replace(true);
-        told
-    }
-
-    /// The root document. `Err`: it is none, or there is none in this version, but in that range.
-    async fn root(
-        &self,
-        asker: &Asker,
-        version: Microversion,
-    ) -> Result<Standing, Option<VersionRange>> {
-        let question = Question::get("/".to_owned(), version).expecting(Expect::Versions);
-        // Public at every Ironic: no credential is shown before the location is known to be one.
-        let heard = match self.send(asker, &question, Shown::default()).await {
-            Ok(heard) => heard,
-            Err(failure) => {
-                self.no_answer(&question, failure, false);
-                return Err(None);
-            }
-        };
-        let mut is_another = false;
-        let reason = match heard {
-            Heard::Said(Said::Has(Words { reply, .. })) => {
-                self.is_foreign.store(false, Ordering::Relaxed);
-                return standing(&reply).ok_or(None);
-            }
-            Heard::Said(Said::Refuses(reply)) if reply.status == StatusCode::NOT_ACCEPTABLE => {
-                let range = range_of(&reply.headers).filter(|range| range.max() != version);
-                if range.is_some() {
-                    return Err(range);
-                }
-                Reason::Body
-            }
-            Heard::Unusable(reason, reply) => {
-                is_another = reply.status == StatusCode::OK;
-                reason
-            }
-            Heard::Said(_) | Heard::RefusesUs(_) => Reason::Body,
-        };
-        if is_another && !self.is_foreign.swap(true, Ordering::Relaxed) {
-            error!(
-                "What answers at the endpoint of location `{}` is not the root of an Ironic: endpoint_override must name the \
-                 address below which `/v1` is",
-                self.name()
-            );
-        }
-        self.failed(reason);
-        Err(None)
-    }
-
     /// When an open breaker is to be tried.
     pub fn trial_due(&self) -> Option<Instant> {
         self.breaker().trial()
-    }
-
-    /// Tries a location whose breaker is open, with the cheapest question that Ironic's database has to answer. Where
-    /// only users have rights we have none, and the root document has to do.
-    pub async fn try_again(&self, asker: &Asker) {
-        let Some(standing) = self.standing() else {
-            return;
-        };
-        if self.config.forward_user_token {
-            if self.probe(asker).await.is_some() {
-                self.understood();
-            }
-            return;
-        }
-        let question = Question::get("/v1/nodes?limit=1".to_owned(), standing.range.max())
-            .for_list(Collection::Nodes);
-        match self.ask_anyway(asker, &question, true).await {
-            Ok(Said::Refuses(_)) => self.understood(),
-            Ok(_) if self.breaker().is_closed() => {}
-            Ok(_) => self.count_failure(Reason::Body, true),
-            // It can answer; that it does not let us in is another matter, told of elsewhere.
-            Err(silence) if silence.reason == Reason::Refused && self.credentials.is_in_hand() => {
-                self.understood();
-            }
-            Err(_) => self.breaker_stays_open(),
-        }
     }
 
     fn breaker_stays_open(&self) {
@@ -1039,15 +521,5 @@ impl Certified for Location {
         // A look-up under way may still have the old ones in hand.
         self.look_again.notify_one();
         Ok(())
-    }
-}
-
-/// An error of Ironic's own may come from a client's parameters, and slowness of a driver from the driver: the
-/// location is judged by what says something of all of it.
-fn is_its_fault(question: &Question, is_ironics: bool) -> bool {
-    match question.purpose {
-        Purpose::Own => true,
-        Purpose::Shared | Purpose::Routed => !is_ironics,
-        Purpose::RoutedBelow => false,
     }
 }
