@@ -19,7 +19,7 @@ fn spread(mut values: Vec<usize>) -> (usize, usize, usize) {
 #[expect(clippy::print_stdout, reason = "what it is for")]
 fn figures() {
     let sources = house::sources();
-    let production = || sources.iter().filter(|source| !source.is_of_tests());
+    let production = || sources.iter().filter(|source| !source.is_of_tests);
     let lines = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).count();
     let files = spread(
         production()

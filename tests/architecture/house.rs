@@ -20,19 +20,14 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// The lines that run, comments included: no tests.
     pub(crate) production: String,
+    /// All of it is compiled for tests alone.
+    pub(crate) is_of_tests: bool,
 }
 
 impl Source {
     /// The top-level room.
     pub(crate) fn room(&self) -> &str {
         self.module.split("::").next().unwrap()
-    }
-
-    pub(crate) fn is_of_tests(&self) -> bool {
-        // A file that a `#[cfg(test)] mod …;` brings in.
-        self.module
-            .split("::")
-            .any(|part| part == "tests" || part == "page")
     }
 }
 
@@ -45,6 +40,7 @@ pub(crate) fn sources() -> &'static [Source] {
 fn read() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
+    let mut tests = Vec::new();
     let mut directories = vec![root.clone()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).unwrap() {
@@ -55,8 +51,11 @@ fn read() -> Vec<Source> {
                 let below = path.strip_prefix(&root).unwrap().with_extension("");
                 let parts: Vec<_> = below.iter().map(|part| part.to_str().unwrap()).collect();
                 let whole = fs::read_to_string(&path).unwrap();
+                let module = parts.join("::");
+                tests.extend(modules_of_tests(&module, &whole));
                 found.push(Source {
-                    module: parts.join("::"),
+                    module,
+                    is_of_tests: false,
                     text: without_comments(&whole),
                     production: without_tests(&whole),
                     path,
@@ -64,8 +63,31 @@ fn read() -> Vec<Source> {
             }
         }
     }
+    for source in &mut found {
+        let below = |test: &String| {
+            let rest = source.module.strip_prefix(test.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        source.is_of_tests = tests.iter().any(below);
+    }
     found.sort_by(|left, right| left.module.cmp(&right.module));
     found
+}
+
+/// The files that a `#[cfg(test)] mod …;` brings in.
+fn modules_of_tests(module: &str, text: &str) -> Vec<String> {
+    let items = syn::parse_file(text).unwrap().items.into_iter();
+    let declared = items.filter_map(|item| match item {
+        syn::Item::Mod(item) if item.content.is_none() => Some(item),
+        _ => None,
+    });
+    declared
+        .filter(|item| item.attrs.iter().any(is_for_tests))
+        .map(|item| match module {
+            "lib" | "main" => item.ident.to_string(),
+            _ => format!("{module}::{}", item.ident),
+        })
+        .collect()
 }
 
 pub(crate) fn without_comments(text: &str) -> String {
@@ -120,7 +142,7 @@ pub(crate) fn imports(text: &str) -> Vec<&str> {
 
 /// For each file the files of the same room that it imports from.
 pub(crate) fn arrows(sources: &[Source]) -> BTreeMap<&str, BTreeSet<&str>> {
-    let production = || sources.iter().filter(|source| !source.is_of_tests());
+    let production = || sources.iter().filter(|source| !source.is_of_tests);
     let target = |path: &str| {
         production()
             .map(|source| source.module.as_str())
@@ -187,7 +209,7 @@ pub(crate) struct Function {
 /// Every function outside of tests.
 pub(crate) fn functions(sources: &[Source]) -> Vec<Function> {
     let mut found = Vec::new();
-    for source in sources.iter().filter(|source| !source.is_of_tests()) {
+    for source in sources.iter().filter(|source| !source.is_of_tests) {
         let mut walk = Walk {
             module: &source.module,
             owner: None,
@@ -248,7 +270,7 @@ fn type_name(of: &syn::Type) -> Option<String> {
 /// The files in which each type has methods of its own; a type is a name in a room.
 pub(crate) fn homes(sources: &[Source]) -> BTreeMap<(String, String), BTreeSet<String>> {
     let mut homes: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
-    for source in sources.iter().filter(|source| !source.is_of_tests()) {
+    for source in sources.iter().filter(|source| !source.is_of_tests) {
         for item in syn::parse_file(&source.production).unwrap().items {
             let syn::Item::Impl(item) = item else {
                 continue;

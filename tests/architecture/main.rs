@@ -323,3 +323,17 @@ fn a_trespass_is_seen() {
         );
     }
 }
+
+#[test]
+fn only_what_is_compiled_for_tests_is_taken_for_tests() {
+    for (module, is_of_tests) in [
+        ("api::page", false),
+        ("admin::page", false),
+        ("config::options::page", true),
+        ("config::tests::faults", true),
+        ("api::json::random", true),
+    ] {
+        let source = sources().iter().find(|source| source.module == module);
+        assert_eq!(source.unwrap().is_of_tests, is_of_tests, "{module}");
+    }
+}
