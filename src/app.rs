@@ -25,6 +25,8 @@ use rustix::process::getrlimit;
 use rustix::process::setrlimit;
 use thiserror::Error;
 use tokio::runtime;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::admin::answer::Desk;
 use crate::admin::listen::AdminError;
@@ -59,6 +61,8 @@ use crate::listening::inherited::Inherited;
 use crate::listening::open::Unplaced;
 use crate::listening::successor::Estate;
 use crate::locate::state;
+use crate::sync::board;
+use crate::sync::board::Order;
 use crate::telemetry;
 use crate::tls::listener::Listener;
 use crate::tls::listener::Secured;
@@ -67,6 +71,7 @@ use crate::upkeep::certificates::CertificateWatch;
 use crate::upkeep::health::HealthCheck;
 use crate::upkeep::policy::PolicyWatch;
 use crate::upkeep::sweep::Sweep;
+use crate::upkeep::sync::Synchronisation;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
@@ -131,12 +136,14 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     };
     let lifecycle = Arc::clone(&surroundings.lifecycle);
     let (handle, commands) = control::channel();
+    let (board, orders) = board::channel();
     let running = Running {
         handle,
         service: Arc::clone(&service),
         follow: follow.clone(),
         surroundings: Arc::clone(&surroundings),
         in_flight: Arc::clone(&in_flight),
+        board,
     };
     let callers = opening.admin.callers();
     let desk = Desk::new(Arc::new(running));
@@ -170,6 +177,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         follow,
         budget: budget.clone(),
         lifecycle: Arc::clone(&lifecycle),
+        orders,
     };
     let keeper = upkeep.add_to(&mut server);
     let master = Master {
@@ -258,6 +266,7 @@ struct Upkeep {
     follow: Follow,
     budget: Budget,
     lifecycle: Arc<Lifecycle>,
+    orders: UnboundedReceiver<Order>,
 }
 
 impl Upkeep {
@@ -278,6 +287,12 @@ impl Upkeep {
             lifecycle: self.lifecycle,
         };
         server.add_service(background_service("health", health));
+        let synchronisation = Synchronisation {
+            follow: self.follow.clone(),
+            budget: self.budget.clone(),
+            orders: Mutex::new(self.orders),
+        };
+        server.add_service(background_service("sync", synchronisation));
         let sweep = Sweep {
             follow: self.follow,
             budget: self.budget,

@@ -13,6 +13,7 @@
 //! |   | [`upkeep`] | beside requests: probes, the sweep, certificates |
 //! |   | [`command`] | the command line and the subcommands |
 //! |   | [`current`] | what is in force: all that a reload replaces |
+//! |   | [`sync`] | the directory brought into step with the locations, and the locations with each other |
 //! | 7 | [`tenancy`] | what becomes of a request of somebody who may do some things to some things |
 //! |   | [`federate`] | many locations, one API: what becomes of a request, lists, writes |
 //! | 6 | [`locate`] | which location has it; the directory of what was seen where |
@@ -57,6 +58,7 @@ pub mod metrics;
 pub mod oslo;
 pub mod policy;
 pub mod request;
+pub mod sync;
 pub mod systemd;
 pub mod telemetry;
 pub mod tenancy;

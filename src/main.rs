@@ -16,14 +16,14 @@ use ironic_proxy::command::operate::End;
 use ironic_proxy::command::operate::Operation;
 use ironic_proxy::command::operate::OperationError;
 use ironic_proxy::command::policy;
+use ironic_proxy::command::socket;
 use ironic_proxy::command::socket::Where;
 use ironic_proxy::command::survey;
 use ironic_proxy::command::survey::SurveyError;
 use ironic_proxy::command::survey::clouds;
 use ironic_proxy::command::sync;
-use ironic_proxy::command::sync::Format;
-use ironic_proxy::command::sync::Mode;
 use ironic_proxy::command::sync::SyncError;
+use ironic_proxy::command::terminal::Format;
 use ironic_proxy::command::terminal::clear;
 use ironic_proxy::command::terminal::progress;
 use ironic_proxy::command::terminal::say;
@@ -32,6 +32,7 @@ use ironic_proxy::config::Config;
 use ironic_proxy::config::Given;
 use ironic_proxy::config::Sources;
 use ironic_proxy::config::default_socket;
+use ironic_proxy::sync::Mode;
 use ironic_proxy::telemetry;
 use ironic_proxy::telemetry::spool;
 
@@ -50,6 +51,11 @@ fn main() -> ExitCode {
     {
         // Whoever names the socket need not be able to read the configuration.
         return operate(operation, socket);
+    }
+    if let Some(Task::Sync { gateway, apply }) = &cli.task
+        && let Some(socket) = &gateway.socket
+    {
+        return synchronise(Way::Gateway(socket), mode(*apply), gateway.format);
     }
     if let Some(Task::Manual { directory }) = &cli.task {
         return match manual::write(directory) {
@@ -98,9 +104,15 @@ fn main() -> ExitCode {
         return checked(&config);
     }
     match cli.task {
-        Some(Task::Sync { apply, format }) => {
-            let mode = if apply { Mode::Apply } else { Mode::Show };
-            synchronise(&config, mode, format)
+        Some(Task::Sync { gateway, apply }) => {
+            let socket = config.admin.served().unwrap_or_else(default_socket);
+            let way = if socket::is_served(&socket) {
+                Way::Gateway(&socket)
+            } else {
+                tell("ironic-proxy: no gateway runs here: the locations are compared without one");
+                Way::Alone(&config)
+            };
+            synchronise(way, mode(apply), gateway.format)
         }
         Some(Task::Survey { format, .. }) => survey(&config, &found, format),
         Some(Task::Operate(operation)) => {
@@ -123,6 +135,10 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+fn mode(apply: bool) -> Mode {
+    if apply { Mode::Apply } else { Mode::Show }
 }
 
 fn operate(operation: &Operation, socket: &Path) -> ExitCode {
@@ -244,21 +260,34 @@ fn examined(config: &Config, gateway: &Where, online: bool) -> ExitCode {
     }
 }
 
-fn synchronise(config: &Config, mode: Mode, format: Format) -> ExitCode {
+/// Who does it.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// The one that answers at this socket.
+    Gateway(&'a Path),
+    Alone(&'a Config),
+}
+
+fn synchronise(way: Way<'_>, mode: Mode, format: Format) -> ExitCode {
     telemetry::on_terminal();
     let finished = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(sync::run(config, mode, format)),
+        Ok(runtime) => runtime.block_on(async {
+            match way {
+                Way::Gateway(socket) => sync::through(socket, mode, format).await,
+                Way::Alone(config) => sync::alone(config, mode, format).await,
+            }
+        }),
         Err(error) => Err(error.into()),
     };
     match finished {
-        Ok(end) => ExitCode::from(end.code()),
+        Ok(end) => ExitCode::from(sync::code(end)),
         // Who reads has read enough.
         Err(SyncError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::FAILURE
         }
         Err(error) => {
             tell(&format!("ironic-proxy: {error}"));
-            ExitCode::FAILURE
+            ExitCode::from(error.code())
         }
     }
 }

@@ -4,3 +4,4 @@ pub mod certificates;
 pub mod health;
 pub mod policy;
 pub mod sweep;
+pub mod sync;

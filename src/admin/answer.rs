@@ -30,6 +30,8 @@ use crate::federate::Federation;
 use crate::locations::location::Location;
 use crate::locations::order::Order;
 use crate::locations::question::Asker;
+use crate::sync::Mode;
+use crate::sync::board::Refusal;
 
 /// The origin of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,15 @@ struct NewState {
     reason: Option<String>,
     /// The caller's own name for the log; the uid beside it comes from the kernel (`SO_PEERCRED`).
     by: Option<String>,
+}
+
+/// `POST /sync`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewRun {
+    /// Whether what is missing is copied.
+    #[serde(default)]
+    apply: bool,
 }
 
 /// `POST /explain`
@@ -189,6 +200,12 @@ impl Desk {
                 document(&finding::asked(&federation, &asker, &ident).await)
             }
             Route::Explain => self.explain(call.body).await,
+            Route::Sync => match self.controls.board().latest() {
+                Some(progress) => document(&progress.now()),
+                None => told(StatusCode::NOT_FOUND, "there was no run since the start"),
+            },
+            Route::BeginSync => self.begin_sync(call.body),
+            Route::StopSync => self.stop_sync(),
             Route::Reload => self.reload().await,
             Route::Upgrade => self.upgrade().await,
             Route::Drain => {
@@ -236,6 +253,36 @@ impl Desk {
                 StatusCode::BAD_REQUEST,
                 "method, path or headers are not valid HTTP",
             ),
+        }
+    }
+
+    fn begin_sync(&self, body: &[u8]) -> Answer {
+        let wanted = if body.is_empty() {
+            Ok(NewRun::default())
+        } else {
+            serde_json::from_slice(body)
+        };
+        let mode = match wanted {
+            Ok(NewRun { apply: false }) => Mode::Show,
+            Ok(NewRun { apply: true }) => Mode::Apply,
+            Err(error) => return told(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        match self.controls.board().begin(mode) {
+            Ok(progress) => answer(StatusCode::ACCEPTED, &progress.now()),
+            Err(error @ Refusal::UnderWay) => told(StatusCode::CONFLICT, &error.to_string()),
+            Err(error @ Refusal::Stopping) => {
+                told(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+            }
+        }
+    }
+
+    fn stop_sync(&self) -> Answer {
+        match self.controls.board().latest() {
+            Some(progress) => {
+                progress.stop();
+                answer(StatusCode::ACCEPTED, &progress.now())
+            }
+            None => told(StatusCode::NOT_FOUND, "there was no run since the start"),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::current::Current;
 use crate::federate::Federation;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::sync::board::Board;
 use crate::wire::transport::Transport;
 
 /// The gateway as its operators see it.
@@ -26,6 +27,9 @@ pub trait Controls: fmt::Debug + Send + Sync {
 
     /// Connections for questions that operators ask.
     fn transport(&self) -> Arc<Transport>;
+
+    /// Where runs are ordered.
+    fn board(&self) -> &Board;
 
     /// What is in force.
     fn current(&self) -> Arc<Current>;

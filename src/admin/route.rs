@@ -22,6 +22,10 @@ pub enum Route {
         ask: bool,
     },
     Explain,
+    /// How the run goes that brings all into step.
+    Sync,
+    BeginSync,
+    StopSync,
     Reload,
     Upgrade,
     Drain,
@@ -31,7 +35,7 @@ pub enum Route {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrouted {
     NotFound,
-    /// The only method of this path.
+    /// The methods of this path.
     Method(&'static str),
     Path,
 }
@@ -64,6 +68,12 @@ impl Route {
                 ("GET", Self::Locate { ident, ask })
             }
             ["explain"] => ("POST", Self::Explain),
+            ["sync"] => match *method {
+                Method::GET | Method::HEAD => ("GET", Self::Sync),
+                Method::POST => ("POST", Self::BeginSync),
+                Method::DELETE => ("DELETE", Self::StopSync),
+                _ => return Err(Unrouted::Method("GET, POST, DELETE")),
+            },
             ["reload"] => ("POST", Self::Reload),
             ["upgrade"] => ("POST", Self::Upgrade),
             ["drain"] => ("POST", Self::Drain),
@@ -80,7 +90,12 @@ impl Route {
     /// Whether it changes anything; such requests are accepted on the unix socket only.
     pub fn changes(&self) -> bool {
         match self {
-            Self::SetState(_) | Self::Reload | Self::Upgrade | Self::Drain => true,
+            Self::SetState(_)
+            | Self::BeginSync
+            | Self::StopSync
+            | Self::Reload
+            | Self::Upgrade
+            | Self::Drain => true,
             Self::Live
             | Self::Ready
             | Self::Status
@@ -88,7 +103,8 @@ impl Route {
             | Self::Locations
             | Self::Location(_)
             | Self::Locate { .. }
-            | Self::Explain => false,
+            | Self::Explain
+            | Self::Sync => false,
         }
     }
 }
@@ -136,6 +152,15 @@ mod tests {
             ("GET", "/locate/a", Some("ask=no"), Ok(locate("a", false))),
             ("GET", "/locate/", None, Err(Unrouted::NotFound)),
             ("POST", "/explain", None, Ok(Route::Explain)),
+            ("GET", "/sync", None, Ok(Route::Sync)),
+            ("POST", "/sync", None, Ok(Route::BeginSync)),
+            ("DELETE", "/sync", None, Ok(Route::StopSync)),
+            (
+                "PUT",
+                "/sync",
+                None,
+                Err(Unrouted::Method("GET, POST, DELETE")),
+            ),
             ("POST", "/reload", None, Ok(Route::Reload)),
             ("GET", "/reload", None, Err(Unrouted::Method("POST"))),
             ("POST", "/upgrade", None, Ok(Route::Upgrade)),

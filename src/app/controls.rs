@@ -22,6 +22,7 @@ use crate::gateway::explain::explain;
 use crate::gateway::service::Service;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::sync::board::Board;
 use crate::wire::transport::Transport;
 
 /// The parts of the process that operators can read and control.
@@ -32,6 +33,7 @@ pub(super) struct Running {
     pub(super) follow: Follow,
     pub(super) surroundings: Arc<Surroundings>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) board: Board,
 }
 
 impl fmt::Debug for Running {
@@ -56,6 +58,10 @@ impl Controls for Running {
 
     fn transport(&self) -> Arc<Transport> {
         Arc::clone(&self.surroundings.transport)
+    }
+
+    fn board(&self) -> &Board {
+        &self.board
     }
 
     fn current(&self) -> Arc<Current> {

@@ -16,7 +16,7 @@ use clap::value_parser;
 use crate::command::operate::Operation;
 use crate::command::policy::Inquiry;
 use crate::command::socket::Where;
-use crate::command::sync::Format;
+use crate::command::terminal::Format;
 use crate::config::Source;
 
 /// One Bare Metal API in front of many independent Ironics.
@@ -39,14 +39,14 @@ pub struct Cli {
 /// What to do instead of serving.
 #[derive(Debug, Clone, Subcommand, PartialEq, Eq)]
 pub enum Task {
-    /// Show chassis, deploy templates, runbooks and inspection rules that differ between locations.
+    /// Have the gateway read all that its locations have, and show chassis, deploy templates, runbooks and inspection
+    /// rules that differ between them; fails if some do, or a location cannot be asked.
     Sync {
+        #[command(flatten)]
+        gateway: Where,
         /// Copy missing objects.
         #[arg(long)]
         apply: bool,
-        /// Output format.
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
     },
     /// Show what a federation of existing, independent Ironics would look like; changes nothing.
     Survey {
@@ -202,15 +202,18 @@ mod tests {
             (
                 "x --config-file a sync",
                 Task::Sync {
+                    gateway: Where::default(),
                     apply: false,
-                    format: Format::Text,
                 },
             ),
             (
-                "x --config-file a sync --apply --format json",
+                "x --config-file a sync --apply --format json --socket s",
                 Task::Sync {
+                    gateway: Where {
+                        socket: Some("s".into()),
+                        format: Format::Json,
+                    },
                     apply: true,
-                    format: Format::Json,
                 },
             ),
         ] {

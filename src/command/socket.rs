@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::command::sync::Format;
+use crate::command::terminal::Format;
 
 /// Longer than the admin listener takes at most to ask all locations.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -35,6 +35,11 @@ pub enum SocketError {
     Io { path: PathBuf, source: io::Error },
     #[error("what answers at {path} is not a gateway", path = .path.display())]
     Foreign { path: PathBuf },
+}
+
+/// Whether there is somebody.
+pub fn is_served(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
 }
 
 /// What the gateway said.

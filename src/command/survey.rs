@@ -18,18 +18,18 @@ use crate::command::survey::compare::versions;
 use crate::command::survey::propose::propose;
 use crate::command::survey::read::read;
 use crate::command::survey::report::Report;
-use crate::command::sync::Format;
-use crate::command::sync::compare::Drift;
-use crate::command::sync::compare::compare;
-use crate::command::sync::sites::Sites;
-use crate::command::sync::sites::Unanswered;
-use crate::command::sync::sites::words;
 use crate::command::terminal;
+use crate::command::terminal::Format;
 use crate::config::Config;
 use crate::config::Given;
 use crate::config::LOCATION_PREFIX;
 use crate::keystone;
 use crate::locations::location::LocationError;
+use crate::sync::compare::Drift;
+use crate::sync::compare::compare;
+use crate::sync::sites::Sites;
+use crate::sync::sites::Unanswered;
+use crate::sync::sites::words;
 
 /// How a survey ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

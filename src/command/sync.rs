@@ -1,410 +1,237 @@
-//! `ironic-proxy sync`: shows objects that should be the same at every location and differ; `--apply` copies missing
-//! ones. Copies that differ are shown and left alone, since only people know which one is right.
+//! `ironic-proxy sync`: has the running gateway sweep its locations and compare what should be the same at all of them;
+//! where none runs, the comparison is made from here.
 
-pub(in crate::command) mod compare;
-mod report;
-pub(in crate::command) mod sites;
-
-use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::process;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use serde_json::json;
 use thiserror::Error;
+use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-use crate::api::collection::Collection;
-use crate::api::collection::Spread;
-use crate::command::sync::compare::Comparison;
-use crate::command::sync::compare::Drift;
-use crate::command::sync::compare::Title;
-use crate::command::sync::compare::compare;
-use crate::command::sync::report::Finding;
-use crate::command::sync::report::Outcome;
-use crate::command::sync::report::Report;
-use crate::command::sync::sites::Sites;
-use crate::command::sync::sites::Trouble;
-use crate::command::sync::sites::Unanswered;
-use crate::command::sync::sites::Way;
-use crate::command::sync::sites::words;
+use crate::command::socket;
+use crate::command::socket::Said;
+use crate::command::socket::SocketError;
 use crate::command::terminal;
+use crate::command::terminal::Format;
 use crate::config::Config;
-use crate::config::LocationId;
 use crate::keystone;
 use crate::locations::location::LocationError;
+use crate::sync;
+use crate::sync::Mode;
+use crate::sync::progress::Progress;
+use crate::sync::report::End;
+use crate::sync::report::Report;
+use crate::sync::report::Swept;
+use crate::sync::sites::Sites;
 
-pub use crate::command::sync::report::Format;
+/// Between two looks at how far the gateway is.
+const LOOK: Duration = Duration::from_millis(200);
+/// A shell's own code for SIGINT.
+const INTERRUPTED: u8 = 130;
 
-/// What to do about missing objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    Show,
-    Apply,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Everything is the same everywhere, or is now.
-    Same,
-    /// Something differs.
-    Drift,
-    /// A location did not answer.
-    Unanswered,
-    /// Stopped by a signal.
-    Interrupted,
-}
-
-impl End {
-    /// `EX_UNAVAILABLE` of sysexits.h for a location that did not answer, a shell's own code for SIGINT.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Same => 0,
-            Self::Drift => 1,
-            Self::Unanswered => 69,
-            Self::Interrupted => INTERRUPTED,
-        }
+/// Exit code.
+pub fn code(end: End) -> u8 {
+    match end {
+        End::Well => 0,
+        End::Unwell => 1,
+        End::Interrupted => INTERRUPTED,
     }
 }
-
-const INTERRUPTED: u8 = 130;
 
 /// Why there is no report.
 #[derive(Debug, Error)]
 pub enum SyncError {
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error("{0}")]
     Location(#[from] LocationError),
     #[error("{0}")]
     Output(#[from] io::Error),
+    /// In the gateway's own words.
+    #[error("{0}")]
+    Refused(String),
 }
 
-/// Runs the subcommand and prints what it finds. Nothing is copied unless every location was read.
-pub async fn run(config: &Config, mode: Mode, format: Format) -> Result<End, SyncError> {
+impl SyncError {
+    /// `EX_UNAVAILABLE` of sysexits.h if there is no gateway.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Socket(_) => 69,
+            Self::Location(_) | Self::Output(_) | Self::Refused(_) => 1,
+        }
+    }
+}
+
+/// Has the gateway do it. If this process is killed the run goes on to its end.
+pub async fn through(socket: &Path, mode: Mode, format: Format) -> Result<End, SyncError> {
+    let mut stop = Stop::listen()?;
+    let wanted = json!({"apply": mode == Mode::Apply});
+    let mut report = read(socket::ask(socket, "POST", "/sync", Some(&wanted))?)?;
+    let mut shown = Shown::new(format);
+    loop {
+        shown.show(&report)?;
+        if report.doing.is_none() {
+            return shown.end(&report);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.asked() => {
+                socket::ask(socket, "DELETE", "/sync", None)?;
+            }
+        }
+        report = read(socket::ask(socket, "GET", "/sync", None)?)?;
+    }
+}
+
+fn read(said: Said) -> Result<Report, SyncError> {
+    if !said.is_success() {
+        return Err(SyncError::Refused(said.error()));
+    }
+    serde_json::from_value(said.document)
+        .map_err(|error| SyncError::Refused(format!("the gateway is of another version: {error}")))
+}
+
+/// Does it from here: nobody remembers what a sweep would find.
+pub async fn alone(config: &Config, mode: Mode, format: Format) -> Result<End, SyncError> {
     keystone::client::install_crypto_provider();
-    let mut run = Run {
-        sites: Sites::new(config)?,
-        mode,
-        report: Report::new(format),
-        closed: BTreeMap::new(),
-        stop: Stop::listen()?,
-    };
-    let end = run.everything().await?;
-    terminal::clear();
-    run.report.interrupted = end == End::Interrupted;
-    run.report.end(&run.summary(end))?;
-    Ok(end)
+    let mut stop = Stop::listen()?;
+    let sites = Sites::new(config)?;
+    let progress = Progress::default();
+    let mut reports = progress.watch();
+    let running = tokio::spawn(sync::run(sites, mode, progress.clone()));
+    let mut shown = Shown::new(format);
+    loop {
+        let report = reports.borrow_and_update().clone();
+        if let Err(error) = shown.show(&report) {
+            // Nobody reads any longer. What is in hand is finished.
+            progress.stop();
+            let _ = running.await;
+            return Err(error.into());
+        }
+        if report.doing.is_none() {
+            return shown.end(&report);
+        }
+        tokio::select! {
+            // `progress` holds the sender.
+            _ = reports.changed() => {}
+            () = stop.asked() => progress.stop(),
+        }
+    }
 }
 
-/// A run under way.
-struct Run {
-    sites: Sites,
-    mode: Mode,
-    report: Report,
-    /// Locations that failed and get no further writes.
-    closed: BTreeMap<LocationId, Trouble>,
-    stop: Stop,
+/// What of a report was shown already.
+struct Shown {
+    format: Format,
+    swept: bool,
+    notes: usize,
+    findings: usize,
+    unanswered: usize,
 }
 
-impl Run {
-    async fn everything(&mut self) -> Result<End, SyncError> {
-        terminal::progress("asking the locations who they are");
-        let unanswered = tokio::select! {
-            unanswered = self.sites.meet() => unanswered,
-            () = self.stop.asked() => return Ok(End::Interrupted),
-        };
-        if !unanswered.is_empty() {
-            return Ok(self.silent(&unanswered));
-        }
-        let mut comparisons = Vec::new();
-        for collection in Collection::ALL {
-            if collection.facts().spread != Spread::Replicated {
-                continue;
-            }
-            terminal::progress(&format!("reading {}", collection.facts().path));
-            let read = tokio::select! {
-                read = self.sites.read(collection) => read,
-                () = self.stop.asked() => return Ok(End::Interrupted),
-            };
-            match read {
-                Ok(shelves) => comparisons.push((collection, compare(collection, &shelves))),
-                Err(unanswered) => return Ok(self.silent(&unanswered)),
-            }
-        }
-        for (collection, comparison) in &comparisons {
-            self.not_compared(*collection, comparison)?;
-        }
-        let all: Vec<_> = comparisons
-            .into_iter()
-            .flat_map(|(_, comparison)| comparison.drift)
-            .collect();
-        let total = all.len();
-        for (done, (title, drift)) in all.into_iter().enumerate() {
-            if self.stop.is_asked() {
-                self.report.left += total - done;
-                return Ok(End::Interrupted);
-            }
-            if self.mode == Mode::Apply {
-                terminal::progress(&format!("{done} of {total}: {title}"));
-            }
-            self.settle(&title, drift).await?;
-        }
-        let silent = |trouble: &Trouble| matches!(trouble, Trouble::Silent { .. });
-        if self.stop.is_asked() {
-            Ok(End::Interrupted)
-        } else if self.closed.values().any(silent) {
-            Ok(End::Unanswered)
-        } else if self.report.left > 0 {
-            Ok(End::Drift)
-        } else {
-            Ok(End::Same)
+impl Shown {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            swept: false,
+            notes: 0,
+            findings: 0,
+            unanswered: 0,
         }
     }
 
-    fn silent(&mut self, unanswered: &[Unanswered]) -> End {
-        for Unanswered { location, reason } in unanswered {
-            let name = self.sites.name(*location).to_owned();
-            self.report.unanswered(&name, words(*reason));
+    /// What is new in it. A long run shows what it does.
+    fn show(&mut self, report: &Report) -> io::Result<()> {
+        // Also on standard error, for those who pipe the report.
+        for silent in report.unanswered.iter().skip(self.unanswered) {
+            terminal::tell(&format!(
+                "ironic-proxy: location {} could not be asked ({})",
+                silent.location, silent.reason
+            ));
         }
-        End::Unanswered
-    }
-
-    /// Notes once what an old location does not know, instead of once per object.
-    fn not_compared(&mut self, collection: Collection, comparison: &Comparison) -> io::Result<()> {
-        let path = collection.facts().path;
-        let since = collection.since();
-        let old: Vec<_> = self
-            .sites
-            .locations
-            .iter()
-            .map(|location| location.id)
-            .filter(|id| self.sites.newest(*id) < since)
-            .collect();
-        if !old.is_empty() && old.len() < self.sites.locations.iter().len() {
-            let names = self.sites.names(&old);
-            self.report.note(format!(
-                "{path} came with version {since}: not compared with {names}"
-            ))?;
-        }
-        for (id, attributes) in &comparison.too_old {
-            let name = self.sites.name(*id);
-            let newest = self.sites.newest(*id);
-            let attributes: Vec<_> = attributes.iter().map(String::as_str).collect();
-            let attributes = attributes.join(", ");
-            self.report.note(format!(
-                "{path}: {attributes} not compared with {name}, whose newest version {newest} does not know it"
-            ))?;
-        }
-        Ok(())
-    }
-
-    async fn settle(&mut self, title: &Title, drift: Drift) -> Result<(), SyncError> {
-        match drift {
-            Drift::Missing { from, at } => {
-                let way = Way { from, to: at };
-                let shown = format!("{title} is missing at {}", self.sites.name(at));
-                self.copy(title, "missing", shown, way).await
-            }
-            Drift::Unfinished {
-                from: Some(from),
-                at,
-            } => {
-                let name = self.sites.name(at);
-                let shown = format!("{title} is only half copied at {name}");
-                let way = Way { from, to: at };
-                self.copy(title, "unfinished", shown, way).await
-            }
-            Drift::Unfinished { from: None, at } => {
-                let name = self.sites.name(at);
-                let text = format!(
-                    "{title} is only half copied at {name}, and no longer anywhere else: complete or delete it there"
-                );
-                self.left(title, "unfinished", &[at], text)
-            }
-            Drift::Differs { attributes, absent } => {
-                let mut text = format!(
-                    "{title} differs between locations: {}",
-                    attributes.join(", ")
-                );
-                if !absent.is_empty() {
-                    let names = self.sites.names(&absent);
-                    text = format!(
-                        "{text}; it is missing at {names}, and is not copied until the copies agree"
-                    );
+        self.unanswered = report.unanswered.len();
+        if self.format == Format::Text {
+            if !self.swept && !report.swept.is_empty() {
+                self.swept = true;
+                for line in table(&report.swept) {
+                    terminal::say(&line)?;
                 }
-                self.left(title, "differs", &absent, text)
             }
-            Drift::Conflict { name, holders } => {
-                let holders_said: Vec<_> = holders
-                    .iter()
-                    .map(|(uuid, at)| format!("{uuid} at {}", self.sites.names(at)))
-                    .collect();
-                let noun = title.collection.facts().noun;
-                let text = format!(
-                    "{noun} {name} is there under {} UUIDs: {}; keep one and delete the others, then it is copied",
-                    holders.len(),
-                    holders_said.join("; ")
-                );
-                let at: Vec<_> = holders.into_iter().flat_map(|(_, at)| at).collect();
-                self.left(title, "conflict", &at, text)
+            for note in report.notes.iter().skip(self.notes) {
+                terminal::say(note)?;
             }
-            Drift::Sensitive { absent } => {
-                let names = self.sites.names(&absent);
-                let text = format!(
-                    "{title} is missing at {names} and cannot be copied: it is sensitive, so Ironic does not show what it does; create it there by hand"
-                );
-                self.left(title, "sensitive", &absent, text)
+            for finding in report.findings.iter().skip(self.findings) {
+                terminal::say(&finding.text)?;
             }
+            (self.notes, self.findings) = (report.notes.len(), report.findings.len());
         }
-    }
-
-    /// Copies an object that is missing or incomplete, with `--apply`.
-    async fn copy(
-        &mut self,
-        title: &Title,
-        kind: &'static str,
-        shown: String,
-        way: Way,
-    ) -> Result<(), SyncError> {
-        let at = &[way.to];
-        if self.mode == Mode::Show {
-            return self.left(title, kind, at, shown);
-        }
-        if self.closed.contains_key(&way.to) {
-            self.report.left += 1;
-            return Ok(());
-        }
-        // Not raced against the signal: an interrupted copy would be incomplete. A second signal ends the process at
-        // once.
-        let copied = if kind == "missing" {
-            self.sites.copy(title.collection, &title.uuid, way).await
-        } else {
-            self.sites.finish(title.collection, &title.uuid, way).await
-        };
-        let name = self.sites.name(way.to).to_owned();
-        let Err(trouble) = copied else {
-            let text = format!("{title} copied to {name}");
-            return Ok(self.report.add(Finding {
-                outcome: Outcome::Copied,
-                ..self.finding(title, kind, at, text)
-            })?);
-        };
-        let why = trouble.words();
-        self.left(
-            title,
-            kind,
-            at,
-            format!("{title} not copied to {name}: {why}"),
-        )?;
-        match trouble {
-            Trouble::Refused => {
-                self.report.note(format!(
-                    "nothing more is copied to {name}: the user of [group:{name}] needs the role admin on the system (system_scope = all) to write there"
-                ))?;
-                self.closed.insert(way.to, trouble);
-            }
-            Trouble::Silent { reason, .. } => {
-                self.report.unanswered(&name, words(reason));
-                self.closed.insert(way.to, trouble);
-            }
-            Trouble::Said(_) | Trouble::Gone | Trouble::Half(_) => {}
+        if let Some(doing) = &report.doing {
+            terminal::progress(doing);
         }
         Ok(())
     }
 
-    fn left(
-        &mut self,
-        title: &Title,
-        kind: &'static str,
-        at: &[LocationId],
-        text: String,
-    ) -> Result<(), SyncError> {
-        let finding = self.finding(title, kind, at, text);
-        Ok(self.report.add(finding)?)
-    }
-
-    fn finding(
-        &self,
-        title: &Title,
-        kind: &'static str,
-        at: &[LocationId],
-        text: String,
-    ) -> Finding {
-        let locations = at.iter().map(|id| self.sites.name(*id).to_owned());
-        Finding {
-            kind,
-            collection: title.collection.facts().path,
-            uuid: title.uuid.clone(),
-            name: title.name.clone(),
-            locations: locations.collect(),
-            outcome: Outcome::Left,
-            text,
-        }
-    }
-
-    fn summary(&self, end: End) -> String {
-        let Report { copied, left, .. } = self.report;
-        match (end, self.mode) {
-            (End::Unanswered, _) if self.closed.is_empty() => {
-                "nothing was changed: a location could not be asked".to_owned()
-            }
-            (End::Interrupted, Mode::Show) => "interrupted".to_owned(),
-            (End::Interrupted, Mode::Apply) => {
-                format!("interrupted: {copied} copied, {left} not")
-            }
-            (_, Mode::Apply) => format!("{copied} copied, {left} not"),
-            (_, Mode::Show) if left == 0 => "all locations have the same".to_owned(),
-            (_, Mode::Show) => {
-                format!("{left} to settle; `ironic-proxy sync --apply` copies what is missing")
+    fn end(&self, report: &Report) -> Result<End, SyncError> {
+        terminal::clear();
+        match self.format {
+            Format::Text => terminal::say(report.summary.as_deref().unwrap_or_default())?,
+            Format::Json => {
+                let text = serde_json::to_string(report).map_err(io::Error::from)?;
+                terminal::say(&text)?;
             }
         }
+        Ok(report.end())
     }
+}
+
+fn table(swept: &[Swept]) -> Vec<String> {
+    let head = ["LOCATION", "THINGS", "NEW", "GONE", "TOOK", "TROUBLE"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(swept.iter().map(|swept| {
+        vec![
+            swept.location.clone(),
+            swept.things.to_string(),
+            swept.new.to_string(),
+            swept.gone.to_string(),
+            format!("{:.3} s", swept.seconds),
+            swept.why.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    }));
+    terminal::table(&rows)
 }
 
 /// SIGINT and SIGTERM: the first one ends the run after the object in hand, a second one at once.
-#[derive(Clone, Debug)]
 struct Stop {
-    asked: Arc<AtomicBool>,
-    bell: Arc<tokio::sync::Notify>,
+    interrupt: Signal,
+    terminate: Signal,
+    asked: bool,
 }
 
 impl Stop {
     fn listen() -> io::Result<Self> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let stop = Self {
-            asked: Arc::default(),
-            bell: Arc::default(),
-        };
-        let ours = stop.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                // The flag says nothing about other memory, so no ordering is needed.
-                if ours.asked.swap(true, Ordering::Relaxed) {
-                    terminal::tell(
-                        "ironic-proxy: stopped at once; the object being copied may be incomplete, and the next run \
-                         will tell",
-                    );
-                    process::exit(i32::from(INTERRUPTED));
-                }
-                terminal::tell("ironic-proxy: stopping after the object that is being copied");
-                ours.bell.notify_one();
-            }
-        });
-        Ok(stop)
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            asked: false,
+        })
     }
 
-    fn is_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
-    }
-
-    async fn asked(&self) {
-        self.bell.notified().await;
+    /// The first one.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        if self.asked {
+            terminal::tell(
+                "ironic-proxy: stopped at once; the object being copied may be incomplete, and the next run will tell",
+            );
+            process::exit(i32::from(INTERRUPTED));
+        }
+        self.asked = true;
+        terminal::tell("ironic-proxy: stopping after the object that is being copied");
     }
 }

@@ -5,9 +5,20 @@ use std::io;
 use std::io::Write;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 use once_cell::sync::Lazy;
+
+/// Output format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
 
 /// Between two turns of the spinner.
 const TICK: Duration = Duration::from_millis(100);

@@ -1,28 +1,20 @@
-//! In the background: asks every location for the identifiers of all that it has, so that the directory is filled
-//! before anybody asks, and writes the state file.
+//! In the background: sweeps all locations, so that the directory is filled before anybody asks, and writes the state file.
 
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
-use log::debug;
 use log::info;
 use log::warn;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
-use crate::api::collection::Collection;
-use crate::api::query::Query;
 use crate::current::Follow;
-use crate::federate::Federation;
 use crate::locate::state;
-use crate::locations::location::Location;
-use crate::locations::order::Act;
 use crate::locations::question::Asker;
-use crate::locations::walk::List;
-use crate::locations::walk::Walk;
+use crate::sync::sweep::Manner;
+use crate::sync::sweep::sweep;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
@@ -59,7 +51,13 @@ impl BackgroundService for Sweep {
                     };
                     tokio::time::sleep_until(due.into()).await;
                     let asker = Asker::gateway(&transport, PATIENCE);
-                    sweep(&current.federation, &asker).await;
+                    let federation = &current.federation;
+                    let before = federation.locator.directory.len();
+                    sweep(federation, &asker, Manner::Patient, |_| {}).await;
+                    info!(
+                        "Swept: {} identifiers known, {before} before",
+                        federation.locator.directory.len()
+                    );
                     self.save();
                     // Gateways that were started together would otherwise sweep together for ever.
                     interval.mul_f64(0.8 + 0.4 * fastrand::f64())
@@ -105,79 +103,4 @@ impl Sweep {
             warn!("The node cache cannot be saved for the next start: {error}");
         }
     }
-}
-
-async fn sweep(federation: &Federation, asker: &Asker) {
-    let known = federation.locator.directory.len();
-    // Where only users have rights nothing is learnt, so nothing is asked.
-    let ours = federation
-        .locations
-        .iter()
-        .filter(|location| !location.config.forward_user_token);
-    join_all(ours.map(|location| async move {
-        while location.standing().is_none() {
-            if location.forbids(Act::Read).is_some() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        let mut whole = true;
-        for collection in Collection::ALL
-            .into_iter()
-            .filter(|collection| collection.is_cached())
-        {
-            if read(federation, asker, (location, collection))
-                .await
-                .is_none()
-            {
-                whole = false;
-                debug!(
-                    "The sweep of {} at `{}` was cut short",
-                    collection.facts().path,
-                    location.name()
-                );
-            }
-        }
-        if whole {
-            location.record.swept();
-        }
-    }))
-    .await;
-    info!(
-        "Swept: {} identifiers known, {known} before",
-        federation.locator.directory.len()
-    );
-}
-
-/// `None`: something was silent, or not there in its version; the next sweep may tell.
-async fn read(
-    federation: &Federation,
-    asker: &Asker,
-    (location, collection): (&Location, Collection),
-) -> Option<()> {
-    let version = location.standing()?.range.max();
-    let facts = collection.facts();
-    let named = facts.name_since.is_some_and(|since| version.minor >= since);
-    let fields = if named { "uuid,name" } else { "uuid" };
-    let mut query = Query::default();
-    // Ironic knows `fields` from 1.8 on.
-    if version.minor >= 8 {
-        query = query.with("fields", fields);
-    }
-    let list = List::own(collection, version, query);
-    let mut walk = Walk::new(&list, asker, location);
-    let mut total = 0;
-    while let Some(page) = walk.next(None).await.ok()? {
-        total += page.len();
-        for item in page.items() {
-            federation.locator.learn(
-                collection,
-                item.id().as_deref(),
-                item.name().as_deref(),
-                location.id,
-            );
-        }
-    }
-    federation.walks.counted(collection, location.id, total);
-    Some(())
 }

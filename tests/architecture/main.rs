@@ -41,8 +41,8 @@ const FLOORS: &[&[&str]] = &[
     &["locate", "request"],
     // Many locations, one API.
     &["federate"],
-    // A tenant's requests, judged; what a reload replaces.
-    &["current", "tenancy"],
+    // A tenant's requests, judged; what a reload replaces; what operators order to be brought into step.
+    &["current", "sync", "tenancy"],
     // What runs: the front, the admin door, what keeps the rest true in the background, what is typed.
     &["admin", "command", "gateway", "upkeep"],
     // Builds and runs all of it.

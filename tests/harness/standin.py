@@ -209,6 +209,8 @@ class Standin(Lists, Writes, Objects, Site):
                 return Answer.of_json(200, self._with_links(request, found[0], "ports"))
             case ["conductors"] if method == "GET":
                 return self._paged(request, "conductors", self.conductors, parameters, noun="Conductor", ident="hostname")
+            case ["volume", ("connectors" | "targets") as kind] if method == "GET":
+                return Answer.of_json(200, {kind: []})
             case ["shards"] if method == "GET":
                 return Answer.of_json(200, {"shards": []})
             case ["drivers", *rest]:

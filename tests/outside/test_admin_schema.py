@@ -84,13 +84,21 @@ def test_what_would_be_done(admin, method, path, headers):
     conforms(said.document, "explanation")
 
 
+def test_what_a_run_found(hub, admin):
+    hub.loc1.objects["chassis"].append({"uuid": new_uuid(), "description": None, "extra": {}})
+    assert conforms(admin("POST", "/sync").document, "sync")["doing"]
+    report = until(lambda: (now := admin.get("/sync").document)["doing"] is None and conforms(now, "sync"), what="the end of the run")
+    assert "maintenance" in {one["why"] for one in report["swept"]}
+    assert report["unanswered"]
+
+
 def test_what_is_refused(admin):
     for method, path in (("GET", "/nothing"), ("GET", "/locations/loc9"), ("DELETE", "/status")):
         conforms(admin(method, path).document, "error")
 
 
 def test_the_page_names_each_member():
-    for name in ("status", "location", "finding", "explanation"):
+    for name in ("status", "location", "finding", "explanation", "sync"):
         for member in SCHEMA["$defs"][name]["properties"]:
             assert f"`{member}`" in PAGE, f"docs/admin.md does not say what {member} of {name} is"
 

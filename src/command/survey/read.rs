@@ -9,12 +9,12 @@ use crate::api::bmc::bmcs;
 use crate::api::collection::Collection;
 use crate::api::query::Query;
 use crate::command::survey::compare::Holding;
-use crate::command::sync::sites::Sites;
-use crate::command::sync::sites::Unanswered;
 use crate::locations::location::Location;
 use crate::locations::silence::Silence;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::sync::sites::Sites;
+use crate::sync::sites::Unanswered;
 
 /// A value that only one location may have.
 struct Column {

@@ -8,11 +8,11 @@ use crate::command::survey::compare::Clash;
 use crate::command::survey::compare::Holding;
 use crate::command::survey::compare::Versions;
 use crate::command::survey::propose::Proposal;
-use crate::command::sync::Format;
-use crate::command::sync::compare::Drift;
-use crate::command::sync::compare::Title;
-use crate::command::sync::sites::Sites;
 use crate::command::terminal;
+use crate::command::terminal::Format;
+use crate::sync::compare::Drift;
+use crate::sync::compare::Title;
+use crate::sync::sites::Sites;
 
 /// A location that did not answer.
 #[derive(Debug, Serialize)]

@@ -15,10 +15,6 @@ use crate::api::fault;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
-use crate::command::sync::compare::Object;
-use crate::command::sync::compare::Shelf;
-use crate::command::sync::compare::TRAITS;
-use crate::command::sync::compare::UNFINISHED;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
@@ -36,19 +32,23 @@ use crate::locations::speech::Said;
 use crate::locations::speech::Words;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::sync::compare::Object;
+use crate::sync::compare::Shelf;
+use crate::sync::compare::TRAITS;
+use crate::sync::compare::UNFINISHED;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
 /// A location that did not answer, and why.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::command) struct Unanswered {
-    pub(in crate::command) location: LocationId,
-    pub(in crate::command) reason: Reason,
+pub struct Unanswered {
+    pub location: LocationId,
+    pub reason: Reason,
 }
 
 /// Why an object was not copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::command) enum Trouble {
+pub enum Trouble {
     /// Our credential may not write there, so no other object is tried.
     Refused,
     /// The location could not be asked. `maybe`: it may have been executed.
@@ -62,7 +62,7 @@ pub(in crate::command) enum Trouble {
 }
 
 impl Trouble {
-    pub(in crate::command) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         match self {
             Self::Refused => "our credential may not write there".to_owned(),
             Self::Silent {
@@ -86,7 +86,7 @@ impl Trouble {
 }
 
 /// A reason in words for people.
-pub(in crate::command) fn words(reason: Reason) -> &'static str {
+pub fn words(reason: Reason) -> &'static str {
     match reason {
         Reason::Connect => "connect: none of its endpoints can be connected to",
         Reason::Timeout => "timeout: no answer in time",
@@ -111,15 +111,15 @@ pub(in crate::command) fn words(reason: Reason) -> &'static str {
 
 /// Where an object is, and where it is to be.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::command) struct Way {
-    pub(in crate::command) from: LocationId,
-    pub(in crate::command) to: LocationId,
+pub struct Way {
+    pub from: LocationId,
+    pub to: LocationId,
 }
 
 /// All locations, and connections of our own to them.
 #[derive(Debug)]
-pub(in crate::command) struct Sites {
-    pub(in crate::command) locations: Locations,
+pub struct Sites {
+    pub locations: Arc<Locations>,
     transport: Arc<Transport>,
 }
 
@@ -127,30 +127,38 @@ pub(in crate::command) struct Sites {
 const PATIENCE: Duration = Duration::from_mins(10);
 
 impl Sites {
-    pub(in crate::command) fn asker(&self) -> Asker {
+    pub fn asker(&self) -> Asker {
         Asker::gateway(&self.transport, PATIENCE)
     }
 
-    pub(in crate::command) fn new(config: &Config) -> Result<Self, LocationError> {
+    pub fn new(config: &Config) -> Result<Self, LocationError> {
         let budget = Budget::new(config.api.max_buffered);
         let transport = Arc::new(Transport::new(config.locations.len(), budget));
         Ok(Self {
-            locations: Locations::new(config, None)?,
+            locations: Arc::new(Locations::new(config, None)?),
             transport,
         })
     }
 
-    pub(in crate::command) fn name(&self, id: LocationId) -> &str {
+    /// Those of a gateway that runs, with connections of its own.
+    pub fn of(locations: Arc<Locations>, transport: Arc<Transport>) -> Self {
+        Self {
+            locations,
+            transport,
+        }
+    }
+
+    pub fn name(&self, id: LocationId) -> &str {
         self.locations.location(id).name()
     }
 
-    pub(in crate::command) fn names(&self, ids: &[LocationId]) -> String {
+    pub fn names(&self, ids: &[LocationId]) -> String {
         self.locations.names(ids)
     }
 
     /// Asks each location for its versions. The versions in common do not matter here: each pair is compared for
     /// itself, so none is in quarantine.
-    pub(in crate::command) async fn meet(&self) -> Vec<Unanswered> {
+    pub async fn meet(&self) -> Vec<Unanswered> {
         let each = self.locations.iter().map(async |location| {
             if let Some(reason) = location.forbids(Act::Read) {
                 return Some(Unanswered {
@@ -173,16 +181,13 @@ impl Sites {
         join_all(each).await.into_iter().flatten().collect()
     }
 
-    pub(in crate::command) fn newest(&self, id: LocationId) -> Microversion {
+    pub fn newest(&self, id: LocationId) -> Microversion {
         let standing = self.locations.location(id).standing();
         standing.map_or(Microversion::new(1, 1), |standing| standing.range.max())
     }
 
     /// Reads the collection from every location that has it.
-    pub(in crate::command) async fn read(
-        &self,
-        collection: Collection,
-    ) -> Result<Vec<Shelf>, Vec<Unanswered>> {
+    pub async fn read(&self, collection: Collection) -> Result<Vec<Shelf>, Vec<Unanswered>> {
         let knowing = self
             .locations
             .iter()
@@ -248,12 +253,7 @@ impl Sites {
     ///
     /// Traits are set by a request of their own. In between the copy is marked, so that it is not taken for whole if we
     /// are killed; if only the traits fail it is taken back.
-    pub(in crate::command) async fn copy(
-        &self,
-        collection: Collection,
-        uuid: &str,
-        way: Way,
-    ) -> Result<(), Trouble> {
+    pub async fn copy(&self, collection: Collection, uuid: &str, way: Way) -> Result<(), Trouble> {
         // A newer member would be refused by the older location.
         let version = self.newest(way.from).min(self.newest(way.to));
         let (from, to) = (
@@ -318,7 +318,7 @@ impl Sites {
     }
 
     /// Replaces a copy that an earlier run left unfinished.
-    pub(in crate::command) async fn finish(
+    pub async fn finish(
         &self,
         collection: Collection,
         uuid: &str,

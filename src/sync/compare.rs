@@ -13,28 +13,28 @@ use crate::config::LocationId;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
 
 /// Traits of a runbook; Ironic sets them at a path of their own.
-pub(in crate::command) const TRAITS: &str = "traits";
+pub const TRAITS: &str = "traits";
 /// Member of `extra` that marks a copy as incomplete.
-pub(in crate::command) const UNFINISHED: &str = "ironic_proxy_sync_unfinished";
+pub const UNFINISHED: &str = "ironic_proxy_sync_unfinished";
 /// Members that Ironic hides in a sensitive inspection rule.
 const SENSITIVE: [&str; 2] = ["actions", "conditions"];
 
-pub(in crate::command) type Object = Map<String, Value>;
+pub type Object = Map<String, Value>;
 
 /// What one location has of a collection, each as its newest version shows it.
 #[derive(Debug)]
-pub(in crate::command) struct Shelf {
-    pub(in crate::command) location: LocationId,
-    pub(in crate::command) newest: Microversion,
-    pub(in crate::command) objects: BTreeMap<String, Object>,
+pub struct Shelf {
+    pub location: LocationId,
+    pub newest: Microversion,
+    pub objects: BTreeMap<String, Object>,
 }
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::command) struct Title {
-    pub(in crate::command) collection: Collection,
-    pub(in crate::command) uuid: String,
-    pub(in crate::command) name: Option<String>,
+pub struct Title {
+    pub collection: Collection,
+    pub uuid: String,
+    pub name: Option<String>,
 }
 
 impl fmt::Display for Title {
@@ -49,7 +49,7 @@ impl fmt::Display for Title {
 
 /// One thing that is not the same everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::command) enum Drift {
+pub enum Drift {
     /// To be copied from where it is.
     Missing { from: LocationId, at: LocationId },
     /// An earlier run ended in the middle of this copy. `from`: a location with a complete one.
@@ -73,14 +73,14 @@ pub(in crate::command) enum Drift {
 
 /// All of a collection.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::command) struct Comparison {
-    pub(in crate::command) drift: Vec<(Title, Drift)>,
+pub struct Comparison {
+    pub drift: Vec<(Title, Drift)>,
     /// Attributes that a location is too old to show.
-    pub(in crate::command) too_old: BTreeMap<LocationId, BTreeSet<String>>,
+    pub too_old: BTreeMap<LocationId, BTreeSet<String>>,
 }
 
 /// Each pair of locations is compared by what both know.
-pub(in crate::command) fn compare(collection: Collection, shelves: &[Shelf]) -> Comparison {
+pub fn compare(collection: Collection, shelves: &[Shelf]) -> Comparison {
     let mut comparison = Comparison::default();
     let uuids: BTreeSet<&String> = shelves
         .iter()
