@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod arrival;
 pub mod body;
+pub mod compress;
 pub mod connection;
 pub mod context;
 pub mod cors;

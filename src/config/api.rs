@@ -54,6 +54,8 @@ pub struct ApiConfig {
     pub shutdown_delay: Duration,
     /// Whether a 503 carries `Retry-After`.
     pub retry_after: bool,
+    /// From how many bytes on answers are compressed for clients that ask; `None`: never.
+    pub gzip: Option<usize>,
     /// From when on a request is told of as slow; `None`: never.
     pub slow_request: Option<Duration>,
     /// What is served beyond Ironic's own API.
@@ -154,6 +156,8 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
     let shutdown_delay = section.seconds_or_none("shutdown_delay");
     let retry_after = section.flag("retry_after");
     let slow_request = section.seconds_or_none("slow_request");
+    let gzip = section.flag("gzip");
+    let gzip_min_length = section.number("gzip_min_length", 0..=usize::MAX);
     let collection_links = section.flag("collection_links");
     let location_endpoints = section.flag("location_endpoints");
     let tls = tls(section);
@@ -178,6 +182,7 @@ pub(crate) fn api(section: &mut Section<'_>) -> Result<ApiConfig, Faulted> {
         shutdown_delay: shutdown_delay?.unwrap_or_default(),
         retry_after: retry_after?,
         slow_request: slow_request?,
+        gzip: gzip_min_length.and_then(|least| Ok(gzip?.then_some(least)))?,
         extras: Extras {
             collection_links: collection_links?,
             location_endpoints: location_endpoints?,

@@ -252,6 +252,16 @@ const API: &[Opt] = &[
         "Whether a 503 carries Retry-After; python-ironicclient up to 6.3 hides the text of one that does.",
     ),
     opt(
+        "gzip",
+        "false",
+        "Compress lists and other JSON or text for clients that ask for it (Accept-Encoding: gzip), as all of OpenStack's do; errors and vendor passthru never.",
+    ),
+    opt(
+        "gzip_min_length",
+        "1024",
+        "Bytes from which on an answer is compressed.",
+    ),
+    opt(
         "collection_links",
         "false",
         "Tell the next page of a list as nodes_links, ports_links and so on too, beside next; gophercloud reads nothing else and stops after the first page without it.",

@@ -7,10 +7,13 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
+use http::Version;
+use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_LENGTH;
 use http::header::DATE;
 use http::header::RETRY_AFTER;
 use http::header::TRANSFER_ENCODING;
+use http::header::VARY;
 use pingora::Error;
 use pingora::ErrorType;
 use pingora::Result;
@@ -19,6 +22,10 @@ use pingora::protocols::http::ServerSession;
 
 use crate::api::header;
 use crate::gateway::body;
+use crate::gateway::compress::Compressing;
+use crate::gateway::compress::Compressor;
+use crate::gateway::compress::GZIP;
+use crate::gateway::compress::is_asked;
 use crate::gateway::context::Context;
 use crate::locations::Locations;
 use crate::request::Answer;
@@ -26,6 +33,7 @@ use crate::request::Versions;
 
 /// Bytes of an answer that are written at a time.
 const PART: usize = 64 << 10;
+const VARIES: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
 /// What answers are signed with.
 #[derive(Debug)]
@@ -33,6 +41,8 @@ pub struct Respond {
     pub locations: Arc<Locations>,
     /// `[api] retry_after`
     pub retry_after: bool,
+    /// `[api] gzip`
+    pub compressing: Option<Compressing>,
 }
 
 impl Respond {
@@ -78,35 +88,61 @@ impl Respond {
         let mut parts = http::Response::new(()).into_parts().0;
         parts.status = answer.status;
         parts.headers = answer.headers;
+        let mut body = answer.body;
         let headers = &mut parts.headers;
         // Pingora frames the body and tells the time.
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, DATE] {
             headers.remove(name);
         }
-        headers.reserve(signature.len() + 4);
+        headers.reserve(signature.len() + 6);
         for (name, value) in signature {
             headers.insert(name, value);
         }
         if let Some(seconds) = answer.retry_after.filter(|_| self.retry_after) {
             headers.insert(RETRY_AFTER, seconds.into());
         }
+        let asked = session.req_header();
+        let mut compressor = None;
+        if let Some(compressing) = self.compressing
+            && compressing.wants(parts.status, headers, body.len())
+        {
+            headers.append(VARY, VARIES);
+            // HTTP/1.0 knows no chunks.
+            let fits = body.len() <= PART || asked.version > Version::HTTP_10;
+            if fits && is_asked(&asked.headers) {
+                headers.insert(CONTENT_ENCODING, GZIP);
+                compressor = Some(Compressor::default());
+            }
+        }
+        if let Some(whole) = compressor.take_if(|_| body.len() <= PART) {
+            body = whole.finish(&body);
+        }
         let mut head = ResponseHeader::from(parts);
         let bodiless = matches!(
             answer.status,
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
         );
-        if !bodiless {
-            head.set_content_length(answer.body.len())?;
+        if compressor.is_some() {
+            head.insert_header(TRANSFER_ENCODING, "chunked")?;
+        } else if !bodiless {
+            head.set_content_length(body.len())?;
         }
-        let silent =
-            bodiless || answer.body.is_empty() || session.req_header().method == Method::HEAD;
+        let silent = bodiless || body.is_empty() || asked.method == Method::HEAD;
         session.write_response_header(Box::new(head)).await?;
         if !silent {
             // The write clock runs for one part: it measures silence, not the size of the answer.
-            let mut body = answer.body;
             while body.len() > PART {
-                let part = body.split_to(PART);
-                session.write_response_body(part, false).await?;
+                let mut part = body.split_to(PART);
+                if let Some(compressor) = &mut compressor {
+                    part = compressor.feed(&part);
+                }
+                // An empty chunk would be the last one.
+                if !part.is_empty() {
+                    session.write_response_body(part, false).await?;
+                }
+            }
+            if let Some(compressor) = compressor {
+                body = compressor.finish(&body);
             }
             session.write_response_body(body, true).await?;
         }

@@ -27,6 +27,7 @@ use crate::federate::plan::Plan;
 use crate::gateway::access_log;
 use crate::gateway::body;
 use crate::gateway::body::BodyLimits;
+use crate::gateway::compress::Compressing;
 use crate::gateway::context::Context;
 use crate::gateway::context::InFlight;
 use crate::gateway::context::Surroundings;
@@ -152,6 +153,7 @@ impl Service {
             respond: Respond {
                 locations: Arc::clone(&federation.locations),
                 retry_after: config.api.retry_after,
+                compressing: config.api.gzip.map(|least| Compressing { least }),
             },
             cors: config.cors.clone(),
             federation,
