@@ -4,6 +4,7 @@
 pub mod budget;
 pub mod buffers;
 mod conversation;
+mod delivery;
 pub mod downstream;
 pub mod head;
 mod idle;

@@ -15,8 +15,9 @@ use crate::wire::peer::dial;
 use crate::wire::peer::host;
 use crate::wire::peer::secure;
 
-/// Below the keep-alive of the web servers that Ironic runs in (cheroot 10 s, Apache 5 s): the pool closes first.
-const IDLE: Duration = Duration::from_secs(4);
+/// How long a connection is kept, unless the location closes it: until after the next probe, so that one that nobody asks
+/// is not dialled anew for each.
+const IDLE: Duration = Duration::from_secs(90);
 
 /// One address of one endpoint.
 #[derive(Debug)]

@@ -44,6 +44,7 @@ struct Kept {
 
 struct Parked {
     stream: Stream,
+    since: Instant,
     until: Instant,
 }
 
@@ -59,13 +60,15 @@ impl Idle {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one that was used last, so that the others may come to their end.
-    pub(super) fn take(&self, key: Key) -> Option<Stream> {
+    /// The one that was used last, so that the others may come to their end; if that was no longer ago than `age`.
+    pub(super) fn take(&self, key: Key, age: Duration) -> Option<Stream> {
         let now = Instant::now();
         loop {
             let mut parked = {
                 let mut kept = self.kept();
-                let parked = kept.by_peer.get_mut(&key)?.pop()?;
+                let parked = kept.by_peer.get_mut(&key)?;
+                let is_young = |parked: &mut Parked| now.duration_since(parked.since) <= age;
+                let parked = parked.pop_if(is_young)?;
                 kept.count -= 1;
                 parked
             };
@@ -77,9 +80,11 @@ impl Idle {
 
     /// Keeps a connection on which nothing is under way, for `patience`.
     pub(super) fn put(&self, key: Key, stream: Stream, patience: Duration) {
+        let since = Instant::now();
         let parked = Parked {
             stream,
-            until: Instant::now() + patience,
+            since,
+            until: since + patience,
         };
         let (oldest, swept) = {
             let mut kept = self.kept();
@@ -196,10 +201,11 @@ mod tests {
         let ids = [first.id(), second.id()];
         idle.put(1, first, LONG);
         idle.put(1, second, LONG);
-        assert!(idle.take(2).is_none(), "another peer's");
-        assert_eq!(idle.take(1).unwrap().id(), ids[1]);
-        assert_eq!(idle.take(1).unwrap().id(), ids[0]);
-        assert!(idle.take(1).is_none());
+        assert!(idle.take(2, LONG).is_none(), "another peer's");
+        assert!(idle.take(1, Duration::ZERO).is_none(), "too old");
+        assert_eq!(idle.take(1, LONG).unwrap().id(), ids[1]);
+        assert_eq!(idle.take(1, LONG).unwrap().id(), ids[0]);
+        assert!(idle.take(1, LONG).is_none());
     }
 
     #[tokio::test]
@@ -215,7 +221,7 @@ mod tests {
         assert!(noticed(&idle).await);
         let (late, _theirs) = pair().await;
         idle.put(1, late, Duration::ZERO);
-        assert!(idle.take(1).is_none(), "its time is over");
+        assert!(idle.take(1, LONG).is_none(), "its time is over");
     }
 
     #[tokio::test]
@@ -228,8 +234,11 @@ mod tests {
             theirs.push(other);
         }
         assert_eq!(idle.kept().count, 2);
-        assert!(idle.take(1).is_none(), "the one that waited longest left");
-        assert!(idle.take(2).is_some() && idle.take(3).is_some());
+        assert!(
+            idle.take(1, LONG).is_none(),
+            "the one that waited longest left"
+        );
+        assert!(idle.take(2, LONG).is_some() && idle.take(3, LONG).is_some());
     }
 
     #[tokio::test]
@@ -239,12 +248,12 @@ mod tests {
         idle.put(1, first, LONG);
         idle.put(2, second, LONG);
         for _ in 0..20 {
-            let again = idle.take(1).unwrap();
+            let again = idle.take(1, LONG).unwrap();
             idle.put(1, again, LONG);
             assert!(idle.kept().order.len() <= 9, "what is over is forgotten");
         }
         idle.put(3, third, LONG);
-        assert!(idle.take(2).is_none());
-        assert!(idle.take(1).is_some() && idle.take(3).is_some());
+        assert!(idle.take(2, LONG).is_none());
+        assert!(idle.take(1, LONG).is_some() && idle.take(3, LONG).is_some());
     }
 }

@@ -25,6 +25,7 @@ use crate::wire::conversation::After;
 use crate::wire::conversation::Fault;
 use crate::wire::conversation::converse;
 use crate::wire::conversation::within;
+use crate::wire::delivery::Delivery;
 use crate::wire::idle::Idle;
 pub use crate::wire::message::Bounds;
 pub use crate::wire::message::Head;
@@ -98,6 +99,11 @@ impl Failure {
 /// closes the connection if its 4 KiB do not suffice.
 pub const LARGE_HEAD: usize = 3 << 10;
 
+/// How long a connection may have been idle that a write goes out on. Below the keep-alive of the web servers that Ironic
+/// runs in (Apache 5 s, cheroot 10 s), less the way there: one that is being closed meanwhile may take what is written and
+/// throw it away (Apache's lingering close), and then nobody knows whether it was executed.
+const YOUNG: Duration = Duration::from_secs(4);
+
 /// How long a connection that is closed is waited for.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -135,41 +141,53 @@ impl Transport {
         bounds: Bounds,
     ) -> Result<Reply, Failure> {
         let is_safe = message.head.method().is_safe();
-        let key = peer.reuse_hash();
-        if is_safe && let Some(mut stream) = self.idle.take(key) {
+        if let Some(mut stream) = self.used_before(peer, message) {
+            let delivery = Delivery::before(&stream);
             match converse(&mut stream, message, bounds, &self.budget).await {
                 Ok((reply, after)) => {
                     self.part(peer, stream, after).await;
                     return Ok(reply);
                 }
                 Err(fault) => {
+                    // A safe request may be repeated on a new connection (RFC 9110 9.2.2). A write may not, unless it is
+                    // known that it was never applied: it is not, if the other side closed before a byte had arrived.
+                    let is_untouched = is_closed(&fault)
+                        && delivery.is_some_and(|delivery| delivery.is_none(&stream));
                     close(stream).await;
-                    // RFC 9112 9.3.1: a safe request may be repeated on a new connection.
-                    if !is_stale(&fault) {
-                        return Err(self.used_failure(peer, &fault));
+                    if !is_stale(&fault) || !(is_safe || is_untouched) {
+                        let failure = if is_safe {
+                            self.used_failure(peer, &fault)
+                        } else {
+                            self.failure(peer, &fault)
+                        };
+                        return Err(at_head(failure, message));
                     }
                 }
             }
         }
-        // A write has a connection that nobody used before: where a pooled one was closed in place of an answer, a server
-        // that read the whole request, executed it and then closed looks the same as one that never saw it.
         let mut stream = self.connect(peer, message, bounds).await?;
         match converse(&mut stream, message, bounds, &self.budget).await {
             Ok((reply, after)) => {
                 self.tell_trust(peer, None);
-                let after = if is_safe { after } else { After::Closed };
                 self.part(peer, stream, after).await;
                 Ok(reply)
             }
             Err(fault) => {
                 close(stream).await;
-                let mut failure = self.failure(peer, &fault);
-                if failure == Failure::Broken && message.head.size() > LARGE_HEAD {
-                    failure = Failure::HeadRefused;
-                }
-                Err(failure)
+                Err(at_head(self.failure(peer, &fault), message))
             }
         }
+    }
+
+    /// A connection on which something was asked before.
+    fn used_before(&self, peer: &HttpPeer, message: Message<'_>) -> Option<Stream> {
+        let age = match message.body {
+            // What a client sends while it is passed on cannot be sent again.
+            Sent::Streamed(_) => return None,
+            _ if message.head.method().is_safe() => Duration::MAX,
+            Sent::Nothing | Sent::Whole(_) => YOUNG,
+        };
+        self.idle.take(peer.reuse_hash(), age)
     }
 
     async fn connect(
@@ -282,6 +300,14 @@ async fn close(mut stream: Stream) {
     let _ = within(PARTING, None, stream.shutdown()).await;
 }
 
+/// A connection that breaks at a large head.
+fn at_head(failure: Failure, message: Message<'_>) -> Failure {
+    match failure {
+        Failure::Broken if message.head.size() > LARGE_HEAD => Failure::HeadRefused,
+        other => other,
+    }
+}
+
 /// Whether a failure on a connection that was used before may come from nothing but its age.
 fn is_stale(fault: &Fault) -> bool {
     match fault {
@@ -289,6 +315,17 @@ fn is_stale(fault: &Fault) -> bool {
         Fault::Write(error) | Fault::Head(error) => {
             error.raw_os_error().is_some() && !is_black_hole(error)
         }
+        _ => false,
+    }
+}
+
+/// Whether the other side closed, in order. Its FIN acknowledges what had arrived by then; a reset acknowledges nothing, so
+/// after one a server that executed a request and broke down looks the same as one that never saw it. EPIPE: the FIN came
+/// before we had written all.
+fn is_closed(fault: &Fault) -> bool {
+    match fault {
+        Fault::Closed => true,
+        Fault::Write(error) => error.raw_os_error() == Some(libc::EPIPE),
         _ => false,
     }
 }

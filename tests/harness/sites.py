@@ -71,6 +71,13 @@ class Site:
         self._up = True
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
+    def hang_up(self):
+        """Ends the connections that it has; new ones are welcome."""
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            _drop(connection)
+
     def down(self):
         """Stops listening and drops every connection; the port stays ours, and refuses connections."""
         with self._lock:
