@@ -5,6 +5,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::de::MapAccess;
@@ -36,7 +37,7 @@ pub enum BodyError {
 
 /// The members of a JSON object in their order; of a repeated one the last value, as Python's parser has it.
 #[derive(Clone, Debug, Default)]
-pub struct Object(Vec<(String, Box<RawValue>)>);
+pub struct Object(IndexMap<String, Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -50,8 +51,9 @@ impl<'de> Deserialize<'de> for Object {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
                 let mut object = Object::default();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    object.set_raw(&name, value);
+                // A MiB holds 120,000 members: looking through all of them for each would take minutes.
+                while let Some((name, value)) = map.next_entry()? {
+                    object.0.insert(name, value);
                 }
                 Ok(object)
             }
@@ -74,17 +76,7 @@ impl Object {
     }
 
     fn raw(&self, name: &str) -> Option<&RawValue> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| &**value)
-    }
-
-    fn set_raw(&mut self, name: &str, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.to_owned(), value)),
-        }
+        self.0.get(name).map(|value| &**value)
     }
 
     pub fn value(&self, name: &str) -> Value {
@@ -128,16 +120,16 @@ impl Object {
     pub fn set<T: serde::Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         // What we set is text or a list of texts, which always serialises.
         if let Ok(raw) = to_raw_value(value) {
-            self.set_raw(name, raw);
+            self.0.insert(name.to_owned(), raw);
         }
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(known, _)| known != name);
+        self.0.shift_remove(name);
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.0.keys().map(String::as_str)
     }
 
     fn write(&self, out: &mut Vec<u8>) {

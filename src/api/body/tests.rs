@@ -1,3 +1,6 @@
+use std::time::Duration;
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -177,4 +180,16 @@ proptest! {
         }
         let _: Result<Patch, BodyError> = Patch::parse(&body);
     }
+}
+
+#[test]
+fn an_object_of_as_many_members_as_a_body_holds_is_read_at_once() {
+    let members: Vec<String> = (0..100_000).map(|name| format!("\"{name}\":1")).collect();
+    let body = format!("{{{}, \"7\": 2}}", members.join(","));
+    let begun = Instant::now();
+    let object = Object::parse("node", body.as_bytes()).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let names: Vec<_> = object.names().take(8).collect();
+    assert_eq!(names, ["0", "1", "2", "3", "4", "5", "6", "7"]);
+    assert_eq!(object.json("7"), Some(serde_json::json!(2)));
 }
