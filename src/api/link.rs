@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use indexmap::IndexSet;
+
 use crate::api::groups::GroupNames;
 use crate::api::json::{self, Key, Malformed, Quoted, Reader, Span, Type};
 
@@ -258,16 +260,18 @@ fn each_href(reader: &mut Reader<'_>, href: &mut impl FnMut(Quoted)) -> Result<S
 pub(crate) struct Cuts {
     parts: Vec<Cut>,
     tails: Vec<String>,
-    groups: Groups,
+    /// Only of a location that has other names for them.
+    groups: Option<Box<Groups>>,
 }
 
 /// Names of groups that a body holds, each once.
 #[derive(Clone, Debug, Default)]
 struct Groups {
+    // A location may make up a group for every item of a page: finding a name must not cost more with each.
     /// In the gateway's words, as JSON.
-    told: Vec<Box<str>>,
+    told: IndexSet<Box<str>>,
     /// Those without a name at the gateway, as the location calls them.
-    strangers: Vec<Box<str>>,
+    strangers: IndexSet<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -370,34 +374,30 @@ impl Cuts {
     /// Where the gateway's name for the group at `span` is kept; `None`: it is the location's own.
     fn translate(&mut self, span: Span, body: &[u8], groups: &GroupNames) -> Option<u32> {
         let theirs = json::decode(span.of(body))?;
-        if !groups.is_mapped(&theirs)
-            && !self.groups.strangers.iter().any(|known| **known == *theirs)
-        {
-            self.groups.strangers.push((&*theirs).into());
+        if !groups.is_mapped(&theirs) {
+            let known = self.groups.get_or_insert_default();
+            known.strangers.insert((&*theirs).into());
         }
         let ours = groups.ours(&theirs);
         if ours == theirs {
             return None;
         }
         let text = format!("\"{}\"", json::escape(&ours));
-        let told = &mut self.groups.told;
-        let at = told
-            .iter()
-            .position(|known| **known == *text)
-            .unwrap_or_else(|| {
-                told.push(text.into());
-                told.len() - 1
-            });
+        let known = self.groups.get_or_insert_default();
+        let (at, _) = known.told.insert_full(text.into());
         Some(json::offset(at))
     }
 
     fn told(&self, group: u32) -> &str {
-        self.groups.told.get(group as usize).map_or("", |text| text)
+        let known = self.groups.as_ref();
+        let told = known.and_then(|known| known.told.get_index(group as usize));
+        told.map_or("", |text| text)
     }
 
     /// Groups without a name at the gateway.
-    pub(crate) fn strangers(&self) -> &[Box<str>] {
-        &self.groups.strangers
+    pub(crate) fn strangers(&self) -> impl Iterator<Item = &str> {
+        let known = self.groups.iter().flat_map(|known| &known.strangers);
+        known.map(|group| &**group)
     }
 
     /// What stands for the group's name at `span` where it is read and not written.

@@ -112,7 +112,7 @@ impl Page {
     }
 
     /// Conductor groups on it that have no name at the gateway.
-    pub fn strangers(&self) -> &[Box<str>] {
+    pub fn strangers(&self) -> impl Iterator<Item = &str> {
         self.cuts.strangers()
     }
 
@@ -166,7 +166,7 @@ impl Document {
     }
 
     /// Conductor groups in it that have no name at the gateway.
-    pub fn strangers(&self) -> &[Box<str>] {
+    pub fn strangers(&self) -> impl Iterator<Item = &str> {
         self.cuts.strangers()
     }
 

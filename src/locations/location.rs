@@ -221,8 +221,9 @@ impl Location {
     }
 
     /// It has conductor groups without a name at the gateway.
-    pub fn tell_strangers(&self, groups: &[Box<str>]) {
-        if groups.is_empty() {
+    pub fn tell_strangers<'g>(&self, groups: impl Iterator<Item = &'g str>) {
+        let mut groups = groups.peekable();
+        if groups.peek().is_none() {
             return;
         }
         let mut told = self
@@ -230,7 +231,7 @@ impl Location {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         for group in groups {
-            if told.len() < MOST_TOLD_GROUPS && told.insert(group.clone()) {
+            if told.len() < MOST_TOLD_GROUPS && told.insert(group.into()) {
                 warn!(
                     "Location `{}` has the conductor group `{}`, which [DEFAULT] groups and local_groups do not map",
                     self.name(),

@@ -1,7 +1,11 @@
+use std::time::Duration;
+use std::time::Instant;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::api::groups::GroupNames;
 use crate::api::json::random::{self, FROM, KINDS, Sample, TO};
 
 fn base(text: &str) -> Base {
@@ -283,4 +287,27 @@ proptest! {
         let listed = format!("{{\"things\": [{body}]}}");
         let _ = decode(&listed, "things", Kind::Chassis, Keep::Only(&[]));
     }
+}
+
+#[test]
+fn groups_that_a_location_makes_up_do_not_slow_down_a_page() {
+    let items: Vec<String> = (0..100_000)
+        .map(|group| format!("{{\"uuid\": \"{group}\", \"conductor_group\": \"g{group}\"}}"))
+        .collect();
+    let body = format!("{{\"nodes\": [{}]}}", items.join(", "));
+    let groups = GroupNames::new("loc2", [("berlin", "")], [""]).unwrap();
+    let need = Need {
+        kind: Kind::Node,
+        from: Dialect {
+            base: &base(FROM),
+            groups: Some(&groups),
+        },
+        id: "uuid",
+        sort_key: None,
+        keep: Keep::All,
+    };
+    let begun = Instant::now();
+    let page = Page::decode(body.into(), "nodes", &need).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_eq!(page.strangers().count(), 100_000);
 }
