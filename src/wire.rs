@@ -10,5 +10,6 @@ pub mod head;
 mod idle;
 pub mod message;
 pub mod peer;
+pub mod shown;
 pub mod transport;
 pub mod upload;

@@ -101,6 +101,8 @@ struct Credential {
 /// When the first of them ends.
 #[derive(Debug, Serialize)]
 struct Certificates {
+    /// What its endpoints have shown.
+    server: Option<Timestamp>,
     client: Option<Timestamp>,
     authorities: Option<Timestamp>,
 }
@@ -289,6 +291,7 @@ pub fn site(federation: &Federation, location: &Location, nodes: usize) -> Site 
                 .map(|all| if all { "system" } else { "project" }),
         },
         certificates: Certificates {
+            server: location.certificate_end(),
             client: session.certfile.as_deref().and_then(expiry::first_end),
             authorities: session.cafile.as_deref().and_then(expiry::first_end),
         },

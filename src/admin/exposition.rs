@@ -434,23 +434,29 @@ impl Moment {
     /// What ends when.
     fn ends(&self, page: &mut Page<'_>) -> fmt::Result {
         let mut certificates: Vec<([(&str, &str); 2], f64)> = Vec::new();
-        let mut add = |location, used, path: Option<&std::path::Path>| {
-            if let Some(end) = path.and_then(expiry::first_end) {
+        let mut add = |location, used, end: Option<Timestamp>| {
+            if let Some(end) = end {
                 certificates.push(([("location", location), ("use", used)], seconds(end)));
             }
         };
+        let of = |path: Option<&std::path::Path>| path.and_then(expiry::first_end);
         if let Some(tls) = &self.current.config.api.tls {
-            add("", "listener", Some(&tls.cert_file));
-            add("", "client_authorities", tls.client_ca_file.as_deref());
+            add("", "listener", of(Some(&tls.cert_file)));
+            add("", "client_authorities", of(tls.client_ca_file.as_deref()));
         }
         for location in self.current.federation.locations.iter() {
             let session = &location.config.session;
-            add(location.name(), "client", session.certfile.as_deref());
-            add(location.name(), "authorities", session.cafile.as_deref());
+            add(location.name(), "server", location.certificate_end());
+            add(location.name(), "client", of(session.certfile.as_deref()));
+            add(
+                location.name(),
+                "authorities",
+                of(session.cafile.as_deref()),
+            );
         }
         page.gauges(
             "ironic_proxy_certificate_expiry_timestamp_seconds",
-            "When the first certificate of a file ends",
+            "When the first certificate ends",
             certificates,
         )?;
         let now = Timestamp::now();

@@ -1,6 +1,7 @@
 //! Carries out signals and orders of the admin listener, on a thread of its own, so that requests cannot block it.
 
 use std::io;
+use std::mem;
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::gateway::context::Surroundings;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Stage;
 use crate::listening::inherited::Predecessor;
+use crate::listening::open::Stream;
 use crate::listening::open::Unplaced;
 use crate::listening::successor::Estate;
 use crate::listening::successor::SuccessionError;
@@ -44,6 +46,10 @@ use crate::upkeep::sweep::Sweep;
 
 /// Pause between two checks whether the last request is done.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How long after the door is closed clients are still accepted: whoever has begun a handshake before ends it within a
+/// round trip.
+const HANDSHAKES: Duration = Duration::from_millis(100);
 
 /// The signals that mean something here. Any of them that is not caught would kill the process.
 pub(super) struct Signals {
@@ -251,14 +257,16 @@ impl Master {
     /// Announces the end, finishes the requests in flight and exits. Another signal ends at once.
     async fn leave(mut self, signals: Signals) {
         systemd::stopping();
+        // Those of the service manager stay open: whoever comes waits for the next process.
+        let doors = mem::take(&mut self.estate.own);
         self.disinherit();
-        self.finish(signals, Stage::Draining).await;
+        self.finish(signals, Stage::Draining, doors).await;
     }
 
     /// The same after another process has taken over: nobody else needs to be told.
     async fn retire(mut self, signals: Signals) {
         self.disinherit();
-        self.finish(signals, Stage::Replaced).await;
+        self.finish(signals, Stage::Replaced, Vec::new()).await;
     }
 
     /// There is no successor any more. Copies of the sockets would let clients in whom nobody serves.
@@ -269,7 +277,7 @@ impl Master {
         while self.commands.try_recv().is_ok() {}
     }
 
-    async fn finish(self, mut signals: Signals, stage: Stage) {
+    async fn finish(self, mut signals: Signals, stage: Stage, doors: Vec<Stream>) {
         let hurried = async {
             // systemd tells all processes of the service to stop: one that has been replaced is stopping already.
             if self.told_to_end(&mut signals).await == Meant::Drain && stage == Stage::Replaced {
@@ -277,7 +285,7 @@ impl Master {
             }
         };
         tokio::select! {
-            () = self.drain(stage) => {}
+            () = self.drain(stage, doors) => {}
             () = hurried => {
                 info!("Told to stop at once: {} requests in flight are cut off", self.in_flight.count());
             }
@@ -285,7 +293,8 @@ impl Master {
         self.end();
     }
 
-    async fn drain(&self, stage: Stage) {
+    /// `doors`: sockets that nobody serves after us.
+    async fn drain(&self, stage: Stage, doors: Vec<Stream>) {
         let current = self.reloader.current();
         let delay = current.config.api.shutdown_delay;
         let patience = current.config.drain_timeout;
@@ -303,6 +312,11 @@ impl Master {
         }
         info!("Stopping: no new connections are accepted");
         let begun = Instant::now();
+        for socket in doors {
+            if let Err(error) = socket.close_door() {
+                warn!("Clients that come just now may be reset: {error}");
+            }
+        }
         lifecycle.reach(stage);
         while !self.is_done(begun) {
             if begun.elapsed() >= patience {
@@ -319,7 +333,13 @@ impl Master {
     /// No request is left, and every client had time to read that its connection closes.
     fn is_done(&self, begun: Instant) -> bool {
         let is_anybody_there = self.surroundings.crowd.open() > 0 || self.callers.are_there();
-        self.in_flight.count() == 0 && (!is_anybody_there || begun.elapsed() > PARTING)
+        // Connections end by themselves after `PARTING`, unless somebody has begun a request and does not go on.
+        let patience = if is_anybody_there {
+            HANDSHAKES + 2 * PARTING
+        } else {
+            HANDSHAKES
+        };
+        self.in_flight.count() == 0 && begun.elapsed() > patience
     }
 
     /// Exits instead of returning: Pingora sleeps through its whole grace period, even if nothing is left to do.
@@ -364,7 +384,11 @@ impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
         let mut stages = self.0.watch();
         // Cannot fail: `self` holds the sender.
-        let _ = stages.wait_for(|stage| stage.is_draining()).await;
+        let stage = stages.wait_for(|stage| stage.is_draining()).await;
+        if stage.is_ok_and(|stage| *stage == Stage::Draining) {
+            // The doors are closed: those who came before are let in.
+            sleep(HANDSHAKES).await;
+        }
         // The fast way would drop the tasks of requests in flight.
         ShutdownSignal::GracefulTerminate
     }

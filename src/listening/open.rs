@@ -17,12 +17,28 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use socket2::Domain;
 use socket2::Protocol;
+use socket2::SockFilter;
+use socket2::SockRef;
 use socket2::Socket;
 use socket2::Type;
 
 /// Clients that may wait to be accepted; the kernel takes less if `net.core.somaxconn` says so. With the 128 of the
 /// standard library a burst of connections waits a second for its repeated SYN.
 const BACKLOG: i32 = 4096;
+
+/// Classic BPF, which any process may attach to a socket of its own: what arrives begins at the TCP header.
+const NO_SYN: [SockFilter; 5] = [
+    // The byte of flags (RFC 9293, 3.1): BPF_LD + BPF_B + BPF_ABS,
+    SockFilter::new(0x30, 0, 0, 13),
+    // of these SYN and ACK: BPF_ALU + BPF_AND,
+    SockFilter::new(0x54, 0, 0, 0x12),
+    // where SYN stands alone: BPF_JMP + BPF_JEQ,
+    SockFilter::new(0x15, 0, 1, 0x02),
+    // drop it: BPF_RET,
+    SockFilter::new(0x06, 0, 0, 0),
+    // and keep all else.
+    SockFilter::new(0x06, 0, 0, u32::MAX),
+];
 
 /// A listening socket.
 #[derive(Debug)]
@@ -44,6 +60,20 @@ impl Stream {
         match self {
             Self::Tcp(listener) => listener.local_addr().is_ok_and(|at| serves(at, wanted)),
             Self::Unix(_) => false,
+        }
+    }
+
+    /// Nobody new is let in: at a socket of ours that nobody takes over. Whoever the kernel has let in can still be
+    /// accepted. Merely closed, a socket resets those who wait to be accepted, and those whose handshake is half done,
+    /// with requests that they may have sent. Who comes later waits for its next SYN, a second, and finds the port
+    /// closed, or whoever serves it by then.
+    ///
+    /// # Errors
+    /// The kernel does not filter: then a few may be reset.
+    pub fn close_door(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => SockRef::from(listener).attach_filter(&NO_SYN),
+            Self::Unix(_) => self.path().map_or(Ok(()), fs::remove_file),
         }
     }
 

@@ -52,6 +52,7 @@ use crate::tls::Certified;
 use crate::tls::pem::TlsError;
 use crate::wire::peer::Tls;
 use crate::wire::peer::resolve;
+use crate::wire::shown;
 
 /// A location that makes up groups does not fill the log.
 const MOST_TOLD_GROUPS: usize = 64;
@@ -302,6 +303,12 @@ impl Location {
     /// Where it is, as far as is known now.
     pub fn addresses(&self) -> Vec<String> {
         self.peers.load().iter().map(ToString::to_string).collect()
+    }
+
+    /// When the first of the certificates ends that its endpoints have shown.
+    pub fn certificate_end(&self) -> Option<Timestamp> {
+        let peers = self.peers.load();
+        peers.iter().filter_map(|peer| shown::end(&peer.http)).min()
     }
 
     /// Whether requests are sent there.

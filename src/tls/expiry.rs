@@ -87,6 +87,24 @@ fn read_first_end(path: &Path) -> Option<Timestamp> {
     Timestamp::from_second(ends.min()?).ok()
 }
 
+/// When a certificate ends.
+pub fn end(der: &[u8]) -> Option<Timestamp> {
+    Timestamp::from_second(Life::of(der)?.end).ok()
+}
+
+/// What is to be said of a certificate that ends then, if that is soon.
+pub fn soon(end: Timestamp) -> Option<String> {
+    let (end, now) = (end.as_second(), now());
+    let on = day(end);
+    if end <= now {
+        Some(format!("has expired on {on}"))
+    } else if end <= now + SOON * DAY {
+        Some(format!("{} on {on}", in_days(end, now)))
+    } else {
+        None
+    }
+}
+
 /// Whether the first certificate of a file says what it is for; a file that cannot be used is told of elsewhere.
 pub fn has_names(path: &Path) -> bool {
     let Ok(found) = pem::certificates(path) else {
@@ -142,16 +160,20 @@ fn words(certificates: &[CertificateDer<'_>], now: i64) -> Vec<(Level, String)> 
             format!("Certificate `{subject}`{others} {} on {on}", verb(*end)),
         ));
     };
-    let in_days = |end: i64| match (end - now) / DAY {
-        1 => "expires in 1 day".to_owned(),
-        days => format!("expires in {days} days"),
-    };
+    let in_days = |end| in_days(end, now);
     say(Level::Error, &ends[..over], &|_| "has expired".to_owned());
     say(Level::Warn, &ends[over..soon], &in_days);
     if soon == 0 {
         say(Level::Info, &ends[..ends.len().min(1)], &in_days);
     }
     lines
+}
+
+fn in_days(end: i64, now: i64) -> String {
+    match (end - now) / DAY {
+        1 => "expires in 1 day".to_owned(),
+        days => format!("expires in {days} days"),
+    }
 }
 
 fn day(second: i64) -> String {

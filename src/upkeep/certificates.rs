@@ -12,12 +12,14 @@ use std::time::Instant;
 use async_trait::async_trait;
 use log::error;
 use log::info;
+use log::warn;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::auth::Authenticator;
 use crate::current::Current;
 use crate::current::Follow;
+use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::tls::Certified;
 use crate::tls::expiry;
@@ -43,7 +45,9 @@ impl BackgroundService for CertificateWatch {
         let mut follow = self.follow.clone();
         let mut watched = self.watched(&follow.borrow_and_update(), Vec::new());
         let mut told = None;
+        let mut servers = Servers::default();
         loop {
+            servers.tell(&follow.borrow().federation.locations);
             if !watched.is_empty() && told.is_none_or(|told: Instant| told.elapsed() >= TELL) {
                 tell(&watched.iter().collect::<Vec<_>>());
                 told = Some(Instant::now());
@@ -80,6 +84,40 @@ impl CertificateWatch {
                     .unwrap_or_else(|| Watched::new(owner))
             })
             .collect()
+    }
+}
+
+/// What was said of the certificates that locations show.
+#[derive(Default)]
+struct Servers {
+    told: BTreeMap<String, String>,
+    looked: Option<Instant>,
+}
+
+impl Servers {
+    /// Says of each that ends soon, once a day.
+    fn tell(&mut self, locations: &Locations) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < RETRY) {
+            return;
+        }
+        let mut now = BTreeMap::new();
+        for location in locations.iter() {
+            let Some(end) = location.certificate_end() else {
+                continue;
+            };
+            // Nothing is seen before the first handshakes.
+            self.looked = Some(Instant::now());
+            if let Some(text) = expiry::soon(end) {
+                now.insert(location.name().to_owned(), text);
+            }
+        }
+        for (name, text) in &now {
+            // The text counts the days.
+            if self.told.get(name) != Some(text) {
+                warn!("The certificate that location `{name}` shows {text}");
+            }
+        }
+        self.told = now;
     }
 }
 

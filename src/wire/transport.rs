@@ -32,6 +32,7 @@ pub use crate::wire::message::Head;
 pub use crate::wire::message::Message;
 pub use crate::wire::message::Reply;
 pub use crate::wire::message::Sent;
+use crate::wire::shown;
 
 /// A connection without reuse belongs to a group of its own.
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 32);
@@ -166,6 +167,7 @@ impl Transport {
             }
         }
         let mut stream = self.connect(peer, message, bounds).await?;
+        shown::note(peer, &stream);
         match converse(&mut stream, message, bounds, &self.budget).await {
             Ok((reply, after)) => {
                 self.tell_trust(peer, None);

@@ -55,3 +55,9 @@ class Clients:
         now = self.now()
         assert now["failed"] == 0, now
         return now
+
+    def assert_none_lost(self):
+        """Whoever was let in got an answer; those who came later may have been refused."""
+        now = self.now()
+        assert now["failed"] == now["refused"], now
+        return now

@@ -46,6 +46,8 @@ struct Outcome {
     kept: u64,
     once: u64,
     failed: u64,
+    /// Of these: nobody listened, so that nothing was sent.
+    refused: u64,
     failures: Vec<String>,
     slowest: Duration,
     /// Of the kept ones: how often an answer said that it is the last.
@@ -106,7 +108,7 @@ async fn main() {
         println!(
             "{}",
             json!({
-                "kept": now.kept, "once": now.once, "closed": now.closed, "failed": now.failed, "failures": now.failures,
+                "kept": now.kept, "once": now.once, "closed": now.closed, "failed": now.failed, "refused": now.refused, "failures": now.failures,
                 "slowest": now.slowest.as_secs_f64(),
             })
         );
@@ -138,7 +140,7 @@ async fn keep(target: &Target, outcome: &Shared, pause: Duration) {
                     connection = Some(open);
                 }
             }
-            Err(error) => outcome.lock().unwrap().fail("kept", &error.to_string()),
+            Err(error) => outcome.lock().unwrap().lose("kept", &error),
         }
     }
 }
@@ -153,7 +155,7 @@ async fn once(target: &Target, outcome: &Shared) {
     let mut now = outcome.lock().unwrap();
     match asked {
         Ok(answer) => now.note("once", begun, &answer),
-        Err(error) => now.fail("once", &error.to_string()),
+        Err(error) => now.lose("once", &error),
     }
 }
 
@@ -168,6 +170,15 @@ impl Outcome {
             (200, "kept") => self.kept += 1,
             (200, _) => self.once += 1,
             (status, kind) => self.fail(kind, &status.to_string()),
+        }
+    }
+
+    fn lose(&mut self, kind: &str, error: &io::Error) {
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            self.refused += 1;
+            self.failed += 1;
+        } else {
+            self.fail(kind, &error.to_string());
         }
     }
 

@@ -367,6 +367,7 @@ def test_tokens_denials_and_ends_are_shown(tmp_path):
             day = 24 * 60 * 60
             assert {labels: round((end - time.time()) / day) for labels, end in ends.items()} == {
                 ("loc2", "client"): 30,
+                ("loc2", "server"): 100,
                 ("loc2", "authorities"): 100,
             }
             assert list(after.all("ironic_proxy_credential_expiry_timestamp_seconds")) == [("loc1",)]

@@ -1,5 +1,6 @@
 """Certificates that a reload brings: of the listener and towards locations, while clients ask."""
 
+import datetime
 import http.client
 import ssl
 import subprocess
@@ -124,6 +125,25 @@ def test_a_certificate_that_is_over_is_told_of_and_served(ca, tmp_path):
     path.write_text(fleet_config(["http://127.0.0.1:1"], api=api).replace(DIRECTORY, str(tmp_path)))
     done = subprocess.run([binary(), "--config-file", path, "--check-config"], capture_output=True, text=True, timeout=20, check=False)
     assert "warning" in done.stderr and "CN=over" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("ends", "told"), [(20, "expires in 19 days on "), (40, None)])
+def test_a_server_s_certificate_that_ends_soon_is_told_of(ca, tmp_path, ends, told):
+    """By `check --online`, in the log, and as a date on the admin door and to Prometheus."""
+    site = SecuredStandin(ca.issue("edge", hosts=["localhost"], ends=ends), [node("here")])
+    with fleet(site, every={"cafile": ca.certfile}, sections={"admin": SECTION}) as hub:
+        admin = Admin(hub.gateway)
+        end = datetime.datetime.fromisoformat(admin.location("loc1")["certificates"]["server"])
+        assert (end - datetime.datetime.now(datetime.timezone.utc)).days in (ends - 1, ends)
+        assert 'use="server"' in admin.get("/metrics").text
+        done = subprocess.run([binary(), "--config-file", hub.gateway.config_path, "check", "--online"], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done
+        assert bool(told) == ("the certificate that it shows" in done.stderr), done.stderr
+        if told:
+            assert f"warning: [group:loc1]: {site.endpoint} (" in done.stderr
+            assert f"the certificate that it shows {told}" in done.stderr
+            hub.gateway.restart()
+            hub.logged(f"WARN.*The certificate that location `loc1` shows {told}")
 
 
 def test_check_online_tells_of_a_location_whose_certificate_is_over(ca, tmp_path):

@@ -1,7 +1,9 @@
 """What signals do: a drain cuts no client, a log is opened again, and nothing but an end ends the process."""
 
 import http.client
+import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -9,8 +11,11 @@ import time
 import pytest
 import scripted
 from admin import SECTION, Admin
+from clients import Clients
 from fleet import fleet, until
+from gateway import DIRECTORY
 from standin import node
+from upgrading import Line
 
 # Answers that are made in different places: by the gateway alone, by one location, merged, streamed, refused.
 PATHS = ["/v1", "/v1/nodes/{uuid}", "/v1/nodes", "/v1/nodes/{uuid}/vendor_passthru/method", "/v1/nodes/nobody", "/v1/nonsense"]
@@ -102,6 +107,49 @@ def test_a_client_that_sends_into_a_drain_is_answered_and_told(held, path):
     answer = ask(connection, path.format(uuid=held.uuid))
     assert answer.status in (200, 404)
     assert is_last(answer), "the client would send another request to nobody"
+
+
+@pytest.mark.parametrize(("path", "options"), [("/v1", {}), ("/v1/nodes", {}), ("/v1", {"shutdown_delay": 1})], ids=["", "list", "delay"])
+def test_whoever_was_let_in_before_a_stop_is_answered(path, options):
+    """Under a thousand requests a second; later ones are refused, since nobody listens any longer."""
+    for _ in range(2):
+        with Line(**options) as line, Clients(line.address(), path) as clients:
+            clients.go_on()
+            line.first.signal(signal.SIGTERM)
+            assert line.ended() == 0
+            until(lambda clients=clients: clients.now()["refused"], what="clients that came too late")
+            now = clients.assert_none_lost()
+            assert now["closed"] >= 20, "no kept connection was told"
+
+
+def test_a_client_that_waits_to_be_let_in_is_answered(tmp_path):
+    """Stopped while the process could not accept: the kernel has let clients in that it has not seen yet."""
+    with Line(unix_socket=f"{DIRECTORY}/api.sock") as unix, Line() as tcp:
+        for line in (tcp, unix):
+            pid = line.first.pid
+            os.kill(pid, signal.SIGSTOP)
+            waiting = [connected(line) for _ in range(20)]
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)
+            for connection in waiting:
+                answer = b"".join(iter(lambda connection=connection: connection.recv(4096), b""))
+                assert answer.startswith(b"HTTP/1.1 200 "), answer
+                connection.close()
+            assert line.ended() == 0
+        assert not (unix.directory / "api.sock").exists()
+
+
+def connected(line):
+    """A connection with a request on it."""
+    if (path := line.directory / "api.sock").exists():
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(path))
+    else:
+        host, _, port = line.address().rpartition(":")
+        connection = socket.create_connection((host, int(port)))
+    connection.settimeout(20)
+    connection.sendall(b"GET /v1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    return connection
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

@@ -26,7 +26,9 @@ use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::speech::Said;
 use crate::tenancy::case::LESSEE;
+use crate::tls::expiry;
 use crate::wire::budget::Budget;
+use crate::wire::shown;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Message;
 use crate::wire::transport::Reply;
@@ -213,7 +215,12 @@ impl Examination<'_> {
                 .exchange(&peer.http, message, bounds)
                 .await
             {
-                Ok(reply) => clocks.extend(ahead(&reply)),
+                Ok(reply) => {
+                    clocks.extend(ahead(&reply));
+                    if let Some(text) = shown::end(&peer.http).and_then(expiry::soon) {
+                        self.warn(format!("{peer}: the certificate that it shows {text}"));
+                    }
+                }
                 Err(failure) => silent.push(format!("{peer}: {failure}")),
             }
         }
