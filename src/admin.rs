@@ -9,6 +9,7 @@
 //! - [`documents`]: the JSON documents (docs/admin.md);
 //! - [`finding`]: where a thing is;
 //! - [`summary`]: all of it in one sentence;
+//! - [`overview`]: the same as a page for people;
 //! - [`exposition`]: metrics, family by family on a page.
 
 pub mod answer;
@@ -17,6 +18,7 @@ pub mod documents;
 pub mod exposition;
 pub mod finding;
 pub mod listen;
+pub mod overview;
 mod page;
 pub mod route;
 pub mod summary;

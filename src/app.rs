@@ -61,6 +61,7 @@ use crate::listening::inherited::Inherited;
 use crate::listening::open::Unplaced;
 use crate::listening::successor::Estate;
 use crate::locate::state;
+use crate::metrics::Metrics;
 use crate::sync::board;
 use crate::sync::board::Order;
 use crate::telemetry;
@@ -68,6 +69,7 @@ use crate::tls::listener::Listener;
 use crate::tls::listener::Secured;
 use crate::tls::pem::TlsError;
 use crate::upkeep::certificates::CertificateWatch;
+use crate::upkeep::chronicle::Chronicle;
 use crate::upkeep::health::HealthCheck;
 use crate::upkeep::policy::PolicyWatch;
 use crate::upkeep::sweep::Sweep;
@@ -178,6 +180,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         budget: budget.clone(),
         lifecycle: Arc::clone(&lifecycle),
         orders,
+        metrics: Arc::clone(&surroundings.metrics),
     };
     let keeper = upkeep.add_to(&mut server);
     let master = Master {
@@ -267,6 +270,7 @@ struct Upkeep {
     budget: Budget,
     lifecycle: Arc<Lifecycle>,
     orders: UnboundedReceiver<Order>,
+    metrics: Arc<Metrics>,
 }
 
 impl Upkeep {
@@ -281,6 +285,11 @@ impl Upkeep {
             follow: self.follow.clone(),
         };
         server.add_service(background_service("policy", policy));
+        let chronicle = Chronicle {
+            follow: self.follow.clone(),
+            metrics: self.metrics,
+        };
+        server.add_service(background_service("chronicle", chronicle));
         let health = HealthCheck {
             follow: self.follow.clone(),
             budget: self.budget.clone(),

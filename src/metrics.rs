@@ -6,10 +6,12 @@
 //! - [`template`]: the routes that requests are counted by;
 //! - [`requests`]: requests by route, method and status;
 //! - [`denials`]: refusals by rule;
+//! - [`history`]: the last hour, and what changed last;
 //! - [`process`]: what the kernel knows of this process.
 
 pub mod counter;
 pub mod denials;
+pub mod history;
 pub mod process;
 pub mod requests;
 pub mod template;
@@ -22,6 +24,7 @@ use jiff::Timestamp;
 
 use crate::metrics::counter::Counter;
 use crate::metrics::denials::Denials;
+use crate::metrics::history::History;
 use crate::metrics::requests::Requests;
 
 /// What is counted once in a process. What is counted by location is at the location.
@@ -34,6 +37,7 @@ pub struct Metrics {
     /// Writes whose uniqueness some location could not confirm.
     pub unverified: Counter,
     pub reloads: Reloads,
+    pub history: History,
 }
 
 /// What became of the last reload.
@@ -56,6 +60,7 @@ impl Metrics {
                 successful: AtomicBool::new(true),
                 succeeded_at: AtomicI64::new(Timestamp::now().as_microsecond()),
             },
+            history: History::default(),
         }
     }
 }

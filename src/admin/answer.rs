@@ -20,6 +20,8 @@ use crate::admin::documents::Process;
 use crate::admin::exposition::Exposition;
 use crate::admin::exposition::Form;
 use crate::admin::finding;
+use crate::admin::overview;
+use crate::admin::overview::view::View;
 use crate::admin::route::Route;
 use crate::admin::route::Unrouted;
 use crate::api::accept::Accept;
@@ -177,6 +179,7 @@ impl Desk {
                 Ok(()) => text(StatusCode::OK, "OK"),
                 Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
             },
+            Route::Status if prefers_html(call.head) => self.page(&process, call.head.uri.query()),
             Route::Status => document(&process.status()),
             Route::Metrics => self.metrics(call.head),
             Route::Locations => document(&json!({"locations": documents::sites(&federation)})),
@@ -213,6 +216,24 @@ impl Desk {
                 answer(StatusCode::ACCEPTED, &json!({"stage": "draining"}))
             }
         }
+    }
+
+    fn page(&self, process: &Process<'_>, query: Option<&str>) -> Answer {
+        let view = View::read(query);
+        let page = match overview::page(&*self.controls, process, &view) {
+            Ok(page) => page,
+            Err(error) => return told(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        };
+        let mut answer = with_type(StatusCode::OK, "text/html; charset=UTF-8", page.into());
+        let headers = answer.headers_mut();
+        if let Ok(policy) = http::HeaderValue::from_str(&overview::POLICY) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        if view.pause > 0 {
+            // As a header and not in the document, which so can be saved as it was.
+            headers.insert(header::REFRESH, view.pause.into());
+        }
+        answer
     }
 
     fn metrics(&self, head: &pingora::http::RequestHeader) -> Answer {
@@ -391,7 +412,21 @@ fn with_type(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> A
         // The answers are about this moment, and `/explain` may show what a caller may do.
         http::HeaderValue::from_static("no-store"),
     );
+    for (name, value) in [
+        (header::VARY, "accept"),
+        // They quote names and texts that come from elsewhere, and are opened in browsers.
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
     answer
+}
+
+/// `/status` is a page for those who want HTML more than JSON, as browsers do.
+fn prefers_html(head: &pingora::http::RequestHeader) -> bool {
+    let accept = Accept::of(&head.headers);
+    accept.quality("text", "html") > accept.quality("application", "json")
 }
 
 /// Browsers always send `Host`, so a request without one comes from a tool.

@@ -169,7 +169,7 @@ impl Process<'_> {
     }
 }
 
-fn word(stage: Stage) -> &'static str {
+pub(super) fn word(stage: Stage) -> &'static str {
     match stage {
         Stage::Starting => "starting",
         Stage::Serving => "serving",
@@ -188,7 +188,7 @@ fn condition(location: &Location) -> &'static str {
     }
 }
 
-fn groups(federation: &Federation) -> BTreeMap<String, String> {
+pub(super) fn groups(federation: &Federation) -> BTreeMap<String, String> {
     let locations = federation.locations.iter();
     locations
         .flat_map(|location| {

@@ -52,7 +52,7 @@ fn trouble(location: &Location, now: Timestamp) -> String {
 }
 
 /// In its largest unit.
-fn span(seconds: i64) -> String {
+pub(super) fn span(seconds: i64) -> String {
     match seconds.max(0) {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..3600 => format!("{} min", seconds / 60),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use log::error;
 use log::info;
 use log::warn;
@@ -19,6 +20,8 @@ use crate::gateway::context::Surroundings;
 use crate::gateway::crowd::Bounds;
 use crate::gateway::service::Service;
 use crate::locations::location::Location;
+use crate::metrics::history::Change;
+use crate::metrics::history::Turn;
 use crate::telemetry;
 use crate::tls::listener::Listener;
 use crate::wire::budget::Budget;
@@ -47,6 +50,7 @@ impl Reloader {
     pub(super) fn reload(&self) -> Result<Changes, ReloadError> {
         let taken = self.take();
         self.surroundings.metrics.reloads.ended(taken.is_ok());
+        self.surroundings.metrics.history.changed(told(&taken));
         match taken {
             Ok(changes) => {
                 if changes.is_empty() {
@@ -169,6 +173,29 @@ fn used_otherwise(before: &Location, after: &Location) -> Changes {
         told.push(format!("location `{name}` is {now} required for lists"));
     }
     told
+}
+
+/// A reload, in one line.
+fn told(taken: &Result<Changes, Vec<String>>) -> Change {
+    let (turn, what) = match taken {
+        Ok(changes) if changes.is_empty() => {
+            (Turn::Wanted, "was reloaded: nothing has changed".to_owned())
+        }
+        Ok(changes) => (
+            Turn::Wanted,
+            format!("was reloaded: {}", changes.join("; ")),
+        ),
+        Err(faults) => (
+            Turn::Worse,
+            format!("was not reloaded: {}", faults.join("; ")),
+        ),
+    };
+    Change {
+        at: Timestamp::now(),
+        of: "Configuration".to_owned(),
+        what,
+        turn,
+    }
 }
 
 /// What changed, in lines for operators.

@@ -7,6 +7,7 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::metrics::counter::Counter;
 use crate::metrics::counter::Histogram;
+use crate::metrics::history::Pace;
 
 /// One location's share of the questions.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Traffic {
     pub took: Histogram,
     /// Lists that were given out without this location's part.
     pub missing: Counter,
+    /// What nine of ten answers stayed below, minute by minute.
+    pub pace: Pace,
 }
 
 /// What became of one question.

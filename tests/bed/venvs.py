@@ -92,7 +92,9 @@ def _system_packages():
     # gophercloud is a client that reads other words than Ironic's own.
     # Prometheus reads the metrics, and promtool their alerts.
     # The machine that tests/harness/booted.py boots wants its loopback up.
+    # Chromium opens the page of the admin door.
     wanted = {
+        "chromium": "chromium",
         "cmake": "cmake",
         "curl": "curl",
         "go": "golang-go",
