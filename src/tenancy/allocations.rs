@@ -44,12 +44,9 @@ impl Allocations<'_> {
         if !self.judges_itself(allocation.at) {
             self.permit(rule, &allocation.allocation())?;
         }
-        let mut errand = self.errand(body);
-        errand.path = self
-            .request
-            .target
-            .path_for(Collection::Allocations, &allocation.uuid);
-        self.send(errand.at(allocation.at)).await
+        let errand = self.errand(body).at(allocation.at);
+        self.send_by(Collection::Allocations, &allocation.uuid, errand)
+            .await
     }
 
     /// `/nodes/{}/allocation`

@@ -1,13 +1,16 @@
 //! One request under way: the caller, the rules, and the requests that are sent to the federation for it.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
+use http::header::LOCATION;
 use log::info;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::api::collection::Collection;
 use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
@@ -22,6 +25,7 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::objection::Objection;
+use crate::federate::owner::Denial;
 use crate::federate::plan::Plan;
 use crate::locate::LocateError;
 use crate::locations::question::Body;
@@ -183,6 +187,37 @@ impl<'a> Case<'a> {
             // Vendor passthru is for system admins in Ironic's policy, and its body cannot be judged.
             Plan::Forward(_) => Err(self.deny(Rule::NodeVendorPassthru)),
         }
+    }
+
+    /// The client's request by the UUID that was judged: a name could mean another thing by now. The answer calls it
+    /// what the client called it, as Ironic does.
+    pub(crate) async fn send_by(
+        &self,
+        collection: Collection,
+        uuid: &str,
+        errand: Errand,
+    ) -> Result<Answer, Error> {
+        let target = &self.request.target;
+        let path = target.path_for(collection, uuid);
+        let mut answer = self.send(Errand { path, ..errand }).await?;
+        let kind = collection.facts().path;
+        let Some(ident) = target.segments().get(kind.split('/').count()) else {
+            return Ok(answer);
+        };
+        let is_gone = answer.status == StatusCode::NOT_FOUND
+            && Denial::of(collection, &answer.body) == Denial::Absent;
+        if is_gone {
+            return Err(refusal::absent(collection, ident));
+        }
+        let at = format!("{}/v1/{kind}/", self.request.base.as_str());
+        let written = answer.headers.get(LOCATION).and_then(|value| {
+            let below = value.to_str().ok()?.strip_prefix(&at)?.strip_prefix(uuid)?;
+            HeaderValue::from_str(&format!("{at}{}{below}", encode_segment(ident))).ok()
+        });
+        if let Some(written) = written {
+            answer.headers.insert(LOCATION, written);
+        }
+        Ok(answer)
     }
 
     /// One resource, or a list. `None`: everybody was asked and nobody has it.

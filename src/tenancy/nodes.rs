@@ -193,11 +193,9 @@ impl Nodes<'_> {
         self.masked(answer, &node, &[])
     }
 
-    /// Sends the client's request by the UUID that was judged: a name could mean another node by now.
     async fn below_node(&self, node: &Node, body: Bytes) -> Result<Answer, Error> {
-        let mut errand = self.errand(body);
-        errand.path = self.request.target.path_for(Collection::Nodes, &node.uuid);
-        self.send(errand.at(node.at)).await
+        let errand = self.errand(body).at(node.at);
+        self.send_by(Collection::Nodes, &node.uuid, errand).await
     }
 
     /// What is below one, under one rule.

@@ -47,9 +47,8 @@ impl Parts<'_> {
         if self.request.method == Method::PATCH {
             self.check_node_link(&part.node, &body).await?;
         }
-        let mut errand = self.errand(body);
-        errand.path = self.request.target.path_for(collection, &part.uuid);
-        let answer = self.send(errand.at(part.node.at)).await?;
+        let errand = self.errand(body).at(part.node.at);
+        let answer = self.send_by(collection, &part.uuid, errand).await?;
         // Ironic masks a target's GET, list and PATCH answers (`ironic/api/controllers/v1/volume_target.py`); a 204 has
         // none.
         if self.request.method == Method::DELETE {

@@ -69,9 +69,8 @@ impl Provision<'_> {
                 self.check_each(steps, &node.holders.target())?;
             }
         }
-        let mut errand = self.errand(object.to_bytes());
-        errand.path = self.request.target.path_for(Collection::Nodes, &node.uuid);
-        self.send(errand.at(node.at)).await
+        let errand = self.errand(object.to_bytes()).at(node.at);
+        self.send_by(Collection::Nodes, &node.uuid, errand).await
     }
 
     /// `execute_on_child_nodes` with a list needs the right to each child (Ironic's `_check_steps`); without a list

@@ -66,12 +66,9 @@ impl Runbooks<'_> {
     }
 
     async fn send_to_runbook(&self, runbook: &Owned, body: Bytes) -> Result<Answer, Error> {
-        let mut errand = self.errand(body);
-        errand.path = self
-            .request
-            .target
-            .path_for(Collection::Runbooks, &runbook.uuid);
-        self.send(errand).await
+        let errand = self.errand(body);
+        self.send_by(Collection::Runbooks, &runbook.uuid, errand)
+            .await
     }
 
     pub(crate) async fn new_runbook(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {

@@ -1,6 +1,7 @@
 """Two locations with things of one UUID or one name: a project has what it would have at the one where it sees something."""
 
 import pytest
+import scripted
 from projects import LOCATION, MINE, OTHER, ROLES, STRANGER, TENANT, hub, twins
 from standin import Standin, new_uuid, node
 from tenants import ADMIN
@@ -93,3 +94,23 @@ def test_an_allocation_goes_to_no_location_that_has_nothing_for_a_project():
         assert (none.status, none.header(LOCATION)) == (201, "loc2"), none
         homes = {running.ask(ADMIN, "POST", "/v1/allocations", {"resource_class": "x"}).header(LOCATION) for _ in range(16)}
         assert homes == {"loc1", "loc2"}
+
+
+def test_what_was_asked_by_name_is_called_by_it():
+    """What is sent goes by UUID; what comes back says what the client wrote, with a name and with what is gone meanwhile."""
+    with hub(Standin([node("mine", owner=MINE)])) as running:
+        [record] = running.fleet.loc1.nodes
+        for who in (ADMIN, TENANT):
+            for ident in ("mine", record["uuid"]):
+                for method, path, body in (
+                    ("PUT", "states/provision", {"target": "manage"}), ("PUT", "states/power", {"target": "power on"}),
+                    ("PUT", "traits/CUSTOM_A", None),
+                ):  # fmt: skip
+                    reply = running.ask(who, method, f"/v1/nodes/{ident}/{path}", body)
+                    below = path if "traits" in path else "states"
+                    assert reply.header("Location") == f"{running.fleet.url}/v1/nodes/{ident}/{below}", (who, path, reply)
+        gone = scripted.says(404, "Node {} could not be found.".format(record["uuid"]))
+        for method, path, body in (("PUT", "/states/power", {"target": "power on"}), ("DELETE", "", None), ("GET", "/states", None)):
+            running.fleet.loc1.fault(gone, method, f"/v1/nodes/{record['uuid']}{path}", query="^$")
+            reply = running.ask(TENANT, method, f"/v1/nodes/mine{path}", body)
+            assert (reply.status, reply.text()) == (404, "Node mine could not be found."), reply
