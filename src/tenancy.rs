@@ -9,15 +9,17 @@
 //! - `facts`: who owns or leases a thing;
 //! - `refusal`: Ironic's words for refusals;
 //! - `nodes`, `parts` (ports, port groups, volume), `allocations`, `runbooks`: one file for each kind of thing;
-//! - `lists`: lists of what a caller can see, `page` by page; `masks`: members that are hidden within it.
+//! - `lists`: lists of what a caller can see, `page` by page, `part_lists` of what is at nodes, `by_node`; `masks`: members that are hidden within it.
 
 mod allocations;
+mod by_node;
 pub(crate) mod case;
 mod facts;
 mod lists;
 mod masks;
 mod nodes;
 mod page;
+mod part_lists;
 mod parts;
 mod provision;
 mod refusal;

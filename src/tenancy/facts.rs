@@ -1,5 +1,6 @@
 //! Who owns or leases a thing. Always asked, never cached: owners and lessees change.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use http::HeaderValue;
@@ -82,6 +83,28 @@ pub(crate) struct Visible(HashMap<(LocationId, String), Holders>);
 impl Visible {
     pub(crate) fn get(&self, at: Option<LocationId>, uuid: &str) -> Option<&Holders> {
         self.0.get(&(at?, uuid.to_owned()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those of each location, in an order that stays.
+    pub(crate) fn by_location(&self) -> Vec<(LocationId, Vec<&str>)> {
+        let mut homes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (at, uuid) in self.0.keys() {
+            homes.entry(*at).or_default().push(uuid.as_str());
+        }
+        for nodes in homes.values_mut() {
+            nodes.sort_unstable();
+        }
+        homes.into_iter().collect()
+    }
+}
+
+impl FromIterator<((LocationId, String), Holders)> for Visible {
+    fn from_iter<I: IntoIterator<Item = ((LocationId, String), Holders)>>(nodes: I) -> Self {
+        Self(nodes.into_iter().collect())
     }
 }
 
@@ -319,13 +342,27 @@ impl Case<'_> {
         &self,
         collection: &str,
         query: Query,
+        each: impl FnMut(Found),
+    ) -> Result<Option<HeaderValue>, Error> {
+        let errand = Errand::get(path(&[collection]), query, self.newest());
+        self.each_of(errand, collection, each).await
+    }
+
+    /// The same of any list; `key`: where the items stand.
+    pub(crate) async fn each_of(
+        &self,
+        errand: Errand,
+        key: &str,
         mut each: impl FnMut(Found),
     ) -> Result<Option<HeaderValue>, Error> {
         let mut begin = Query::default();
         loop {
-            let query = query.clone().and(&begin);
-            let errand = Errand::get(path(&[collection]), query, self.newest());
-            let mut page = Page::of(self.send(errand).await?, collection)?;
+            let query = errand.query.clone().and(&begin);
+            let errand = Errand {
+                query,
+                ..errand.clone()
+            };
+            let mut page = Page::of(self.send(errand).await?, key)?;
             let next = page.next.take().and_then(|next| onward(&next));
             let missing = page.missing();
             page.items.into_iter().for_each(&mut each);

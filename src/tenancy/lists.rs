@@ -30,13 +30,9 @@ use crate::tenancy::case::text;
 use crate::tenancy::case::with_body;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::facts::Holders;
-use crate::tenancy::facts::Visible;
 use crate::tenancy::masks;
 use crate::tenancy::page::Page;
 use crate::tenancy::refusal;
-
-/// From here on ports can be listed with `fields`.
-const PORT_FIELDS: Microversion = Microversion::new(1, 8);
 
 /// The words that oslo.utils reads as booleans.
 const BOOLEANS: &[&str] = &[
@@ -44,20 +40,22 @@ const BOOLEANS: &[&str] = &[
 ];
 
 /// Which things a caller may list.
-enum Share {
+pub(super) enum Share {
     All,
     Own,
 }
 
 /// A list that is read from the locations page by page, and shown where `keep` says so.
-struct Sieve<'s> {
-    key: &'static str,
+pub(super) struct Sieve<'s> {
+    pub(super) key: &'static str,
     /// As it is asked: what `keep` needs is among the members.
-    query: Query,
-    version: Microversion,
+    pub(super) query: Query,
+    pub(super) version: Microversion,
     /// Members that only `keep` needs.
-    strip: Vec<&'static str>,
-    keep: &'s (dyn Fn(&Found) -> bool + Sync),
+    pub(super) strip: Vec<&'static str>,
+    pub(super) keep: &'s (dyn Fn(&Found) -> bool + Sync),
+    /// Nothing will be kept, and a page is read only for a location's word on the query.
+    pub(super) is_vain: bool,
 }
 
 /// Requests for lists.
@@ -74,7 +72,7 @@ impl<'c> Deref for Lists<'c> {
 impl Lists<'_> {
     /// Ironic's `check_list_policy`: everything, or what is the project's own. `wanted` is whose things the query asks
     /// for.
-    fn share(&self, all: Rule, own: Rule, wanted: Option<&str>) -> Result<Share, Error> {
+    pub(super) fn share(&self, all: Rule, own: Rule, wanted: Option<&str>) -> Result<Share, Error> {
         if self.allows(all, &Target::Nothing) {
             return Ok(Share::All);
         }
@@ -144,7 +142,7 @@ impl Lists<'_> {
     }
 
     /// Where the client's page begins.
-    fn marker(&self) -> Option<Marker> {
+    pub(super) fn marker(&self) -> Option<Marker> {
         let marker = self.request.query.value("marker")?;
         Some(Marker::parse(marker, &self.federation.locations))
     }
@@ -163,129 +161,6 @@ impl Lists<'_> {
             .and(begin)
             .append_to(&mut next);
         next
-    }
-
-    /// `/ports`, `/portgroups`, `/volume/connectors`, `/volume/targets`.
-    pub(crate) async fn list_parts(
-        &self,
-        collection: Collection,
-        all: Rule,
-        own: Rule,
-    ) -> Result<Answer, Error> {
-        let share = self.share(all, own, None)?;
-        let query = &self.request.query;
-        if matches!(share, Share::All) {
-            let answer = self.send(self.errand(Bytes::new())).await?;
-            return self.mask_targets(answer);
-        }
-        let node = query.value("node_uuid").or_else(|| query.value("node"));
-        let group = query
-            .value("portgroup")
-            .filter(|_| collection == Collection::Ports);
-        if node.is_some() || group.is_some() {
-            return self.list_parts_of(collection, node, group).await;
-        }
-        let (nodes, missing) = self.visible_nodes(Query::default()).await?;
-        if let Some(marker) = self.marker() {
-            let found = self.look_up_part(collection, &marker).await?;
-            if !found.iter().any(|found| self.is_at(found, &nodes)) {
-                return Err(refusal::absent(collection, &marker.item));
-            }
-        }
-        let keep = |found: &Found| self.is_at(found, &nodes);
-        let mut page = self.sift(self.parts_sieve(collection, &keep)).await?;
-        page.lacks(missing);
-        self.mask_targets(page.into_answer(self.federation.collection_links))
-    }
-
-    /// Parts of one node or port group: visible if that is.
-    async fn list_parts_of(
-        &self,
-        collection: Collection,
-        node: Option<&str>,
-        group: Option<&str>,
-    ) -> Result<Answer, Error> {
-        let mut errand = self.errand(Bytes::new());
-        let mut nodes = Vec::new();
-        if let Some(ident) = group {
-            let group = self.seen_part(Collection::Portgroups, ident).await?;
-            let query = errand.query.without(&["portgroup"]);
-            errand.query = query.with("portgroup", group.uuid);
-            nodes.push(group.node);
-        }
-        if let Some(ident) = node {
-            let node = self.listed_node(ident).await?;
-            for name in ["node", "node_uuid"] {
-                if errand.query.value(name).is_some() {
-                    errand.query = errand.query.without(&[name]).with(name, &node.uuid);
-                }
-            }
-            nodes.push(node);
-        }
-        if let Some(marker) = self.marker() {
-            let found = self.look_up_part(collection, &marker).await?;
-            let is_there = |found: &Found| {
-                nodes.iter().any(|node| {
-                    node.at == found.at
-                        && text(&found.resource, "node_uuid") == Some(node.uuid.as_str())
-                })
-            };
-            if !found.iter().any(is_there) {
-                return Err(refusal::absent(collection, &marker.item));
-            }
-        }
-        let at = nodes.last().and_then(|node| node.at);
-        let answer = self.send(errand.at(at)).await?;
-        self.mask_targets(answer)
-    }
-
-    async fn look_up_part(
-        &self,
-        collection: Collection,
-        marker: &Marker,
-    ) -> Result<Vec<Found>, Error> {
-        let below = collection.facts().path.split('/');
-        let segments: Vec<&str> = below.chain([marker.item.as_str()]).collect();
-        self.look_up_at(&segments, "uuid,node_uuid", marker.location)
-            .await
-    }
-
-    fn is_at(&self, found: &Found, nodes: &Visible) -> bool {
-        self.judges_itself(found.at)
-            || text(&found.resource, "node_uuid")
-                .is_some_and(|node| nodes.get(found.at, node).is_some())
-    }
-
-    fn parts_sieve<'s>(
-        &self,
-        collection: Collection,
-        keep: &'s (dyn Fn(&Found) -> bool + Sync),
-    ) -> Sieve<'s> {
-        let (query, strip) = with_fields(&self.request.query, &["uuid", "node_uuid"]);
-        let mut sieve = Sieve {
-            key: collection.facts().key,
-            query,
-            version: self.request.version,
-            strip,
-            keep,
-        };
-        let detailed = self.request.target.segments().last().map(String::as_str) == Some("detail")
-            || sieve.query.value("detail").is_some();
-        if sieve.query.value("fields").is_none() && !detailed {
-            // Ironic's short form lacks `node_uuid`, which decides visibility. Short form and these members are the
-            // same at every version.
-            let short = match collection {
-                Collection::Ports => Some("uuid,address,node_uuid"),
-                Collection::Portgroups => Some("uuid,address,name,node_uuid"),
-                _ => None,
-            };
-            if let Some(short) = short {
-                sieve.query = sieve.query.with("fields", short);
-                sieve.version = sieve.version.max(PORT_FIELDS);
-                sieve.strip = vec!["node_uuid"];
-            }
-        }
-        sieve
     }
 
     /// `/allocations`
@@ -382,12 +257,13 @@ impl Lists<'_> {
         };
         let (fields, strip) = with_fields(&self.request.query, &["uuid"]);
         let mut page = self
-            .sift(Sieve {
+            .sift(&Sieve {
                 key: "allocations",
                 query: fields.without(&["node", "owner"]),
                 version: self.request.version,
                 strip,
                 keep: &keep,
+                is_vain: false,
             })
             .await?;
         page.lacks(missing);
@@ -432,12 +308,13 @@ impl Lists<'_> {
         };
         let (fields, strip) = with_fields(query, &["uuid"]);
         let mut page = self
-            .sift(Sieve {
+            .sift(&Sieve {
                 key: "runbooks",
                 query: fields,
                 version: self.request.version,
                 strip,
                 keep: &keep,
+                is_vain: false,
             })
             .await?;
         page.lacks(missing);
@@ -472,19 +349,12 @@ impl Lists<'_> {
     }
 
     /// Reads until the page is full of visible items and it is known whether another one follows.
-    async fn sift(&self, sieve: Sieve<'_>) -> Result<Page, Error> {
-        let asked = self.request.query.value("limit");
-        let max = self.federation.max_limit;
-        // Text that is no number goes to the location with the first question, which refuses it.
-        let limit = asked
-            .and_then(|limit| limit.trim().parse().ok())
-            .unwrap_or(max)
-            .clamp(1, max);
+    pub(super) async fn sift(&self, sieve: &Sieve<'_>) -> Result<Page, Error> {
+        let (limit, max) = (self.limit(), self.federation.max_limit);
         let mut query = sieve.query.clone();
         let mut shown: Option<Page> = None;
-        let mut more = false;
         let mut walk = Query::default();
-        while !more {
+        loop {
             let errand = Errand::get(self.request.target.path(), query.clone(), sieve.version);
             let mut page = Page::of(self.send(errand).await?, sieve.key)?;
             let before = query.value("marker").map(str::to_owned);
@@ -492,10 +362,11 @@ impl Lists<'_> {
             let mut kept = std::mem::take(&mut page.items);
             kept.retain(|found| (sieve.keep)(found));
             let shown = shown.get_or_insert(page);
-            more = shown.items.len() + kept.len() > limit;
+            let more = shown.items.len() + kept.len() > limit;
             shown.items.extend(kept);
             // A `next` with the marker that was just sent would never end.
-            let Some(next) = next.filter(|next| next.value("marker") != before.as_deref()) else {
+            let is_next = |next: &Query| next.value("marker") != before.as_deref();
+            let Some(next) = next.filter(is_next).filter(|_| !more && !sieve.is_vain) else {
                 break;
             };
             query = sieve
@@ -506,21 +377,34 @@ impl Lists<'_> {
                 .and(&next);
             walk = next.only(&[WALK]);
         }
-        let Some(mut page) = shown else {
+        let Some(page) = shown else {
             return Err(refusal::no_resource());
         };
+        Ok(self.cut(page, sieve, &walk))
+    }
+
+    /// Items on a page. Text that is no number goes to the location with the first question, which refuses it.
+    fn limit(&self) -> usize {
+        let asked = self.request.query.value("limit");
+        let max = self.federation.max_limit;
+        asked
+            .and_then(|limit| limit.trim().parse().ok())
+            .unwrap_or(max)
+            .clamp(1, max)
+    }
+
+    /// The client's page of these items, with a link if there are more.
+    pub(super) fn cut(&self, mut page: Page, sieve: &Sieve<'_>, walk: &Query) -> Page {
+        let limit = self.limit();
+        let more = page.items.len() > limit;
         page.items.truncate(limit);
-        if let Some(marker) = page
-            .items
-            .last()
-            .filter(|_| more)
-            .and_then(|last| self.end(last))
-        {
-            let begin = Query::default().with("marker", marker).and(&walk);
+        let last = page.items.last().filter(|_| more);
+        if let Some(marker) = last.and_then(|last| self.end(last)) {
+            let begin = Query::default().with("marker", marker).and(walk);
             page.next = Some(self.next(limit, &begin));
         }
         strip_all(&mut page.items, &sieve.strip);
-        Ok(page)
+        page
     }
 
     /// The marker behind an item, with its location if another location may have the same identifier.

@@ -57,6 +57,16 @@ impl Page {
         })
     }
 
+    /// One without items yet.
+    pub(crate) fn new(answer: Answer, key: &str) -> Self {
+        Self {
+            answer,
+            key: key.to_owned(),
+            items: Vec::new(),
+            next: None,
+        }
+    }
+
     /// Which locations it lacks.
     pub(crate) fn missing(&self) -> Option<HeaderValue> {
         self.answer.headers.get(header::INCOMPLETE).cloned()
@@ -83,8 +93,10 @@ impl Page {
     }
 
     /// `linked`: with gophercloud's `<collection>_links`.
-    pub(crate) fn into_answer(self, linked: bool) -> Answer {
+    pub(crate) fn into_answer(mut self, linked: bool) -> Answer {
         let mut body = Resource::new();
+        // Of the items that are left: what follows masks each as its location does.
+        self.answer.places = self.items.iter().filter_map(|found| found.at).collect();
         let items = self.items.into_iter();
         let items = items.map(|found| Value::Object(found.resource)).collect();
         if let Some(next) = self.next.as_deref().filter(|_| linked) {

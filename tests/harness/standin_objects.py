@@ -1,7 +1,7 @@
 """Everything of Ironic that is not a node: ports, records that are the same everywhere, drivers, what ramdisks ask."""
 
 from exchange import Answer
-from records import KINDS, limit_of, new_uuid
+from records import KINDS, limit_of, new_uuid, wanted_fields
 from refusals import Refused, Unrouted
 
 
@@ -12,10 +12,21 @@ class Objects:
 
     def _list_ports(self, request, parameters):
         ports = self.ports
-        for name in ("address", "node_uuid"):
-            if name in parameters:
-                ports = [port for port in ports if port[name] == parameters[name][-1]]
-        return Answer.of_json(200, {"ports": [self._with_links(request, port, "ports") for port in ports]})
+        wanted = {name: parameters[name][-1] for name in ("address", "node_uuid", "node") if name in parameters}
+        if "node" in wanted:
+            record = self.find(wanted.pop("node"))
+            if record is None:
+                raise Refused(404, f"Node {parameters['node'][-1]} could not be found.")
+            wanted["node_uuid"] = record["uuid"]
+        for name, value in wanted.items():
+            ports = [port for port in ports if port[name] == value]
+        order = parameters.get("sort_key", ["id"])[-1]
+        if order != "id":
+            ports = sorted(ports, key=lambda port: port.get(order) or "")
+        if "fields" in parameters:
+            fields = wanted_fields(parameters)
+            ports = [{name: port.get(name) for name in fields} | {"uuid": port["uuid"]} for port in ports]
+        return self._paged(request, "ports", ports, parameters, noun="Port")
 
     def _create_port(self, request):
         body = self._body(request)
