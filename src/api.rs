@@ -16,4 +16,5 @@ pub mod page;
 pub mod query;
 pub mod route;
 pub mod rules;
+pub mod trace;
 pub mod version_document;

@@ -72,6 +72,7 @@ use crate::upkeep::certificates::CertificateWatch;
 use crate::upkeep::chronicle::Chronicle;
 use crate::upkeep::health::HealthCheck;
 use crate::upkeep::policy::PolicyWatch;
+use crate::upkeep::spans::SpanExport;
 use crate::upkeep::sweep::Sweep;
 use crate::upkeep::sync::Synchronisation;
 use crate::wire::budget::Budget;
@@ -302,6 +303,11 @@ impl Upkeep {
             orders: Mutex::new(self.orders),
         };
         server.add_service(background_service("sync", synchronisation));
+        let spans = SpanExport {
+            follow: self.follow.clone(),
+            budget: self.budget.clone(),
+        };
+        server.add_service(background_service("spans", spans));
         let sweep = Sweep {
             follow: self.follow,
             budget: self.budget,

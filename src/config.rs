@@ -20,6 +20,7 @@ mod policy;
 mod service;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 // Other rooms use these names only, so that files in here can change freely.
 pub use crate::config::adapter::EndpointSource;
@@ -40,6 +41,7 @@ pub use crate::config::location::{ExpectScope, LocationConfig, State};
 pub(crate) use crate::config::options::LOCATION_PREFIX;
 pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
+pub use crate::config::trace::TraceConfig;
 pub use crate::oslo::notes::Errors;
 pub use crate::oslo::secret::Secret;
 pub use crate::oslo::sources::{Given, Source, Sources};

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod rescue;
 pub mod respond;
 pub mod service;
+pub mod tracing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use pingora_proxy::ProxyHttp;
 use pingora_proxy::Session;
 
 use crate::api::header::RequestId;
+use crate::api::trace::TraceContext;
 use crate::gateway::connection::KEEPALIVE;
 use crate::gateway::context::InFlight;
 use crate::gateway::service::Course;
@@ -101,7 +103,13 @@ impl ProxyHttp for Gateway {
         // A location's 1xx are for us.
         session.set_ignore_info_resp(true);
         session.set_write_timeout(Some(WRITE_TIMEOUT));
-        exchange.course.context.request_id = RequestId::new(&session.req_header().headers);
+        let Exchange { service, course } = exchange;
+        let headers = &session.req_header().headers;
+        course.context.request_id = RequestId::new(headers);
+        match service.tracing {
+            Some(tracing) => tracing.begin(headers, &mut course.context),
+            None => course.context.trace = TraceContext::passed(headers),
+        }
         Ok(())
     }
 
@@ -303,6 +311,7 @@ impl ProxyHttp for Gateway {
         let session = session.as_downstream();
         let Exchange { service, course } = exchange;
         service.count(session, course);
+        tracing::record(session, &course.context, &service.federation.locations);
         access_log::record(
             session,
             error,

@@ -1,6 +1,7 @@
 //! The log: oslo's default line, or one JSON object on each line.
 
 mod journal;
+pub mod spans;
 pub mod spool;
 
 use std::borrow::Cow;

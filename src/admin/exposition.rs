@@ -25,6 +25,7 @@ use crate::locate::tally::Tally;
 use crate::locations::location::Location;
 use crate::locations::record::Observed;
 use crate::metrics::process::Usage;
+use crate::telemetry::spans::OUTBOX;
 use crate::telemetry::spool;
 use crate::tls::expiry;
 
@@ -186,6 +187,13 @@ impl Moment {
             "ironic_proxy_log_lines_lost",
             "Lines of the log that nobody took",
             spool::lost(),
+        )?;
+        page.counters(
+            "ironic_proxy_spans",
+            "Spans of [trace] that a collector took, and those that nobody got",
+            OUTBOX
+                .counts()
+                .map(|(result, count)| ([("result", result)], count)),
         )?;
         let usage = Usage::now();
         let whole = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());

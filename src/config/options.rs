@@ -44,6 +44,7 @@ const SECTIONS: &[(&str, Tables)] = &[
     ("audit", &[ironic::AUDIT]),
     ("cors", &[CORS]),
     ("limits", &[LIMITS]),
+    ("trace", &[TRACE]),
     ("node_cache", &[NODE_CACHE]),
     ("oslo_policy", &[OSLO_POLICY]),
     ("keystone_authtoken", &[KEYSTONE_AUTHTOKEN, TLS, AUTH]),
@@ -427,6 +428,23 @@ const LIMITS: &[Opt] = &[
         "100",
         "Such requests that may come from one address at once after a pause.",
     ),
+];
+
+const TRACE: &[Opt] = &[
+    unset(
+        "otlp_endpoint",
+        "Collector of OpenTelemetry that gets spans by OTLP over HTTP, such as http://127.0.0.1:4318; /v1/traces is appended. Unset makes none.",
+    ),
+    unset(
+        "cafile",
+        "PEM authorities that its certificate must come from; unset is the system's.",
+    ),
+    opt(
+        "sample_ratio",
+        "1.0",
+        "Share of the traces beginning here that are recorded, from 0 to 1; a client that has begun one decides itself.",
+    ),
+    opt("service_name", "ironic-proxy", "service.name of the spans."),
 ];
 
 const NODE_CACHE: &[Opt] = &[

@@ -26,6 +26,8 @@ use crate::config::location::locations;
 use crate::config::options::SCHEMA;
 use crate::config::policy::PolicyConfig;
 use crate::config::policy::policy;
+use crate::config::trace::TraceConfig;
+use crate::config::trace::trace;
 use crate::oslo::notes::Errors;
 use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
@@ -55,6 +57,8 @@ pub struct Config {
     pub cors: Option<CorsConfig>,
     /// `None`: nobody is limited.
     pub limits: Option<LimitsConfig>,
+    /// `None`: there are no spans.
+    pub trace: Option<TraceConfig>,
     /// `/healthcheck`
     pub healthcheck: HealthcheckConfig,
     /// The node cache.
@@ -137,6 +141,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         .flag("enable_proxy_headers_parsing");
     let cors = cors(&mut reader.section("cors"));
     let limits = limits(&mut reader.section("limits"));
+    let trace = trace(&mut reader.section("trace"));
     let healthcheck = healthcheck(&mut reader.section("healthcheck"));
     let directory = directory(&mut reader.section("node_cache"));
     // Before the locations: the order of the groups gives each location its index.
@@ -161,6 +166,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         proxy_headers: proxy_headers?,
         cors: cors?,
         limits: limits?,
+        trace: trace?,
         healthcheck: healthcheck?,
         directory: directory?,
         groups: groups?.0,

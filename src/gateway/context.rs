@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::api::header::RequestId;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
+use crate::api::trace::TraceContext;
 use crate::auth::identity::Identity;
 use crate::config::LocationId;
 use crate::gateway::crowd::Crowd;
@@ -64,6 +65,10 @@ pub struct Context {
     pub client: Option<IpAddr>,
     /// Who was asked for it.
     pub trail: Trail,
+    /// What locations are told of the trace that it is part of.
+    pub trace: Option<TraceContext>,
+    /// The client's own span, where ours are recorded.
+    pub span_above: Option<u64>,
     /// What it is counted under.
     pub template: Template,
     /// What the version headers of the answer say.
@@ -85,6 +90,8 @@ impl Context {
             identity: None,
             client: None,
             trail: Trail::default(),
+            trace: None,
+            span_above: None,
             template: Template::NONE,
             versions: None,
             pinned: None,

@@ -481,6 +481,7 @@ impl Door {
             standing,
             deadline: Instant::now() + self.request_deadline,
             trail: context.trail.clone(),
+            trace: context.trace.clone(),
         }
     }
 

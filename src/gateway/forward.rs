@@ -43,6 +43,7 @@ use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::base_of;
 use crate::locations::traffic::Outcome;
+use crate::locations::trail::Asking;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::on_fresh_connection;
@@ -68,6 +69,8 @@ pub struct Forwarding {
     failed: usize,
     peer: Option<Arc<Peer>>,
     begun: Instant,
+    /// The question's own, where spans are recorded.
+    span: Option<Asking>,
     deadline: Instant,
     sent: usize,
     /// The client's body has come to its end.
@@ -82,7 +85,7 @@ impl Forwarding {
     /// Everything that can be refused before a connection is made.
     pub async fn prepare(
         federation: &Federation,
-        request: Request,
+        mut request: Request,
         forward: Forward,
         limits: BodyLimits,
     ) -> std::result::Result<Self, Error> {
@@ -100,7 +103,10 @@ impl Forwarding {
         let begun = Instant::now();
         let proof = location.proof(&request.asker).await?;
         let permit = location.permit(&request.asker, pace(&request)).await?;
+        let (span, asker) = request.asker.spanned().unzip();
+        request.asker = asker.unwrap_or(request.asker);
         Ok(Self {
+            span,
             limits,
             permit,
             proof,
@@ -133,7 +139,13 @@ impl Forwarding {
         let took = self.begun.elapsed();
         location.traffic.asked(outcome, took);
         let trail = &self.request.asker.trail;
-        trail.note(location.id, took, outcome.silence());
+        let silence = outcome.silence();
+        trail.note(location.id, took, silence);
+        if let Some(span) = self.span {
+            let put = (&self.request.method, self.forward.path.as_str());
+            let outcome = silence.map_or(Ok(self.status), Err);
+            trail.end(span.ended(location.id, put, took, outcome));
+        }
     }
 
     fn silence(&self, reason: Reason, sent: bool) -> Silence {

@@ -40,6 +40,7 @@ use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
+use crate::gateway::tracing::Tracing;
 use crate::locations::question::Body;
 use crate::request::Answer;
 use crate::request::Request;
@@ -127,6 +128,8 @@ pub struct Service {
     max_in_flight: usize,
     pub(super) respond: Respond,
     cors: Option<CorsConfig>,
+    /// `[trace]`
+    pub(super) tracing: Option<Tracing>,
     surroundings: Arc<Surroundings>,
     /// `[api] slow_request`
     pub(super) slow: Option<Duration>,
@@ -156,6 +159,10 @@ impl Service {
                 compressing: config.api.gzip.map(|least| Compressing { least }),
             },
             cors: config.cors.clone(),
+            tracing: config
+                .trace
+                .as_ref()
+                .map(|trace| Tracing { ratio: trace.ratio }),
             federation,
             permits: same.map_or_else(
                 || Arc::new(Semaphore::new(max_in_flight)),

@@ -15,6 +15,8 @@ use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::route::JSON_IS_A_NAME;
 use crate::api::route::path::SUFFIX;
+use crate::api::trace::TraceContext;
+use crate::locations::trail::Asking;
 use crate::locations::trail::Trail;
 use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
@@ -33,6 +35,8 @@ pub struct Asker {
     pub deadline: Instant,
     /// Who was asked for it.
     pub trail: Trail,
+    /// The trace that it is part of.
+    pub trace: Option<TraceContext>,
 }
 
 /// With which rights a location is asked.
@@ -57,6 +61,7 @@ impl Asker {
             standing: Standpoint::Ours,
             deadline: Instant::now() + patience,
             trail: Trail::default(),
+            trace: None,
         }
     }
 
@@ -67,6 +72,16 @@ impl Asker {
             standing: Standpoint::Ours,
             ..self.clone()
         }
+    }
+
+    /// The same for one question, which is a span of its own where that is recorded.
+    pub fn spanned(&self) -> Option<(Asking, Self)> {
+        let (asking, trace) = self.trail.begin()?;
+        let asker = Self {
+            trace,
+            ..self.clone()
+        };
+        Some((asking, asker))
     }
 
     /// Time that is left.

@@ -112,6 +112,13 @@ impl From<Reply> for Words {
 }
 
 impl Said {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Has(words) => words.reply.status,
+            Self::No(reply) | Self::Refuses(reply) | Self::Fails(reply) => reply.status,
+        }
+    }
+
     /// The words themselves, for a client whose request this is the answer to.
     pub fn into_reply(self) -> Reply {
         match self {

@@ -1,17 +1,78 @@
-//! Which locations were asked for one request, and what each took: for the log.
+//! Which locations were asked for one request, and what each took: for the log, and for `[trace]`.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::SystemTime;
 
+use http::HeaderValue;
+use http::Method;
+use http::StatusCode;
+
+use crate::api::trace::TraceContext;
+use crate::api::trace::TraceParent;
 use crate::config::LocationId;
 use crate::locations::silence::Reason;
 
 /// Shared by all who ask for the same request.
 #[derive(Clone, Debug, Default)]
-pub struct Trail(Arc<Mutex<Vec<Step>>>);
+pub struct Trail {
+    steps: Arc<Mutex<Vec<Step>>>,
+    /// `None`: no span of it is recorded.
+    traced: Option<Arc<Traced>>,
+}
+
+/// A request whose spans are recorded.
+#[derive(Debug)]
+struct Traced {
+    server: TraceParent,
+    state: Option<HeaderValue>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// A question that is being asked: the span that the location gets to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    span: TraceParent,
+    began: SystemTime,
+}
+
+/// A question that was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub span: TraceParent,
+    pub began: SystemTime,
+    pub location: LocationId,
+    pub took: Duration,
+    pub method: Method,
+    /// Without its query, which may name what is nobody else's business.
+    pub path: String,
+    pub outcome: Result<StatusCode, Reason>,
+}
+
+impl Asking {
+    pub fn ended(
+        self,
+        location: LocationId,
+        question: (&Method, &str),
+        took: Duration,
+        outcome: Result<StatusCode, Reason>,
+    ) -> Asked {
+        let (method, path) = question;
+        Asked {
+            span: self.span,
+            began: self.began,
+            location,
+            took,
+            method: method.clone(),
+            path: path.split('?').next().unwrap_or_default().to_owned(),
+            outcome,
+        }
+    }
+}
 
 /// All questions to one location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +86,56 @@ struct Step {
 
 /// So many are told one by one: a list of 5000 locations is one line, too.
 const TOLD: usize = 16;
+/// So many questions of one request are spans of their own.
+const TRACED: usize = 1024;
 
 impl Trail {
+    /// Of a request whose span is `server`.
+    pub fn traced(server: TraceParent, state: Option<HeaderValue>) -> Self {
+        let asked = Mutex::default();
+        let traced = Traced {
+            server,
+            state,
+            asked,
+        };
+        Self {
+            traced: Some(Arc::new(traced)),
+            ..Self::default()
+        }
+    }
+
+    /// A question begins; with what its location is to be told.
+    pub fn begin(&self) -> Option<(Asking, Option<TraceContext>)> {
+        let traced = self.traced.as_ref()?;
+        let span = TraceParent {
+            span: fastrand::u64(1..),
+            ..traced.server
+        };
+        let asking = Asking {
+            span,
+            began: SystemTime::now(),
+        };
+        Some((asking, TraceContext::below(span, traced.state.clone())))
+    }
+
+    pub fn end(&self, asked: Asked) {
+        if let Some(traced) = &self.traced {
+            let mut all = traced.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.len() < TRACED {
+                all.push(asked);
+            }
+        }
+    }
+
+    /// The request's own span, and the questions that were asked for it. `None`: they are not recorded.
+    pub fn recorded(&self) -> Option<(TraceParent, Option<&HeaderValue>, Vec<Asked>)> {
+        let traced = self.traced.as_ref()?;
+        let mut all = traced.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        Some((traced.server, traced.state.as_ref(), mem::take(&mut all)))
+    }
+
     pub fn note(&self, location: LocationId, took: Duration, reason: Option<Reason>) {
-        let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         match steps.iter_mut().find(|step| step.location == location) {
             Some(step) => {
                 step.took += took;
@@ -44,7 +151,7 @@ impl Trail {
 
     /// The same with names.
     pub fn told<'a>(&self, name: impl Fn(LocationId) -> &'a str) -> Told<'a> {
-        let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         let named = steps.iter().map(|step| (name(step.location), *step));
         Told(named.collect())
     }

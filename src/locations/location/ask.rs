@@ -15,6 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::api::fault;
 use crate::api::header;
 use crate::api::json;
+use crate::api::trace::TRACEPARENT;
+use crate::api::trace::TRACESTATE;
 use crate::config::LocationAuth;
 use crate::locations::credentials::Proof;
 use crate::locations::location::Location;
@@ -185,6 +187,12 @@ impl Location {
         head.field(&http::header::ACCEPT, &JSON);
         head.number(&header::API_VERSION, question.version);
         head.field(&header::REQUEST_ID, &asker.request_id);
+        if let Some(trace) = &asker.trace {
+            head.field(&TRACEPARENT, &trace.parent);
+            if let Some(state) = &trace.state {
+                head.field(&TRACESTATE, state);
+            }
+        }
         let length = match &question.body {
             Body::None if question.method.is_safe() => None,
             Body::None => Some(0),
@@ -231,13 +239,21 @@ impl Location {
             asker.trail.note(self.id, Duration::ZERO, reason);
             return Err(silence);
         }
+        let spanned = asker.spanned();
         let begun = Instant::now();
-        let said = self.ask_anyway(asker, question, false).await;
+        let asking = spanned.as_ref().map_or(asker, |(_, asker)| asker);
+        let said = self.ask_anyway(asking, question, false).await;
         let now = Instant::now();
         let took = now.saturating_duration_since(begun);
         self.traffic.asked(Outcome::of(&said), took);
         let reason = said.as_ref().err().map(|silence| silence.reason);
         asker.trail.note(self.id, took, reason);
+        if let Some((span, _)) = spanned {
+            let outcome = said.as_ref().map(Said::status);
+            let outcome = outcome.map_err(|silence| silence.reason);
+            let put = (&question.method, question.path.as_str());
+            asker.trail.end(span.ended(self.id, put, took, outcome));
+        }
         if said.is_ok() {
             self.record.answered(now, took);
         }
