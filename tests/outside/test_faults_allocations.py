@@ -124,3 +124,12 @@ def test_the_name_of_an_allocation_is_unique(hub):
     reply = placed(hub, name="taken")
     assert (reply.status, reply.text()) == (409, "An allocation with name taken already exists.")
     assert writes(hub) == {}
+
+
+def test_a_long_list_of_candidates_that_nobody_has_floods_no_location(hub):
+    hub.loc1.add(free("a"))
+    before = {name: len(hub.sites[name].requests) for name in hub.sites}
+    reply = placed(hub, candidate_nodes=[new_uuid() for _ in range(2000)])
+    assert reply.status == 400 and "cannot be found" in reply.text(), reply
+    asked = {name: len(hub.sites[name].requests) - before[name] for name in hub.sites}
+    assert all(count < 100 for count in asked.values()), asked

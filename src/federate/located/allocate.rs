@@ -43,6 +43,10 @@ use crate::request::Request;
 
 const LESSEE_SINCE: Microversion = Microversion::new(1, 65);
 
+/// Candidates that are looked for at once. A MiB of body names 25,000 of them, and each that is not known is a question
+/// to every location: all at once would leave no permit to anybody else. The first that nobody has ends it.
+const AT_ONCE: usize = 16;
+
 /// A node that may be allocated, as the list shows it.
 #[derive(Deserialize)]
 struct Available {
@@ -263,42 +267,44 @@ impl<'a> Allocations<'a> {
 
     /// Where the candidates are.
     async fn homes(&self, allocation: &Object, trust: Trust) -> Result<Homes, Error> {
-        let (locator, asker) = (&self.federation.locator, &self.request.asker);
         let Some(candidates) = candidates(allocation) else {
             return Ok(Homes::default());
         };
-        let request = self.request;
-        let located = join_all(candidates.iter().map(|node| async move {
-            if let Some(home) = request.place_of(node) {
-                return (node, Ok(Owner::asked(home)));
-            }
-            let key = Key::new(Collection::Nodes, node);
-            let owner = match trust {
-                Trust::Memory => locator.owner(asker, &key).await,
-                Trust::Nothing => locator.owner_anew(asker, &key).await,
-            };
-            (node, owner)
-        }))
-        .await;
         let mut by_location: BTreeMap<LocationId, Vec<String>> = BTreeMap::new();
         let mut is_remembered = false;
-        for (node, owner) in located {
-            match owner {
-                Ok(owner) => {
-                    is_remembered |= owner.source == Source::Remembered;
-                    let there = by_location.entry(owner.location).or_default();
-                    there.push(node.clone());
+        for some in candidates.chunks(AT_ONCE) {
+            let looked_for = some.iter().map(|node| self.home_of(node, trust));
+            for (node, owner) in some.iter().zip(join_all(looked_for).await) {
+                match owner {
+                    Ok(owner) => {
+                        is_remembered |= owner.source == Source::Remembered;
+                        let there = by_location.entry(owner.location).or_default();
+                        there.push(node.clone());
+                    }
+                    Err(LocateError::Nobody { .. }) => {
+                        let text = format!("Nodes cannot be found: {node}");
+                        return Err(Objection::Invalid(text).into());
+                    }
+                    Err(error) => return Err(error.into()),
                 }
-                Err(LocateError::Nobody { .. }) => {
-                    return Err(Objection::Invalid(format!("Nodes cannot be found: {node}")).into());
-                }
-                Err(error) => return Err(error.into()),
             }
         }
         Ok(Homes {
             by_location: Some(by_location),
             is_remembered,
         })
+    }
+
+    async fn home_of(&self, node: &str, trust: Trust) -> Result<Owner, LocateError> {
+        if let Some(home) = self.request.place_of(node) {
+            return Ok(Owner::asked(home));
+        }
+        let (locator, asker) = (&self.federation.locator, &self.request.asker);
+        let key = Key::new(Collection::Nodes, node);
+        match trust {
+            Trust::Memory => locator.owner(asker, &key).await,
+            Trust::Nothing => locator.owner_anew(asker, &key).await,
+        }
     }
 
     /// `GET /v1/allocations?node=`: for who sees the whole system Ironic drops this filter; a node has one allocation at
