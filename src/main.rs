@@ -1,6 +1,7 @@
 //! `ironic-proxy`: the command line and the exit status.
 
 use std::io;
+use std::io::IsTerminal as _;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use ironic_proxy::command::survey::SurveyError;
 use ironic_proxy::command::survey::clouds;
 use ironic_proxy::command::sync;
 use ironic_proxy::command::sync::SyncError;
+use ironic_proxy::command::sync::Way;
 use ironic_proxy::command::terminal::Format;
 use ironic_proxy::command::terminal::clear;
 use ironic_proxy::command::terminal::progress;
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     if let Some(Task::Sync { gateway, apply }) = &cli.task
         && let Some(socket) = &gateway.socket
     {
-        return synchronise(Way::Gateway(socket), mode(*apply), gateway.format);
+        return synchronise(Way::Through(socket), mode(*apply), gateway.format);
     }
     if let Some(Task::Manual { directory }) = &cli.task {
         return match manual::write(directory) {
@@ -107,9 +109,12 @@ fn main() -> ExitCode {
         Some(Task::Sync { gateway, apply }) => {
             let socket = config.admin.served().unwrap_or_else(default_socket);
             let way = if socket::is_served(&socket) {
-                Way::Gateway(&socket)
+                Way::Through(&socket)
             } else {
-                tell("ironic-proxy: no gateway runs here: the locations are compared without one");
+                // For people; programs see that nothing was swept.
+                if io::stderr().is_terminal() {
+                    tell("no gateway runs here: the locations are compared without one");
+                }
                 Way::Alone(&config)
             };
             synchronise(way, mode(apply), gateway.format)
@@ -260,27 +265,14 @@ fn examined(config: &Config, gateway: &Where, online: bool) -> ExitCode {
     }
 }
 
-/// Who does it.
-#[derive(Clone, Copy)]
-enum Way<'a> {
-    /// The one that answers at this socket.
-    Gateway(&'a Path),
-    Alone(&'a Config),
-}
-
 fn synchronise(way: Way<'_>, mode: Mode, format: Format) -> ExitCode {
     telemetry::on_terminal();
     let finished = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime.block_on(async {
-            match way {
-                Way::Gateway(socket) => sync::through(socket, mode, format).await,
-                Way::Alone(config) => sync::alone(config, mode, format).await,
-            }
-        }),
+        Ok(runtime) => runtime.block_on(sync::run(way, mode, format)),
         Err(error) => Err(error.into()),
     };
     match finished {
-        Ok(end) => ExitCode::from(sync::code(end)),
+        Ok(end) => ExitCode::from(way.code(end)),
         // Who reads has read enough.
         Err(SyncError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::FAILURE

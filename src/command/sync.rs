@@ -32,13 +32,28 @@ use crate::sync::sites::Sites;
 const LOOK: Duration = Duration::from_millis(200);
 /// A shell's own code for SIGINT.
 const INTERRUPTED: u8 = 130;
+/// `EX_UNAVAILABLE` of sysexits.h.
+const UNAVAILABLE: u8 = 69;
 
-/// Exit code.
-pub fn code(end: End) -> u8 {
-    match end {
-        End::Well => 0,
-        End::Unwell => 1,
-        End::Interrupted => INTERRUPTED,
+/// Who does it.
+#[derive(Clone, Copy, Debug)]
+pub enum Way<'a> {
+    /// The gateway that answers at this socket.
+    Through(&'a Path),
+    /// This process.
+    Alone(&'a Config),
+}
+
+impl Way<'_> {
+    /// Exit code. `EX_UNAVAILABLE` of sysexits.h if whoever is asked from here does not answer: that is the gateway, or
+    /// where none does it a location.
+    pub fn code(self, end: End) -> u8 {
+        match (end, self) {
+            (End::Well, _) => 0,
+            (End::Unwell, _) | (End::Unanswered, Self::Through(_)) => 1,
+            (End::Unanswered, Self::Alone(_)) => UNAVAILABLE,
+            (End::Interrupted, _) => INTERRUPTED,
+        }
     }
 }
 
@@ -57,17 +72,24 @@ pub enum SyncError {
 }
 
 impl SyncError {
-    /// `EX_UNAVAILABLE` of sysexits.h if there is no gateway.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Socket(_) => 69,
+            Self::Socket(_) => UNAVAILABLE,
             Self::Location(_) | Self::Output(_) | Self::Refused(_) => 1,
         }
     }
 }
 
+/// Runs the subcommand and prints what it finds.
+pub async fn run(way: Way<'_>, mode: Mode, format: Format) -> Result<End, SyncError> {
+    match way {
+        Way::Through(socket) => through(socket, mode, format).await,
+        Way::Alone(config) => alone(config, mode, format).await,
+    }
+}
+
 /// Has the gateway do it. If this process is killed the run goes on to its end.
-pub async fn through(socket: &Path, mode: Mode, format: Format) -> Result<End, SyncError> {
+async fn through(socket: &Path, mode: Mode, format: Format) -> Result<End, SyncError> {
     let mut stop = Stop::listen()?;
     let wanted = json!({"apply": mode == Mode::Apply});
     let mut report = read(socket::ask(socket, "POST", "/sync", Some(&wanted))?)?;
@@ -96,7 +118,7 @@ fn read(said: Said) -> Result<Report, SyncError> {
 }
 
 /// Does it from here: nobody remembers what a sweep would find.
-pub async fn alone(config: &Config, mode: Mode, format: Format) -> Result<End, SyncError> {
+async fn alone(config: &Config, mode: Mode, format: Format) -> Result<End, SyncError> {
     keystone::client::install_crypto_provider();
     let mut stop = Stop::listen()?;
     let sites = Sites::new(config)?;

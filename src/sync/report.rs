@@ -63,8 +63,10 @@ pub struct Swept {
 pub enum End {
     /// Everything was read, and is the same everywhere, or is now.
     Well,
-    /// Something is left to people, or a location did not answer.
+    /// Something is left to people.
     Unwell,
+    /// A location did not answer.
+    Unanswered,
     /// Stopped by somebody.
     Interrupted,
 }
@@ -92,7 +94,9 @@ impl Report {
         let unread = self.swept.iter().any(|swept| swept.why.is_some());
         if self.interrupted {
             End::Interrupted
-        } else if self.left > 0 || !self.unanswered.is_empty() || unread {
+        } else if !self.unanswered.is_empty() || unread {
+            End::Unanswered
+        } else if self.left > 0 {
             End::Unwell
         } else {
             End::Well

@@ -134,7 +134,6 @@ def test_sigint_ends_the_object_in_hand_and_no_more(tmp_path):
         running = sites.begin("--apply")
         until(lambda: held, 20, "a copy under way")
         running.send_signal(signal.SIGINT)
-        assert "no gateway runs here" in running.stderr.readline()
         assert "stopping after the object that is being copied" in running.stderr.readline()
         held.clear()
         out, error = running.communicate(timeout=20)
@@ -191,12 +190,12 @@ def test_why_a_location_could_not_be_asked_is_told(tmp_path):
         sites.put("chassis", chassis("c"), "one")
         sites.two.down()
         silent = sites.sync("--apply")
-        assert silent.returncode == 1, silent
+        assert silent.returncode == 69, silent
         assert "location two could not be asked (connect" in silent.stderr
         sites.two.up()
         sites.two.fault(lambda exchange: Answer(200, b"{}"), path="/v1/chassis.*")
         silent = sites.sync("--apply")
-        assert silent.returncode == 1 and "location two could not be asked (body" in silent.stderr, silent
+        assert silent.returncode == 69 and "location two could not be asked (body" in silent.stderr, silent
         assert not sites.two.asked("POST") and not sites.one.asked("POST"), "nothing was changed"
 
 
@@ -206,7 +205,7 @@ def test_a_location_that_falls_silent_is_left_alone(tmp_path):
             sites.put("chassis", chassis(f"c{number}"), "one")
         sites.two.fault(lambda exchange: Answer(500, b"<html>"), method="POST")
         applied = sites.sync("--apply")
-        assert applied.returncode == 1, applied
+        assert applied.returncode == 69, applied
         assert len(sites.two.asked("POST")) == 1
         assert "location two could not be asked (status" in applied.stderr
 
@@ -259,4 +258,4 @@ def test_the_report_as_json(tmp_path):
         sites.two.down()
         silent = sites.sync("--format", "json")
         [unanswered] = json.loads(silent.stdout)["unanswered"]
-        assert silent.returncode == 1 and unanswered["location"] == "two" and unanswered["reason"].startswith("connect")
+        assert silent.returncode == 69 and unanswered["location"] == "two" and unanswered["reason"].startswith("connect")
