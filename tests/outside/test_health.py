@@ -1,5 +1,6 @@
 """/healthcheck as oslo.middleware answers it, and the neighbours that ask: HAProxy, keepalived's scripts, the kubelet."""
 
+import dataclasses
 import http.client
 import json
 import re
@@ -159,6 +160,23 @@ def test_http_1_0_is_answered_and_closed(hub, request_line, headers):
     assert head.split()[1] == "200", answer
     assert "transfer-encoding" not in head
     assert "connection: close" in head
+
+
+def in_chunks(exchange):
+    answer = exchange.true_answer()
+    head = dataclasses.replace(answer, headers=[*answer.headers, ("Transfer-Encoding", "chunked")]).head()
+    exchange.send(head + b"".join(b"2710\r\n" + b"z" * 10_000 + b"\r\n" for _ in range(5)) + b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("headers", ["", "Connection: keep-alive\r\n"])
+def test_http_1_0_gets_no_chunks_of_a_location(hub, headers):
+    record = hub.loc1.add(node("chunky"))
+    hub.loc1.fault(in_chunks, path=".*/vendor_passthru/.*")
+    answer = raw(hub, f"GET /v1/nodes/{record['uuid']}/vendor_passthru/x HTTP/1.0\r\n{headers}\r\n")
+    hub.loc1.heal()
+    head, _, body = answer.partition("\r\n\r\n")
+    assert "transfer-encoding" not in head.lower() and "connection: close" in head.lower()
+    assert body == "z" * 50_000
 
 
 def test_a_connection_without_a_byte_is_no_line_in_the_log(hub):

@@ -6,6 +6,7 @@ what it lacks.
 
 import contextlib
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -13,7 +14,8 @@ from admin import SECTION, Admin
 from client import Client
 from fleet import fleet_config, until
 from gateway import Gateway, binary
-from standin import Standin, node
+from pki import Authority, SecuredStandin
+from standin import Standin, StandinKeystone, node
 from test_docs import blocks
 
 PLACE = "http://192.0.2.30:6385"
@@ -34,8 +36,8 @@ class Replicas:
         self.stack = stack
         self.all = []
 
-    def start(self, names):
-        text = fleet_config([self.sites[name].endpoint for name in names], sections={"admin": SECTION})
+    def start(self, names, **options):
+        text = fleet_config([self.sites[name].endpoint for name in names], sections={"admin": SECTION}, **options)
         self.all = [self.stack.enter_context(Gateway(text)) for _ in range(2)]
         for replica in self.all:
             bin = replica.directory / "bin"
@@ -53,14 +55,17 @@ class Replicas:
                 replica.config_path.write_text(edit(replica.config_path.read_text()))
             environment = {**os.environ, "PATH": f"{replica.directory}/bin:{os.environ['PATH']}"}
             for command in on_page(f"at each replica: {how}").splitlines():
+                if command == "sudo systemctl start ironic-proxy":
+                    replica.start()
+                    continue
                 # What the unit does for it; test_systemd.py sees it do so.
                 command = {"sudo systemctl reload ironic-proxy": "ironic-proxy reload"}.get(command, command)
+                command = command.replace("/etc/ironic-proxy", str(replica.directory))
                 done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=60, check=False)
                 assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}\n{replica.log()[-3000:]}"
                 self.look()
 
     def ask(self, replica, path):
-
         return Client(replica.url).get(path)
 
     def look(self):
@@ -153,3 +158,58 @@ def test_a_location_is_removed(replicas):
         reply = replicas.ask(replica, "/v1/nodes")
         assert reply.status == 200
         assert reply.header("X-Ironic-Proxy-Incomplete") is None
+
+
+def assert_all_is_served(replicas):
+    for replica in replicas.all:
+        assert replicas.ask(replica, "/v1/nodes").status == 200
+    assert shows(replicas, "loc3") == [200, 200]
+
+
+def test_a_credential_is_rotated(replicas):
+    keystone = replicas.stack.enter_context(StandinKeystone({"old": "one", "new": "two"}))
+    replicas.sites["loc3"].credentials = ("token", keystone.valid)
+    section = {"auth_type": "password", "auth_url": f"{keystone.endpoint}/v3", "username": "old", "password": "one",
+               "user_domain_name": "Default", "system_scope": "all"}  # fmt: skip
+    replicas.start(["loc1", "loc2", "loc3"], each={"loc3": section})
+    replicas.play("credential", lambda text: text.replace("username = old", "username = new").replace("password = one", "password = two"))
+    assert_all_is_served(replicas)
+    del keystone.users["old"]
+    keystone.revoke_all()
+    assert_all_is_served(replicas)
+
+
+def test_an_authority_is_rotated(replicas, tmp_path):
+    old, new = (Authority(tmp_path / name, name) for name in ("old", "new"))
+    site = SecuredStandin(old.issue("edge", hosts=["localhost"]), [node("behind TLS")])
+    replicas.sites["loc3"] = replicas.stack.enter_context(site)
+    replicas.records["loc3"] = site.nodes[0]
+    replicas.start(["loc1", "loc2", "loc3"], each={"loc3": {"cafile": old.certfile}})
+    for replica in replicas.all:
+        for name, authority in (("old", old), ("new", new), ("loc3", old)):
+            shutil.copy(authority.certfile, replica.directory / f"{name}.pem")
+        text = replica.config_path.read_text().replace(str(old.certfile), str(replica.directory / "loc3.pem"))
+        replica.config_path.write_text(text)
+        assert Admin(replica).run("reload").returncode == 0
+    replicas.play("authorities")
+    # The files are read within seconds.
+    both = lambda: all("loc3` were read again" in replica.log() for replica in replicas.all)  # noqa: E731
+    until(both, what="both authorities")
+    site.serve_as(new.issue("edge", hosts=["localhost"]))
+    site.drop_connections()
+    assert_all_is_served(replicas)
+    replicas.play("authority")
+    assert_all_is_served(replicas)
+
+
+def test_a_machine_that_was_lost_is_restored(replicas):
+    replicas.start(["loc1", "loc2", "loc3"])
+    for replica in replicas.all:
+        replica.stop()
+        shutil.rmtree(replica.directory / "state")
+    # Whoever is not there yet is not asked.
+    looked, replicas.look = replicas.look, lambda: None
+    replicas.play("restore")
+    replicas.look = looked
+    replicas.look()
+    assert_all_is_served(replicas)
