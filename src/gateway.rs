@@ -227,7 +227,11 @@ impl ProxyHttp for Gateway {
             head.insert_header(name, value)?;
         }
         let knows_chunks = session.req_header().version >= http::Version::HTTP_11;
-        if !knows_chunks && head.remove_header(&http::header::TRANSFER_ENCODING).is_some() {
+        if !knows_chunks
+            && head
+                .remove_header(&http::header::TRANSFER_ENCODING)
+                .is_some()
+        {
             // RFC 9112, 6.1 and 6.3: the body ends with the connection.
             session.set_keepalive(None);
         }

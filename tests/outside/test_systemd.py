@@ -149,6 +149,15 @@ def test_a_faulty_file_fails_the_start_once_and_is_told_in_the_status(here):
     assert "[api] max_limit" in here.systemctl("status", SERVICE, check=False).stdout
 
 
+def test_the_commands_of_an_alert_show_how_it_is(here):
+    shown = [here.machine.shell(line) for line in documented("Alerts")[0].splitlines()]
+    assert [done.returncode for done in shown] == [0, 0, 0]
+    status, journal, checked = (done.stdout for done in shown)
+    assert "active (running)" in status and "1 of 1 locations" in status
+    assert "Listening on http://127.0.0.1:6385" in journal
+    assert checked.endswith("ok\n")
+
+
 def clients(here, path="/v1", rate=1000):
     return Clients(f"127.0.0.1:{PORT}", path, rate, within=["nsenter", f"--net=/proc/{here.machine.first}/ns/net", "--"])
 
@@ -176,6 +185,19 @@ def test_an_upgrade_as_documented_fails_no_request_and_stays_the_same_service(he
     here.machine.run("kill", "-KILL", now)
     until(lambda: here.shown("NRestarts") == ["1"] and here.shown("ActiveState") == ["active"], what="the next start")
     assert here.serves()
+
+
+@pytest.mark.parametrize("verb", ["stop", "restart"])
+def test_whoever_was_let_in_is_answered_though_the_service_ends(here, verb):
+    """Without the socket unit later ones may be refused."""
+    with clients(here) as load:
+        load.go_on()
+        here.systemctl(verb, SERVICE)
+        if verb == "restart":
+            load.go_on()
+        assert load.assert_none_lost()["closed"] >= 20
+    here.systemctl("start", SERVICE)
+    assert "may be reset" not in here.machine.journal()
 
 
 def test_an_upgrade_to_what_does_not_start_changes_nothing(here):
