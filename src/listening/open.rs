@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileTypeExt as _;
@@ -17,7 +18,6 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 use socket2::Domain;
 use socket2::Protocol;
-use socket2::SockFilter;
 use socket2::SockRef;
 use socket2::Socket;
 use socket2::Type;
@@ -26,19 +26,8 @@ use socket2::Type;
 /// standard library a burst of connections waits a second for its repeated SYN.
 const BACKLOG: i32 = 4096;
 
-/// Classic BPF, which any process may attach to a socket of its own: what arrives begins at the TCP header.
-const NO_SYN: [SockFilter; 5] = [
-    // The byte of flags (RFC 9293, 3.1): BPF_LD + BPF_B + BPF_ABS,
-    SockFilter::new(0x30, 0, 0, 13),
-    // of these SYN and ACK: BPF_ALU + BPF_AND,
-    SockFilter::new(0x54, 0, 0, 0x12),
-    // where SYN stands alone: BPF_JMP + BPF_JEQ,
-    SockFilter::new(0x15, 0, 1, 0x02),
-    // drop it: BPF_RET,
-    SockFilter::new(0x06, 0, 0, 0),
-    // and keep all else.
-    SockFilter::new(0x06, 0, 0, u32::MAX),
-];
+/// No interface has this number.
+const NOWHERE: NonZeroU32 = NonZeroU32::new(i32::MAX.unsigned_abs()).unwrap();
 
 /// A listening socket.
 #[derive(Debug)]
@@ -65,14 +54,15 @@ impl Stream {
 
     /// Nobody new is let in: at a socket of ours that nobody takes over. Whoever the kernel has let in can still be
     /// accepted. Merely closed, a socket resets those who wait to be accepted, and those whose handshake is half done,
-    /// with requests that they may have sent. Who comes later waits for its next SYN, a second, and finds the port
-    /// closed, or whoever serves it by then.
+    /// with requests that they may have sent.
     ///
     /// # Errors
-    /// The kernel does not filter: then a few may be reset.
+    /// The kernel cannot (Linux before 5.7 wants a capability): then a few may be reset.
     pub fn close_door(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => SockRef::from(listener).attach_filter(&NO_SYN),
+            // A SYN is only for a socket that is bound to its interface, or to none; handshakes that have begun have their
+            // own. A filter of packets would need a capability on hardened kernels, which the unit does not have.
+            Self::Tcp(listener) => SockRef::from(listener).bind_device_by_index_v4(Some(NOWHERE)),
             Self::Unix(_) => self.path().map_or(Ok(()), fs::remove_file),
         }
     }
