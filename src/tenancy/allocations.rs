@@ -41,7 +41,9 @@ impl Allocations<'_> {
     ) -> Result<Answer, Error> {
         let found = self.visible_allocation(ident).await?;
         let allocation = found.ok_or_else(|| refusal::absent(Collection::Allocations, ident))?;
-        if !self.judges_itself(allocation.at) {
+        if self.judges_itself(allocation.at) {
+            self.leave(rule, &allocation.allocation());
+        } else {
             self.permit(rule, &allocation.allocation())?;
         }
         let errand = self.errand(body).at(allocation.at);
@@ -77,17 +79,11 @@ impl Allocations<'_> {
         let wanted = object.text("owner").filter(|owner| !owner.is_empty());
         // The rule that lets a caller name another owner; by default only role service with elevated access passes it.
         let restricted = self.allows(Rule::AllocationCreateRestricted, &Target::Nothing);
-        if !self.allows(Rule::AllocationCreate, &Target::Nothing) {
-            let other = wanted
-                .as_deref()
-                .is_some_and(|wanted| project.is_some_and(|project| project.id != wanted));
-            if other || !restricted {
-                return Err(self.deny(if other {
-                    Rule::AllocationCreate
-                } else {
-                    Rule::AllocationCreateRestricted
-                }));
-            }
+        if let Some(errand) = self.for_judges(&object, restricted).await? {
+            return self.send(errand).await;
+        }
+        if let Some(rule) = self.forbidden(wanted.as_deref(), restricted) {
+            return Err(self.deny(rule));
         }
         let Some(project) = project else {
             return self.send(self.errand(object.to_bytes())).await;
@@ -122,6 +118,57 @@ impl Allocations<'_> {
         let answer = self.send(errand).await?;
         self.at_the_client_s_version(answer, "allocations", lifted)
             .await
+    }
+
+    fn are_for_judges(&self, placed: &[(String, LocationId)]) -> bool {
+        let mut at = placed.iter().map(|(_, at)| *at);
+        !placed.is_empty() && at.all(|at| self.judges_itself(Some(at)))
+    }
+
+    /// The rule of ours that forbids the create.
+    fn forbidden(&self, wanted: Option<&str>, restricted: bool) -> Option<Rule> {
+        if self.allows(Rule::AllocationCreate, &Target::Nothing) {
+            return None;
+        }
+        let project = self.project();
+        let other = wanted.is_some_and(|wanted| project.is_some_and(|one| one.id != wanted));
+        if other {
+            Some(Rule::AllocationCreate)
+        } else {
+            (!restricted).then_some(Rule::AllocationCreateRestricted)
+        }
+    }
+
+    /// The create, as the client wants it, for locations that judge the caller themselves: if all nodes that it names
+    /// are at such, or if it names none and may be made nowhere else.
+    async fn for_judges(&self, object: &Object, restricted: bool) -> Result<Option<Errand>, Error> {
+        if !self.has_judges() {
+            return Ok(None);
+        }
+        let forbidden = self.forbidden(object.text("owner").as_deref(), restricted);
+        let mut object = object.clone();
+        let names_nodes = object.is_true("node") || object.is_true("candidate_nodes");
+        let placed = if self.judges_itself(self.request.pinned) {
+            Vec::new()
+        } else if names_nodes {
+            match self.check_candidates(&mut object, restricted).await {
+                Ok(placed) if self.are_for_judges(&placed) => placed,
+                Err(error) if forbidden.is_none() => return Err(error),
+                // Our own policy comes before what is wrong with the nodes.
+                Ok(_) | Err(_) => return Ok(None),
+            }
+        } else if forbidden.is_none() {
+            return Ok(None);
+        } else {
+            Vec::new()
+        };
+        if let Some(rule) = forbidden {
+            self.leave(rule, &Target::Nothing);
+        }
+        let mut errand = self.errand(object.to_bytes());
+        errand.placed = placed;
+        errand.is_for_judges = true;
+        Ok(Some(errand))
     }
 
     /// Nodes in the body must be visible to the caller; they are sent by UUID, so that a rename in between changes

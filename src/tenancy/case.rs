@@ -1,5 +1,7 @@
 //! One request under way: the caller, the rules, and the requests that are sent to the federation for it.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use http::Method;
@@ -56,6 +58,8 @@ pub(crate) struct Case<'a> {
     pub(crate) tells_location: bool,
     /// Locations whose API has no lessees: for a project their things do not exist.
     pub(crate) too_old: Vec<LocationId>,
+    /// A rule that says no here, about something whose location judges itself.
+    doubt: OnceLock<Rule>,
 }
 
 /// A request to the federation.
@@ -70,6 +74,8 @@ pub(crate) struct Errand {
     pub(crate) at: Option<LocationId>,
     /// Nodes in the body, and where each was found and judged.
     pub(crate) placed: Vec<(String, LocationId)>,
+    /// Only to locations that judge the caller themselves.
+    pub(crate) is_for_judges: bool,
 }
 
 impl Errand {
@@ -82,6 +88,7 @@ impl Errand {
             body: Bytes::new(),
             at: None,
             placed: Vec::new(),
+            is_for_judges: false,
         }
     }
 
@@ -122,6 +129,7 @@ impl<'a> Case<'a> {
             own_nodes: judged.own_nodes,
             tells_location: judged.tells_location,
             too_old: too_old(federation, request, &caller),
+            doubt: OnceLock::new(),
         }
     }
 
@@ -153,11 +161,17 @@ impl<'a> Case<'a> {
             body,
             at: None,
             placed: Vec::new(),
+            is_for_judges: false,
         }
     }
 
     pub(crate) async fn send(&self, errand: Errand) -> Result<Answer, Error> {
         let (target, query) = read(&errand)?;
+        let mut left_out = self.too_old.clone();
+        if errand.is_for_judges {
+            let ours = self.locations().filter(|at| !self.judges_itself(Some(*at)));
+            left_out.extend(ours);
+        }
         let body = if errand.body.is_empty() {
             Body::None
         } else {
@@ -172,7 +186,7 @@ impl<'a> Case<'a> {
             version: errand.version,
             // Sent to where the thing was judged, so that a move in between cannot lead to an unjudged one.
             pinned: errand.at.or(self.request.pinned),
-            left_out: self.too_old.clone(),
+            left_out,
             placed: errand.placed,
             partial: self.request.partial,
             base: self.request.base.clone(),
@@ -182,7 +196,14 @@ impl<'a> Case<'a> {
             media: Media::Json,
             words: self.request.words,
         };
-        match Box::pin(self.federation.dispatch(&request)).await? {
+        let planned = Box::pin(self.federation.dispatch(&request)).await;
+        if let (Err(Error::Objection(Objection::Taken(_))), Some(rule)) =
+            (&planned, self.doubt.get())
+        {
+            // One Ironic would tell only those of what is taken who pass its policy, and the location has not said so.
+            return Err(self.deny(*rule));
+        }
+        match planned? {
             Plan::Answer(answer) => Ok(answer),
             // Vendor passthru is for system admins in Ironic's policy, and its body cannot be judged.
             Plan::Forward(_) => Err(self.deny(Rule::NodeVendorPassthru)),
@@ -345,6 +366,7 @@ impl<'a> Case<'a> {
             body,
             at: made.location,
             placed: Vec::new(),
+            is_for_judges: false,
         };
         let patch = json!([{"op": "add", "path": "/owner", "value": project.id}]);
         let given = self
@@ -406,6 +428,23 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// The location that is asked judges the caller; what our rules would have said counts only for what others have.
+    pub(crate) fn leave(&self, rule: Rule, target: &Target<'_>) {
+        if !self.allows(rule, target) {
+            // The first one is the one that Ironic would name.
+            let _ = self.doubt.set(rule);
+        }
+    }
+
+    pub(crate) fn locations(&self) -> impl Iterator<Item = LocationId> {
+        self.federation.locations.iter().map(|location| location.id)
+    }
+
+    /// Whether some location judges callers itself.
+    pub(crate) fn has_judges(&self) -> bool {
+        self.locations().any(|at| self.judges_itself(Some(at)))
+    }
+
     pub(crate) fn allows(&self, rule: Rule, target: &Target<'_>) -> bool {
         self.rules.judge(rule, &self.caller, target) == Verdict::Yes
     }
@@ -417,6 +456,19 @@ impl<'a> Case<'a> {
         } else {
             Err(self.deny(rule))
         }
+    }
+
+    /// The same, unless the request is for one location that judges the caller itself.
+    pub(crate) fn permit_unless_pinned(
+        &self,
+        rule: Rule,
+        target: &Target<'_>,
+    ) -> Result<(), Error> {
+        if self.judges_itself(self.request.pinned) {
+            self.leave(rule, target);
+            return Ok(());
+        }
+        self.permit(rule, target)
     }
 
     pub(crate) fn deny(&self, rule: Rule) -> Error {

@@ -181,6 +181,9 @@ impl Case<'_> {
     /// Ironic's 403 unless the caller may.
     pub(crate) fn permit_at(&self, rule: Rule, node: &Node) -> Result<(), Error> {
         if self.may(rule, node) {
+            if self.judges_itself(node.at) {
+                self.leave(rule, &node.holders.target());
+            }
             Ok(())
         } else {
             Err(self.deny_at(rule, &node.uuid))
@@ -209,10 +212,12 @@ impl Case<'_> {
         })
     }
 
-    /// `None`: there is none that is of the caller's project.
+    /// `None`: there is none that is of the caller's project, or that a location shows which judges itself.
     pub(crate) async fn node_of_project(&self, ident: &str) -> Result<Option<Node>, Error> {
-        self.node_where((ident, None), |node| self.is_of_project(node))
-            .await
+        self.node_where((ident, None), |node| {
+            self.is_of_project(node) || self.judges_itself(node.at)
+        })
+        .await
     }
 
     /// A node whose things a caller may list: Ironic checks only whether it is the project's, not the roles.

@@ -64,8 +64,7 @@ impl Lists<'_> {
         let (nodes, missing) = self.visible_nodes(Query::default()).await?;
         let keep = |found: &Found| self.is_at(found, &nodes);
         // What a location that judges itself would show is known only to it.
-        let mut locations = self.federation.locations.iter();
-        let is_ours = !locations.any(|location| self.judges_itself(Some(location.id)));
+        let is_ours = !self.has_judges();
         let wish = ByNode::of(collection, query, &nodes).filter(|_| is_ours);
         let mut needed = vec!["uuid", "node_uuid"];
         needed.extend(wish.iter().flat_map(ByNode::needed));

@@ -53,7 +53,8 @@ impl Provision<'_> {
                 self.check_steps(&object, steps, &node.holders.target())?;
             }
         }
-        if let Some(ident) = object.text("runbook").filter(|ident| !ident.is_empty()) {
+        let runbook = object.text("runbook").filter(|ident| !ident.is_empty());
+        if let Some(ident) = runbook.filter(|_| !self.judges_itself(node.at)) {
             let runbook = self.known_runbook(&ident).await?;
             // No exception for public runbooks: Ironic 39 answers 403 to a project's manager for a public runbook
             // (run).

@@ -50,7 +50,7 @@ async fn act(case: &Case<'_>, row: &Row, body: Bytes) -> Result<Answer, Error> {
     let second = segments.get(1).map(String::as_str).unwrap_or_default();
     match row.about {
         About::Nothing => {
-            case.permit(row.rule, &Target::Nothing)?;
+            case.permit_unless_pinned(row.rule, &Target::Nothing)?;
             case.send(case.errand(body)).await
         }
         About::All(own) => match row.rule {

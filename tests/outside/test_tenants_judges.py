@@ -1,0 +1,140 @@
+"""A location that gets the user's token judges by its own policy, beside one where the gateway's rules are what there is."""
+
+import json
+
+import pytest
+from exchange import Answer
+from projects import LOCATION, MINE, OTHER, TENANT, hub
+from refusals import form_a
+from standin import Standin, new_uuid, node
+from tenants import ADMIN
+
+MEMBER = {**TENANT, "X-Roles": "member,reader"}
+READER = {**TENANT, "X-Roles": "reader"}
+AVAILABLE = {"provision_state": "available", "power_state": "power off", "resource_class": "x"}
+DENIED = "Access was denied to the following resource: baremetal:its:own"
+
+
+class Judge(Standin):
+    """One whose own policy lets members of a project do everything with what is the project's, and nobody else anything."""
+
+    def __init__(self, nodes=()):
+        super().__init__(nodes, credentials=("token", bool))
+
+    def user(self, request):
+        token = request.header("X-Auth-Token") or ""
+        return json.loads(bytes.fromhex(token[3:])) if token.startswith("as-") else None
+
+    def answer(self, request):
+        user = self.user(request)
+        if user is None or "X-Project-Id" not in user:
+            return super().answer(request)
+        if request.method not in ("GET", "HEAD") and "member" not in user["X-Roles"].split(","):
+            return Answer.of_json(403, form_a(403, DENIED), [("X-OpenStack-Ironic-API-Minimum-Version", "1.1")])
+        if request.method == "POST" and request.path in ("/v1/nodes", "/v1/allocations", "/v1/runbooks"):
+            body = json.loads(bytes(request.body))
+            self.given = dict(body)
+            # As it is system scope to the stand-in's rule about owners.
+            request.headers.append(("OpenStack-System-Scope", "all"))
+            if self._minor(request, 1, 115) >= 60:
+                request.body = json.dumps({**body, "owner": user["X-Project-Id"]}).encode()
+        return super().answer(request)
+
+
+@pytest.fixture
+def house(request):
+    """`loc1` is for the gateway to judge, `loc2` judges itself; groups `_` and `grp1`."""
+    ours, judge = Standin([node("ours", owner=MINE, **AVAILABLE)]), Judge([node("theirs", owner=MINE, **AVAILABLE)])
+    groups = getattr(request, "param", "_:loc1,grp1:loc2")
+    with hub(ours, judge, groups=groups, each={"loc2": {"forward_user_token": True}}) as running:
+        running.ours, running.judge = ours, judge
+        yield running
+
+
+def test_a_node_is_created_as_its_location_allows(house):
+    body = {"driver": "d", "conductor_group": "grp1"}
+    made = house.ask(MEMBER, "POST", "/v1/nodes", body)
+    assert (made.status, made.header(LOCATION), made.json()["owner"]) == (201, "loc2", MINE), made
+    # The owner is the location's affair; it got no more than what the client sent, and the client's token.
+    assert set(house.judge.given) - {"uuid"} == set(body)
+    refused = house.ask({**TENANT, "X-Roles": "admin,reader"}, "POST", "/v1/nodes", body)
+    assert (refused.status, refused.text()) == (403, DENIED)
+    # At the other location the gateway's rules are in force as before.
+    denied = house.ask(MEMBER, "POST", "/v1/nodes", {"driver": "d"})
+    assert (denied.status, denied.text()) == (403, "Access was denied to the following resource: baremetal:node:create")
+    assert house.ask(TENANT, "POST", "/v1/nodes", {"driver": "d"}).json()["owner"] == MINE
+
+
+@pytest.mark.parametrize("house", ["_:loc2,grp1:loc1"], indirect=True)
+def test_a_node_of_an_old_version_is_left_to_its_location(house):
+    """Below 1.11 the gateway creates a node and then gives it away, which is not for a project to do there."""
+    token = {"X-Auth-Token": house.keystone.token_of(MEMBER)}
+    made = house.fleet.call("POST", "/v1/nodes", {"driver": "d", "name": "old"}, version="1.10", headers=token)
+    assert (made.status, made.header(LOCATION)) == (201, "loc2"), made
+    assert not house.judge.asked("PATCH") and not house.judge.asked("DELETE")
+
+
+def test_what_is_taken_elsewhere_is_told_to_nobody_who_may_not_create(house):
+    """Whether a name is free is asked before the location has judged: a refusal must not depend on the answer."""
+    house.ours.add(node("secret", owner=OTHER))
+    house.ours.ports.append({"uuid": new_uuid(), "address": "52:54:00:00:00:01", "node_uuid": house.ours.nodes[0]["uuid"]})
+    group = {"driver": "d", "conductor_group": "grp1"}
+    theirs = house.judge.nodes[0]["uuid"]
+    patch = [{"op": "add", "path": "/name", "value": "NAME"}]
+    for method, path, body, taken, free in (
+        ("POST", "/v1/nodes", {**group, "name": "NAME"}, "secret", "free"),
+        ("PATCH", f"/v1/nodes/{theirs}", patch, "secret", "free"),
+        ("POST", "/v1/ports", {"node_uuid": theirs, "address": "NAME"}, "52:54:00:00:00:01", "52:54:00:00:00:02"),
+    ):
+        answers = [house.ask(READER, method, path, json.loads(json.dumps(body).replace("NAME", name))) for name in (taken, free)]
+        assert [reply.status for reply in answers] == [403, 403], (method, path, answers)
+        # Who may is told, as by one Ironic.
+        assert house.ask(TENANT, method, path, json.loads(json.dumps(body).replace("NAME", taken))).status == 409
+
+
+def test_allocations(house):
+    for body, home in (
+        ({"node": "theirs"}, "loc2"),
+        ({"resource_class": "x", "candidate_nodes": ["theirs"]}, "loc2"),
+        ({"node": "ours"}, "loc1"),
+        ({"resource_class": "x", "candidate_nodes": ["ours"]}, "loc1"),
+    ):
+        made = house.ask(MEMBER, "POST", "/v1/allocations", body)
+        assert (made.status, made.header(LOCATION), made.json()["owner"]) == (201, home, MINE), (body, made)
+        refused = house.ask(READER, "POST", "/v1/allocations", body)
+        text = DENIED if home == "loc2" else "Access was denied to the following resource: baremetal:allocation:create_restricted"
+        assert (refused.status, refused.text()) == (403, text), body
+    # Without candidates it may be made at either, by who may at either; else by the word of the one that judges.
+    assert {house.ask(MEMBER, "POST", "/v1/allocations", {"resource_class": "x"}).header(LOCATION) for _ in range(16)} == {"loc1", "loc2"}
+    assert house.ask(READER, "POST", "/v1/allocations", {"resource_class": "x"}).text() == DENIED
+    # What is wrong with the nodes is told only to who may create allocations.
+    for who, status in ((READER, 403), (MEMBER, 400)):
+        assert house.ask(who, "POST", "/v1/allocations", {"node": "nobody"}).status == status
+
+
+def test_what_is_the_same_everywhere(house):
+    """A runbook at every location needs the gateway's word for the others; at the named one it is its own."""
+    steps = [{"interface": "deploy", "step": "s", "args": {}, "order": 1}]
+    body = {"name": "CUSTOM_A", "steps": steps}
+    assert house.ask(MEMBER, "POST", "/v1/runbooks", body).text() == "Access was denied to the following resource: baremetal:runbook:create"
+    assert not house.judge.objects["runbooks"]
+    made = house.ask(MEMBER, "POST", "/v1/runbooks", body, **{LOCATION: "loc2"})
+    assert (made.status, made.header(LOCATION)) == (201, "loc2"), made
+    refused = house.ask(READER, "POST", "/v1/runbooks", {**body, "name": "CUSTOM_B"}, **{LOCATION: "loc2"})
+    assert (refused.status, refused.text()) == (403, DENIED)
+    template = {"name": "CUSTOM_T", "steps": steps}
+    assert house.ask(MEMBER, "POST", "/v1/deploy_templates", template, **{LOCATION: "loc2"}).status == 201
+    assert house.ask(MEMBER, "POST", "/v1/deploy_templates", template, **{LOCATION: "loc1"}).status == 403
+
+
+def test_lists_of_both(house):
+    """Each location's part as it shows it; of the other one nothing that is not the project's."""
+    house.ours.add(node("hidden", owner=OTHER))
+    for who in (TENANT, MEMBER, READER):
+        assert house.get(who, "/v1/nodes").names() == ["ours", "theirs"]
+    for site in (house.ours, house.judge):
+        for record in site.nodes:
+            site.ports.append({"uuid": new_uuid(), "address": f"52:54:00:00:{len(site.ports):02}:{id(site) % 89 + 10}", "node_uuid": record["uuid"]})
+    shown = [port["uuid"] for port in house.get(TENANT, "/v1/ports").json()["ports"]]
+    assert shown == [house.ours.ports[0]["uuid"], house.judge.ports[0]["uuid"]]
+    assert house.get(ADMIN, "/v1/nodes").names() == ["ours", "hidden", "theirs"]
