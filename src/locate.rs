@@ -47,6 +47,7 @@ use crate::locate::directory::Sighting;
 use crate::locate::lookups::Lookups;
 use crate::locate::polls::Polls;
 use crate::locate::polls::Turn;
+use crate::locate::tally::Counted;
 pub use crate::locate::verdict::LocateError;
 pub use crate::locate::verdict::Owner;
 pub use crate::locate::verdict::Source;
@@ -72,6 +73,7 @@ pub struct Locator {
     /// The directory's generation when these became the locations.
     generation: u32,
     polls: Polls<(Key, Breadth), Verdict>,
+    nodes: Counted<HashMap<LocationId, usize>>,
 }
 
 /// How many answers a poll waits for.
@@ -121,6 +123,7 @@ impl Locator {
             places,
             ids,
             polls: Polls::default(),
+            nodes: Counted::default(),
         }
     }
 
@@ -158,10 +161,12 @@ impl Locator {
 
     /// How many nodes were seen at each location.
     pub fn nodes_by_location(&self) -> HashMap<LocationId, usize> {
-        let counts = self.directory.nodes_by_place().into_iter();
-        counts
-            .filter_map(|(place, count)| Some((self.id(place)?, count)))
-            .collect()
+        self.nodes.get(|| {
+            let counts = self.directory.nodes_by_place().into_iter();
+            counts
+                .filter_map(|(place, count)| Some((self.id(place)?, count)))
+                .collect()
+        })
     }
 
     /// Everything that is known by UUID, with its name.

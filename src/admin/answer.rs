@@ -138,21 +138,8 @@ impl Desk {
                 return answer;
             }
         };
-        if *call.from == From::Loopback {
-            if !is_addressed_to_loopback(call.head) {
-                // DNS rebinding: a web page's own name can resolve to 127.0.0.1, and the browser sends that name as
-                // Host.
-                return told(
-                    StatusCode::FORBIDDEN,
-                    "Host must be a loopback address or localhost",
-                );
-            }
-            if route.changes() {
-                return told(
-                    StatusCode::FORBIDDEN,
-                    "changes are taken on the admin socket only",
-                );
-            }
+        if let Err(error) = may_come(&route, &call) {
+            return told(StatusCode::FORBIDDEN, error);
         }
         Box::pin(self.serve(route, call)).await
     }
@@ -429,25 +416,84 @@ fn prefers_html(head: &pingora::http::RequestHeader) -> bool {
     accept.quality("text", "html") > accept.quality("application", "json")
 }
 
-/// Browsers always send `Host`, so a request without one comes from a tool.
-fn is_addressed_to_loopback(head: &pingora::http::RequestHeader) -> bool {
-    let Some(host) = head.headers.get(header::HOST) else {
-        return true;
-    };
-    let Some(authority) = host
-        .to_str()
-        .ok()
-        .and_then(|host| host.parse::<http::uri::Authority>().ok())
-    else {
-        return false;
-    };
-    let name = authority.host();
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|name| name.strip_suffix(']'))
-        .unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+/// Who may ask this. The loopback listener is read only, and a browser may be at the other end of either door, whose pages
+/// come from anywhere: `ssh -L` makes an address of the socket.
+fn may_come(route: &Route, call: &Call<'_>) -> Result<(), &'static str> {
+    let headers = &call.head.headers;
+    let name = headers.get(header::HOST).map(Name::of);
+    match (call.from, name) {
+        // Browsers always send `Host`, so a request without one comes from a tool. For a socket tools write anything, and
+        // nobody's domain is without a dot.
+        (_, None | Some(Name::Loopback)) | (From::Socket { .. }, Some(Name::Bare)) => {}
+        // DNS rebinding: a web page's own name can resolve to 127.0.0.1, and the browser sends that name as Host.
+        (_, Some(Name::Bare | Name::Other)) => {
+            return Err("Host must be a loopback address or localhost");
+        }
+    }
+    if *call.from == From::Loopback && route.changes() {
+        return Err("changes are taken on the admin socket only");
+    }
+    // Browsers let any page post a form or a text; they say whose page it is (Fetch, 3.2).
+    if !call.head.method.is_safe() && headers.contains_key(header::ORIGIN) {
+        return Err("a page in a browser has no say here");
+    }
+    Ok(())
+}
+
+/// What a request calls us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Loopback,
+    /// Without a dot.
+    Bare,
+    Other,
+}
+
+impl Name {
+    fn of(host: &http::HeaderValue) -> Self {
+        let host = host.to_str().ok();
+        let Some(authority) = host.and_then(|host| host.parse::<http::uri::Authority>().ok())
+        else {
+            return Self::Other;
+        };
+        let name = authority.host();
+        let bare = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .unwrap_or(name);
+        match bare.parse::<std::net::IpAddr>() {
+            Ok(address) if address.is_loopback() => Self::Loopback,
+            Ok(_) => Self::Other,
+            Err(_) if name.eq_ignore_ascii_case("localhost") => Self::Loopback,
+            Err(_) if name.contains('.') => Self::Other,
+            Err(_) => Self::Bare,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_are_called() {
+        for (host, name) in [
+            ("localhost", Name::Loopback),
+            ("LOCALHOST:9385", Name::Loopback),
+            ("127.0.0.1:9385", Name::Loopback),
+            ("127.8.8.8", Name::Loopback),
+            ("[::1]:9385", Name::Loopback),
+            ("socket", Name::Bare),
+            ("evil.example:9385", Name::Other),
+            ("localhost.evil.example", Name::Other),
+            ("192.0.2.1", Name::Other),
+            ("0.0.0.0:9385", Name::Other),
+            ("[2001:db8::1]", Name::Other),
+            ("", Name::Other),
+            ("a b", Name::Other),
+        ] {
+            let value = http::HeaderValue::from_static(host);
+            assert_eq!(Name::of(&value), name, "{host}");
+        }
+    }
 }

@@ -2,9 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
@@ -19,7 +16,6 @@ use crate::api::accept::Accept;
 use crate::api::collection::Collection;
 use crate::config::State;
 use crate::current::Current;
-use crate::federate::Federation;
 use crate::locate::tally::Counted;
 use crate::locate::tally::Tally;
 use crate::locations::location::Location;
@@ -63,14 +59,14 @@ impl Form {
 pub struct Exposition {
     started: Timestamp,
     /// What the directory held when it was counted last.
-    counted: Mutex<Option<Counted>>,
+    counted: Counted<Tally>,
 }
 
 impl Exposition {
     pub fn new(started: Timestamp) -> Self {
         Self {
             started,
-            counted: Mutex::default(),
+            counted: Counted::default(),
         }
     }
 
@@ -84,7 +80,9 @@ impl Exposition {
         let current = controls.current();
         let moment = Moment {
             started: self.started,
-            tally: self.tally(&current.federation),
+            tally: self
+                .counted
+                .get(|| current.federation.locator.directory.tally()),
             controls: Arc::clone(controls),
             admin_connections,
             current,
@@ -97,15 +95,6 @@ impl Exposition {
             Form::OpenMetrics => text::encode(&mut page, &registry)?,
         }
         Ok(page)
-    }
-
-    fn tally(&self, federation: &Federation) -> Tally {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = counted
-            .take()
-            .filter(|counted| !counted.is_old(Instant::now()));
-        let fresh = known.unwrap_or_else(|| Counted::new(|| federation.locator.directory.tally()));
-        counted.insert(fresh).tally.clone()
     }
 }
 

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import http.server
+import importlib.util
 import json
 import os
 import shutil
@@ -13,6 +14,10 @@ from pathlib import Path
 
 # Chromium's own sandbox does not run for root, and /dev/shm of a container is small.
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run", "--remote-debugging-pipe"]
+
+
+# Deque's rules of accessibility, as a package of PyPI brings them; what else is in it would want Playwright.
+AXE = Path(importlib.util.find_spec("axe_playwright_python").origin).with_name("axe.min.js")
 
 
 class Failed(AssertionError):
@@ -115,14 +120,22 @@ class Browser:
         worth = lambda node, name: node.get(name, {}).get("value", "")  # noqa: E731
         return [(worth(node, "role"), worth(node, "name")) for node in nodes if not node["ignored"]]
 
+    def complaints(self):
+        """What axe-core has against the page: rule, and the elements."""
+        self.value(AXE.read_text(encoding="utf-8") + "; 0")
+        found = self.value("axe.run(document, {resultTypes: ['violations', 'incomplete']})")
+        told = lambda kind: [(one["id"], [node["html"] for node in one["nodes"]]) for one in found[kind]]  # noqa: E731
+        return told("violations"), told("incomplete")
+
     def press(self, key, code):
+        text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
-            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
     def tab(self):
         """Presses Tab, and returns what has the focus: its text or label."""
         self.press("Tab", 9)
-        return self.value("(e => e.textContent.trim() || e.id)(document.activeElement)")
+        return self.value("(e => e === document.body ? '' : e.textContent.trim() || e.id)(document.activeElement)")
 
 
 @contextlib.contextmanager

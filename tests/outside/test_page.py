@@ -6,6 +6,7 @@ import pytest
 from admin import SECTION, Admin
 from browser import Browser, door
 from fleet import fleet, until
+from gateway import Gateway, config
 from pki import Authority
 from scripted import late
 from standin import Standin, node
@@ -156,10 +157,14 @@ def test_names_and_reasons_are_text(browser, address, admin):
 
 
 def test_what_happened_is_told(browser, address):
-    browser.open(f"{address}/status")
+    lines = ("loc2 is down: connect", "loc4 is in quarantine", "loc7 is read-only, set by uid", "loc8 is drained")
+
+    def told():
+        browser.open(f"{address}/status")
+        return all(line in browser.text() for line in lines)
+
+    until(told, what="that all changes are told")
     text = browser.text()
-    for line in ("loc2 is down: connect", "loc4 is in quarantine", "loc7 is read-only, set by uid", "loc8 is drained"):
-        assert line in text, line
     assert re.search(r"Failed \(5xx\)\s+[1-9]", text), text
 
 
@@ -184,3 +189,143 @@ def test_without_a_script_it_is_the_same(browser, address):
     assert rows(browser) == [["loc2", "Down: connect"]]
     complaints = [event["params"]["entry"]["text"] for event in browser.events if event["method"] == "Log.entryAdded"]
     assert [text for text in complaints if "favicon" not in text] == []
+
+
+# --- for everybody, heard and touched
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1000, 1600])
+def test_axe_has_nothing_against_it(browser, address, width, dark):
+    """Contrasts, landmarks, labels, tables, headings: axe-core's rules."""
+    browser.size(width, dark=dark)
+    browser.open(f"{address}/status")
+    assert browser.complaints() == ([], [])
+
+
+def test_axe_would_complain(browser, address):
+    browser.size(1000)
+    browser.open(f"{address}/status")
+    browser.value("document.documentElement.lang = ''; document.querySelector('caption').style.color = '#999'; 0")
+    broken, _ = browser.complaints()
+    assert {"html-has-lang", "color-contrast"} <= {rule for rule, _ in broken}
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_screen_reader_is_told_all(browser, address, width):
+    """As a card on a phone a row is still one of a table."""
+    browser.size(width)
+    browser.open(f"{address}/status")
+    tree = browser.tree()
+    roles = [role for role, _ in tree]
+    for role in ("banner", "main", "contentinfo", "search"):
+        assert roles.count(role) == 1, role
+    names = {role: {name for other, name in tree if other == role} for role in set(roles)}
+    assert any(name.startswith("loc2 is down since") for name in names["heading"])
+    assert {"Locations", "Last changes", "Requests of the last hour"} <= names["heading"]
+    assert any("8 of 8, those that need somebody first" in name for name in names["table"])
+    assert {"Location", "State", "Since", "Operator", "Versions", "Nodes", "Swept", "Ends in"} <= names["columnheader"]
+    assert any(name.startswith("loc3") for name in names["rowheader"])
+    assert "Down: connect" in names["StaticText"], "a state is a word, and no colour alone"
+    assert any(name.startswith("90 % of answers within") for name in names["image"])
+    assert any(name.startswith("Requests of each minute") for name in names["image"])
+
+
+def test_by_keyboard(browser, address):
+    browser.size(1000)
+    browser.open(f"{address}/status")
+    assert browser.tab() == "Skip to the locations"
+    assert browser.value("document.activeElement.getBoundingClientRect().left") >= 0, "it is seen when it has the focus"
+    outline = "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
+    stops = []
+    while len(stops) < 40 and (stop := browser.tab()) not in ("", "Skip to the locations"):
+        stops.append(stop)
+        assert browser.value(outline) == "solid3px", stop
+    for stop in ("every 10 s", "never", "q", "Search", "Down 1", "loc2", "loc1", "/metrics"):
+        assert stop in stops, stops
+
+
+def test_light_and_dark(browser, address):
+    def back(dark):
+        browser.size(1000, dark=dark)
+        browser.open(f"{address}/status")
+        red, green, blue = re.findall(r"\d+", browser.value("getComputedStyle(document.body).backgroundColor"))
+        return int(red) + int(green) + int(blue)
+
+    assert back(dark=False) > 600 and back(dark=True) < 150
+
+
+# --- who may not
+
+
+@pytest.mark.parametrize("path", ["/drain", "/reload", "/explain"])
+def test_a_page_of_somebody_changes_nothing(admin, path):
+    """The socket behind `ssh -L` is an address of the operator's browser, and any page may post a form to it."""
+    said = admin("POST", path, {}, headers={"Origin": "https://evil.example"})
+    assert (said.status, "browser" in said.document["error"]) == (403, True)
+    assert admin.get("/status").document["stage"] == "serving"
+
+
+@pytest.mark.parametrize(("host", "status"), [("evil.example:9385", 403), ("192.0.2.1", 403), ("localhost:9385", 200), ("socket", 200)])
+def test_a_name_that_leads_here_reads_nothing(admin, host, status):
+    assert admin.get("/status", headers={"Host": host, "Accept": BROWSERS}).status == status
+
+
+# --- thousands
+
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def thousands():
+    """5000 locations: nobody answers at `s4321`, `s2500` is well, and the others are not asked."""
+    with Standin() as well:
+        names = [f"s{number:04}" for number in range(5000)]
+        endpoints = {**dict.fromkeys(names, NOBODY), "s2500": well.endpoint}
+        options = {name: {"state": "maintenance"} for name in names} | {"s2500": {}, "s4321": {"breaker_failures": 1, "breaker_reset": 60}}
+        groups = "_:s0000," + ",".join(f"rack-{name}:{name}" for name in names[1:])
+        text = config(endpoints, groups=groups, location_options=options, sections={"admin": SECTION, "node_cache": {"sweep_interval": 0}})
+        with Gateway(text) as gateway:
+            admin = Admin(gateway)
+            until(lambda: admin.location("s4321")["observed"]["state"] == "down", what="s4321 down")
+            until(lambda: admin.location("s2500")["observed"]["state"] == "up", what="s2500 up")
+            yield admin
+
+
+def test_of_thousands_the_first_page_has_those_that_count(browser, thousands):
+    said = html(thousands)
+    assert len(said.text) < 150_000, "one page of rows, not all of them"
+    with door(thousands) as address:
+        browser.size(1000)
+        browser.open(f"{address}/status")
+        told = rows(browser)
+        assert (len(told), told[0]) == (50, ["s4321", "Down: connect"])
+        assert re.match(r"s4321 is down since \d\d:\d\d: connect", browser.value("document.title"))
+        assert re.search("Maintenance\\s+4\u202f998", browser.text())
+        assert browser.value("document.documentElement.scrollWidth") == 1000
+
+
+def test_it_is_paged_and_searched_by_links_and_a_form(browser, thousands):
+    with door(thousands) as address:
+        browser.open(f"{address}/status?refresh=0&only=maintenance")
+        seen = rows(browser)
+        follow(browser, "[rel=next]")
+        assert browser.value("location.search") == "?only=maintenance&page=2&refresh=0"
+        assert not {name for name, _ in seen} & {name for name, _ in rows(browser)}
+        follow(browser, ".pages a:last-child")
+        assert "Page 100 of 100" in browser.text() and rows(browser)[-1][0] == "s4999"
+        browser.value("document.querySelector('#q').value = 'RACK-s25 499'; document.querySelector('#q').focus(); 0")
+        browser.press("Enter", 13)
+        browser.await_event("Page.loadEventFired")
+        assert browser.value("location.search") == "?q=RACK-s25+499&only=maintenance&refresh=0"
+        assert rows(browser) == []
+        browser.open(f"{address}/status?q=RACK-s25")
+        assert "1 to 50 of 100" in browser.text()
+        follow(browser, "[rel=next]")
+        assert rows(browser)[-1] == ["s2500", "Up"], "who is well comes last"
+
+
+def follow(browser, selector):
+    browser.value(f"document.querySelector('{selector}').click()")
+    browser.await_event("Page.loadEventFired")
