@@ -2,12 +2,15 @@
 
 import contextlib
 import http.client
+import json
 import re
 import signal
 import threading
+import urllib.request
 
 import pytest
 import scripted
+from admin import SECTION, Admin
 from fleet import fleet, fleet_config, until
 from standin import Standin, node
 from standin_keystone import StandinKeystone
@@ -231,12 +234,59 @@ def test_a_configuration_with_a_fault_changes_nothing(kind):
 
 
 def test_what_a_process_cannot_change_is_named():
-    with fleet(1) as hub:
-        text = configuration(hub.loc1, api={"port": 1, "api_workers": 7, "host_ip": "127.0.0.2", "max_limit": 3})
+    with fleet(1, sections={"admin": SECTION}) as hub:
+        text = configuration(
+            hub.loc1,
+            api={"port": 1, "api_workers": 7, "host_ip": "127.0.0.2", "max_limit": 3},
+            default={"state_path": "@DIR@/elsewhere"},
+            sections={"admin": {"socket": "@DIR@/other.sock", "listen": "127.0.0.1:1"}, "node_cache": {"max_entries": 77}},
+        )
         said = reload(hub, text)
-        for options in ("host_ip, port, unix_socket", "api_workers"):
-            assert f"[api] {options}: the new value takes effect at the next start or upgrade" in said
+        for options in (
+            "[api] host_ip, port, unix_socket",
+            "[api] api_workers",
+            "[DEFAULT] state_path",
+            "[admin] socket, listen",
+            "[node_cache] max_entries, name_lifetime",
+        ):
+            assert f"{options}: the new value takes effect at the next start or upgrade, the old one stays" in said
         assert hub.get("/v1/nodes").status == 200
+        Admin(hub.gateway).set("loc1", "read_only")
+        assert (hub.gateway.directory / "state" / "states.json").exists()
+        assert not (hub.gateway.directory / "elsewhere").exists()
+
+
+def test_who_may_what_changes_with_the_configuration():
+    """Other users, other rules, other bounds."""
+    salted = "$2b$04$abcdefghijklmnopqrstuuPjS5yPr1ANtC3oQQHzeyZS2rVeKqlgi"
+    with fleet(1) as hub:
+        assert hub.get("/v1/nodes").status == 200
+        for name, text in (("users", f"ann:{salted}\n"), ("rules.yaml", '"baremetal:node:list": "!"\n"baremetal:node:list_all": "!"\n')):
+            (hub.gateway.directory / name).write_text(text)
+        strict = {"http_basic_auth_user_file": "@DIR@/users"}
+        assert "Not reloaded" not in reload(hub, configuration(hub.loc1, default=strict, api={"auth_strategy": "http_basic"}))
+        assert hub.get("/v1/nodes").status == 401
+        with StandinKeystone({"gw": "secret"}) as keystone:
+            door = {"auth_type": "password", "auth_url": f"{keystone.endpoint}/v3", "username": "gw", "password": "secret",
+                    "user_domain_id": "default", "system_scope": "all"}  # fmt: skip
+            asked = {"X-Auth-Token": token(keystone, "gw", "secret")}
+            for rules, status in (({}, 200), ({"oslo_policy": {"policy_file": "@DIR@/rules.yaml"}}, 403)):
+                text = configuration(hub.loc1, api={"auth_strategy": "keystone"}, sections={"keystone_authtoken": door, **rules})
+                assert "Not reloaded" not in reload(hub, text)
+                assert hub.get("/v1/nodes", headers=asked).status == status
+        assert "Not reloaded" not in reload(hub, configuration(hub.loc1, api={"max_json_body_size": 1}))
+        assert hub.get("/v1/nodes").status == 200
+        reply = hub.post("/v1/nodes", {"driver": "x" * 2000})
+        assert reply.status == 413, reply
+
+
+def token(keystone, name, password):
+    user = {"name": name, "password": password, "domain": {"id": "default"}}
+    auth = {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": {"system": {"all": True}}}
+    body = json.dumps({"auth": auth}).encode()
+    request = urllib.request.Request(f"{keystone.endpoint}/v3/auth/tokens", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return answer.headers["X-Subject-Token"]
 
 
 def test_the_log_changes_with_the_configuration():
