@@ -226,9 +226,13 @@ fn examined(config: &Config, gateway: &Where, online: bool) -> ExitCode {
         .splice(0..0, config.warnings.iter().cloned());
     let socket = gateway.socket.clone().or_else(|| config.admin.served());
     let socket = socket.unwrap_or_else(default_socket);
-    findings
-        .warnings
-        .extend(check::running::compare(config, &socket));
+    // Before the first start there is none, unless somebody names it.
+    let mut absent = None;
+    match check::running::compare(config, &socket) {
+        Ok(changes) => findings.warnings.extend(changes),
+        Err(error) if gateway.socket.is_some() => absent = Some(error),
+        Err(_) => {}
+    }
     if online {
         telemetry::on_terminal();
         progress("asking the locations");
@@ -258,10 +262,16 @@ fn examined(config: &Config, gateway: &Where, online: bool) -> ExitCode {
         }
         if well { say("ok") } else { Ok(()) }
     };
-    if well && said.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    if !well || said.is_err() {
+        return ExitCode::FAILURE;
+    }
+    match absent {
+        None => ExitCode::SUCCESS,
+        Some(error) => {
+            let error = OperationError::from(error);
+            tell(&format!("ironic-proxy: {error}"));
+            ExitCode::from(error.code())
+        }
     }
 }
 

@@ -52,6 +52,12 @@ def test_without_online_nobody_is_asked(tmp_path, sites):
     assert not any(site.requests for site in sites)
 
 
+def test_a_gateway_that_is_named_has_to_be_there(tmp_path, sites):
+    done = check(tmp_path, [site.endpoint for site in sites], "--socket", tmp_path / "x.sock")
+    assert (done.returncode, done.stdout) == (69, "ok\n")
+    assert "no gateway answers" in done.stderr
+
+
 def test_json(tmp_path, sites):
     sites[1].down()
     done = online(tmp_path, sites, "--format", "json")

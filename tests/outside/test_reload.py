@@ -11,6 +11,7 @@ import urllib.request
 import pytest
 import scripted
 from admin import SECTION, Admin
+from clients import Clients
 from fleet import fleet, fleet_config, until
 from standin import Standin, node
 from standin_keystone import StandinKeystone
@@ -87,6 +88,17 @@ def test_ten_reloads_under_load_fail_no_request():
                 until(lambda: failures or all(counts[path] > before[path] for path in paths), what="every client answered again")  # noqa: B023
         assert failures == []
         assert third.asked(), "the third location was never asked"
+
+
+def test_a_thousand_requests_a_second_do_not_notice_ten_reloads():
+    """Of clients that keep their connection, and of others."""
+    with fleet(2) as hub, Standin() as third, Clients(f"{hub.host}:{hub.port}") as clients:
+        for turn in range(10):
+            clients.go_on(100)
+            assert "Not reloaded" not in reload(hub, configuration(*[hub.loc1, hub.loc2, third][: 2 + turn % 2]))
+        clients.go_on()
+        now = clients.assert_none_failed()
+        assert now["closed"] == 0, "a connection was not kept"
 
 
 def test_what_is_unchanged_keeps_connections_tokens_and_nodes():

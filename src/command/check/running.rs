@@ -5,19 +5,15 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::command::socket;
+use crate::command::socket::SocketError;
 use crate::config::Config;
 
-/// Changes that operators should know before they reload. Empty if no gateway runs.
-pub fn compare(config: &Config, socket: &Path) -> Vec<String> {
-    let Ok(said) = socket::ask(socket, "GET", "/locations", None) else {
-        return Vec::new();
-    };
+/// Changes that operators should know before they reload.
+pub fn compare(config: &Config, socket: &Path) -> Result<Vec<String>, SocketError> {
+    let said = socket::ask(socket, "GET", "/locations", None)?;
     let running = said.document.get("locations").and_then(Value::as_array);
-    running
-        .into_iter()
-        .flatten()
-        .flat_map(|site| changes(config, site))
-        .collect()
+    let each = running.into_iter().flatten();
+    Ok(each.flat_map(|site| changes(config, site)).collect())
 }
 
 fn changes(config: &Config, site: &Value) -> Vec<String> {
