@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 use crate::oslo::record::Faulted;
 use crate::oslo::section::Section;
 
@@ -28,32 +30,12 @@ pub struct HealthcheckConfig {
 
 /// Addresses with a common beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     pub fn contains(self, other: IpAddr) -> bool {
         // A dual-stack listener sees IPv4 clients as `::ffff:a.b.c.d`.
-        match (self.address, other.to_canonical()) {
-            (IpAddr::V4(mine), IpAddr::V4(other)) => {
-                // `/0` shifts by the full width, which overflows `>>`; nothing is left to differ then.
-                let beyond = 32 - u32::from(self.bits);
-                (mine.to_bits() ^ other.to_bits())
-                    .checked_shr(beyond)
-                    .unwrap_or(0)
-                    == 0
-            }
-            (IpAddr::V6(mine), IpAddr::V6(other)) => {
-                let beyond = 128 - u32::from(self.bits);
-                (mine.to_bits() ^ other.to_bits())
-                    .checked_shr(beyond)
-                    .unwrap_or(0)
-                    == 0
-            }
-            _ => false,
-        }
+        self.0.contains(&other.to_canonical())
     }
 }
 
@@ -62,22 +44,11 @@ impl FromStr for Network {
 
     /// `192.0.2.0/24`, or one address. As Python's `ip_network`, a bit behind the prefix is a mistake.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| ())?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| ())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(most);
-        let beyond = u32::from(most.checked_sub(bits).ok_or(())?);
-        let rest = match address {
-            IpAddr::V4(address) => address.to_bits().trailing_zeros().min(32),
-            IpAddr::V6(address) => address.to_bits().trailing_zeros().min(128),
-        };
-        if rest < beyond {
-            return Err(());
-        }
-        Ok(Self { address, bits })
+        let one = || text.parse::<IpAddr>().map(IpNet::from);
+        let network = text.parse::<IpNet>().or_else(|_| one()).map_err(|_| ())?;
+        (network.trunc() == network)
+            .then_some(Self(network))
+            .ok_or(())
     }
 }
 
