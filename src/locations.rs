@@ -125,6 +125,7 @@ impl Locations {
     pub fn by_name(&self, name: &str) -> Option<&Location> {
         self.all
             .iter()
+            // Names are section names, and oslo.config folds those (`_normalize_group_name`).
             .find(|location| location.name().eq_ignore_ascii_case(name))
     }
 
@@ -216,6 +217,7 @@ impl Locations {
     }
 
     fn agree(&self, told: u64) -> Option<VersionRange> {
+        // `told` was read before: whoever tells meanwhile makes this result stale, and it is made again.
         let ranges: Vec<_> = self
             .all
             .iter()

@@ -127,6 +127,7 @@ impl Collection {
 
     /// Members are remembered in the node cache.
     pub fn is_cached(self) -> bool {
+        // Hostnames are unique within one Ironic only: two locations may both have a `conductor-0`.
         self.facts().spread == Spread::Located && self != Self::Conductors
     }
 }

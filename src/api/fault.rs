@@ -130,6 +130,8 @@ impl Fault {
         match self.form {
             Form::Controller => format!(
                 "{{\"error_message\": {}}}",
+                // A traceback, where Ironic's `debug_tracebacks_in_api` asks for it (`format_exception` in
+                // `method.py`).
                 quoted(&fault(", \"debuginfo\": null"))
             ),
             Form::Routing => {
@@ -141,7 +143,10 @@ impl Fault {
                 );
                 format!("{{\"error_message\": {}}}", quoted(&inner))
             }
+            // `JsonDepthMiddleware` stands outside of what wraps errors (`ironic/api/app.py`), so this one is not
+            // wrapped.
             Form::Flat => fault(""),
+            // `ParsableErrorMiddleware` wraps whatever pecan wrote, pages too.
             Form::Page(words) => {
                 format!("{{\"error_message\": {}}}", quoted(&self.page(words)))
             }
@@ -164,6 +169,7 @@ pub fn read(body: &[u8]) -> Option<(Form, String)> {
         other => other,
     };
     let (form, text) = match (inner.get("faultstring"), inner.get("description")) {
+        // Controllers and limits alike have a `faultstring`; what tells them apart is the wrapping.
         (Some(text), _) if message.is_some() => (Form::Controller, text),
         (Some(text), _) => (Form::Flat, text),
         (None, Some(text)) => (Form::Routing, text),

@@ -8,6 +8,7 @@ const LONGEST: usize = 255;
 
 /// `uuidutils.is_uuid_like`: such an identifier is never a name.
 pub fn is_uuid_like(text: &str) -> bool {
+    // oslo.utils takes one with or without hyphens, in braces, or as a URN; so does this parser.
     Uuid::try_parse(text).is_ok()
 }
 

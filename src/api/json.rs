@@ -284,6 +284,7 @@ impl<'a> Reader<'a> {
 
     fn skip_value(&mut self) -> Result<(), Malformed> {
         match self.token()? {
+            // `open` counts the levels, so this recursion ends at `MAX_DEPTH` whatever a location sends.
             b'{' => self.members(|reader, _| reader.skip_value()).map(drop),
             b'[' => self.elements(Self::skip_value).map(drop),
             b'"' => self.skip_string().map(drop),

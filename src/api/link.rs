@@ -152,6 +152,8 @@ impl Kind {
         match (self, key) {
             (Self::BiosSetting, _) => Place::Document(Self::Plain),
             (Self::Ramdisk, b"node") => Place::Document(Self::Node),
+            // What is a list of links in Ironic: `node.py` (`ports`, `states`, `portgroups`, `volume`), `chassis.py`
+            // (`nodes`), `driver.py` (`properties`). Elsewhere these names are a user's data.
             (_, b"links")
             | (Self::Node, b"ports" | b"portgroups" | b"states" | b"volume")
             | (Self::Portgroup, b"ports")
@@ -423,6 +425,7 @@ impl Cuts {
         if kind != Kind::InspectionRule && !quoted.escaped {
             // Nearly every link is this one: the known base and a path.
             let href = Span::new(start, end).of(body);
+            // A base that ends within a host or a segment is none: a slash has to follow, and only one.
             if let Some([b'/', next, ..]) = href.strip_prefix(from.text.as_bytes())
                 && *next != b'/'
             {

@@ -51,6 +51,7 @@ impl FromStr for Microversion {
             let digits = part.trim();
             digits.parse::<i64>().map_err(|_| NotAMicroversion)
         };
+        // `1.2.3` fails below: `2.3` is no number. Python raises there, too (`Version.parse_headers`).
         let (major, minor) = text.split_once('.').ok_or(NotAMicroversion)?;
         Ok(Self {
             major: number(major)?,
@@ -85,6 +86,7 @@ impl Requested {
                     .then(|| version.trim())
             })
             .next_back();
+        // microversion_parse asks for the standard header first, and for the legacy one only if that says nothing.
         let version = standard.filter(|version| !version.is_empty()).or_else(|| {
             headers
                 .get_all(header::API_VERSION)

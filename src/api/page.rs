@@ -259,6 +259,7 @@ fn read_entry(
                     *end = value.end;
                 }
             }
+            // Of a repeated member the last one counts, as for Python's parser.
             if key.is(need.id) {
                 entry.id = value;
             }
@@ -327,6 +328,7 @@ impl ListWriter {
     pub fn new(key: &str, mut out: Vec<u8>) -> Self {
         out.extend_from_slice(b"{\"");
         out.extend_from_slice(json::escape(key).as_bytes());
+        // With the blanks that Python's `json.dumps` puts between (`ironic/api/method.py`).
         out.extend_from_slice(b"\": [");
         Self { out, empty: true }
     }

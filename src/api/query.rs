@@ -39,6 +39,7 @@ impl Query {
         if raw.is_empty() {
             return Ok(Self::default());
         }
+        // It once separated parameters as `&` does (HTML 4.01, B.2.2), and still does for some parsers.
         if raw.contains(';') {
             return Err(QueryError::Semicolon);
         }

@@ -322,6 +322,7 @@ fn bind(
         let status = match any.below {
             Below::NotFound => Some(StatusCode::NOT_FOUND),
             Below::NotAllowed => Some(StatusCode::METHOD_NOT_ALLOWED),
+            // Gates of whole controllers were passed on the way here (`pecan.rs`).
             Below::ByLocation | Below::Controller | Below::Unseen => None,
         };
         if let Some(status) = status {

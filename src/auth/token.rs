@@ -90,6 +90,8 @@ impl Tokens {
         };
         let service = one(headers, &X_SERVICE_TOKEN)?;
         let user = user.and_then(token).ok_or_else(|| self.unauthorized())?;
+        // keystonemiddleware validates the service token first: only a valid one with a service role lets an expired
+        // user token pass.
         let expired = match service {
             None => Expired::Refuse,
             Some(field) => {

@@ -79,6 +79,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
             session.set_pipelined_prefix(head);
             // `None`: the answer said `close`, or the client is gone.
             let reused = self.application.process_new_http(session, shutdown).await?;
+            // Pingora gives back the very stream that it was given.
             let (stream, _) = reused.consume();
             downstream = *stream.into_any().downcast().ok()?;
         }

@@ -187,6 +187,7 @@ impl Drop for Place {
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
+            // RFC 4291, 2.5.1: the lower half of an address names an interface within one network.
             let prefix = u128::from(address) >> 64 << 64;
             IpAddr::V6(Ipv6Addr::from(prefix))
         }

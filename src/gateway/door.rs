@@ -272,6 +272,7 @@ impl Door {
             Ok(aim) => Path::read(aim.path),
             Err(_) => Path::read(head.uri.path()),
         };
+        // Who names a location that is not there is asked for credentials first: strangers do not learn names.
         let public = aim.is_ok() && self.is_public(&path);
         if public {
             self.count_anybody(&path, arrival, context)?;
@@ -377,6 +378,7 @@ impl Door {
         }
         let identity = authenticator.authenticate(headers, arrival.from).await?;
         context.hides_location = !self.guard.gate.tells_location(&identity);
+        // A refusal is returned last, so that the log knows whose request it was.
         let counted = limits.map(|limits| limits.count_user(&identity));
         context.identity = Some(identity);
         Ok(counted.unwrap_or(Ok(()))?)
@@ -403,6 +405,7 @@ impl Door {
     /// What is asked of the gateway itself, by anybody.
     fn answer_early(&self, arrival: &Arrival<'_>, context: &mut Context) -> Option<Answer> {
         let head = arrival.head;
+        // The CORS middleware stands before Ironic's authentication and answers these (`ironic/api/app.py`).
         if head.method == Method::OPTIONS && head.uri.path() != "/" {
             return Some(Answer::default());
         }

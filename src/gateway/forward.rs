@@ -230,6 +230,7 @@ impl Forwarding {
         let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
         *head = ours;
         if !framed.is_empty() {
+            // The question has no body of its own, so `Location::head` wrote a length of 0.
             head.remove_header(&http::header::CONTENT_LENGTH);
             head.insert_header(http::header::CONTENT_TYPE, kind)?;
         }
@@ -351,6 +352,7 @@ impl Forwarding {
                     Ok((permit, proof)) => (self.permit, self.proof) = (permit, proof),
                     Err(silence) => return Err(self.give_up(silence)),
                 }
+                // Another location, another credential, which may have to be renewed as well.
                 self.renewed = false;
                 Err(replay())
             }

@@ -117,6 +117,7 @@ impl Health {
         if !self.config.enabled_by.iter().all(|path| Path::exists(path)) {
             return Some("FILE PATH MISSING");
         }
+        // One is enough: a balancer that took out every gateway for one site would take out all sites.
         let usable = self.locations.iter().any(Location::is_usable);
         (!usable).then_some("no location can be asked")
     }

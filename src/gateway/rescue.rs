@@ -109,6 +109,7 @@ pub fn of_client(error: &PingoraError) -> Option<Trouble> {
 /// What is told of a head that is not read any further.
 pub fn unreadable(error: HeadError) -> Answer {
     let status = match error {
+        // RFC 6585, 5.
         HeadError::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         HeadError::Late => StatusCode::REQUEST_TIMEOUT,
     };
@@ -139,6 +140,7 @@ fn refused(refusal: Refusal) -> Answer {
         Refusal::Limited(limited) => return too_often(limited),
         Refusal::Accept(accept) => Fault::not_acceptable(&accept),
         Refusal::Oversized(oversized) => too_much(oversized),
+        // RFC 9110, 8.4: a content coding that is not acceptable.
         Refusal::Framing(FramingError::Encoding) => {
             Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
         }
@@ -271,6 +273,8 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
                 ..Answer::relay(*reply, first)
             };
         }
+        // No 409: ironicclient repeats on it (`_RETRY_EXCEPTIONS` in `ironicclient/common/http.py`), and it would
+        // stay so.
         federate::Error::Locate(LocateError::Ambiguous { owners }) => Fault::bad_request(format!(
             "More than one location has it: {}. Use its UUID, or name the location in X-Ironic-Proxy-Location.",
             locations.names(&owners)
@@ -320,6 +324,7 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
     };
     let fate_unknown = silent
         .iter()
+        // What refused our credential did not get as far as executing anything.
         .any(|silence| silence.sent && silence.reason != Reason::Refused);
     let ordered = silent.iter().all(|silence| silence.reason.is_ordered());
     let fault = if ordered {
@@ -338,6 +343,7 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
             format!("{noun} {names} could not be asked{}", what_helps(silent)),
         )
     };
+    // When the first of them may be back.
     let reset = silent
         .iter()
         .filter(|silence| silence.reason == Reason::Breaker)

@@ -397,6 +397,7 @@ impl Directory {
             self.entries.insert(slot, seen);
             return Learnt::Agreed;
         };
+        // Neither is believed more for being newer: a location could draw nodes to itself by listing them.
         if known.location != seen.location {
             // Reported once, when it became contested.
             if known.belief == Belief::Contested {

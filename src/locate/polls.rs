@@ -98,6 +98,7 @@ impl<K, V> Polls<K, V> {
 impl<V: Clone> Shared<V> {
     /// `None`: whoever polled went away before the answer.
     pub async fn verdict(&mut self) -> Option<V> {
+        // Fails when the sender is dropped, as by a client that leaves while it leads.
         let verdict = self.verdict.wait_for(Option::is_some).await;
         verdict.ok().and_then(|verdict| verdict.clone())
     }

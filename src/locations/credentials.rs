@@ -136,6 +136,7 @@ impl Credentials {
             (Place::Catalog { chosen, .. }, Means::Keystone(keeper)) => {
                 let kept = keeper.token().await?;
                 let known = chosen.load();
+                // A catalog is read once for each token: it holds every service of the cloud.
                 if let Some(known) = known
                     .as_ref()
                     .filter(|known| known.generation == kept.generation)
@@ -146,6 +147,7 @@ impl Credentials {
                     .place
                     .choose(&kept)
                     .ok_or(CredentialsError::NoEndpoint)?;
+                // Allowed, since clouds have it; but the token that was had over TLS would go there in clear.
                 if keeper.keystone().base().tls && endpoints.iter().any(|endpoint| !endpoint.tls) {
                     warn!(
                         "The Keystone of location {} speaks TLS, but its catalog names an http address",
@@ -174,6 +176,7 @@ impl Credentials {
             return;
         }
         *asked = Some(now);
+        // A catalog comes with a token (Identity API v3), so a new catalog is a new token.
         if let Some(kept) = keeper.ready(now) {
             keeper.refused(kept.generation, now);
         }

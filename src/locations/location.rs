@@ -343,6 +343,7 @@ impl Location {
             }
         };
         let mut peers = Vec::new();
+        // One reading of the files for all peers, should a reload come in between.
         let tls = self.tls.load_full();
         for endpoint in endpoints.iter() {
             match resolve(endpoint).await {

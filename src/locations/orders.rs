@@ -92,6 +92,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
             .mode(0o600)
             .open(&temporary)?;
         file.write_all(bytes)?;
+        // A rename may reach the disk before the contents do.
         file.sync_all()?;
         fs::rename(&temporary, path)
     })();

@@ -174,6 +174,7 @@ pub fn judge(question: &Question, ours: bool, from: Dialect<'_>, reply: Reply) -
         }
         // A web server in front may say it in its own words; what it means is the client's business all the same.
         413 | 414 | 431 => Heard::Said(Said::Refuses(in_ironics_words(reply, fault.is_some()))),
+        // nginx and httpd answer so to a head that does not fit their buffers.
         400 if fault.is_none() && question.path.len() > LARGE_HEAD => {
             Heard::Said(Said::Refuses(in_ironics_words(reply, false)))
         }
@@ -242,6 +243,7 @@ fn is_answer(question: &Question, reply: &Reply) -> bool {
         Expect::Document { member } => {
             status == 200 && object() && has_member(&reply.body, *member)
         }
+        // `expose` in `ironic/api/method.py` leaves both without a body.
         Expect::Effect => matches!(status, 202 | 204) && reply.body.is_empty(),
         Expect::Unknown => {
             if reply.body.is_empty() {
@@ -334,10 +336,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Other 403s are Ironic's word about the request ("node is protected").
 fn is_policy_denial(text: &str) -> bool {
+    // `HTTPForbidden` in `ironic/common/exception.py`.
     text.starts_with("Access was denied to the following resource") || is_wrong_scope(text)
 }
 
 fn is_wrong_scope(text: &str) -> bool {
+    // `InvalidScope` in `oslo_policy/policy.py`.
     text.contains("requires a scope of")
 }
 

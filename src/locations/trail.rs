@@ -137,6 +137,7 @@ impl Trail {
     pub fn note(&self, location: LocationId, took: Duration, reason: Option<Reason>) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         match steps.iter_mut().find(|step| step.location == location) {
+            // A retry that worked does not hide that there was a failure before.
             Some(step) => {
                 step.took += took;
                 step.reason = reason.or(step.reason);

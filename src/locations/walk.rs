@@ -135,6 +135,7 @@ impl List<'_> {
         };
         match Page::decode(reply.body, self.key, &need) {
             Ok(page) => {
+                // A long list counts as an answer only now that it was read (`judge` does not read it).
                 location.understood();
                 location.tell_strangers(page.strangers());
                 Ok(Told::Page(page))
@@ -287,18 +288,21 @@ impl Trail {
             .next_back()
             .and_then(|item| item.id().map(|id| Box::<str>::from(&*id)));
         let more = page.has_next();
+        // On a first page there is nothing to compare with.
         if !self.seen.is_empty() {
             page.retain(|item| item.id().is_none_or(|id| !self.seen.contains(&*id)));
         }
         if !more {
             return Ok(End::Here);
         }
+        // `next` on a page without items, or after one without an identifier, leads nowhere.
         let Some(last) = last else {
             return Err(RoundAndRound);
         };
         let ids = page.items().filter_map(|item| item.id());
         self.seen.extend(ids.map(|id| Box::<str>::from(&*id)));
         let behind = self.seen.get_index_of(&last).map_or(0, |index| index + 1);
+        // All of it was given before: the location goes round.
         if behind <= self.at {
             return Err(RoundAndRound);
         }

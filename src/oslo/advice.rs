@@ -123,6 +123,7 @@ pub(crate) fn exposed(
             let secret = schema
                 .find_spelling(section, name)
                 .is_some_and(|o| o.secret);
+            // Said once a file: it is the file that has to be closed.
             if secret && open.remove(origin.place()) {
                 let text = "everybody on this machine can read the file that holds this secret";
                 notes.add_option(origin, section, name, text);

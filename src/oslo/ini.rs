@@ -155,6 +155,7 @@ impl Parser {
 
 /// Case does not matter in the names of sections, but for `DEFAULT`, which is only itself.
 pub(crate) fn section_name(name: &str) -> String {
+    // `_normalize_group_name` in `oslo_config/cfg.py`.
     if name == "DEFAULT" {
         name.to_owned()
     } else {
@@ -164,6 +165,7 @@ pub(crate) fn section_name(name: &str) -> String {
 
 fn unquote(value: &str) -> String {
     let value = value.trim_matches(is_space);
+    // `iniparser`: the value begins and ends with the same quote; what is between may hold more of them.
     let inner = ['"', '\''].iter().find_map(|quote| {
         let rest = value.strip_prefix(*quote)?;
         // A quote alone opens and closes at once.

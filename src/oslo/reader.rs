@@ -83,6 +83,7 @@ impl Reader {
                 warnings: reader.record.warnings.into_lines(),
             });
         }
+        // oslo.config asks its environment driver before the files, so the environment is laid over them.
         reader.read_environment(&mut layers, behind, environment);
         match layers.deserialize() {
             Ok(sections) => reader.record.sections = sections,

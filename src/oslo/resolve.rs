@@ -84,6 +84,7 @@ fn resolve(
         }
         path.push(step);
         let value = resolve(schema, sections, section, target, path)?;
+        // A name may stand in a text twice; only one that leads back to itself is a circle.
         path.pop();
         Ok(value.map(|value| value.text).unwrap_or_default())
     })?;

@@ -149,6 +149,7 @@ impl<'a> Section<'a> {
     pub(crate) fn flag(&mut self, option: &str) -> Result<bool, Faulted> {
         let text = self.raw(option)?.unwrap_or_default();
         match text.trim().to_lowercase().as_str() {
+            // `Boolean.TRUE_VALUES` and `FALSE_VALUES` in `oslo_config/types.py`.
             "true" | "1" | "on" | "yes" => Ok(true),
             "false" | "0" | "off" | "no" => Ok(false),
             _ => Err(self.fault(option, "is neither true nor false")),

@@ -189,6 +189,7 @@ impl Walk<'_> {
     fn enter<'a>(&mut self, controller: &'a Controller, args: &[String]) -> Found<'a> {
         let found = self.route(controller, args);
         let Err(abort) = &found else { return found };
+        // `lookup_controller` catches 404 and 405; a 400 of a `_lookup` passes it by.
         if abort.is_final || abort.status == StatusCode::BAD_REQUEST {
             return found;
         }
@@ -248,6 +249,8 @@ impl Walk<'_> {
     fn handle<'a>(&mut self, controller: &'a Controller, args: &[String]) -> Found<'a> {
         let function = |name: &str| controller.functions.get(name);
         let first = args.first().map(String::as_str);
+        // `_handle_custom_action` looks for the name of an action first in the path of a PUT or DELETE, last in that
+        // of a GET or POST.
         let word = match self.method {
             "GET" | "POST" => args.last().map(String::as_str),
             _ => first,
@@ -279,6 +282,7 @@ impl Walk<'_> {
             return Ok((found, args.to_vec()));
         }
         match first {
+            // What is exposed under that name is for GET alone; a controller of that name may still serve the method.
             Some(first) if self.method != "GET" && function(first).is_none() => {
                 match child(controller, first) {
                     Some(child) => self.enter(child?, &args[1..]),
@@ -305,6 +309,7 @@ impl Walk<'_> {
             }
         };
         if let Lookup::Judged(noun) = lookup {
+            // `NodesController._lookup` refuses the names of its own sub-controllers before it judges the rest.
             if noun == "node" && controller.found.contains_key(first.as_str()) {
                 return Err(Abort::not_found());
             }
@@ -328,6 +333,8 @@ impl Walk<'_> {
             && self.minor < since
         {
             return match below {
+                // Below 1.37 `_lookup` returns nothing for `traits`, so that the path is read as before there were
+                // any (`node.py`).
                 Below::Unseen => Ok(None),
                 _ => Err(Abort::not_found()),
             };
@@ -383,6 +390,7 @@ fn allowed(controller: &Controller) -> String {
     if gets {
         methods.push("GET");
     }
+    // As pecan sorts its `Allow`.
     methods.sort_unstable();
     methods.join(", ")
 }

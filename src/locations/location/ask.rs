@@ -195,6 +195,7 @@ impl Location {
         }
         let length = match &question.body {
             Body::None if question.method.is_safe() => None,
+            // RFC 9110, 8.6: a method that may have a body says so when it has none.
             Body::None => Some(0),
             Body::Whole(bytes) => Some(bytes.len() as u64),
             Body::Streamed(upload) => upload.length,
@@ -289,6 +290,7 @@ impl Location {
             };
             let heard = match self.send(asker, question, shown).await {
                 Ok(heard) => heard,
+                // Of a write nobody can tell whether the server closed the connection before or after it had read it.
                 Err(Failure::HeadRefused) if question.method.is_safe() => {
                     return Ok(Said::Refuses(head_too_large()));
                 }
@@ -299,8 +301,11 @@ impl Location {
                 Heard::Said(said) => return self.heard(question, said),
                 Heard::RefusesUs(status) => {
                     if let Some(proof) = proof.filter(|_| !renewed) {
+                        // It may have been revoked before its time: once more with a new one.
                         self.credentials.refused(proof.generation, Instant::now());
                         renewed = true;
+                        // What was streamed and not kept cannot be sent again; the next request has the new
+                        // credential.
                         if question.body.is_at_hand().await {
                             continue;
                         }
@@ -339,6 +344,7 @@ impl Location {
                     return Err(self.silent(Reason::Versions));
                 }
             }
+            // A conductor or a driver failed, which says nothing of the API that told us so.
             Said::Fails(_) => {}
             // Reading a list twice would cost more than the rest of a merge: only what was in trouble has to show that it
             // is one.
@@ -368,6 +374,7 @@ impl Location {
             // No connection at all says something of the location, whatever was to be asked.
             Failure::Connect | Failure::ConnectTimeout => true,
             Failure::Deadline | Failure::Local | Failure::Abandoned | Failure::HeadRefused => false,
+            // Below a member it may be a BMC that is slow, or a store of inspection data that is down.
             Failure::Timeout | Failure::Broken | Failure::CutOff | Failure::TooLarge => {
                 question.purpose != Purpose::RoutedBelow
             }
@@ -393,6 +400,7 @@ impl Location {
         question: &Question,
         shown: Shown<'_>,
     ) -> Result<Heard, Failure> {
+        // Probes come here without having been admitted.
         self.found(asker).await;
         let bounds = Bounds {
             response: self.config.response_timeout,
@@ -422,6 +430,8 @@ impl Location {
                     let standing = self.standing();
                     let from = self.dialect(standing.as_deref());
                     let heard = judge(question, shown.ours, from, reply);
+                    // An endpoint that answers in somebody else's words, such as a balancer without servers, is
+                    // passed over for the next one.
                     let is_said = matches!(heard, Heard::Said(_));
                     if is_said || !another || !question.method.is_safe() {
                         self.peer_answered(failed);

@@ -60,6 +60,7 @@ impl Location {
                 return standing(&reply).ok_or(None);
             }
             Heard::Said(Said::Refuses(reply)) if reply.status == StatusCode::NOT_ACCEPTABLE => {
+                // The same version again would be refused again.
                 let range = range_of(&reply.headers).filter(|range| range.max() != version);
                 if range.is_some() {
                     return Err(range);
@@ -72,6 +73,7 @@ impl Location {
             }
             Heard::Said(_) | Heard::RefusesUs(_) => Reason::Body,
         };
+        // Once, not with every probe.
         if is_another && !self.is_foreign.swap(true, Ordering::Relaxed) {
             error!(
                 "What answers at the endpoint of location `{}` is not the root of an Ironic: endpoint_override must name the \
