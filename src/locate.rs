@@ -18,13 +18,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use log::error;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::api::collection::Collection;
@@ -400,13 +399,18 @@ impl Locator {
             deadline: Instant::now() + asker.patience() / 2,
             ..asker.clone()
         };
-        let mut answers: FuturesUnordered<_> = self
-            .locations
-            .iter()
-            .map(|location| async move { (location, location.ask(asker, question).await) })
-            .collect();
+        let mut answers = JoinSet::new();
+        for location in self.locations.iter() {
+            let (location, asker, question) = (location.clone(), asker.clone(), question.clone());
+            answers.spawn(async move {
+                let answer = location.ask(&asker, &question).await;
+                (location, answer)
+            });
+        }
         let mut tally = Tally::default();
-        while let Some((location, answer)) = answers.next().await {
+        // A task that panics has found nothing, and no *no* either.
+        while let Some(answered) = answers.join_next().await {
+            let (location, answer) = answered.map_err(|_| LocateError::Unready)?;
             match answer {
                 Ok(Said::Has(Words { reply, .. })) => {
                     let Some(owner) = owner(key.collection, location.id, &reply) else {
@@ -414,7 +418,9 @@ impl Locator {
                         continue;
                     };
                     if breadth == Breadth::First {
-                        // The other questions are dropped with the stream.
+                        // The other questions come to their end, and their connections stay: the next one to such a
+                        // location would have to make another.
+                        answers.detach_all();
                         self.remember(key, &owner, &reply, Asked::Some);
                         return Ok((owner, reply));
                     }

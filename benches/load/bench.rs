@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// A fleet instead: 5000 locations of 10 nodes, and what that costs.
     #[arg(long)]
     pub(crate) fleet: bool,
+    /// Long links instead, of so many milliseconds there and back: how many round trips an operation takes.
+    #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "200")]
+    pub(crate) wan: Option<u64>,
     /// Simulated locations.
     #[arg(long, default_value_t = 3)]
     pub(crate) locations: u32,

@@ -36,6 +36,7 @@ mod report;
 mod show;
 mod simulated;
 mod start;
+mod wan;
 mod wire;
 
 use std::io;
@@ -72,6 +73,10 @@ fn run(mut bench: Bench) -> io::Result<()> {
     }
     if bench.options.fleet {
         fleet::measure(&mut bench)?;
+        return bench.report.finish();
+    }
+    if let Some(millis) = bench.options.wan {
+        wan::measure(&mut bench, millis)?;
         return bench.report.finish();
     }
     for part in [

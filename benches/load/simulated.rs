@@ -141,6 +141,8 @@ impl Location {
                 let record = nodes::node_detail(u32::MAX, &self.base, fastrand::u32(..));
                 return answer("201 Created", &record);
             }
+            "PATCH" => return self.make(path),
+            "PUT" => return answer("202 Accepted", b""),
             _ => return answer("204 No Content", b""),
         }
         if path == "/" {
@@ -200,16 +202,20 @@ impl Location {
     }
 
     fn page<'q>(&self, parameter: impl Fn(&str) -> Option<&'q str>, detail: Detail) -> Bytes {
+        let mut order: Vec<usize> = (0..self.uuids.len()).collect();
+        if parameter("sort_key") == Some("name") {
+            order.sort_by_key(|&node| &self.names[node]);
+        }
         let start = parameter("marker")
-            .and_then(|marker| self.uuids.iter().position(|uuid| uuid == marker))
+            .and_then(|marker| order.iter().position(|&node| self.uuids[node] == marker))
             .map_or(0, |place| place + 1);
         let limit = parameter("limit")
             .and_then(|limit| limit.parse().ok())
             .unwrap_or(usize::MAX);
         let end = self.uuids.len().min(start.saturating_add(limit));
         let mut body = b"{\"nodes\": [".to_vec();
-        for node in start..end {
-            if node > start {
+        for (place, &node) in order[start..end].iter().enumerate() {
+            if place > 0 {
                 body.extend_from_slice(b", ");
             }
             match detail {
@@ -222,7 +228,7 @@ impl Location {
             let next = format!(
                 ", \"next\": \"{}/v1/nodes?marker={}\"",
                 self.base,
-                self.uuids[end - 1]
+                self.uuids[order[end - 1]]
             );
             body.extend_from_slice(next.as_bytes());
         }
@@ -282,6 +288,9 @@ fn content_length(head: &str) -> usize {
 /// Head and body, as Ironic's web server writes them.
 pub(crate) fn answer(status: &str, body: &[u8]) -> Bytes {
     let mut head = format!("HTTP/1.1 {status}\r\n");
+    if body.is_empty() && !status.starts_with("204") {
+        head.push_str("Content-Length: 0\r\n");
+    }
     if !body.is_empty() {
         // Writing to a String cannot fail.
         let _ = write!(

@@ -78,6 +78,17 @@ impl Idle {
         }
     }
 
+    /// Whether there is one to [`take`](Self::take).
+    pub(super) fn has(&self, key: Key, age: Duration) -> bool {
+        let now = Instant::now();
+        let mut kept = self.kept();
+        let last = kept
+            .by_peer
+            .get_mut(&key)
+            .and_then(|parked| parked.last_mut());
+        last.is_some_and(|last| now.duration_since(last.since) <= age && last.is_alive(now))
+    }
+
     /// Keeps a connection on which nothing is under way, for `patience`.
     pub(super) fn put(&self, key: Key, stream: Stream, patience: Duration) {
         let since = Instant::now();

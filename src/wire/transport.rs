@@ -181,6 +181,16 @@ impl Transport {
         }
     }
 
+    /// Makes a connection that waits for a question, if there is none that any question may go out on.
+    pub async fn make_ready(&self, peer: &HttpPeer) {
+        if self.idle.has(peer.reuse_hash(), YOUNG) {
+            return;
+        }
+        if let Ok(stream) = Box::pin(self.connector.new_stream(peer)).await {
+            self.part(peer, stream, After::Kept).await;
+        }
+    }
+
     /// A connection on which something was asked before.
     fn used_before(&self, peer: &HttpPeer, message: Message<'_>) -> Option<Stream> {
         let age = match message.body {

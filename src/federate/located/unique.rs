@@ -50,9 +50,16 @@ impl Free {
         let others = federation
             .locations
             .iter()
-            .filter(|location| location.id != home);
-        // `home` is left out: its own database answers 409 in the same words.
-        let silent = ask_whether_free(request, others, claims).await?;
+            .filter(move |location| location.id != home);
+        // `home` is left out: its own database answers 409 in the same words. Meanwhile a connection to it is made, which
+        // would cost the write one or two round trips more.
+        let home = federation.locations.location(home);
+        let asked = ask_whether_free(request, others, claims);
+        let silent = if claims.is_empty() {
+            asked.await?
+        } else {
+            futures_util::join!(asked, home.make_ready(&request.asker)).0?
+        };
         // Without the option a create goes on: one site's outage must not stop enrolment at all others.
         if federation.require_unique && !silent.is_empty() {
             return Err(Error::Silent(silent));

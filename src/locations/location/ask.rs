@@ -393,6 +393,18 @@ impl Location {
         }
     }
 
+    /// Sees to it that the next question finds a connection. Whoever asks it is told what is wrong, if it does not.
+    pub async fn make_ready(&self, asker: &Asker) {
+        if !self.breaker().is_closed() {
+            return;
+        }
+        if let Some(peer) = self.peer(0) {
+            let patience = self.config.connect_timeout.min(asker.patience());
+            let connecting = asker.transport.make_ready(&peer.http);
+            let _ = tokio::time::timeout(patience, connecting).await;
+        }
+    }
+
     /// What the first peer says that can be reached. What is safe is asked of the next one whatever went wrong.
     pub(super) async fn send(
         &self,
