@@ -92,7 +92,7 @@ def _system_packages():
     # gophercloud is a client that reads other words than Ironic's own.
     # Prometheus reads the metrics, and promtool their alerts.
     # The machine that tests/harness/booted.py boots wants its loopback up.
-    # Chromium opens the page of the admin door.
+    # Chromium opens the page of the admin door, and ssh says what leads there.
     wanted = {
         "chromium": "chromium",
         "cmake": "cmake",
@@ -104,6 +104,7 @@ def _system_packages():
         "logrotate": "logrotate",
         "nginx": "nginx-light",
         "prometheus": "prometheus",
+        "ssh": "openssh-client",
         "systemd-analyze": "systemd",
         "uwsgi": "uwsgi-core",
         "wget": "wget",

@@ -1,12 +1,12 @@
-"""Debian's Chromium without a window, told what to do over its pipe (Chrome DevTools Protocol); pages are asked from a `Door`."""
+"""Debian's Chromium without a window, told what to do over its pipe (Chrome DevTools Protocol), and the way to the admin door."""
 
 import base64
 import contextlib
-import http.server
 import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -139,25 +139,28 @@ class Browser:
 
 
 @contextlib.contextmanager
-def door(admin):
-    """The admin door's socket at an address that a browser can open, as `ssh -L` makes one of it."""
+def door(target):
+    """A port that leads to a unix socket or to an address, as `ssh -L` makes one; yields what stands before a path."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        threading.Thread(target=_accept, args=(listener, target), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        # Closing alone would not wake who accepts.
+        listener.shutdown(socket.SHUT_RDWR)
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            said = admin.get(self.path, headers=dict(self.headers.items()))
-            self.send_response(said.status)
-            for name, value in said.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(said.text.encode())
 
-        def log_message(self, *_):
-            pass
+def _accept(listener, target):
+    with contextlib.suppress(OSError):
+        while True:
+            here, _ = listener.accept()
+            there = socket.socket(socket.AF_INET if isinstance(target, tuple) else socket.AF_UNIX)
+            there.connect(target if isinstance(target, tuple) else str(target))
+            for one, other in ((here, there), (there, here)):
+                threading.Thread(target=_pump, args=(one, other), daemon=True).start()
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+
+def _pump(one, other):
+    with contextlib.suppress(OSError):
+        while part := one.recv(1 << 16):
+            other.sendall(part)
+    with contextlib.suppress(OSError):
+        other.shutdown(socket.SHUT_WR)

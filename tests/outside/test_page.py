@@ -1,12 +1,14 @@
 """`/status` for people, in Debian's Chromium: every state, thousands of locations, without a script, on a phone, by keyboard."""
 
 import re
+import shlex
+import subprocess
 
 import pytest
 from admin import SECTION, Admin
 from browser import Browser, door
 from fleet import fleet, until
-from gateway import Gateway, config
+from gateway import REPOSITORY, Gateway, config
 from pki import Authority
 from scripted import late
 from standin import Standin, node
@@ -28,7 +30,7 @@ def troubled(tmp_path_factory):
     groups = "_:loc1," + ",".join(f"grp{number}:loc{number}" for number in range(2, 9))
     options = {"every": {"breaker_failures": 1, "breaker_reset": 60}, "each": each, "groups": groups}
     api = {"min_max_version": "1.90", "slow_request": 0.05}
-    with fleet(*sites, wait=False, api=api, sections={"admin": SECTION}, **options) as hub:
+    with fleet(*sites, wait=False, api=api, sections={"admin": {**SECTION, "listen": "127.0.0.1:0"}}, **options) as hub:
         admin = Admin(hub.gateway)
         observed = lambda: {site["name"]: site["observed"]["state"] for site in admin.get("/status").document["locations"]}  # noqa: E731
         until(lambda: "unknown" not in observed().values(), what="a first answer of each")
@@ -63,7 +65,7 @@ def admin(troubled):
 
 @pytest.fixture(scope="module")
 def address(troubled):
-    with door(Admin(troubled.gateway)) as address:
+    with door(Admin(troubled.gateway).socket) as address:
         yield address
 
 
@@ -255,6 +257,25 @@ def test_light_and_dark(browser, address):
     assert back(dark=False) > 600 and back(dark=True) < 150
 
 
+# --- how to get there
+
+
+def test_it_is_reached_as_the_guide_says(browser, admin, troubled):
+    """`ssh -G` says what the command forwards, without a connection."""
+    text = (REPOSITORY / "docs/operate.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line) for line in re.search(r"<!-- the page -->\n```sh\n(.*?)```", text, re.DOTALL)[1].splitlines()]
+    targets = []
+    for program, *words in commands:
+        done = subprocess.run([program, "-G", "-F", "none", *words], capture_output=True, text=True, check=True, timeout=20)
+        targets += re.findall(r"(?m)^localforward \[?9385\]? (\S+)$", done.stdout)
+    assert targets == ["/run/ironic-proxy/admin.sock", "[127.0.0.1]:9385"]
+    listening = until(lambda: re.search(r"can be read on http://127.0.0.1:(\d+)", troubled.gateway.log()), what="the door on loopback")
+    for target in (admin.socket, ("127.0.0.1", int(listening[1]))):
+        with door(target) as address:
+            browser.open(f"{address}/status")
+            assert browser.value("document.title").startswith("loc2 is down since ")
+
+
 # --- who may not
 
 
@@ -296,7 +317,7 @@ def thousands():
 def test_of_thousands_the_first_page_has_those_that_count(browser, thousands):
     said = html(thousands)
     assert len(said.text) < 150_000, "one page of rows, not all of them"
-    with door(thousands) as address:
+    with door(thousands.socket) as address:
         browser.size(1000)
         browser.open(f"{address}/status")
         told = rows(browser)
@@ -307,7 +328,7 @@ def test_of_thousands_the_first_page_has_those_that_count(browser, thousands):
 
 
 def test_it_is_paged_and_searched_by_links_and_a_form(browser, thousands):
-    with door(thousands) as address:
+    with door(thousands.socket) as address:
         browser.open(f"{address}/status?refresh=0&only=maintenance")
         seen = rows(browser)
         follow(browser, "[rel=next]")
