@@ -97,6 +97,29 @@ def test_what_is_refused(admin):
         conforms(admin(method, path).document, "error")
 
 
+def test_what_is_ordered():
+    """A reload that is taken and one that is not, an upgrade that is not, a state that is kept and one that is not, a drain."""
+    with fleet(1, sections={"admin": SECTION}) as hub:
+        admin, file = Admin(hub.gateway), hub.gateway.config_path
+        assert "warning" not in conforms(admin.set("loc1", "read_only", "an audit"), "location")
+        # Where the states would be written to before they get their name.
+        (hub.gateway.directory / "state" / "states.new").mkdir()
+        assert "restart" in conforms(admin.set("loc1", "enabled"), "location")["warning"]
+        assert conforms(admin("POST", "/reload").document, "reload")["reloaded"]
+        text = file.read_text()
+        file.write_text(text.replace("[DEFAULT]", "[DEFAULT]\nread_only = perhaps", 1))
+        assert conforms(admin("POST", "/reload").document, "reload")["faults"]
+        assert not conforms(admin("POST", "/upgrade").document, "upgrade")["upgraded"]
+        file.write_text(text)
+        conforms(admin("POST", "/drain").document, "drain")
+
+
+def test_every_document_is_one_of_the_schema():
+    named = {reference["$ref"].removeprefix("#/$defs/") for reference in SCHEMA["anyOf"]}
+    told = {name for name, part in SCHEMA["$defs"].items() if re.search(r"(GET|POST|PUT) /|of any path", part.get("description", ""))}
+    assert named == told
+
+
 def test_the_page_names_each_member():
     for name in ("status", "location", "finding", "explanation", "sync"):
         for member in SCHEMA["$defs"][name]["properties"]:
