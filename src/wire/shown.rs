@@ -13,20 +13,37 @@ use pingora::upstreams::peer::Peer as _;
 
 use crate::tls::expiry;
 
+/// A certificate that somebody has shown.
+#[derive(Clone, Debug)]
+struct Shown {
+    place: String,
+    end: Timestamp,
+}
+
 /// By what tells peers apart in a pool: address, name, group of settings. All transports of the process see the same
 /// certificates.
-static ENDS: Lazy<Mutex<HashMap<u64, Timestamp>>> = Lazy::new(Mutex::default);
+static SHOWN: Lazy<Mutex<HashMap<u64, Shown>>> = Lazy::new(Mutex::default);
 
-fn ends() -> MutexGuard<'static, HashMap<u64, Timestamp>> {
-    ENDS.lock().unwrap_or_else(PoisonError::into_inner)
+fn shown() -> MutexGuard<'static, HashMap<u64, Shown>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A connection to this peer was made.
 pub(super) fn note(peer: &HttpPeer, stream: &Stream) {
-    let shown = stream.get_ssl().and_then(|tls| tls.peer_certificate_der());
-    if let Some(end) = shown.and_then(expiry::end) {
-        ends().insert(peer.reuse_hash(), end);
+    let certificate = stream.get_ssl().and_then(|tls| tls.peer_certificate_der());
+    if let Some(end) = certificate.and_then(expiry::end) {
+        let place = place(peer);
+        shown().insert(peer.reuse_hash(), Shown { place, end });
     }
+}
+
+/// Who that is: `keystone.example.com:5000`.
+pub fn place(peer: &HttpPeer) -> String {
+    let port = peer
+        .address()
+        .as_inet()
+        .map_or(0, std::net::SocketAddr::port);
+    format!("{}:{port}", peer.sni)
 }
 
 /// When the certificate ends that it showed last; `None`: it has shown none.
@@ -34,5 +51,16 @@ pub fn end(peer: &HttpPeer) -> Option<Timestamp> {
     if !peer.is_tls() {
         return None;
     }
-    ends().get(&peer.reuse_hash()).copied()
+    shown().get(&peer.reuse_hash()).map(|shown| shown.end)
+}
+
+/// All that were shown, in the order of their places.
+pub fn all() -> Vec<(String, Timestamp)> {
+    let mut all: Vec<_> = shown()
+        .values()
+        .map(|shown| (shown.place.clone(), shown.end))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
 }

@@ -54,14 +54,17 @@ pub async fn ask(config: &Config) -> Result<Findings, LocationError> {
             location,
             asker: Asker::gateway(&transport, PATIENCE),
             findings: Findings::default(),
+            places: BTreeSet::new(),
         };
         examination.everything().await;
-        examination.findings
+        (examination.findings, examination.places)
     }))
     .await;
     let mut findings = Findings::default();
-    for found in each {
+    let mut places = BTreeSet::new();
+    for (found, of_location) in each {
         findings.extend(found);
+        places.extend(of_location);
     }
     locations.common();
     for location in locations
@@ -85,6 +88,13 @@ pub async fn ask(config: &Config) -> Result<Findings, LocationError> {
             .faults
             .push(format!("[keystone_authtoken]: {error}"));
     }
+    // What was asked besides: Keystones.
+    for (place, end) in shown::all() {
+        if let Some(text) = expiry::soon(end).filter(|_| !places.contains(&place)) {
+            let text = format!("https://{place}: the certificate that it shows {text}");
+            findings.warnings.push(text);
+        }
+    }
     Ok(findings)
 }
 
@@ -95,6 +105,8 @@ struct Examination<'a> {
     location: &'a Location,
     asker: Asker,
     findings: Findings,
+    /// Of its endpoints, as [`shown::place`] calls them.
+    places: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -220,6 +232,7 @@ impl Examination<'_> {
                     if let Some(text) = shown::end(&peer.http).and_then(expiry::soon) {
                         self.warn(format!("{peer}: the certificate that it shows {text}"));
                     }
+                    self.places.insert(shown::place(&peer.http));
                 }
                 Err(failure) => silent.push(format!("{peer}: {failure}")),
             }
