@@ -15,6 +15,7 @@ use crate::bench::OPEN_CONNECTIONS;
 use crate::bench::addresses;
 use crate::bench::shows;
 use crate::drive;
+use crate::drive::Samples;
 use crate::process::Memory;
 use crate::process::Process;
 use crate::report::Row;
@@ -56,24 +57,10 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
                 "show one node, closed loop, round {}: {name}",
                 round + 1
             ));
-            let before = process.as_ref().map(Process::cpu);
-            let samples =
-                bench.closed(&target(process), connections, bench.lasting(3.0), &requests);
-            let cpu = process
-                .as_ref()
-                .map(Process::cpu)
-                .zip(before)
-                .map(|(now, then)| now - then);
-            add(
-                &mut closed,
-                index,
-                Row {
-                    name: (*name).to_owned(),
-                    samples,
-                    cpu,
-                    peak: peak(process.as_ref()),
-                },
-            );
+            let served = row(name, process.as_ref(), || {
+                bench.closed(&target(process), connections, bench.lasting(3.0), &requests)
+            });
+            add(&mut closed, index, served);
         }
     }
     let slowest = closed
@@ -87,29 +74,16 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
                 "show one node, {rate:.0} a second, round {}: {name}",
                 round + 1
             ));
-            let before = process.as_ref().map(Process::cpu);
-            let samples = bench.driver.block_on(drive::open(
-                &target(process),
-                OPEN_CONNECTIONS,
-                rate,
-                bench.lasting(2.4),
-                &requests,
-            ));
-            let cpu = process
-                .as_ref()
-                .map(Process::cpu)
-                .zip(before)
-                .map(|(now, then)| now - then);
-            add(
-                &mut open,
-                index,
-                Row {
-                    name: (*name).to_owned(),
-                    samples,
-                    cpu,
-                    peak: peak(process.as_ref()),
-                },
-            );
+            let served = row(name, process.as_ref(), || {
+                bench.driver.block_on(drive::open(
+                    &target(process),
+                    OPEN_CONNECTIONS,
+                    rate,
+                    bench.lasting(2.4),
+                    &requests,
+                ))
+            });
+            add(&mut open, index, served);
         }
     }
     bench.report.load(
@@ -175,6 +149,19 @@ fn counting() -> Duration {
     begun.elapsed() / TIMES
 }
 
+/// One round of load, and what it cost the process.
+fn row(name: &str, process: Option<&Process>, load: impl FnOnce() -> Samples) -> Row {
+    let before = process.map(Process::cpu);
+    let samples = load();
+    let after = process.map(Process::cpu);
+    Row {
+        name: name.to_owned(),
+        samples,
+        cpu: after.zip(before).map(|(after, before)| after - before),
+        peak: process.map(|process| process.memory(Memory::Peak)),
+    }
+}
+
 /// Another round of the row at `index`, or its first.
 fn add(rows: &mut Vec<Row>, index: usize, row: Row) {
     match rows.get_mut(index) {
@@ -185,8 +172,4 @@ fn add(rows: &mut Vec<Row>, index: usize, row: Row) {
         }
         None => rows.push(row),
     }
-}
-
-fn peak(process: Option<&Process>) -> Option<u64> {
-    process.map(|process| process.memory(Memory::Peak))
 }
