@@ -26,6 +26,15 @@ BLOCK = re.compile(r"(?:^<!-- (?P<how>.*?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*
 NODES = {"loc1": ("", ["hub-1", "hub-2"]), "loc2": ("grp1", ["harbour-1", "harbour-2", "harbour-3"]), "loc3": ("grp2", ["hill-1", "hill-2"])}
 URL = "http://127.0.0.1:6385"
 
+# Blocks that a test of their own plays, and how it names each.
+PLAYED = {
+    "at each replica": ("test_procedures.py", '.play("{}"'),
+    "first hour": ("test_first_hour.py", '"first hour: {}"|play("{}"'),
+    "on the machine": ("test_systemd.py", 'documented("Alerts")'),
+    "the page": ("test_page.py", "<!-- the page -->"),
+    "upgrade": ("test_systemd.py", 'documented("Upgrade")'),
+}
+
 # What test_demo.py and .ci/run run as it stands; test_keystone_real.py does so with every `openstack …`.
 ELSEWHERE = {"tests/demo", "tests/run"}
 
@@ -215,8 +224,7 @@ SHIMS = {
 @of_kind("sh")
 def test_commands_do_what_they_are_shown_to(block, workshop):
     directory, environment = workshop
-    if block.how.startswith(("at each replica", "first hour", "on the machine", "upgrade", "the page")):
-        # test_page.py, test_procedures.py, test_first_hour.py and test_systemd.py play these.
+    if block.how.startswith(tuple(PLAYED)):
         return
     lines = [line for line in block.text.splitlines() if line not in ELSEWHERE and not line.startswith("openstack ")]
     if not lines:
@@ -243,6 +251,14 @@ def test_what_runs_elsewhere_does():
     assert (REPOSITORY / ".ci/run").read_text(encoding="utf-8").splitlines()[-1] == "exec tests/run"
     shown = {line for block in blocks("sh") for line in block.text.splitlines()}
     assert shown >= ELSEWHERE
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("sh") if block.how.startswith(tuple(PLAYED))], ids=str)
+def test_what_is_played_elsewhere_is_played(block):
+    kind, _, name = block.how.partition(": ")
+    file, played = PLAYED[kind]
+    text = (REPOSITORY / "tests/outside" / file).read_text(encoding="utf-8")
+    assert any(one.replace("{}", name) in text for one in played.split("|")), f"{file} does not play {block.how}"
 
 
 def anchors(page):
