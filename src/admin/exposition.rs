@@ -153,33 +153,33 @@ impl Moment {
         let version = env!("CARGO_PKG_VERSION");
         page.gauges(
             "ironic_proxy_build_info",
-            "The program that runs",
+            "The version of the running program; the value is 1.",
             [([("version", version)], 1.0)],
         )?;
         page.gauge(
             "ironic_proxy_start_time_seconds",
-            "When it began to serve",
+            "When the gateway began to serve, in seconds since 1970.",
             seconds(self.started),
         )?;
         let reloads = &self.controls.metrics().reloads;
         page.gauge(
             "ironic_proxy_config_last_reload_successful",
-            "Whether the configuration that was read last was taken",
+            "Whether the last reload was taken: 1, or 0 if the configuration had faults.",
             flag(reloads.was_successful()),
         )?;
         page.gauge(
             "ironic_proxy_config_last_reload_success_timestamp_seconds",
-            "When a configuration was taken last",
+            "When a configuration was last taken, in seconds since 1970.",
             seconds(reloads.last_success()),
         )?;
         page.counter(
             "ironic_proxy_log_lines_lost",
-            "Lines of the log that nobody took",
+            "Log lines that were dropped because they could not be written in time.",
             spool::lost(),
         )?;
         page.counters(
             "ironic_proxy_spans",
-            "Spans of [trace] that a collector took, and those that nobody got",
+            "Spans that the collector took, and those that were dropped.",
             OUTBOX
                 .counts()
                 .map(|(result, count)| ([("result", result)], count)),
@@ -188,38 +188,38 @@ impl Moment {
         let whole = |count: Option<u64>| count.and_then(|count| usize::try_from(count).ok());
         page.seconds(
             "process_cpu_seconds",
-            "Processor time spent, of user and system",
+            "Processor time spent in user and system mode, in seconds.",
             usage.cpu_seconds,
         )?;
         for (name, help, value) in [
             (
                 "process_start_time_seconds",
-                "When the process began",
+                "When the process began, in seconds since 1970.",
                 usage.started,
             ),
             (
                 "process_threads",
-                "Threads of the process",
+                "Threads of the process.",
                 whole(usage.threads).map(number),
             ),
             (
                 "process_virtual_memory_bytes",
-                "Size of its address space",
+                "Size of the process's address space, in bytes.",
                 whole(usage.virtual_bytes).map(number),
             ),
             (
                 "process_resident_memory_bytes",
-                "Memory that it takes up",
+                "Memory that the process takes up, in bytes.",
                 whole(usage.resident_bytes).map(number),
             ),
             (
                 "process_open_fds",
-                "File descriptors that are open",
+                "File descriptors that the process has open.",
                 whole(usage.open_files).map(number),
             ),
             (
                 "process_max_fds",
-                "File descriptors that may be open",
+                "File descriptors that the process may have open.",
                 whole(usage.max_files).map(number),
             ),
         ] {
@@ -240,7 +240,7 @@ impl Moment {
             .collect();
         page.counters(
             "ironic_proxy_requests",
-            "Requests that have ended",
+            "Requests that have ended, by route, method and status.",
             counted.iter().map(|(line, code)| {
                 let labels = [
                     ("route", line.template.text()),
@@ -252,7 +252,7 @@ impl Moment {
         )?;
         page.histograms(
             "ironic_proxy_request_duration_seconds",
-            "From the head of a request to the end of its answer",
+            "Time from the head of a request to the end of its answer, in seconds.",
             metrics
                 .requests
                 .took()
@@ -260,17 +260,17 @@ impl Moment {
         )?;
         page.gauge(
             "ironic_proxy_requests_in_flight",
-            "Requests that are being served",
+            "Requests that are being served.",
             number(self.controls.in_flight()),
         )?;
         page.gauge(
             "ironic_proxy_requests_in_flight_limit",
-            "Requests that are served at the same time at most",
+            "Requests that may be served at the same time.",
             number(self.current.config.api.max_in_flight),
         )?;
         page.gauges(
             "ironic_proxy_connections",
-            "Connections that are open",
+            "Connections that are open.",
             [
                 ([("door", "api")], number(self.controls.connections())),
                 ([("door", "admin")], number(self.admin_connections)),
@@ -278,13 +278,13 @@ impl Moment {
         )?;
         page.counter(
             "ironic_proxy_unverified_writes",
-            "Writes that some location could not confirm to be unique",
+            "Writes for which some location could not be asked whether a value is unique.",
             metrics.unverified.count(),
         )?;
         let denials = metrics.denials.counts();
         page.counters(
             "ironic_proxy_denied",
-            "Requests that a rule of policy denied",
+            "Requests that were denied, by the rule of policy.",
             denials
                 .iter()
                 .map(|(rule, count)| ([("rule", *rule)], *count)),
@@ -292,7 +292,7 @@ impl Moment {
         let limited = metrics.limited.counts();
         page.counters(
             "ironic_proxy_limited",
-            "Requests that were above a limit of [limits]",
+            "Requests that were refused with 429, by what there were too many of.",
             limited.iter().map(|(by, count)| ([("by", *by)], *count)),
         )?;
         let cache = self.current.authenticator.use_of_cache();
@@ -300,7 +300,7 @@ impl Moment {
             cache.map_or((0, 0), |cache| (cache.hits.count(), cache.misses.count()));
         page.counters(
             "ironic_proxy_token_cache",
-            "Tokens of clients that were known, and those that Keystone was asked for",
+            "Tokens of clients: known ones (hit), and those that Keystone was asked about (miss).",
             [([("result", "hit")], hits), ([("result", "miss")], misses)],
         )
     }
@@ -309,7 +309,7 @@ impl Moment {
     fn locations(&self, page: &mut Page<'_>) -> fmt::Result {
         page.gauges(
             "ironic_proxy_location_up",
-            "Whether the location answers, as far as is observed",
+            "Whether the location answers, as far as is observed: 1 or 0.",
             self.each(|location| flag(location.observed().0 == Observed::Up)),
         )?;
         let states = [
@@ -321,7 +321,7 @@ impl Moment {
         let locations = self.current.federation.locations.iter();
         page.gauges(
             "ironic_proxy_location_state",
-            "What the operator wants of the location: 1 for one of the states",
+            "What the operator wants of the location: 1 for one of the states, 0 for the others.",
             locations.flat_map(|location| {
                 let wanted = location.order().state;
                 states.map(|state| {
@@ -332,7 +332,7 @@ impl Moment {
         )?;
         page.gauges(
             "ironic_proxy_breaker_open",
-            "Whether the location is not asked, since it failed",
+            "Whether the location is not asked because it failed: 1 or 0.",
             self.each(|location| flag(!location.is_breaker_closed())),
         )?;
         let versions: Vec<_> = self
@@ -344,7 +344,7 @@ impl Moment {
             .collect();
         page.gauges(
             "ironic_proxy_location_version_info",
-            "API versions that the location told last",
+            "The API versions that the location reported last; the value is 1.",
             versions.iter().map(|([name], minimum, maximum)| {
                 let labels = [*name, ("minimum", minimum), ("maximum", maximum)];
                 (labels, 1.0)
@@ -352,7 +352,7 @@ impl Moment {
         )?;
         page.gauges(
             "ironic_proxy_sweep_last_success_timestamp_seconds",
-            "When all that the location has was read last",
+            "When everything at the location was last read, in seconds since 1970.",
             self.each(|location| location.record.last_sweep())
                 .filter_map(|(labels, at)| Some((labels, seconds(at?)))),
         )
@@ -364,7 +364,7 @@ impl Moment {
         let count = locations.len();
         page.counters(
             "ironic_proxy_location_requests",
-            "Questions to the location, by what became of them",
+            "Questions to the location, by what became of them.",
             locations.flat_map(|location| {
                 location.traffic.outcomes().map(|(result, count)| {
                     ([("location", location.name()), ("result", result)], count)
@@ -375,18 +375,18 @@ impl Moment {
         let histograms = wanted.unwrap_or(count <= HISTOGRAMS);
         page.histograms(
             "ironic_proxy_location_request_duration_seconds",
-            "From a question to the location to the end of its answer",
+            "Time from a question to the location to the end of its answer, in seconds.",
             self.each(|location| &location.traffic.took)
                 .filter(|_| histograms),
         )?;
         page.gauges(
             "ironic_proxy_location_in_flight",
-            "Questions that the location has not answered yet",
+            "Questions that the location has not answered yet.",
             self.each(|location| number(location.in_flight())),
         )?;
         page.counters(
             "ironic_proxy_partial_answers",
-            "Lists that were given out without the location's part",
+            "Lists that were answered without the location's part.",
             self.each(|location| location.traffic.missing.count()),
         )
     }
@@ -396,7 +396,7 @@ impl Moment {
         let locator = &self.current.federation.locator;
         page.counters(
             "ironic_proxy_lookups",
-            "How it was found out where a thing is",
+            "Look-ups of where a thing is, by how they ended.",
             locator
                 .lookups
                 .counts()
@@ -406,7 +406,7 @@ impl Moment {
         let kinds = Collection::ALL.into_iter().zip(tally.entries);
         page.gauges(
             "ironic_proxy_directory_entries",
-            "Identifiers in the node cache",
+            "Identifiers in the node cache, by collection.",
             kinds
                 .filter(|(collection, _)| collection.is_cached())
                 .map(|(collection, entries)| {
@@ -415,12 +415,12 @@ impl Moment {
         )?;
         page.gauge(
             "ironic_proxy_directory_bytes",
-            "Memory of the node cache, estimated",
+            "Memory that the node cache takes up, in bytes, estimated.",
             number(tally.bytes),
         )?;
         page.gauges(
             "ironic_proxy_duplicates",
-            "Identifiers that more than one location was seen to have",
+            "Identifiers that more than one location was seen to have.",
             [
                 ([("kind", "uuid")], number(tally.contested_uuids)),
                 ([("kind", "name")], number(tally.contested_names)),
@@ -453,13 +453,13 @@ impl Moment {
         }
         page.gauges(
             "ironic_proxy_certificate_expiry_timestamp_seconds",
-            "When the first certificate ends",
+            "When the first certificate ends, in seconds since 1970.",
             certificates,
         )?;
         let now = Timestamp::now();
         page.gauges(
             "ironic_proxy_credential_expiry_timestamp_seconds",
-            "When the token for the location ends; it is renewed before",
+            "When the gateway's token for the location ends, in seconds since 1970; it is renewed before.",
             self.each(|location| location.credentials.expires())
                 .filter_map(|(labels, left)| Some((labels, seconds(now.checked_add(left?).ok()?)))),
         )

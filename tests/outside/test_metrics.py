@@ -102,7 +102,11 @@ def test_what_is_shown_is_what_is_documented(hub, admin, accept):
     for name, (kind, labels) in found.items():
         assert kind == rows[name][0], name
         assert labels in (None, rows[name][1]), name
-    assert all(family.documentation for family in page.families.values())
+    for family in page.families.values():
+        told = family.documentation
+        assert told[:1].isupper() and told.endswith("."), f"{family.name}: {told}"
+        for unit in ("seconds", "bytes"):
+            assert (f"_{unit}" in family.name) == (unit in told), f"{family.name}: {told}"
 
 
 # --- Prometheus
