@@ -1,0 +1,57 @@
+"""Two hundred locations go away at once, and come back at once: nobody polls them for it, and the log stays readable."""
+
+import re
+
+import pytest
+from fleet import assert_unavailable, fleet, until
+from standin import Standin, node
+
+SITES = 200
+ALLOW = {"X-Ironic-Proxy-Partial": "allow"}
+
+
+@pytest.fixture(scope="module")
+def hub():
+    sites = [Standin([node(f"n{number}")]) for number in range(SITES)]
+    with fleet(*sites, every={"breaker_failures": 2, "breaker_reset": 1, "probe_interval": 2, "connect_timeout": 2}) as hub:
+        yield hub
+
+
+def lines(hub, since):
+    """What the log tells an operator."""
+    return [line for line in hub.gateway.log()[since:].splitlines() if re.search(r" (WARNING|ERROR|CRITICAL) ", line) and "ironic_proxy.access" not in line]
+
+
+def test_a_storm(hub):
+    sites = hub.all()
+    first, others = sites[0], sites[1:]
+    idents = [site.nodes[0]["uuid"] for site in sites]
+    # So that all are known.
+    assert len(hub.get("/v1/nodes").uuids()) == SITES
+    hub.forget_requests()
+    since = len(hub.gateway.log())
+    for site in others:
+        site.down()
+    for _ in range(3):
+        reply = hub.get("/v1/nodes", headers=ALLOW)
+        assert reply.uuids() == idents[:1], reply
+        assert len(reply.header("X-Ironic-Proxy-Incomplete").split(",")) == SITES - 1
+    for number in range(1, 20):
+        assert_unavailable(hub.get(f"/v1/nodes/{idents[number]}"), f"loc{number + 1}")
+        assert hub.get(f"/v1/nodes/{idents[0]}").status == 200
+    # One list that brings all breakers to open, the next by which they are; what is known is asked once.
+    asked = first.asked("GET", "/v1/nodes.*")
+    assert len(asked) == 3 + 19
+    told = lines(hub, since)
+    assert len(told) == SITES - 1, told[-5:]
+    since = len(hub.gateway.log())
+    hub.forget_requests()
+    for site in others:
+        site.up()
+    until(lambda: hub.get("/v1/nodes", headers=ALLOW).header("X-Ironic-Proxy-Incomplete") is None, seconds=30, what="all of them", pause=0.5)
+    assert len(hub.get("/v1/nodes").uuids()) == SITES
+    lists = len(first.asked("GET", "/v1/nodes.*"))
+    for site in others:
+        # The trial that closed its breaker, its versions, and the lists.
+        assert len(site.asked()) <= lists + 4, [request.target for request in site.asked()]
+    assert lines(hub, since) == []
