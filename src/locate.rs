@@ -75,6 +75,9 @@ pub struct Locator {
     nodes: Counted<HashMap<LocationId, usize>>,
 }
 
+/// Questions of one poll that are under way: a connection each, where the connections of a fleet are not kept.
+const AT_A_TIME: usize = 1000;
+
 /// How many answers a poll waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Breadth {
@@ -400,17 +403,24 @@ impl Locator {
             ..asker.clone()
         };
         let mut answers = JoinSet::new();
-        for location in self.locations.iter() {
+        let ask = |answers: &mut JoinSet<_>, location: &Location| {
             let (location, asker, question) = (location.clone(), asker.clone(), question.clone());
             answers.spawn(async move {
                 let answer = location.ask(&asker, &question).await;
                 (location, answer)
             });
+        };
+        let mut locations = self.locations.iter();
+        for location in locations.by_ref().take(AT_A_TIME) {
+            ask(&mut answers, location);
         }
         let mut tally = Tally::default();
         // A task that panics has found nothing, and no *no* either.
         while let Some(answered) = answers.join_next().await {
             let (location, answer) = answered.map_err(|_| LocateError::Unready)?;
+            if let Some(next) = locations.next() {
+                ask(&mut answers, next);
+            }
             match answer {
                 Ok(Said::Has(Words { reply, .. })) => {
                     let Some(owner) = owner(key.collection, location.id, &reply) else {
