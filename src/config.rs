@@ -5,6 +5,7 @@
 mod adapter;
 mod admin;
 mod api;
+mod audit;
 mod bmc;
 mod cors;
 mod credential;
@@ -26,6 +27,7 @@ mod trace;
 pub use crate::config::adapter::EndpointSource;
 pub use crate::config::admin::{AdminConfig, default_socket};
 pub use crate::config::api::{ApiConfig, Listen, ListenerTls, Partial, TlsVersion};
+pub use crate::config::audit::{AuditConfig, AuditMap};
 pub use crate::config::bmc::{BmcConfig, BmcRange, Fit};
 pub use crate::config::cors::CorsConfig;
 pub use crate::config::credential::{

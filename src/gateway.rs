@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod arrival;
+pub mod audit;
 pub mod body;
 pub mod compress;
 pub mod connection;
@@ -328,6 +329,6 @@ impl ProxyHttp for Gateway {
             &service.federation.locations,
             service.slow,
         );
-        course.done();
+        course.done(session);
     }
 }

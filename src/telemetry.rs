@@ -7,9 +7,11 @@ pub mod spool;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -60,6 +62,7 @@ impl Log for InForce {
 
 /// Starts logging. Fails if the log file cannot be opened.
 pub fn start(config: &LogConfig) -> io::Result<()> {
+    open_audit(config)?;
     let logger = logger(config, spool::start(sink(config)?));
     let level = logger.filter();
     let in_force = IN_FORCE.get_or_init(|| InForce(ArcSwap::from_pointee(logger)));
@@ -74,6 +77,7 @@ pub fn start(config: &LogConfig) -> io::Result<()> {
 /// it cannot be opened; then all stays as it is.
 pub fn reopen(config: &LogConfig) -> io::Result<()> {
     let sink = sink(config)?;
+    open_audit(config)?;
     let (Some(in_force), Some(spool)) = (IN_FORCE.get(), spool::current()) else {
         return Ok(());
     };
@@ -84,9 +88,28 @@ pub fn reopen(config: &LogConfig) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a record of `[audit]` to its file.
+pub fn audit(record: &Value) {
+    if let Some(spool) = spool::audit() {
+        // A spool takes everything, or counts what it has no room for.
+        let _ = spool.clone().write_all(format!("{record}\n").as_bytes());
+    }
+}
+
+fn open_audit(config: &LogConfig) -> io::Result<()> {
+    if let Some(path) = &config.audit {
+        spool::audit_into(Box::new(append(path)?));
+    }
+    Ok(())
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
 fn sink(config: &LogConfig) -> io::Result<Box<dyn Write + Send>> {
     Ok(match &config.file {
-        Some(path) => Box::new(OpenOptions::new().create(true).append(true).open(path)?),
+        Some(path) => Box::new(append(path)?),
         None => Box::new(io::stderr()),
     })
 }

@@ -86,6 +86,12 @@ impl Findings {
             let text = format!("[DEFAULT] log_file: {}: {error}", path.display());
             self.faults.push(text);
         }
+        if let Some(path) = &config.log.audit
+            && let Err(error) = can_append(path)
+        {
+            let text = format!("[audit] log_file: {}: {error}", path.display());
+            self.faults.push(text);
+        }
         if let Err(error) = can_create_in(&config.state_path) {
             // A warning only: without the state file the gateway serves all the same.
             self.warnings.push(format!(

@@ -41,7 +41,11 @@ const SECTIONS: &[(&str, Tables)] = &[
     ),
     ("healthcheck", &[HEALTHCHECK, ironic::HEALTHCHECK]),
     ("admin", &[ADMIN]),
-    ("audit", &[ironic::AUDIT]),
+    ("audit", &[AUDIT]),
+    (
+        "audit_middleware_notifications",
+        &[AUDIT_NOTIFICATIONS, ironic::AUDIT_NOTIFICATIONS],
+    ),
     ("cors", &[CORS]),
     ("limits", &[LIMITS]),
     ("trace", &[TRACE]),
@@ -445,6 +449,35 @@ const TRACE: &[Opt] = &[
         "Share of the traces beginning here that are recorded, from 0 to 1; a client that has begun one decides itself.",
     ),
     opt("service_name", "ironic-proxy", "service.name of the spans."),
+];
+
+const AUDIT: &[Opt] = &[
+    opt(
+        "enabled",
+        "false",
+        "Record who asked for what, before and after, as CADF events of keystonemiddleware's audit filter.",
+    ),
+    unset(
+        "log_file",
+        "File of the records, one JSON object a line; unset is the log.",
+    ),
+    unset(
+        "audit_map_file",
+        "How paths are told in CADF's words, such as /etc/ironic/api_audit_map.conf; unset is the map that Ironic's packages bring.",
+    ),
+    unset(
+        "ignore_req_list",
+        "Methods of which nothing is recorded, such as GET,HEAD.",
+    ),
+];
+
+const AUDIT_NOTIFICATIONS: &[Opt] = &[
+    opt(
+        "driver",
+        "log",
+        "Where records go: log ([audit] log_file, or the log) or noop (nowhere).",
+    ),
+    ignored("use_oslo_messaging"),
 ];
 
 const NODE_CACHE: &[Opt] = &[

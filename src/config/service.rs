@@ -8,6 +8,8 @@ use crate::config::admin::AdminConfig;
 use crate::config::admin::admin;
 use crate::config::api::ApiConfig;
 use crate::config::api::api;
+use crate::config::audit::AuditConfig;
+use crate::config::audit::audit;
 use crate::config::bmc::BmcConfig;
 use crate::config::bmc::bmcs;
 use crate::config::cors::CorsConfig;
@@ -57,6 +59,8 @@ pub struct Config {
     pub cors: Option<CorsConfig>,
     /// `None`: nobody is limited.
     pub limits: Option<LimitsConfig>,
+    /// `None`: nothing is recorded of requests but the log.
+    pub audit: Option<AuditConfig>,
     /// `None`: there are no spans.
     pub trace: Option<TraceConfig>,
     /// `/healthcheck`
@@ -104,6 +108,8 @@ impl Config {
 pub struct LogConfig {
     /// `None` is standard error.
     pub file: Option<PathBuf>,
+    /// Where records of `[audit]` go, if not there.
+    pub audit: Option<PathBuf>,
     /// DEBUG for the gateway's own words, else INFO.
     pub debug: bool,
     /// One JSON object a line instead of oslo's text.
@@ -141,6 +147,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         .flag("enable_proxy_headers_parsing");
     let cors = cors(&mut reader.section("cors"));
     let limits = limits(&mut reader.section("limits"));
+    let audit = audit(reader);
     let trace = trace(&mut reader.section("trace"));
     let healthcheck = healthcheck(&mut reader.section("healthcheck"));
     let directory = directory(&mut reader.section("node_cache"));
@@ -153,8 +160,12 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         let text = "noauth: whoever can connect has every right at every location";
         reader.section("api").warn("auth_strategy", text);
     }
+    let audit = audit?;
     Ok(Config {
-        log: log?,
+        log: LogConfig {
+            audit: audit.as_ref().and_then(|audit| audit.file.clone()),
+            ..log?
+        },
         state_path: state_path?,
         drain_timeout: drain_timeout?,
         read_only: read_only?,
@@ -166,6 +177,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         proxy_headers: proxy_headers?,
         cors: cors?,
         limits: limits?,
+        audit,
         trace: trace?,
         healthcheck: healthcheck?,
         directory: directory?,
@@ -181,6 +193,7 @@ fn log(section: &mut Section<'_>) -> Result<LogConfig, Faulted> {
     let json = section.flag("use_json");
     Ok(LogConfig {
         file: file?,
+        audit: None,
         debug: debug?,
         json: json?,
     })

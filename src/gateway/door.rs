@@ -17,6 +17,7 @@ use crate::api::accept::Words;
 use crate::api::body::BodyError;
 use crate::api::body::Patch;
 use crate::api::header;
+use crate::api::link::Base;
 use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::NotAcceptable;
@@ -243,6 +244,12 @@ impl Door {
         (status == StatusCode::UNAUTHORIZED)
             .then(|| self.guard.authenticator.challenge())
             .flatten()
+    }
+
+    /// The gateway as this client sees it.
+    pub fn base(&self, session: &ServerSession) -> Option<Base> {
+        let arrival = Arrival::of(session);
+        self.endpoint.of(&arrival.head.headers, arrival.at).ok()
     }
 
     /// Everything that is decided by the head of a request that came in.

@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
 use crate::api::header;
+use crate::api::link::Base;
 use crate::auth::access::Judged;
 use crate::auth::access::Passage;
 use crate::auth::identity::Identity;
@@ -25,6 +26,8 @@ use crate::federate::dispatch::BodyUse;
 use crate::federate::dispatch::body_use;
 use crate::federate::plan::Plan;
 use crate::gateway::access_log;
+use crate::gateway::audit::Audit;
+use crate::gateway::audit::Audited;
 use crate::gateway::body;
 use crate::gateway::body::BodyLimits;
 use crate::gateway::compress::Compressing;
@@ -36,12 +39,14 @@ use crate::gateway::door::Admitted;
 use crate::gateway::door::Door;
 use crate::gateway::door::Entry;
 use crate::gateway::door::Guard;
+use crate::gateway::door::Refusal;
 use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
 use crate::gateway::tracing::Tracing;
 use crate::locations::question::Body;
+use crate::metrics::template::Template;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::tenancy::serve::serve;
@@ -68,6 +73,8 @@ pub(super) enum Stage {
 pub(super) struct Course {
     pub(super) context: Context,
     pub(super) stage: Stage,
+    /// Its record, if there is to be one.
+    audited: Option<Box<Audited>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -76,12 +83,18 @@ impl Course {
         Self {
             context: Context::new(in_flight),
             stage: Stage::Received,
+            audited: None,
             permit: None,
         }
     }
 
-    pub(super) fn done(&mut self) {
+    /// The request has come to its end.
+    pub(super) fn done(&mut self, session: &ServerSession) {
         self.permit = None;
+        if let Some(audited) = self.audited.take() {
+            let written = session.response_written();
+            audited.end(written.map_or(0, |head| head.status.as_u16()));
+        }
     }
 
     pub(super) fn forwarding(&mut self) -> Result<&mut Forwarding> {
@@ -128,6 +141,7 @@ pub struct Service {
     max_in_flight: usize,
     pub(super) respond: Respond,
     cors: Option<CorsConfig>,
+    audit: Option<Arc<Audit>>,
     /// `[trace]`
     pub(super) tracing: Option<Tracing>,
     surroundings: Arc<Surroundings>,
@@ -159,6 +173,10 @@ impl Service {
                 compressing: config.api.gzip.map(|least| Compressing { least }),
             },
             cors: config.cors.clone(),
+            audit: config
+                .audit
+                .clone()
+                .map(|config| Arc::new(Audit { config })),
             tracing: config
                 .trace
                 .as_ref()
@@ -195,7 +213,7 @@ impl Service {
             mut request,
             mut passage,
             limits,
-        } = match self.door.enter(session, &mut course.context).await? {
+        } = match self.enter(session, course).await? {
             Entry::Admitted(admitted) => *admitted,
             Entry::Answered(answer) => return Ok(Next::Answer(answer)),
         };
@@ -257,6 +275,28 @@ impl Service {
                 Ok(Next::Forward(Box::new(prepared.await?)))
             }
         }
+    }
+
+    async fn enter(
+        &self,
+        session: &ServerSession,
+        course: &mut Course,
+    ) -> std::result::Result<Entry, Refusal> {
+        let context = &mut course.context;
+        let entered = self.door.enter(session, context).await;
+        if let Some(audit) = &self.audit {
+            // As within Ironic: behind authentication, and beside /healthcheck.
+            let is_public = matches!(entered, Ok(Entry::Admitted(_)))
+                || (matches!(entered, Ok(Entry::Answered(_)))
+                    && context.template != Template::HEALTHCHECK
+                    && session.req_header().method != http::Method::OPTIONS);
+            if context.identity.is_some() || is_public {
+                let base = self.door.base(session);
+                let base = base.as_ref().map(Base::as_str);
+                course.audited = audit.begin(session, context, base);
+            }
+        }
+        entered
     }
 
     /// Dispatches a request while its client is listened to: for the rest of its body, or for its leaving.

@@ -67,12 +67,34 @@ impl Waiting {
 }
 
 static SPOOL: OnceCell<Spool> = OnceCell::new();
+/// That of `[audit] log_file`.
+static AUDIT: OnceCell<Spool> = OnceCell::new();
+
+/// Records of `[audit]` go there from now on.
+pub fn audit_into(sink: Sink) {
+    let mut sink = Some(sink);
+    let spool = AUDIT.get_or_init(|| open(sink.take().unwrap_or_else(|| Box::new(io::sink()))));
+    if let Some(sink) = sink {
+        spool.pour_into(sink);
+    }
+}
+
+/// Where they are put, once there is a file for them.
+pub fn audit() -> Option<&'static Spool> {
+    AUDIT.get()
+}
 
 /// Begins to write to `sink`.
-pub fn start(sink: Sink) -> Spool {
+fn open(sink: Sink) -> Spool {
     let spool = Spool(Arc::default());
     let writer = spool.clone();
     thread::spawn(move || writer.run(sink));
+    spool
+}
+
+/// Begins to write the log.
+pub fn start(sink: Sink) -> Spool {
+    let spool = open(sink);
     // A second logger in one process is a test's own doing.
     let _ = SPOOL.set(spool.clone());
     spool
@@ -85,14 +107,15 @@ pub fn current() -> Option<&'static Spool> {
 
 /// Waits for what waits to be written: the process is about to end.
 pub fn finish() {
-    if let Some(spool) = SPOOL.get() {
+    for spool in [&SPOOL, &AUDIT].into_iter().filter_map(OnceCell::get) {
         spool.finish(LAST);
     }
 }
 
 /// Lines that nobody took since the start.
 pub fn lost() -> u64 {
-    SPOOL.get().map_or(0, |spool| spool.waiting().lost_in_all)
+    let spools = [&SPOOL, &AUDIT].into_iter().filter_map(OnceCell::get);
+    spools.map(|spool| spool.waiting().lost_in_all).sum()
 }
 
 impl Spool {

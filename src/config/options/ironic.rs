@@ -240,17 +240,12 @@ pub(crate) const HEALTHCHECK: &[Opt] = &[refused(
     "it is always /healthcheck, as in Ironic",
 )];
 
-pub(crate) const AUDIT: &[Opt] = &[
-    refused(
-        "enabled",
-        OFF,
-        "there are no audit records; the access log names user, request and answer",
-    ),
-    elsewhere("audit_map_file", AUDIT_OFF),
-    elsewhere("ignore_req_list", AUDIT_OFF),
+pub(crate) const AUDIT_NOTIFICATIONS: &[Opt] = &[
+    elsewhere("topics", BUS),
+    elsewhere("transport_url", BUS).hidden(),
 ];
 
-const AUDIT_OFF: &str = "details of what is off";
+const BUS: &str = "matters of a message bus";
 
 /// Sections of Ironic's own programs and of the services beside it.
 pub(crate) const FOREIGN: &[&str] = &[
@@ -258,7 +253,6 @@ pub(crate) const FOREIGN: &[&str] = &[
     "agent_containers",
     "anaconda",
     "ansible",
-    "audit_middleware_notifications",
     "auto_discovery",
     "cifs",
     "cinder",

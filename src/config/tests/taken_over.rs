@@ -7,8 +7,12 @@ use super::*;
 fn what_would_be_a_promise_is_refused() {
     for (lines, expected) in [
         (
-            "[audit]\nenabled = True",
-            "10: [audit] enabled: is not supported: there are no audit records; the access log names user, request and answer",
+            "[audit]\nenabled = True\n[audit_middleware_notifications]\ndriver = messagingv2",
+            "12: [audit_middleware_notifications] driver: is not supported: there is no message bus here; log writes records to the log or to [audit] log_file, noop nowhere",
+        ),
+        (
+            "[audit]\nenabled = True\naudit_map_file = /nowhere",
+            "11: [audit] audit_map_file: cannot be read: No such file or directory (os error 2)",
         ),
         (
             "[cors]\nallowed_origin = https://h/",
@@ -62,7 +66,7 @@ fn what_would_be_a_promise_is_refused() {
 
 #[test]
 fn what_promises_nothing_is_taken() {
-    let lines = "[audit]\nenabled = false\n[cors]\nallowed_origin =\n[healthcheck]\ndetailed = off\n\
+    let lines = "[audit]\nenabled = false\n[audit_middleware_notifications]\ndriver = messagingv2\n[cors]\nallowed_origin =\n[healthcheck]\ndetailed = off\n\
                  backends =\n[DEFAULT]\nuse_journal = False\nlog_rotation_type = none\n[api]\n\
                  restrict_lookup = True\ndisallow_clean_steps = vendor.send_raw\n";
     let config = load(&format!("{BASE}{lines}")).unwrap();
