@@ -1,5 +1,6 @@
 """`ironic-proxy sync`: drift of replicated objects at real Ironics is shown, and mended with --apply."""
 
+import json
 import os
 import subprocess
 import tempfile
@@ -7,8 +8,9 @@ import uuid
 
 import pytest
 
+from admin import SECTION, Admin
 from client import GROUPS
-from gateway import binary, config
+from gateway import Gateway, binary, config
 
 pytestmark = pytest.mark.usefixtures("clean")
 
@@ -105,3 +107,17 @@ def test_every_kind_is_copied_whole(direct):
 
     direct[others[0]].ok("PUT", runbook + "/traits", json={"traits": ["CUSTOM_A"]})
     assert "differs between locations: traits" in sync(direct).stdout
+
+
+def test_a_gateway_reads_all_of_old_and_new_ironics(sites, direct):
+    groups = {**GROUPS, "old": "grp2"}
+    names = tuple(groups)
+    sections = {"admin": SECTION, "node_cache": {"sweep_interval": 0}}
+    with Gateway(config({name: sites[name].url for name in names}, sections=sections)) as gateway:
+        for name in names:
+            direct[name].ok("POST", "/v1/nodes", json={"driver": "fake-hardware", "conductor_group": groups[name]})
+        done = Admin(gateway).run("sync", "--format", "json")
+        assert done.returncode == 0, done
+        swept = {one["location"]: (one["things"], one["new"], one["why"]) for one in json.loads(done.stdout)["swept"]}
+        assert swept == dict.fromkeys(names, (1, 1, None))
+        assert [Admin(gateway).location(name)["nodes"] for name in names] == [1, 1, 1, 1]
