@@ -29,6 +29,8 @@ const SAMPLES: usize = 512;
 pub struct Record {
     observed: Mutex<(Observed, Timestamp)>,
     answers: Mutex<VecDeque<(Instant, Duration)>>,
+    /// When it last said what it is, and how long that took.
+    probe: Mutex<Option<(Instant, Duration)>>,
     swept: Mutex<Option<Timestamp>>,
 }
 
@@ -37,6 +39,7 @@ impl Default for Record {
         Self {
             observed: Mutex::new((Observed::Unknown, Timestamp::now())),
             answers: Mutex::default(),
+            probe: Mutex::default(),
             swept: Mutex::default(),
         }
     }
@@ -92,6 +95,19 @@ impl Record {
         })
     }
 
+    /// It said what it is.
+    pub fn probed(&self, now: Instant, took: Duration) {
+        *locked(&self.probe) = Some((now, took));
+    }
+
+    /// What nine of ten answers of the last minute stayed below; if nobody asked, how long a probe took in it.
+    pub fn pace(&self, now: Instant) -> Option<Duration> {
+        self.latency(now).map(|latency| latency.p90).or_else(|| {
+            let (at, took) = (*locked(&self.probe))?;
+            (now.saturating_duration_since(at) <= WINDOW).then_some(took)
+        })
+    }
+
     /// All that it has was read.
     pub fn swept(&self) {
         *locked(&self.swept) = Some(Timestamp::now());
@@ -123,6 +139,19 @@ mod tests {
         let latency = record.latency(now).unwrap();
         let millis = [latency.p50, latency.p90, latency.p99].map(|took| took.as_millis());
         assert_eq!((latency.answers, millis), (101, [51, 91, 100]));
+    }
+
+    #[test]
+    fn who_is_not_asked_is_as_fast_as_a_probe() {
+        let record = Record::default();
+        let start = Instant::now();
+        assert_eq!(record.pace(start), None);
+        record.probed(start, Duration::from_millis(7));
+        assert_eq!(record.pace(start + WINDOW), Some(Duration::from_millis(7)));
+        assert_eq!(record.pace(start + WINDOW * 2), None);
+        assert_eq!(record.latency(start), None, "it is no answer to a question");
+        record.answered(start, Duration::from_millis(9));
+        assert_eq!(record.pace(start), Some(Duration::from_millis(9)));
     }
 
     #[test]

@@ -65,11 +65,7 @@ impl Chronicle {
         let totals = Totals::of(&self.metrics.requests);
         self.metrics.history.tick(Timestamp::now(), totals);
         for location in current.federation.locations.iter() {
-            let latency = location.record.latency(now);
-            location
-                .traffic
-                .pace
-                .tick(latency.map(|latency| latency.p90));
+            location.traffic.pace.tick(location.record.pace(now));
         }
     }
 }

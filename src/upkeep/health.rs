@@ -94,7 +94,9 @@ async fn probe(locations: &Locations, transport: &Arc<Transport>, location: &Loc
     }
     let asker = Asker::gateway(transport, PATIENCE);
     location.resolve().await;
+    let begun = Instant::now();
     if let Some(standing) = location.probe(&asker).await {
+        location.record.probed(Instant::now(), begun.elapsed());
         locations.learn(location.id, standing);
     }
     if location

@@ -22,7 +22,6 @@ use crate::api::query::encode_segment;
 use crate::config::LocationAuth;
 use crate::config::State;
 use crate::locations::location::Location;
-use crate::locations::record::Latency;
 use crate::locations::record::Observed;
 use crate::tls::expiry;
 
@@ -34,26 +33,27 @@ const NAMED: usize = 3;
 pub struct Judged<'a> {
     pub location: &'a Location,
     pub observed: (Observed, Timestamp),
-    latency: Option<Latency>,
+    /// What nine of ten answers stayed below.
+    pace: Option<Duration>,
     conditions: Vec<Condition>,
 }
 
 impl<'a> Judged<'a> {
     pub fn new(location: &'a Location, measure: &Measure) -> Self {
         let observed = location.observed();
-        let latency = location.record.latency(Instant::now());
+        let pace = location.record.pace(Instant::now());
         let session = &location.config.session;
         let files = session.certfile.iter().chain(&session.cafile);
         let signs = Signs {
             wanted: location.order().state,
             observed: observed.0,
-            p90: latency.map(|latency| latency.p90),
+            p90: pace,
             end: files.filter_map(|path| expiry::first_end(path)).min(),
         };
         Self {
             location,
             observed,
-            latency,
+            pace,
             conditions: measure.judge(&signs),
         }
     }
@@ -128,7 +128,7 @@ impl Row {
         let location = judged.location;
         let order = location.order();
         let mut minutes = location.traffic.pace.minutes();
-        minutes.push(judged.latency.map(|latency| latency.p90));
+        minutes.push(judged.pace);
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         let addresses = location.addresses();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
@@ -155,9 +155,7 @@ impl Row {
             since: clock.moment(judged.observed.1),
             spark: spark(&minutes),
             spark_in_words: in_words(&minutes),
-            latency: judged
-                .latency
-                .map_or_else(|| "–".to_owned(), |latency| took(latency.p90)),
+            latency: judged.pace.map_or_else(|| "–".to_owned(), took),
             versions: location.standing().map_or_else(
                 || "–".to_owned(),
                 |standing| format!("{} to {}", standing.range.min(), standing.range.max()),
