@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::Method;
+use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
@@ -283,10 +284,15 @@ impl Sites {
                 .for_member(collection, uuid);
             return self.send(to, create).await.map(drop);
         };
-        let extra = object.get("extra").cloned().unwrap_or_else(|| json!({}));
+        let extra = match object.get("extra") {
+            None => Map::new(),
+            Some(Value::Object(extra)) => extra.clone(),
+            // No Ironic has one, but it is a location that says so.
+            Some(_) => return Err(Trouble::Said("its extra is no object".to_owned())),
+        };
         let mut marked = extra.clone();
-        marked[UNFINISHED] = json!(true);
-        object.insert("extra".to_owned(), marked);
+        marked.insert(UNFINISHED.to_owned(), json!(true));
+        object.insert("extra".to_owned(), Value::Object(marked));
         let create = written(Method::POST, path, version, &Value::Object(object))
             .for_member(collection, uuid);
         self.send(to, create).await?;

@@ -169,6 +169,14 @@ def test_a_copy_whose_traits_fail_is_taken_back(tmp_path):
         assert sites.of("two", "runbooks") == []
 
 
+def test_an_extra_that_is_no_object_is_not_copied(tmp_path):
+    with Sites(tmp_path, one="1.115", two="1.115") as sites:
+        sites.put("runbooks", runbook("n", extra="text"), "one")
+        applied = sites.sync("--apply")
+        assert applied.returncode == 1 and "not copied to two: its extra is no object" in applied.stdout, applied
+        assert sites.of("two", "runbooks") == []
+
+
 def test_a_location_that_may_only_be_read_is_tried_once(tmp_path):
     with Sites(tmp_path, one="1.115", two="1.115", three="1.115") as sites:
         for number in range(300):
