@@ -217,6 +217,11 @@ fn quoted(page: &str) -> Vec<String> {
     every_second.map(str::to_owned).collect()
 }
 
+fn is_rust(path: &str) -> bool {
+    let extension = Path::new(path).extension();
+    extension.is_some_and(|extension| extension == "rs")
+}
+
 #[test]
 fn architecture_names_what_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -230,7 +235,7 @@ fn architecture_names_what_is_there() {
             let variant = function.starts_with(|first: char| first.is_ascii_uppercase());
             functions += usize::from(!variant);
             assert!(variant || declared.contains(&quoted), "{quoted}");
-        } else if quoted.ends_with(".rs") || quoted.starts_with("src/") {
+        } else if is_rust(&quoted) || quoted.starts_with("src/") {
             assert!(
                 root.join(&quoted).exists() || root.join("src").join(&quoted).exists(),
                 "{quoted}"
@@ -250,7 +255,7 @@ fn architecture_says_in_which_file_a_thing_is() {
     for (thing, file) in text.split("` (`").zip(text.split("` (`").skip(1)) {
         let thing = thing.rsplit('`').next().unwrap();
         let file = file.split('`').next().unwrap();
-        let Some(name) = thing.rsplit("::").next().filter(|_| file.ends_with(".rs")) else {
+        let Some(name) = thing.rsplit("::").next().filter(|_| is_rust(file)) else {
             continue;
         };
         things += 1;
@@ -282,7 +287,7 @@ fn the_plan_in_architecture_has_every_room() {
         .iter()
         .map(|source| source.path.file_name().unwrap().to_str().unwrap())
         .collect();
-    for word in words.iter().filter(|word| word.ends_with(".rs")) {
+    for word in words.iter().filter(|word| is_rust(word)) {
         let name = word.rsplit('/').next().unwrap();
         assert!(names.contains(name), "{word}");
     }
