@@ -197,6 +197,7 @@ impl Federation {
         };
         let body = mem::take(&mut answer.body);
         let document = match (subject, member) {
+            // It was read already, to judge the answer.
             (Subject::Member(_), Some(member)) => member,
             _ => Document::decode(body, &need)?,
         };

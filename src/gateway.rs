@@ -267,6 +267,8 @@ impl ProxyHttp for Gateway {
         if safe {
             error.retry.decide_reuse(reused);
         }
+        // Pingora marks so what a stale connection explains. Only what is safe is sent again for that: whether a
+        // write was executed there nobody knows.
         if !safe || matches!(error.retry, RetryType::ReusedOnly) {
             error.set_retry(false);
         }

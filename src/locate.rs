@@ -284,6 +284,7 @@ impl Locator {
 
     /// Every location is asked, whatever is remembered.
     pub async fn ask_anew(&self, asker: &Asker, key: &Key) -> Verdict {
+        // First of all: whoever comes meanwhile is not to be sent where it is not.
         self.directory.forget(key);
         let question = self.question(key)?;
         let came = self.polls.arrive();

@@ -230,6 +230,7 @@ pub fn site(federation: &Federation, location: &Location, nodes: usize) -> Site 
             reason: order.reason.clone(),
             by: order.by.clone(),
             since: order.since,
+            // An order of the file has no time (`Order::of_file`).
             source: if order.since.is_some() {
                 "socket"
             } else {

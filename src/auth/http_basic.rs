@@ -114,6 +114,7 @@ impl HttpBasic {
         self.reread_if_changed();
         let users = self.users.load_full();
         let known = users.usable(&pair.user);
+        // Nobody learns from the time that it takes which users there are.
         let hash = known.map_or(users.dummy.as_str(), |(_, hash)| hash);
         let key = self.key(&pair, hash);
         if !self.believes(&key, Instant::now()) {

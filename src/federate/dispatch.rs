@@ -79,6 +79,7 @@ impl Federation {
 
     async fn plan(&self, request: &Request) -> Result<Plan, Error> {
         match &request.target.route {
+            // Nothing can have such an identifier; what else is wrong with the request any location can say.
             _ if request.target.alias().is_some() => self.wording(request).by_any().await,
             Route::Known { row, parameters } => self.act(request, row, parameters).await,
             Route::UnknownBelow { of, ident } => self.below_unknown(request, *of, ident).await,
@@ -354,9 +355,11 @@ impl Federation {
                 }
                 continue;
             }
+            // A read that follows is not to be sent where the thing was.
             if has_it && request.method == Method::DELETE && matches!(subject, Subject::Member(_)) {
                 self.locator.directory.forget(&visit.key);
             }
+            // A read can be asked for again, so an answer that cannot be read is none. Of a write see `relay`.
             if request.method.is_safe() {
                 return self
                     .adopt(request, location.id, subject, words)

@@ -111,6 +111,7 @@ pub fn tolerate(
     if silent.is_empty() {
         return Ok(silent);
     }
+    // Before anything else: every location fails at such a question, however often it is asked.
     if let Some(fault) = silent.iter().find_map(malformed) {
         return Err(fault.into());
     }

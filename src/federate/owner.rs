@@ -111,6 +111,8 @@ impl Visit<'_> {
         if self.is_blind {
             return Ok(Next::Believe);
         }
+        // Who names a location wants its word and nobody else's; and where everybody was asked a moment ago, only a
+        // plain "it is not here" is worth asking again.
         match (self.owner.source, denial) {
             (Source::Pinned, _) | (Source::Asked, Denial::Perhaps | Denial::Ours) => {
                 return Ok(Next::Believe);

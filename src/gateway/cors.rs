@@ -57,6 +57,7 @@ impl Cors<'_> {
         let Some(origin) = self.origin() else {
             return;
         };
+        // Caches must not give one origin's answer to another (Fetch standard, CORS protocol and HTTP caches).
         head.append(header::VARY, ORIGIN);
         self.allow(origin, head);
         if let Some(exposed) = &self.config.exposed {

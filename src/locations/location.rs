@@ -279,6 +279,7 @@ impl Location {
 
     /// What is observed, and since when it is so. The operator's wish is no part of it.
     pub fn observed(&self) -> (Observed, Timestamp) {
+        // Quarantine first: such a location answers, and is not asked all the same.
         let observed = if self.is_quarantined() {
             Observed::Down(Reason::Quarantine)
         } else if self.is_foreign.load(Ordering::Relaxed) {
@@ -511,6 +512,7 @@ impl Certified for Location {
     }
 
     fn reload(&self) -> Result<(), String> {
+        // Read first and stored last: what is wrong with a file leaves everything as it was.
         let tls = self
             .tls
             .load()

@@ -205,6 +205,8 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         loop {
+            // Behind an earlier marker come first the items that were given: the page is to hold as many new ones as
+            // are wanted.
             let limit = limit.map(|limit| limit.saturating_add(self.trail.given_again()));
             let marker = self.trail.marker().or(self.start.as_deref());
             match self

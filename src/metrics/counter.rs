@@ -14,6 +14,7 @@ impl Counter {
     }
 
     pub fn bump(&self) {
+        // A number alone: nobody concludes from it what another thread has written.
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 

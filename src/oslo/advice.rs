@@ -142,6 +142,7 @@ fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> St
             )
         })
         .min()
+        // With more than a third of its letters wrong it is another word.
         .filter(|(distance, known)| *distance <= known.len() / 3);
     near.map_or_else(String::new, |(_, known)| format!(", did you mean {known}?"))
 }

@@ -60,6 +60,7 @@ impl Budget {
                     *all = wanted;
                     return;
                 }
+                // This takes units that are free; those that are held come back one by one.
                 *all -= self.units.forget_permits(*all - wanted);
                 if *all == wanted {
                     return;
@@ -116,6 +117,8 @@ impl Held {
         if needed > self.paid {
             let units = (needed - self.paid).div_ceil(UNIT);
             let more = u32::try_from(units).map_err(|_| Exhausted)?;
+            // Whoever waits for more holds what it has already: without an end, two bodies could wait for each other
+            // for ever.
             let permit = tokio::time::timeout(
                 PATIENCE,
                 Arc::clone(&self.budget.units).acquire_many_owned(more),

@@ -143,6 +143,7 @@ impl Validator {
                 self.use_of_cache.hits.bump();
                 return Ok(believed.token);
             }
+            // It was valid before, so it does not wait among strangers.
             Some(_) => Asking::Familiar,
             None => Asking::Stranger(from),
         };

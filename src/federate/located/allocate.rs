@@ -205,6 +205,7 @@ impl<'a> Allocations<'a> {
         if let Some(homes) = homes
             && let [only] = homes.keys().collect::<Vec<_>>()[..]
         {
+            // Which of them fits its own Ironic knows best.
             return Ok(*only);
         }
         let wanted = Wanted {

@@ -52,6 +52,7 @@ pub fn round(ahead: &[Outlook], wanted: usize, least: usize, manner: Manner) -> 
         }
         asks.push(Ask {
             ahead,
+            // One at the least: whether anything is there has to be found out, too.
             limit: wanted.saturating_sub(covered).max(1),
         });
         covered += match outlook {

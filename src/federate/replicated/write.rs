@@ -107,6 +107,8 @@ impl Write<'_> {
                 .iter()
                 .map(|part| (self.locations.location(part.location), &part.act)),
         )?;
+        // One alone at first: what is wrong with the request itself shows there, and nothing has to be undone
+        // elsewhere.
         let made = match self.act(first).await {
             Outcome::Done(reply) => reply,
             // The first location lacks something below the object, such as a trait: the client's 404. From a later
