@@ -438,8 +438,12 @@ def test_one_location_with_the_users_token_beside_one_with_ours(house):
             assert client.get("/v1/nodes/one", headers=there).status == 404
             assert not ours.asked(path="/v1/.*")
             assert theirs.tokens() == {house.token("project member")}
-            # A member's project may not enroll, wherever that would be.
-            assert client.post("/v1/nodes", {"driver": "d"}, headers=there).status == 403
+            # So may enroll whom the location lets; here a project's member may not.
+            assert client.post("/v1/nodes", {"driver": "d"}, headers=there).status == 201
+            [create] = theirs.asked("POST")
+            assert create.header("X-Auth-Token") == house.token("project member")
+            assert client.post("/v1/nodes", {"driver": "d"}, headers=member).status == 403
+            assert not ours.asked("POST")
 
 
 # --- the accounts of docs/security.md
