@@ -2,13 +2,24 @@
 
 use std::hint::black_box;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
+use ironic_proxy::api::route::TABLE;
+use ironic_proxy::auth::access::Gate;
+use ironic_proxy::auth::access::Passage;
+use ironic_proxy::auth::identity::Identity;
+use ironic_proxy::config::PolicyConfig;
+use ironic_proxy::config::PolicyFiles;
+use ironic_proxy::config::ProjectScoped;
+use ironic_proxy::keystone::message::Validated;
 use ironic_proxy::locations::traffic::Outcome;
 use ironic_proxy::locations::traffic::Traffic;
 use ironic_proxy::metrics::Metrics;
 use ironic_proxy::metrics::template::Template;
+use ironic_proxy::policy::in_force::Policy;
 
 use crate::bench::Bench;
 use crate::bench::OPEN_CONNECTIONS;
@@ -117,6 +128,18 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
             "%",
             1.0,
         );
+        for (method, template) in [
+            ("GET", "nodes/{}"),
+            ("GET", "nodes"),
+            ("DELETE", "nodes/{}"),
+        ] {
+            bench.report.figure(
+                format!("Show: what judging an administrator adds to that, {method} {template}"),
+                judging(method, template).as_secs_f64() / gateway * 100.0,
+                "%",
+                2.0,
+            );
+        }
     }
     let [.., bare, gateway] = &open[..] else {
         return Ok(());
@@ -160,6 +183,41 @@ fn row(name: &str, process: Option<&Process>, load: impl FnOnce() -> Samples) ->
         cpu: after.zip(before).map(|(after, before)| after - before),
         peak: process.map(|process| process.memory(Memory::Peak)),
     }
+}
+
+/// What it costs to judge an administrator of the system by the rules in force: without a policy this is saved.
+fn judging(method: &str, template: &str) -> Duration {
+    const TIMES: u32 = 200_000;
+    let config = PolicyConfig {
+        files: PolicyFiles::default(),
+        project_scoped_access: ProjectScoped::Policy,
+        elevated_project: None,
+        own_nodes: true,
+        tell_location: true,
+    };
+    let policy = Policy::load(&config).expect("the rules of Ironic are rules");
+    let gate = Gate::new(&config, Arc::new(policy));
+    let roles = ["admin", "manager", "member", "reader"];
+    let admin = Identity::Keystone(Arc::new(Validated {
+        user_id: "user".to_owned(),
+        user_name: "admin".to_owned(),
+        user_domain_id: Some("default".to_owned()),
+        project: None,
+        domain_id: None,
+        system: true,
+        roles: roles.map(str::to_owned).to_vec(),
+        expires_at: SystemTime::UNIX_EPOCH,
+    }));
+    let row = TABLE
+        .iter()
+        .find(|row| row.method == method && row.template == template)
+        .expect("a route of the table");
+    let begun = Instant::now();
+    for _ in 0..TIMES {
+        let passage = gate.check(black_box(&admin), Some(black_box(row)));
+        assert!(matches!(passage, Ok(Passage::Whole)), "{method} {template}");
+    }
+    begun.elapsed() / TIMES
 }
 
 /// Another round of the row at `index`, or its first.

@@ -7,6 +7,7 @@
 pub mod attributes;
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 
@@ -73,6 +74,8 @@ pub struct Judged {
     pub own_nodes: bool,
     /// `[api] tell_location`
     pub tells_location: bool,
+    /// The rule that hides or forbids it, once one does.
+    pub denied: OnceLock<&'static str>,
 }
 
 /// How somebody is looked at.
@@ -197,6 +200,7 @@ impl Gate {
             row,
             own_nodes: self.own_nodes,
             tells_location: self.tells_location,
+            denied: OnceLock::new(),
         })
     }
 

@@ -21,9 +21,11 @@ use crate::auth::access::Passage;
 use crate::auth::identity::Identity;
 use crate::config::Config;
 use crate::config::CorsConfig;
+use crate::federate;
 use crate::federate::Federation;
 use crate::federate::dispatch::BodyUse;
 use crate::federate::dispatch::body_use;
+use crate::federate::objection::Objection;
 use crate::federate::plan::Plan;
 use crate::gateway::access_log;
 use crate::gateway::audit::Audit;
@@ -311,8 +313,9 @@ impl Service {
             match tenant {
                 None => self.federation.dispatch(request).await,
                 Some((identity, judged)) => {
-                    let served = serve(&self.federation, request, identity, judged);
-                    served.await.map(Plan::Answer)
+                    let served = serve(&self.federation, request, identity, judged).await;
+                    self.count_hidden(&served, judged);
+                    served.map(Plan::Answer)
                 }
             }
         };
@@ -434,6 +437,18 @@ impl Service {
             self.surroundings.metrics.limited.bump(limited.by);
         }
         rescue::rescue(&self.federation.locations, trouble)
+    }
+
+    /// What is hidden from somebody is denied, whatever the answer calls it.
+    fn count_hidden(&self, served: &std::result::Result<Answer, federate::Error>, judged: &Judged) {
+        let is_counted = |error: &federate::Error| {
+            matches!(error, federate::Error::Objection(Objection::Denied(_)))
+        };
+        if let (Err(error), Some(rule)) = (served, judged.denied.get())
+            && !is_counted(error)
+        {
+            self.surroundings.metrics.denials.bump(rule);
+        }
     }
 
     /// What the client is told when proxying failed; nothing if it is gone.

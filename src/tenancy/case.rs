@@ -58,6 +58,7 @@ pub(crate) struct Case<'a> {
     pub(crate) tells_location: bool,
     /// Locations whose API has no lessees: for a project their things do not exist.
     pub(crate) too_old: Vec<LocationId>,
+    denied: &'a OnceLock<&'static str>,
     /// A rule that says no here, about something whose location judges itself.
     doubt: OnceLock<Rule>,
 }
@@ -129,6 +130,7 @@ impl<'a> Case<'a> {
             own_nodes: judged.own_nodes,
             tells_location: judged.tells_location,
             too_old: too_old(federation, request, &caller),
+            denied: &judged.denied,
             doubt: OnceLock::new(),
         }
     }
@@ -483,7 +485,8 @@ impl<'a> Case<'a> {
     }
 
     /// One line of the audit for every denial.
-    pub(crate) fn tell(&self, rule: &str, target: Option<&str>) {
+    pub(crate) fn tell(&self, rule: &'static str, target: Option<&str>) {
+        let _ = self.denied.set(rule);
         info!(
             "Denied by {rule}: user {}, project {}, target {}, {} {}",
             self.caller.user_id,

@@ -91,6 +91,12 @@ impl Lists<'_> {
     /// `/nodes`, and those of a chassis.
     pub(crate) async fn list_nodes(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
         let query = &self.request.query;
+        if query.repeated(&["project"]).is_some() {
+            // Two of them are a list to Ironic, which wants a text.
+            let listed: Vec<_> = query.values("project").collect();
+            let text = format!("Expected string for project: {listed:?}");
+            return Err(refusal::invalid(text));
+        }
         let share = self.share(all, own, query.value("project"))?;
         let mut errand = self.errand(Bytes::new());
         let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {

@@ -40,7 +40,8 @@ def hub(*sites, **options):
             "user_domain_id": "default", "system_scope": "all",
         }  # fmt: skip
         api = {"auth_strategy": "keystone", **options.pop("api", {})}
-        with fleet(*sites, wait=False, api=api, sections={"keystone_authtoken": inbound}, **options) as running:
+        sections = {"keystone_authtoken": inbound, **options.pop("sections", {})}
+        with fleet(*sites, wait=False, api=api, sections=sections, **options) as running:
             found = Hub(running, keystone)
             until(lambda: found.get(ADMIN, "/v1/nodes").status == 200)
             running.forget_requests()

@@ -1,6 +1,8 @@
 """Projects and locations: whose of two things with one UUID is there, what a request costs, and what an old location has."""
 
 import pytest
+from admin import SECTION, Admin
+from metrics import read
 from projects import LOCATION, MINE, OTHER, ROLES, STRANGER, TENANT, hub, twins
 from standin import Standin, new_uuid, node
 from tenants import ADMIN
@@ -75,15 +77,28 @@ def test_what_a_project_s_request_costs():
         assert running.counted(TENANT, "PATCH", f"/v1/nodes/{other}", patch)[1] == {"loc1": 1}
 
 
-def test_denials_are_in_the_log():
+def test_denials_are_logged_and_counted():
     site = Standin([node("mine", owner=MINE), node("theirs", owner=OTHER)])
     mine, theirs = (one["uuid"] for one in site.nodes)
-    with hub(site) as running:
+    with hub(site, sections={"admin": SECTION}) as running:
         reader = {**TENANT, "X-Roles": "reader"}
         assert running.ask(reader, "PUT", "/v1/nodes/mine/maintenance", {}).status == 403
         running.fleet.logged(f"Denied by baremetal:node:set_maintenance: user user, project {MINE}, target {mine}, PUT /v1/nodes/mine/maintenance")
         assert running.get(reader, "/v1/nodes/theirs").status == 404
         running.fleet.logged(f"Denied by baremetal:node:get: user user, project {MINE}, target {theirs}, GET /v1/nodes/theirs")
+        assert running.ask(TENANT, "POST", "/v1/allocations", {"resource_class": "x", "owner": OTHER}).status == 403
+        for _ in range(2):
+            assert running.get(reader, "/v1/nodes/mine").status == 200
+        denied = read(Admin(running.fleet.gateway)).all("ironic_proxy_denied_total")
+        # Once each, also what is told as a 404 or in other words.
+        assert denied == {("baremetal:node:set_maintenance",): 1, ("baremetal:node:get",): 1, ("baremetal:allocation:create_restricted",): 1}
+
+
+def test_whose_nodes_are_wanted_is_said_once():
+    with hub(Standin([node("mine", owner=MINE)])) as running:
+        for query in (f"project={MINE}&project={OTHER}", f"project={OTHER}&project={MINE}"):
+            reply = running.get(TENANT, f"/v1/nodes?{query}")
+            assert (reply.status, "Expected string for project" in reply.text()) == (400, True), reply
 
 
 def test_two_tokens_of_one_user_are_two_callers():
