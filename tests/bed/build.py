@@ -9,6 +9,7 @@ from pathlib import Path
 from bed import venvs
 
 CARGO_DEB = "3.8.0"
+CARGO_CYCLONEDX = "0.5.9"
 
 
 def gateway(*options):
@@ -35,13 +36,22 @@ def gateway(*options):
 
 def cargo_deb():
     """The program that makes the Debian package; built once, since nobody publishes one for the edition that we are written in."""
-    home = venvs.REPOSITORY / "target" / "tools" / "cargo-deb"
-    program = home / "bin" / "cargo-deb"
-    with venvs.locked("cargo-deb"):
+    # Without its default features there is no liblzma to be built, and no compression that takes minutes.
+    return _tool("cargo-deb", CARGO_DEB, "--no-default-features")
+
+
+def cargo_cyclonedx():
+    """The program that lists what is in the package."""
+    return _tool("cargo-cyclonedx", CARGO_CYCLONEDX, "--debug")
+
+
+def _tool(name, version, *options):
+    home = venvs.REPOSITORY / "target" / "tools" / name
+    program = home / "bin" / name
+    with venvs.locked(name):
         if not program.exists():
-            venvs.say("Building cargo-deb (once; one to three minutes) …")
-            # Without its default features there is no liblzma to be built, and no compression that takes minutes.
-            command = ["cargo", "install", "--quiet", "--locked", "--no-default-features", "--root", home, f"cargo-deb@{CARGO_DEB}"]
+            venvs.say(f"Building {name} (once; one to three minutes) …")
+            command = ["cargo", "install", "--quiet", "--locked", *options, "--root", home, f"{name}@{version}"]
             if subprocess.run(command, cwd=venvs.REPOSITORY, check=False).returncode != 0:
-                raise venvs.CannotInstall("cargo-deb cannot be built.")
+                raise venvs.CannotInstall(f"{name} cannot be built.")
     return program

@@ -1,6 +1,7 @@
 """The Debian package, in the real systemd of a machine of its own."""
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -27,7 +28,7 @@ def packages(tmp_path_factory):
     there = tmp_path_factory.mktemp("package")
     program = there / "ironic-proxy"
     subprocess.run(["strip", "-o", program, binary()], check=True)
-    environment = {**os.environ, "BINARY": str(program), "PATH": f"{build.cargo_deb().parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, "BINARY": str(program), "PATH": f"{build.cargo_deb().parent}:{build.cargo_cyclonedx().parent}:{os.environ['PATH']}"}
     made = []
     for version in ("1.0", "2.0"):
         package = there / f"ironic-proxy_{version}.deb"
@@ -47,6 +48,21 @@ def install(machine, package):
 def files(machine):
     listed = machine.run("find", "/", "-xdev", "-not", "-type", "d").stdout.splitlines()
     return {path for path in listed if not ELSEWHERE.match(path) and not ACCOUNTS.match(path)}
+
+
+def test_it_says_what_is_in_the_binary(packages, tmp_path):
+    """A CycloneDX SBOM: the crates that `cargo tree` finds in the program, each with its version, licence and checksum."""
+    subprocess.run(["dpkg-deb", "--extract", packages[0], tmp_path], check=True)
+    told = json.loads((tmp_path / "usr/share/doc/ironic-proxy/ironic-proxy.cdx.json").read_text(encoding="utf-8"))
+    assert (told["bomFormat"], told["metadata"]["component"]["name"]) == ("CycloneDX", "ironic-proxy")
+    command = ["cargo", "tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]
+    tree = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True).stdout
+    wanted = {(words[0], words[1].removeprefix("v")) for words in map(str.split, tree.splitlines()) if words and words[0] != "ironic-proxy"}
+    found = {(one["name"], one["version"]) for one in told["components"]}
+    assert wanted <= found
+    # It counts a few crates that no feature asks for, and none that only tests want.
+    assert len(found - wanted) < 10 and not {"criterion", "proptest", "tempfile"} & {name for name, _ in found}
+    assert all(one["licenses"] and one["hashes"] and one["purl"].startswith("pkg:cargo/") for one in told["components"])
 
 
 def configure(machine, site):
