@@ -89,8 +89,8 @@ impl Allocations<'_> {
             return self.send(self.errand(object.to_bytes())).await;
         };
         if object.contains("owner") && self.request.version < ALLOCATION_OWNER {
-            // Below 1.60 `owner` is no member of the body, and the location words that refusal itself.
-            return self.send(self.errand(object.to_bytes())).await;
+            // Below 1.60 `owner` is no member of the body.
+            return Err(refusal::too_new());
         }
         match (&wanted, restricted) {
             (Some(wanted), false) if wanted != project.id => {

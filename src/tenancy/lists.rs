@@ -178,8 +178,8 @@ impl Lists<'_> {
             return self.send(errand).await;
         };
         if query.value("owner").is_some() && self.request.version < ALLOCATION_OWNER {
-            // The location words the 406 for `owner` below 1.60.
-            return self.send(errand).await;
+            // A location would say so too; only our credential, which sees everybody's, is never used for it.
+            return Err(refusal::too_new());
         }
         let node = match query.value("node") {
             None => None,

@@ -369,8 +369,7 @@ impl Nodes<'_> {
                 .names()
                 .any(|name| is_young(name) && object.is_true(name))
         {
-            let text = "Request not acceptable.";
-            return Err(Objection::TooNew(text.to_owned()).into());
+            return Err(refusal::too_new());
         }
         let wanted = object.text("owner").filter(|owner| !owner.is_empty());
         if wanted.is_some_and(|wanted| wanted != project.id) {

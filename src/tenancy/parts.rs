@@ -11,7 +11,6 @@ use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::api::rules::Rule;
 use crate::federate::Error;
-use crate::federate::objection::Objection;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::facts::Holders;
@@ -104,7 +103,7 @@ impl Parts<'_> {
         }
         if self.request.version < NODE_IDENT {
             // Ironic refuses it before its policy.
-            return Err(Objection::TooNew("Request not acceptable.".to_owned()).into());
+            return Err(refusal::too_new());
         }
         // With both, whichever is judged, Ironic's schema refuses the body.
         Ok("node_ident")

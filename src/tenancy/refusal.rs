@@ -35,6 +35,11 @@ pub(crate) fn invalid(text: impl Into<String>) -> Error {
     Objection::Invalid(text.into()).into()
 }
 
+/// A member or parameter that the client's version does not have.
+pub(crate) fn too_new() -> Error {
+    Objection::TooNew("Request not acceptable.".to_owned()).into()
+}
+
 pub(crate) fn forbidden(text: impl Into<String>) -> Error {
     Objection::Forbidden(text.into()).into()
 }

@@ -141,6 +141,16 @@ def test_bodies_name_nothing_that_is_hidden(house):
     assert (other.status, "create_restricted is required" in other.text()) == (403, True)
 
 
+def test_the_owner_of_an_allocation_is_unknown_to_an_old_client(house):
+    """What his version does not have is refused, not handed on with our rights."""
+    for query in (f"owner={OWN}", f"owner={LES}", "owner="):
+        for who in (LESSEE, {"X-Roles": ADMIN, "OpenStack-System-Scope": "all"}):
+            reply = house.ask(who, "GET", f"/v1/allocations?{query}", version="1.52")
+            assert (reply.status, "allocations" in reply.body.decode()) in ((406, False), (403, False)), (query, reply)
+    for owner in (LES, "", None):
+        assert house.ask(LESSEE, "POST", "/v1/allocations", {"resource_class": "x", "owner": owner}, version="1.52").status == 406
+
+
 def test_an_event_of_another_node_is_not_shown_through_one_s_own(house):
     leased, owned = house.names["lessee_node_ident"], house.hidden["nodes"]
     mine, other = house.names["lessee_history_ident"], house.names["owned_history_ident"]
