@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 
 use http::StatusCode;
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -94,16 +96,8 @@ impl United<'_> {
 
     /// `GET /v1/shards`: nodes of a shard are counted wherever they are.
     pub async fn shards(&self) -> Result<Answer, Error> {
-        let count = |shard: &Object| {
-            shard
-                .get("count")
-                .and_then(Value::as_u64)
-                .unwrap_or_default()
-        };
         self.each_name_once(Kind::Plain, "shards", |known, shard, _| {
-            // A shard is a label of nodes, so the same name at two locations is one shard.
-            let sum = count(known) + count(&shard);
-            known.insert("count".to_owned(), sum.into());
+            unite_shards(known, &shard);
         })
         .await
     }
@@ -117,7 +111,8 @@ impl United<'_> {
     ) -> Result<Answer, Error> {
         let locations = &self.federation.locations;
         let (bodies, missing) = self.bodies(kind).await?;
-        let mut items: Vec<Object> = Vec::new();
+        // By name, since a location may list any number of them.
+        let mut items: IndexMap<Option<String>, Object> = IndexMap::new();
         for (location, mut body) in bodies {
             let Some(Value::Array(found)) = body.remove(key) else {
                 return Err(locations.location(location).misspoke().into());
@@ -127,16 +122,15 @@ impl United<'_> {
                     // Ironic lists objects only; anything else has no name to unite by.
                     continue;
                 };
-                match items
-                    .iter_mut()
-                    .find(|known| known.get("name") == item.get("name"))
-                {
-                    Some(known) => unite(known, item, location),
-                    None => items.push(item),
+                match items.entry(item.get("name").map(Value::to_string)) {
+                    Entry::Occupied(mut known) => unite(known.get_mut(), item, location),
+                    Entry::Vacant(new) => {
+                        new.insert(item);
+                    }
                 }
             }
         }
-        let items = items.into_iter().map(Value::Object).collect();
+        let items = items.into_values().map(Value::Object).collect();
         let whole = Object::from_iter([(key.to_owned(), Value::Array(items))]);
         Ok(announce(locations, united(whole), &missing))
     }
@@ -400,6 +394,17 @@ impl United<'_> {
     }
 }
 
+/// A shard is a label of nodes, so the same name at two locations is one shard.
+fn unite_shards(known: &mut Object, other: &Object) {
+    let count = |shard: &Object| {
+        let count = shard.get("count").and_then(Value::as_u64);
+        count.unwrap_or_default()
+    };
+    // What a location says may be any number.
+    let sum = count(known).saturating_add(count(other));
+    known.insert("count".to_owned(), sum.into());
+}
+
 fn unite_sets(known: &mut Value, other: Value) {
     let (Value::Array(ours), Value::Array(theirs)) = (&*known, other) else {
         return;
@@ -473,6 +478,22 @@ mod tests {
         let mut known = json!(["noop", "fake"]);
         unite_sets(&mut known, json!(["fake", "agent"]));
         assert_eq!(known, json!(["agent", "fake", "noop"]));
+    }
+
+    #[test]
+    fn counts_of_a_shard_are_added_whatever_they_are() {
+        for (one, other, both) in [
+            (json!(2), json!(3), json!(5)),
+            (json!(u64::MAX), json!(1), json!(u64::MAX)),
+            (json!("many"), json!(3), json!(3)),
+        ] {
+            let mut known = Object::from_iter([("count".to_owned(), one)]);
+            unite_shards(
+                &mut known,
+                &Object::from_iter([("count".to_owned(), other)]),
+            );
+            assert_eq!(known["count"], both);
+        }
     }
 
     #[test]

@@ -104,6 +104,7 @@ fn find(kind: &Kind) -> Option<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| home.map(|home| home.join(".config")));
     let places = [
+        // Where it is called, as `CONFIG_SEARCH_PATH` of loader.py begins.
         Some(PathBuf::new()),
         own.map(|own| own.join("openstack")),
         Some("/etc/openstack".into()),
