@@ -284,8 +284,31 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
             None,
         );
     }
+    looked_at(bench, &gateway)?;
     let lines = gateway.log().lines().count();
     bench.report.figure("Lines of log", lines as f64, "", None);
+    Ok(())
+}
+
+/// What a scraper reads every quarter of a minute, and people when something is wrong.
+fn looked_at(bench: &mut Bench, gateway: &Process) -> io::Result<()> {
+    for (path, accept, most) in [
+        ("/metrics", "text/plain", Some((5.0, 100.0))),
+        ("/status", "text/html", Some((0.5, 100.0))),
+        ("/status", "application/json", None),
+    ] {
+        let (bytes, taken) = gateway.looked_at(path, accept)?;
+        let (largest, longest) = most.unzip();
+        let report = &mut bench.report;
+        let what = format!("`{path}` as {accept}");
+        report.figure(format!("{what}: size"), bytes as f64 / 1e6, "MB", largest);
+        report.figure(
+            format!("{what}: time"),
+            taken.as_secs_f64() * 1e3,
+            "ms",
+            longest,
+        );
+    }
     Ok(())
 }
 

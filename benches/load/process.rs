@@ -6,10 +6,13 @@ use std::fs::File;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Read as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -98,6 +101,29 @@ impl Process {
             let text = String::from_utf8_lossy(&said.stderr);
             Err(io::Error::other(format!("{words:?}: {text}")))
         }
+    }
+
+    /// How many bytes its admin door answers with, and in what time; the fastest of five.
+    pub(crate) fn looked_at(&self, path: &str, accept: &str) -> io::Result<(usize, Duration)> {
+        let mut best: Option<(usize, Duration)> = None;
+        for _ in 0..5 {
+            let started = Instant::now();
+            let mut door = UnixStream::connect(self.directory.path().join("admin.sock"))?;
+            write!(
+                door,
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+            )?;
+            let mut answer = Vec::new();
+            door.read_to_end(&mut answer)?;
+            if !answer.starts_with(b"HTTP/1.1 200") {
+                return Err(io::Error::other(format!("{path} is not answered")));
+            }
+            let taken = started.elapsed();
+            best = best
+                .filter(|(_, known)| *known < taken)
+                .or(Some((answer.len(), taken)));
+        }
+        best.ok_or_else(|| io::Error::other("nobody looked"))
     }
 
     /// What it wrote to standard error.
