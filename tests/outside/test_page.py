@@ -158,7 +158,7 @@ def test_names_and_reasons_are_text(browser, address, admin):
     assert browser.value("document.scripts.length") == 0
 
 
-def test_what_happened_is_told(browser, address):
+def test_what_happened_is_told(browser, address, admin):
     lines = ("loc2 is down: connect", "loc4 is in quarantine", "loc7 is read-only, set by uid", "loc8 is drained")
 
     def told():
@@ -166,6 +166,9 @@ def test_what_happened_is_told(browser, address):
         return all(line in browser.text() for line in lines)
 
     until(told, what="that all changes are told")
+    assert admin("POST", "/reload").document["reloaded"]
+    browser.open(f"{address}/status")
+    assert "Configuration was reloaded: nothing has changed" in browser.text()
     text = browser.text()
     assert re.search(r"Failed \(5xx\)\s+[1-9]", text), text
 
