@@ -4,11 +4,13 @@ import re
 
 import pytest
 from admin import SECTION, Admin
+from balancer import front
 from bed.keystone import PROJECT
 from bed.process import Died
 from client import Client
 from fleet import fleet, fleet_config, until
 from metrics import read
+from gateway import REPOSITORY
 from standin import Standin, StandinKeystone, node
 from test_http_basic import SECRET_WORD, WITH_COLONS, basic
 from test_reload import reload
@@ -171,3 +173,18 @@ def test_what_is_no_rate_is_a_fault(options):
         pass
     name = list(options)[-1]
     assert re.search(rf"\[limits\] {name}: is not ", str(failure.value)), failure.value
+
+
+def test_behind_haproxy_by_our_file_a_client_is_no_other_address_than_its_own():
+    """Whatever it writes into the headers that the gateway believes."""
+    sections = {"limits": {"address_rate": SELDOM, "address_burst": 2}, "admin": SECTION, "oslo_middleware": {"enable_proxy_headers_parsing": True}}
+    with fleet(Standin([node("here")]), wait=False, sections=sections) as hub:
+        ready(hub)
+        text = (REPOSITORY / "conf/haproxy/haproxy.cfg").read_text().replace("bind :6385", "bind fd@3")
+        text = re.sub(r"192\.0\.2\.\d+:6385", hub.gateway.url.removeprefix("http://"), text)
+        with front(text) as balancer:
+            until(lambda: balancer.get("/v1").status == 200, what="HAProxy")
+            lies = [{}, {"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.2"}, {"X-Forwarded-Host": "evil.example.com", "Forwarded": "host=evil.example.com"}]
+            replies = [balancer.get(HERE, headers=lie) for lie in lies]
+            assert [reply.status for reply in replies] == [200, 200, 429, 429]
+            assert hub.logged(r' 127\.0\.0\.1 "GET /v1/nodes/here .* status: 429')
