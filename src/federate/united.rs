@@ -280,6 +280,7 @@ impl United<'_> {
             return Ok(());
         }
         let there = self.federation.locations.location(location);
+        // It says that more follows, and not behind what.
         let last = last_ident(body).ok_or_else(|| there.misspoke())?;
         let list = List {
             path: request.target.path(),

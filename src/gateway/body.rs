@@ -85,6 +85,7 @@ pub async fn read(
             session.set_keepalive(None);
             return Ok(Err(oversized));
         }
+        // Not reserved by what was announced: memory is taken only for what came.
         body.extend_from_slice(&part);
     }
     Ok(Ok(body.freeze()))

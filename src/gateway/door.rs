@@ -347,6 +347,7 @@ impl Door {
         if let Some(name) = query.repeated(ROUTING) {
             return Err(Refusal::RepeatedArgument(name.to_owned()));
         }
+        // An announced length is judged here, before a byte of the body is read.
         let limits = self.body.limits(target.row().map(|row| row.payload));
         limits.allow(&head.headers)?;
         let request = Request {

@@ -92,6 +92,7 @@ pub async fn explain(door: &Door, federation: &Federation, imagined: Imagined<'_
     let arrival = Arrival {
         head,
         from: None,
+        // Who asks what would be is no client, and uses up nobody's limit.
         counts: false,
         // For links, where no Host is given.
         at: Some(SocketAddr::from(([127, 0, 0, 1], 80))),

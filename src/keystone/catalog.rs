@@ -79,6 +79,7 @@ impl Catalog {
 pub fn v3_base(url: &str) -> Option<Endpoint> {
     let root = url.trim_end_matches('/');
     let root = root
+        // Clouds have all three forms; keystoneauth tells them apart by discovery, which is a request more.
         .strip_suffix("/v3")
         .or_else(|| root.strip_suffix("/v2.0"))
         .unwrap_or(root);

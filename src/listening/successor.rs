@@ -93,6 +93,7 @@ pub struct Successor {
 impl Successor {
     /// Starts it and waits until it is ready. On an error nothing is left of it.
     pub async fn start(estate: &Estate) -> Result<Self, SuccessionError> {
+        // With it the container ends, and the kernel kills whatever is left.
         if std::process::id() == 1 {
             return Err(SuccessionError::First);
         }

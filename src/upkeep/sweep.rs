@@ -67,6 +67,7 @@ impl BackgroundService for Sweep {
                     _ = follow.changed() => {
                         let other = Arc::clone(&follow.borrow_and_update());
                         let known = &current.federation.locations;
+                        // There is a new location, of which nothing is known.
                         if !known.include(&other.federation.locations) {
                             due = Instant::now();
                         }

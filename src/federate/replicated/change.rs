@@ -87,6 +87,7 @@ impl Replicated<'_> {
                 let location = self.federation.locations.location(first);
                 location.reply(&self.request.asker, &question).await?
             }
+            // It was done and its answer was lost: what Ironic says to a DELETE, and to traits.
             None => Reply {
                 status: StatusCode::NO_CONTENT,
                 headers: http::HeaderMap::new(),
@@ -151,6 +152,7 @@ impl Replicated<'_> {
             }
             told.replies.push((location.id, reply));
         }
+        // A copy that is not seen now would stay as it is.
         if !told.silent.is_empty() {
             return Err(Error::Silent(told.silent));
         }
