@@ -198,7 +198,7 @@ class Standin(Lists, Writes, Objects, Site):
                 if not UUID_LIKE.fullmatch(ident) and not NAME.fullmatch(ident):
                     raise Unrouted(400, f"Expected UUID or name for node: {ident}")
                 return self._node(request, method, ident, rest, parameters, minor)
-            case ["ports"] if method == "GET":
+            case ["ports"] | ["ports", "detail"] if method == "GET":
                 return self._list_ports(request, parameters)
             case ["ports"] if method == "POST":
                 return self._create_port(request)

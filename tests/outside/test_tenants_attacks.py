@@ -201,6 +201,30 @@ def test_pages_are_those_of_what_is_seen(house):
         assert "links" in house.ask(OWNER, "GET", f"/v1/{collection}").json()[key][0]
 
 
+def test_a_project_s_part_is_as_in_the_whole_list(house):
+    """Item for item, and in that order, what an administrator is shown of the project's nodes."""
+    system, compared = {"X-Roles": ADMIN, "OpenStack-System-Scope": "all"}, 0
+    for collection in ("ports", "portgroups", "volume/connectors", "volume/targets"):
+        key = collection.rsplit("/", 1)[-1]
+        forms = ["", "?detail=true", "?fields=uuid,extra", "?sort_key=uuid", "?sort_key=created_at&sort_dir=desc", "?sort_key=updated_at&fields=uuid"]
+        for form in forms + (["/detail", "/detail?sort_key=address"] if "/" not in collection else []):
+            for version in (NEWEST, "1.61"):
+                for who in (OWNER, LESSEE):
+                    own, whole = (house.ask(one, "GET", f"/v1/{collection}{form}", version=version) for one in (who, system))
+                    assert own.status == whole.status, (collection, form, version, own, whole)
+                    if own.status != 200:
+                        continue
+                    own, whole = own.json()[key], whole.json()[key]
+                    uuids = {item["uuid"] for item in own}
+                    expected = [item for item in whole if item["uuid"] in uuids]
+                    if not any(order in form for order in ("created_at", "updated_at")):
+                        assert own == expected, (collection, form, version)
+                    assert sorted(uuids) == sorted(item["uuid"] for item in expected) and own
+                    assert [set(item) for item in own] == [set(item) for item in expected]
+                    compared += 1
+    assert compared > 100
+
+
 def test_who_has_no_project_gets_nothing(house):
     """A token without a scope, or for a domain, is not that of whom nodes without owner belong to."""
     for who in ({"X-Roles": ADMIN}, {"X-Roles": "service"}):
