@@ -3,7 +3,7 @@
 //! - [`view`]: which part of it is wanted;
 //! - [`condition`]: how a location is, at a glance;
 //! - [`row`]: what is told of one;
-//! - [`headline`]: the sentence at the top;
+//! - [`mod@headline`]: the sentence at the top;
 //! - [`drawing`]: lines and bars;
 //! - [`wording`]: numbers, times and names.
 //!
