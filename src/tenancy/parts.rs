@@ -1,5 +1,6 @@
 //! Ports, port groups, volume connectors and targets: judged by the owner and lessee of their node.
 
+use std::collections::HashSet;
 use std::ops::Deref;
 
 use bytes::Bytes;
@@ -59,14 +60,20 @@ impl Parts<'_> {
     /// The node that a part is moved to must be visible and have the same owner. It is looked up where the part is:
     /// that is where the UUID will be read.
     async fn check_node_link(&self, node: &Node, body: &[u8]) -> Result<(), Error> {
+        // A patch may name one node thousands of times, and each look-up is a question.
+        let mut allowed = HashSet::new();
         for (path, value) in Patch::parse(body)?.changes() {
             let Some(serde_json::Value::String(to)) = value.filter(|_| path == "/node_uuid") else {
                 continue;
             };
+            if allowed.contains(&to) {
+                continue;
+            }
             let found = self.visible_node_at(&to, node.at).await?;
             if found.is_none_or(|found| found.holders.owner != node.holders.owner) {
                 return Err(refusal::unlinkable("node_uuid", &to));
             }
+            allowed.insert(to);
         }
         Ok(())
     }

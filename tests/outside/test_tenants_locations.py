@@ -75,6 +75,11 @@ def test_what_a_project_s_request_costs():
         # What is hidden costs no more than what is shown, so that nobody can tell it by that.
         assert running.counted(TENANT, "GET", f"/v1/nodes/{other}")[1] == {"loc1": 1}
         assert running.counted(TENANT, "PATCH", f"/v1/nodes/{other}", patch)[1] == {"loc1": 1}
+        # However often a patch names a node: the port, its node, the node named, and the patch (405 at a stand-in).
+        port = sites[0].ports[0]["uuid"]
+        often = [{"op": "replace", "path": "/node_uuid", "value": mine}] * 50
+        reply, counted = running.counted(TENANT, "PATCH", f"/v1/ports/{port}", often)
+        assert (reply.header(LOCATION), counted) == ("loc1", {"loc1": 4})
 
 
 def test_denials_are_logged_and_counted():
