@@ -216,6 +216,8 @@ impl Lists<'_> {
                     && (marker.location.is_none() || marker.location == found.at)
             };
             let Some(at) = page.items.iter().position(is_marked) else {
+                // It may be at a location that could not be asked, and then nothing is known of it.
+                self.look_up_part(collection, &marker).await?;
                 return Err(refusal::absent(collection, &marker.item));
             };
             page.items.drain(..=at);

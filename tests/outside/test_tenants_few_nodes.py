@@ -113,3 +113,18 @@ def test_a_node_that_is_deleted_meanwhile_is_no_error():
         [own] = [record for record in sites[0].nodes if record["owner"] == MINE]
         sites[0].fault(scripted.says(404, f"Node {own['uuid']} could not be found."), "GET", "/v1/ports")
         assert [port["uuid"] for port in running.get(TENANT, "/v1/ports").json()["ports"]] == of_project(running, sites[1])
+
+
+def test_a_location_that_is_down_is_missed_and_not_forgotten():
+    sites = [site(0, [3]), site(1, [4, 5])]
+    with hub(*sites, api={"max_limit": PAGE}) as running:
+        own = of_project(running, sites[0])
+        path = running.get(TENANT, "/v1/ports?limit=3").json()["next"].removeprefix(running.fleet.url)
+        sites[1].down()
+        assert running.get(TENANT, "/v1/ports").status == 503
+        reply = running.get(TENANT, "/v1/ports", **{"X-Ironic-Proxy-Partial": "allow"})
+        assert ([port["uuid"] for port in reply.json()["ports"]], reply.header("X-Ironic-Proxy-Incomplete")) == (own, "loc2;reason=connect")
+        # Where a page behind one of its items begins is not known, nor that there is none.
+        plain = sites[1].ports[4]["uuid"]
+        for there in (path, f"/v1/ports?marker={plain}"):
+            assert running.get(TENANT, there, **{"X-Ironic-Proxy-Partial": "allow"}).status == 503, there
