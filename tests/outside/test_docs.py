@@ -290,3 +290,13 @@ def test_every_option_that_is_named_is_one(page):
         if option.startswith("rbac_"):
             continue
         assert start >= 0 and f"\n| `{option}` |" in known[start : known.find("\n## ", start + 5)], f"[{section}] {option}"
+
+
+def test_what_is_built_is_a_version_with_notes():
+    """And what is deployed by the example is that version."""
+    version = re.search(r'^version = "(.+)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    (image,) = re.findall(r"image: ironic-proxy:(\S+)", (REPOSITORY / "conf/kubernetes/ironic-proxy.yaml").read_text())
+    versions = re.findall(r"^## \[(.+?)\] - \d{4}-\d\d-\d\d$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert version == image == versions[0]
+    said = subprocess.run([binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    assert said.split()[1] == version
