@@ -1,4 +1,4 @@
-//! What is counted, for who watches the gateway. Each counter is a plain field that its own place bumps: nothing is
+//! What is counted, for whoever watches the gateway. Each counter is a plain field that its own place bumps: nothing is
 //! looked up by name, hashed or allocated while a request is served. `admin/exposition.rs` makes text of it; the names
 //! are in docs/metrics.md.
 //!

@@ -28,6 +28,8 @@ pub(crate) fn node_detail(location: u32, base: &str, index: u32) -> Vec<u8> {
 }
 
 fn uuid(location: u32, index: u32) -> String {
+    // Knuth's multiplier scatters neighbours: Ironic's UUIDs are random, and their order is not that of creation. The
+    // factor below is less than 2^16, so the last part keeps its twelve digits.
     let mixed = index.wrapping_mul(2_654_435_761);
     format!(
         "{mixed:08x}-{location:04x}-4000-8000-{:012x}",
@@ -43,6 +45,7 @@ fn links(base: &str, uuid: &str, below: &str) -> String {
 
 /// A number that tells nothing about the next one, so that no branch predictor learns the corpus by heart.
 fn noise(seed: u64) -> u64 {
+    // The last steps of SplitMix64.
     let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

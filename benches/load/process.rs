@@ -60,6 +60,7 @@ impl Process {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))
             .into_iter()
             .flatten();
+        // `/proc/PID/stat` counts ticks of 10 ms, `schedstat` nanoseconds, but for each thread by itself.
         let nanoseconds = tasks.flatten().filter_map(|task| {
             let told = fs::read_to_string(task.path().join("schedstat")).ok()?;
             told.split(' ').next()?.parse::<u64>().ok()
@@ -134,6 +135,7 @@ impl Process {
     /// The gateway in front of `locations`, ready. `page`: items on one page.
     pub(crate) fn gateway(locations: &[SocketAddr], page: usize) -> io::Result<Self> {
         let endpoints = locations.iter().map(|address| format!("http://{address}"));
+        // A sweep in the middle of a load would be counted as its cost.
         Self::gateway_at(endpoints, page, "sweep_interval = 0")
     }
 

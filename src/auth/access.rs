@@ -25,7 +25,7 @@ use crate::policy::in_force::Rules;
 use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 
-/// What Ironic may have learnt since is for those who may do everything.
+/// Routes that a newer Ironic may have are for those who may do everything.
 pub const UNKNOWN: &str = "baremetal:unknown_route";
 
 /// The rule that forbids it, in the words of Ironic's `HTTPForbidden`.
@@ -115,6 +115,8 @@ impl Gate {
             return Ok(Passage::Whole);
         }
         let judge = |rule| rules.judge(rule, &caller, &Target::Unasked);
+        // The order is Ironic's (`post` and `delete` in `ironic/api/controllers/v1/node.py`): the rule about a node of
+        // one's own is asked before the general one of a create, and after the general one of a delete.
         let verdict = match row {
             Some(row) if row.about == About::NewNode && caller.scope == Scope::System => {
                 match judge(Rule::NodeCreateSelfOwnedNode) {

@@ -42,6 +42,8 @@ use crate::auth::turns::Turns;
 const BELIEVED: Duration = Duration::from_mins(5);
 const BELIEVED_AT_MOST: usize = 4096;
 /// bcrypt looks no further.
+// Longer passwords are refused, not cut: any two that agree in their first 72 bytes would open the same account. Python's
+// bcrypt 5 raises a ValueError for them, which Ironic does not catch.
 const LONGEST_PASSWORD: usize = 72;
 
 /// Python's `b64decode(validate=True)`: padding must be there, stray bits at the end do not matter.

@@ -20,7 +20,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// As policies see him. `None`: this strategy knows of no rights.
+    /// As policies see the caller. `None`: this strategy knows of no rights.
     pub fn caller(&self) -> Option<Caller<'_>> {
         let Self::Keystone(token) = self else {
             return None;

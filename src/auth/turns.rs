@@ -49,6 +49,7 @@ impl Turns {
         Self {
             familiar: Arc::new(Semaphore::new(at_a_time)),
             strangers: Arc::new(Semaphore::new(at_a_time)),
+            // Half, so that one address alone cannot take every turn.
             share: (at_a_time / 2).max(1),
             addresses: Mutex::default(),
         }

@@ -132,6 +132,7 @@ impl Findings {
     /// Certificates that have expired, soon expire or are not valid yet.
     fn certificates(&mut self, option: &str, path: &Path) {
         for (level, text) in expiry::lines(path) {
+            // `log` orders its levels by verbosity: these are Error and Warn.
             if level <= Level::Warn {
                 let text = format!("{option}: {}: {text}", path.display());
                 self.warnings.push(text);

@@ -93,6 +93,7 @@ fn interfaces(section: &mut Section<'_>) -> Result<Vec<Interface>, Faulted> {
             None => return Err(section.fault("valid_interfaces", INTERFACE_WORDS)),
         }
     }
+    // The default is added here and not by `list_or_default`: `valid_interfaces =` with nothing behind it counts as unset.
     if interfaces.is_empty() {
         interfaces.push(Interface::Public);
     }

@@ -256,7 +256,7 @@ fn unix_socket_mode(section: &mut Section<'_>) -> Result<Option<u32>, Faulted> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     match u32::from_str_radix(digits, 8) {
         Ok(mode) if mode <= 0o777 => Ok(Some(mode)),
-        Ok(_) | Err(_) => Err(section.fault(option, "is no octal number from 0 to 777")),
+        Ok(_) | Err(_) => Err(section.fault(option, "is not an octal number from 0 to 777")),
     }
 }
 

@@ -72,7 +72,7 @@ impl FromStr for AuditMap {
             }
             let (name, value) = line
                 .split_once(['=', ':'])
-                .ok_or_else(|| format!("line {} is no NAME = VALUE", number + 1))?;
+                .ok_or_else(|| format!("line {} is not NAME = VALUE", number + 1))?;
             let (name, value) = (name.trim().to_lowercase(), value.trim().to_owned());
             match section.as_str() {
                 "path_keywords" => drop(map.keywords.insert(name, value)),

@@ -52,7 +52,8 @@ fn origins(section: &mut Section<'_>) -> Result<Vec<HeaderValue>, Faulted> {
         match HeaderValue::try_from(&origin) {
             Ok(value) if is_one => origins.push(value),
             _ => {
-                let text = format!("`{origin}` is no origin, such as https://horizon.example.com");
+                let text =
+                    format!("`{origin}` is not an origin, such as https://horizon.example.com");
                 return Err(section.fault(OPTION, text));
             }
         }

@@ -88,7 +88,7 @@ pub(crate) fn healthcheck(section: &mut Section<'_>) -> Result<HealthcheckConfig
     Ok(config)
 }
 
-/// The files that are configured count, whether their backend is named or not: who writes one means it.
+/// The files that are configured count, whether their backend is named or not: whoever writes one means it.
 fn backends(section: &mut Section<'_>) -> Result<(), Faulted> {
     let mut outcome = Ok(());
     for name in section.list("backends")? {

@@ -113,7 +113,7 @@ pub enum Turn {
     Wanted,
 }
 
-/// Something that is otherwise than before.
+/// Something that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub at: Timestamp,
@@ -181,6 +181,7 @@ pub struct Pace(Recent<Option<NonZeroU32>, HOUR>);
 impl Pace {
     /// A minute is over; `None`: nothing was answered in it.
     pub fn tick(&self, took: Option<Duration>) {
+        // `Option<NonZeroU32>` is no larger than `u32`, for which an answer in less than a microsecond counts as one.
         let micros = took.map(|took| u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
         self.0
             .push(micros.map(|micros| NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN)));

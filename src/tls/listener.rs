@@ -119,7 +119,8 @@ fn acceptor(config: &ListenerTls) -> Result<Acceptor, TlsError> {
     let mut server = builder
         .with_single_cert(identity.chain, identity.key)
         .map_err(|_| TlsError::new(&config.cert_file, "cannot be served"))?;
-    // Not h2: Pingora's HTTP/2 has a fault that breaks connections to locations.
+    // Not h2: where a client ends a request with an empty DATA frame, Pingora 0.9.1 writes the last chunk to the location
+    // twice and spoils that connection for the next request (cloudflare/pingora#935).
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Acceptor::from_server_config(Arc::new(server)))
 }
@@ -155,7 +156,8 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         if stream.get_ssl_digest().is_some() {
-            // Pingora hands a connection that can be used again back to us.
+            // Pingora calls this again with a connection that is kept alive (`handle_event` in pingora-core's
+            // `services/listening.rs`); its handshake is long over.
             return self.application.process_new(stream, shutdown).await;
         }
         let stream = stream.into_any().downcast::<TcpStream>().ok()?;

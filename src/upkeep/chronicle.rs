@@ -85,7 +85,7 @@ impl Condition {
         }
     }
 
-    /// What one who was `before` is otherwise.
+    /// How it differs from what it was `before`.
     fn differences(&self, before: &Self) -> Vec<(Turn, String)> {
         let mut told = Vec::new();
         if self.order != before.order {

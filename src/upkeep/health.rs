@@ -21,6 +21,7 @@ use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
 /// Silence for longer than this does not keep the gateway from saying that it is ready.
+// docs/performance.md bounds a start by one second; this leaves 0.3 s for everything else.
 const FIRST_ROUND: Duration = Duration::from_millis(700);
 /// What a probe and a trial may take together.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -146,6 +146,7 @@ async fn export(
         keyfile: None,
         insecure: false,
     };
+    // Read anew for each batch, so that a replaced file counts without anybody watching it.
     let tls = Tls::load(&session, GROUP)?;
     let bounds = Bounds {
         response: PATIENCE,

@@ -64,6 +64,7 @@ impl BackgroundService for Sweep {
                 };
                 tokio::select! {
                     pause = sweep => due = Instant::now() + pause,
+                    // A sweep that this interrupts is begun again at once: `due` has passed and stays as it is.
                     _ = follow.changed() => {
                         let other = Arc::clone(&follow.borrow_and_update());
                         let known = &current.federation.locations;

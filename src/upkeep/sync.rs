@@ -46,7 +46,7 @@ impl BackgroundService for Synchronisation {
             tokio::select! {
                 () = &mut run => {}
                 _ = shutdown.changed() => {
-                    // What is in hand is finished if the process lives so long; half a copy bears its mark.
+                    // What is in hand is finished if the process lives that long; an unfinished copy is marked as such.
                     progress.stop();
                     run.await;
                     break;

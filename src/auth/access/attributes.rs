@@ -80,6 +80,7 @@ pub(crate) fn rules<'a>(
 
 /// The rule of its own that a change is under.
 fn rule(template: &str, change: &Change<'_>) -> Option<Rule> {
+    // Ironic's own `startswith`: `/driver` covers `/driver_internal_info` too, and `/retired` covers `/retired_reason`.
     let first = |attributes: &[(&str, Rule)]| {
         let found = attributes
             .iter()
@@ -88,6 +89,7 @@ fn rule(template: &str, change: &Change<'_>) -> Option<Rule> {
     };
     match template {
         "nodes/{}" => first(OF_NODES).or_else(|| {
+            // As its `lstrip('/')`, which takes every slash: `//deploy_interface` is an interface too.
             let name = change.path.trim_start_matches('/');
             let interface = name.strip_suffix("_interface");
             if interface.is_some_and(|interface| INTERFACES.contains(&interface)) {
@@ -103,6 +105,7 @@ fn rule(template: &str, change: &Change<'_>) -> Option<Rule> {
 }
 
 /// oslo.utils' `bool_from_string`.
+// Ironic calls it with `default=None`: what is neither true nor false is not `False`, so the general rule is asked.
 fn is_false(value: &Value) -> bool {
     let text = match value {
         Value::Bool(value) => return !value,

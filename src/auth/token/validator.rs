@@ -83,6 +83,7 @@ pub(super) struct Validator {
     believed: Cache<Key, Believed>,
     use_of_cache: UseOfCache,
     /// What is being asked now.
+    // Beside a service token Keystone is asked with `allow_expired=1`, which is another question about the same token.
     flights: Mutex<HashMap<(Key, Expired), Flight>>,
     turns: Turns,
     /// Keystone gave no answer the last time.
@@ -250,6 +251,8 @@ impl Validator {
                     self.keeper.refused(ours.generation, Instant::now());
                     renewed = true;
                 }
+                // keystonemiddleware hands `http_request_max_retries` to keystoneauth as `connect_retries`
+                // (`auth_token/__init__.py`): an answer, even a 5xx, is not asked for again.
                 Err(ValidateError::Keystone(KeystoneError::Unreachable(error)))
                     // A timeout has cost the client its patience already.
                     if retries > 0 && !error.is_timeout() =>

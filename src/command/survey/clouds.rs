@@ -1,5 +1,5 @@
 //! Entries of `clouds.yaml` and `secure.yaml` as sections of a configuration, found and put together as openstacksdk does
-//! (`openstack/config/loader.py`). What an entry says and we do not do is refused by name.
+//! (`openstack/config/loader.py`). A key that the gateway cannot honour is refused by name.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use crate::config::Given;
 /// Why entries cannot be used.
 #[derive(Debug, Error)]
 pub enum CloudsError {
-    #[error("there is no {0}: write one, or name it by {1}")]
+    #[error("there is no {0}: write one, or name it with {1}")]
     NoFile(&'static str, &'static str),
     #[error("{}: cannot be read: {error}", path.display())]
     Unreadable { path: PathBuf, error: io::Error },
@@ -229,7 +229,7 @@ fn options(entry: &Map<String, Value>) -> Result<Options, Vec<String>> {
             let is_known = known.iter().any(|(name, _)| name == key);
             if is_known {
                 if !value.is_null() && text(value).is_none() {
-                    faults.push(format!("{inside}{key} must be a text or a number"));
+                    faults.push(format!("{inside}{key} must be text or a number"));
                 }
             } else if !inside.is_empty() || !is_passed_over(key) {
                 faults.push(format!("{inside}{key} {}", refusal(key)));
@@ -267,7 +267,7 @@ fn options(entry: &Map<String, Value>) -> Result<Options, Vec<String>> {
         }
     }
     if entry.contains_key("regions") && !has(&options, "region_name") {
-        faults.push("regions are several places: name the one that is meant by region_name".into());
+        faults.push("regions names several: set region_name to the one that is meant".into());
     }
     let identity = entry.get("identity_api_version").and_then(text);
     if identity.is_some_and(|version| !version.starts_with('3')) {
@@ -310,7 +310,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// As openstacksdk's `get_boolean`, but that a typing error is no `false`.
+/// As openstacksdk's `get_boolean`, except that a typing error does not count as `false`.
 fn truth(value: &Value) -> Option<bool> {
     match text(value)?.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Some(true),

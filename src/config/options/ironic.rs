@@ -153,6 +153,7 @@ pub(crate) const LOG: &[Opt] = &[
     ),
     refused(
         "log_date_format",
+        // oslo.log's `%Y-%m-%d %H:%M:%S`: `oslo/advice.rs` compares values in lower case.
         &["%y-%m-%d %h:%m:%s"],
         "the format is oslo.log's own, or JSON with use_json",
     ),

@@ -16,7 +16,7 @@ fn what_would_be_a_promise_is_refused() {
         ),
         (
             "[cors]\nallowed_origin = https://h/",
-            "10: [cors] allowed_origin: `https://h/` is no origin, such as https://horizon.example.com",
+            "10: [cors] allowed_origin: `https://h/` is not an origin, such as https://horizon.example.com",
         ),
         (
             "[healthcheck]\ndisable_by_file_paths = /x",
@@ -197,7 +197,7 @@ fn a_unix_socket_replaces_addresses() {
             ),
             Err(()) => assert_eq!(
                 listen.unwrap_err().faults,
-                ["0.conf:12: [api] unix_socket_mode: is no octal number from 0 to 777"],
+                ["0.conf:12: [api] unix_socket_mode: is not an octal number from 0 to 777"],
                 "{mode}"
             ),
         }
