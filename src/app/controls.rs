@@ -83,7 +83,7 @@ impl Controls for Running {
     async fn explain(&self, asked: Asked) -> Value {
         let target = asked.target.to_string();
         let Ok(mut head) = RequestHeader::build(asked.method, target.as_bytes(), None) else {
-            return json!({"error": "the path is no valid target of a request"});
+            return json!({"error": "the path is not a valid request target"});
         };
         for (name, value) in &asked.headers {
             if head.append_header(name.clone(), value.clone()).is_err() {

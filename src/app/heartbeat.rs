@@ -22,7 +22,8 @@ impl Heartbeat {
     /// Until another process speaks for the service.
     pub(super) async fn tell(self) {
         let watchdog = systemd::watchdog();
-        // Two may get lost.
+        // systemd ends a service that was silent for the whole time, and recommends half of it
+        // (sd_watchdog_enabled(3)); with a third, two messages may be lost.
         let pause = watchdog.map_or(PAUSE, |limit| (limit / 3).min(PAUSE));
         let mut said = String::new();
         loop {
@@ -38,6 +39,7 @@ impl Heartbeat {
             match self.lifecycle.stuck(Instant::now()) {
                 None if watchdog.is_some() => systemd::alive(),
                 None => {}
+                // And no sign of life, so that a watchdog ends this process.
                 Some(name) => log::error!("The background task {name} is stuck"),
             }
             tokio::time::sleep(pause).await;

@@ -44,7 +44,7 @@ use crate::telemetry;
 use crate::telemetry::spool;
 use crate::upkeep::sweep::Sweep;
 
-/// Pause between two checks whether the last request is done.
+/// Pause between two checks of whether the last request is done.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How long after the door is closed clients are still accepted: whoever has begun a handshake before ends it within a
@@ -221,13 +221,14 @@ impl Master {
         if lifecycle.stage() != Stage::Serving {
             return Err(UpgradeError::NotNow);
         }
-        info!("Upgrading: the next process is started");
+        info!("Upgrading: starting the next process");
         lifecycle.bequeath(true);
         self.keeper.save();
         let succeeded = async {
             let successor = Successor::start(&self.estate).await?;
+            // 0 if it has just ended: then `begin` fails, and the service manager is told to listen to us again.
             let pid = successor.pid().unwrap_or_default();
-            // First: it is not listened to before.
+            // Before it begins: until then the service manager does not listen to it.
             systemd::replaced_by(pid);
             successor
                 .begin()
@@ -269,11 +270,12 @@ impl Master {
         self.finish(signals, Stage::Replaced, Vec::new()).await;
     }
 
-    /// There is no successor any more. Copies of the sockets would let clients in whom nobody serves.
+    /// No successor can start from here on. While copies of the sockets are open, the kernel lets in clients whom nobody
+    /// serves.
     fn disinherit(&mut self) {
         self.estate = Estate::default();
         self.commands.close();
-        // Who waits for the end of one is told.
+        // Dropping a command tells whoever waits for its end.
         while self.commands.try_recv().is_ok() {}
     }
 
@@ -305,7 +307,7 @@ impl Master {
             lifecycle.reach(Stage::Leaving);
             if !delay.is_zero() {
                 info!(
-                    "Stopping in {delay:?}: until then /healthcheck answers 503, so that balancers send clients elsewhere"
+                    "Stopping in {delay:?}: until then /healthcheck answers 503, so that load balancers send clients elsewhere"
                 );
                 sleep(delay).await;
             }
@@ -314,7 +316,7 @@ impl Master {
         let begun = Instant::now();
         for socket in doors {
             if let Err(error) = socket.close_door() {
-                warn!("Clients that come just now may be reset: {error}");
+                warn!("Clients that connect right now may be reset: {error}");
             }
         }
         lifecycle.reach(stage);

@@ -125,6 +125,7 @@ fn own(listen: &Listen, mut inherited: Vec<Stream>) -> Result<Vec<Stream>, Liste
     }
 }
 
+/// Gives the socket away: Pingora makes a listener of its number, and that one closes it (`listeners/l4.rs`).
 fn prepare(stream: Stream) -> io::Result<Opened> {
     // systemd hands over blocking sockets unless the unit says otherwise, and tokio needs non-blocking ones.
     let (name, socket, permissions) = match stream {

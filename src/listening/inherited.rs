@@ -14,9 +14,9 @@ use crate::listening::open::Stream;
 pub(super) const OWN: &str = "ironic-proxy-own";
 /// The sockets of `[admin] listen`.
 pub(super) const ADMIN: &str = "ironic-proxy-admin";
-/// Its end of the way to talk to it.
+/// The channel between the two processes.
 pub(super) const PREDECESSOR: &str = "ironic-proxy-predecessor";
-/// What is said there.
+/// The one word that either says there.
 pub(super) const READY: &[u8] = b"ready";
 
 /// A predecessor that does not answer in this time is gone.
@@ -50,7 +50,7 @@ impl Inherited {
                     let channel = handed.take_unix_datagram(index)?;
                     inherited.predecessor = channel.map(Predecessor);
                 }
-                // The name is the unit's affair.
+                // The unit may name its sockets as it likes (`FileDescriptorName=`).
                 Some(_) | None => inherited.managed.push(stream(&mut handed, index)?),
             }
         }
@@ -59,7 +59,7 @@ impl Inherited {
 }
 
 fn stream(handed: &mut ListenFd, index: usize) -> io::Result<Stream> {
-    // What is no TCP socket stays where it is.
+    // listenfd checks the kind first: a socket of another kind is not taken.
     if let Ok(Some(tcp)) = handed.take_tcp_listener(index) {
         return Ok(Stream::Tcp(tcp));
     }

@@ -23,7 +23,8 @@ use socket2::Socket;
 use socket2::Type;
 
 /// Clients that may wait to be accepted; the kernel takes less if `net.core.somaxconn` says so. With the 128 of the
-/// standard library a burst of connections waits a second for its repeated SYN.
+/// standard library a burst of connections waits a second for its repeated SYN. Pingora sets its own 65535 when it takes
+/// a socket of `[api]` (`listeners/l4.rs`): this one holds until then.
 const BACKLOG: i32 = 4096;
 
 /// No interface has this number.
@@ -123,16 +124,18 @@ pub fn tcp(address: SocketAddr, families: Families) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A unix socket, in place of one that nobody serves any longer. The kernel keeps the name that it is bound under, so that
-/// it is not bound beside and renamed: whoever inherits it knows it by that name.
+/// A unix socket, in place of one that nobody serves any longer. The kernel keeps the name that it is bound under, and
+/// whoever inherits it knows it by that name: so it is not bound beside its place and renamed.
 pub fn unix(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
+    // The file outlives its process: only connecting tells whether somebody serves it.
     if UnixStream::connect(path).is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     if is_there(path)? {
         fs::remove_file(path)?;
     }
-    // It never exists with another mode.
+    // With a chmod after the bind, others could connect in between. The mask is the whole process's, so it is put back
+    // at once.
     let usual = mode.map(|mode| umask(Mode::from_bits_truncate(!mode & 0o777)));
     let bound = UnixListener::bind(path);
     if let Some(usual) = usual {
@@ -165,6 +168,7 @@ pub struct Unplaced {
 
 /// Binds it beside its place, where another process may serve.
 pub fn unplaced(path: &Path, mode: u32) -> io::Result<(UnixListener, Unplaced)> {
+    // In the same directory: rename(2) cannot cross file systems.
     let beside = path.with_extension(process::id().to_string());
     let listener = unix(&beside, Some(mode))?;
     let unplaced = Unplaced {

@@ -108,7 +108,8 @@ impl Successor {
             let mut command = Command::new(&program);
             command.args(&arguments).stdin(Stdio::null());
             for name in ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID"] {
-                // The PIDs are this process's own.
+                // The PIDs are this process's own, and the child's is not known yet; without one listenfd takes the
+                // sockets all the same.
                 command.env_remove(name);
             }
             command
@@ -132,10 +133,11 @@ impl Successor {
         command
             .fd_mappings(mappings.collect())
             .map_err(io::Error::other)?
-            // If we are ended meanwhile, it must not stay.
+            // If this process is told to end meanwhile, the new one must not stay.
             .kill_on_drop(true);
         let child = command.spawn().map_err(start)?;
-        // Else its end of the channel would stay open here.
+        // It holds the child's end of the channel: while that is open here, `begin` would succeed though the child has
+        // ended.
         drop(command);
         let mut successor = Self { child, channel };
         match successor.ready().await {
@@ -166,7 +168,7 @@ impl Successor {
     /// Lets it speak for us. From here on it outlives us.
     pub fn begin(self) -> io::Result<()> {
         let sent = self.channel.try_send(READY).map(drop);
-        // Dropped it would be killed.
+        // Dropped, it would be killed (`kill_on_drop`).
         std::mem::forget(self.child);
         sent
     }

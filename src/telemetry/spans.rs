@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 
 use crate::api::trace::TraceParent;
 
-/// Spans that wait at most, 500 bytes each; more are dropped.
+/// Spans that may wait, about 500 bytes each; further ones are dropped.
 const WAITING: usize = 8192;
-/// So many are sent at once.
+/// Spans in one request to the collector.
 pub const BATCH: usize = 512;
 
 /// Which side of an exchange a span is.
@@ -28,7 +28,7 @@ pub enum Kind {
     Client,
 }
 
-/// What is told of a span beside its times.
+/// A value of one of a span's attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     Text(String),
@@ -52,7 +52,7 @@ pub struct Span {
     pub is_error: bool,
 }
 
-/// Where spans wait. Whoever puts one there never waits.
+/// Where spans wait for the collector. Putting one there never waits.
 #[derive(Debug)]
 pub struct Outbox {
     waiting: Mutex<VecDeque<Span>>,
@@ -141,7 +141,8 @@ fn written(span: &Span) -> Json {
     let began = span.began.duration_since(UNIX_EPOCH).unwrap_or_default();
     let ended = began + span.took;
     let mut written = json!({
-        // OTLP: ids are hexadecimal in JSON, not base64; whole numbers of 64 bits are texts.
+        // OTLP: ids are hexadecimal in JSON, not base64; whole numbers of 64 bits are texts; enums are numbers, here
+        // SPAN_KIND_SERVER and _CLIENT, and STATUS_CODE_ERROR below.
         "traceId": format!("{:032x}", span.context.trace),
         "spanId": format!("{:016x}", span.context.span),
         "flags": u8::from(span.context.is_sampled),

@@ -20,7 +20,7 @@ use once_cell::sync::OnceCell;
 
 /// A line waits no longer than this, if somebody takes it.
 const DELAY: Duration = Duration::from_millis(20);
-/// Bytes that wait at most. What comes then is lost.
+/// Bytes that may wait. What comes beyond them is lost.
 const HELD: usize = 4 << 20;
 /// How long the end of the process waits for its last lines.
 const LAST: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ impl fmt::Debug for Spool {
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// Lines wait, or have left.
+    /// Lines wait, or have left. The writer and `finish` both wait for it, so that each change is told to all.
     changed: Condvar,
 }
 
@@ -47,7 +47,7 @@ struct Waiting {
     lines: Vec<u8>,
     /// Some are being written.
     leaving: bool,
-    /// Lost since that was told last.
+    /// Lost since the last warning about it.
     lost: u64,
     /// Lost since the start.
     lost_in_all: u64,
@@ -72,6 +72,7 @@ static AUDIT: OnceCell<Spool> = OnceCell::new();
 
 /// Records of `[audit]` go there from now on.
 pub fn audit_into(sink: Sink) {
+    // Whoever opens the spool takes the sink; if it is open already, the sink is left for it.
     let mut sink = Some(sink);
     let spool = AUDIT.get_or_init(|| open(sink.take().unwrap_or_else(|| Box::new(io::sink()))));
     if let Some(sink) = sink {
@@ -157,7 +158,8 @@ impl Spool {
                     "{lost} lines of the log were lost: nobody read it, or there was no room for it"
                 );
             }
-            // Whatever comes meanwhile leaves together: under load one write for some hundred lines.
+            // Whatever comes meanwhile leaves together: under load one write for some hundred lines. The wait for the
+            // first line counts, so that after a quiet time there is no pause.
             thread::sleep(DELAY.saturating_sub(begun.elapsed()));
         }
     }
@@ -200,6 +202,7 @@ impl Write for Spool {
         Ok(line.len())
     }
 
+    /// Nothing: the thread flushes, and whoever waited for that would wait for the log's reader.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -64,6 +64,7 @@ impl Allocations<'_> {
         let found = self
             .read(Errand::get(errand.path.clone(), Query::default(), self.newest()).at(node.at))
             .await?;
+        // Without an allocation there is nothing to judge, and the location's own 404 is the answer.
         if let Some(found) = found.filter(|_| !self.judges_itself(node.at)) {
             let target = Target::Allocation {
                 owner: text(&found, "owner"),
@@ -125,7 +126,9 @@ impl Allocations<'_> {
         !placed.is_empty() && at.all(|at| self.judges_itself(Some(at)))
     }
 
-    /// The rule of ours that forbids the create.
+    /// The rule of ours that forbids the create, in the order of `_authorize_create_allocation`
+    /// (`ironic/api/controllers/v1/allocation.py`): who may not create at all may still pass the restricted rule, but not
+    /// for another project.
     fn forbidden(&self, wanted: Option<&str>, restricted: bool) -> Option<Rule> {
         if self.allows(Rule::AllocationCreate, &Target::Nothing) {
             return None;

@@ -12,10 +12,10 @@ use crate::federate::merged::order::SortValue;
 use crate::tenancy::case::Found;
 use crate::tenancy::facts::Visible;
 
-/// So many questions for one node each cost a location less than a page of a thousand items.
+/// This many questions, one for each node, cost a location less than a page of a thousand items.
 const FEW: usize = 32;
 
-/// Parameters that say nothing of which parts are meant.
+/// Parameters that do not choose which parts are meant.
 const FREE: &[&str] = &[
     "fields", "detail", "limit", "marker", WALK, "sort_key", "sort_dir",
 ];

@@ -145,6 +145,7 @@ impl<'a> Case<'a> {
         if self.too_old.is_empty() {
             newest
         } else {
+            // The common maximum is that of an old location, which is left out; every other one has 1.65.
             newest.max(LESSEE)
         }
     }
@@ -291,6 +292,7 @@ impl<'a> Case<'a> {
             let row = target.row();
             row.is_some_and(|row| matches!(row.action, Action::Member(_)))
         });
+        // An empty identifier would make the path that of the whole list.
         if !is_member || segments.iter().any(|segment| segment.is_empty()) {
             return Ok(Vec::new());
         }
@@ -379,6 +381,7 @@ impl<'a> Case<'a> {
                 self.at_the_client_s_version(made, collection, true).await
             }
             failed => {
+                // If nobody answers this either, that is the error to tell: a thing without an owner may be left.
                 self.send(change(Method::DELETE, Bytes::new())).await?;
                 failed
             }
@@ -505,6 +508,7 @@ fn too_old(federation: &Federation, request: &Request, caller: &Caller<'_>) -> V
     }
     let locations = federation.locations.iter();
     let old = locations.filter(|location| {
+        // One that was never reached is not left out: its silence must be an error, not an absence.
         let newest = location.standing().map(|standing| standing.range.max());
         !location.config.forward_user_token && newest.is_some_and(|newest| newest < LESSEE)
     });

@@ -301,6 +301,7 @@ impl Case<'_> {
         let found = self.look_up(&["runbooks", ident], fields).await?;
         let runbook = found.iter().find_map(Owned::of);
         Ok(runbook.map(|runbook| Owned {
+            // Every location has a copy: a change goes to all of them, not to the one that answered.
             at: None,
             ..runbook
         }))

@@ -110,6 +110,7 @@ impl Lists<'_> {
         if self.request.version >= LESSEE {
             wanted.extend(["owner", "lessee"]);
         }
+        // Without `fields` none are added: a short list shows nothing that is masked, a detailed one shows the holders.
         let (fields, strip) = with_fields(query, &wanted);
         errand.query = fields.without(&["project"]).with("project", project.id);
         let mut page = Page::of(self.send(errand).await?, "nodes")?;
@@ -219,6 +220,7 @@ impl Lists<'_> {
         let query = errand.query.without(&["owner"]);
         errand.query = query.with("owner", project.id);
         let answer = self.send(errand).await?;
+        // Taken apart only to be judged: the location has filtered and linked it, so it goes on as it came.
         let page = Page::of(answer.clone(), "allocations")?;
         self.permit_allocations(project, &page.items)?;
         Ok(answer)
@@ -282,7 +284,8 @@ impl Lists<'_> {
         if let Some(wanted) = query.value("project")
             && !BOOLEANS.contains(&wanted.trim().to_lowercase().as_str())
         {
-            // Ironic reads `project` as a boolean here (`types.boolean`), and checks that before its policy.
+            // Ironic reads `project` as a boolean here (`args.boolean` of `ironic/common/args.py`), and checks that before its
+            // policy.
             return Err(refusal::invalid(format!(
                 "Invalid project: Unrecognized value '{wanted}', acceptable values are: '0', '1', 'f', 'false', 'n', \
                  'no', 'off', 'on', 't', 'true', 'y', 'yes'"
@@ -327,6 +330,7 @@ impl Lists<'_> {
         Ok(page.into_answer(self.federation.collection_links))
     }
 
+    /// Masks volume targets, one or a list of them; other answers stay as they are.
     pub(crate) fn mask_targets(&self, answer: Answer) -> Result<Answer, Error> {
         let is_targets = self.request.target.segments().get(..2)
             == Some(&["volume".to_owned(), "targets".to_owned()][..])

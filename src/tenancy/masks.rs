@@ -73,6 +73,7 @@ fn secrets(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, target: &Tar
         && let Some(Value::Object(info)) = node.get_mut("instance_info")
     {
         for name in ["configdrive", "image_url"] {
+            // Replaced whole: a configdrive may be a dict, and an image's URL may be a temporary one with its key.
             if let Some(value) = info.get_mut(name)
                 && !matches!(value, Value::Null)
             {

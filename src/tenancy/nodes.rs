@@ -225,8 +225,8 @@ impl Nodes<'_> {
         self.below_node(&node, body).await
     }
 
-    /// Ironic finds an event by its UUID alone, so `history/EVENT` shows another node's event below one's own node.
-    /// Here it has to be the node's own.
+    /// Ironic finds an event by its UUID alone (`get_node_history_by_uuid` of `ironic/db/sqlalchemy/api.py`), so
+    /// `history/EVENT` would show another node's event below one's own. Here it has to be the node's own.
     async fn check_event(&self, node: &Node, event: &str) -> Result<(), Error> {
         let mut marker: Option<String> = None;
         loop {
@@ -403,6 +403,7 @@ impl Nodes<'_> {
             .at_the_client_s_version(answer, "nodes", version < OWNER)
             .await?;
         let node = Node {
+            // Masking looks at the holders only.
             uuid: String::new(),
             holders: Holders {
                 owner: Some(project.id.to_owned()),

@@ -224,8 +224,9 @@ impl Lists<'_> {
         }
         Ok(self.cut(page, sieve, &Query::default()))
     }
+
     /// What these nodes of one location have. Of several nodes a page of everything is read first, since most locations
-    /// have no more than that; then one node after the other.
+    /// have no more than that; only then is each node asked for.
     async fn parts_at(
         &self,
         (at, nodes): &(LocationId, Vec<&str>),
@@ -263,6 +264,7 @@ impl Lists<'_> {
             }
         }))
         .await?;
+        // All asked the same location, so the first to lack it speaks for all.
         let missing = read.iter().find_map(|(_, missing)| missing.clone());
         Ok(PartsAt {
             items: read.into_iter().flat_map(|(items, _)| items).collect(),

@@ -58,7 +58,8 @@ impl Parts<'_> {
     }
 
     /// The node that a part is moved to must be visible and have the same owner. It is looked up where the part is:
-    /// that is where the UUID will be read.
+    /// that is where the UUID will be read. Ironic judges only the first of several (`authorize_node_link_patch` of
+    /// `ironic/api/controllers/v1/utils.py`) and applies all, so that the last one counts: here each is judged.
     async fn check_node_link(&self, node: &Node, body: &[u8]) -> Result<(), Error> {
         // A patch may name one node thousands of times, and each look-up is a question.
         let mut allowed = HashSet::new();

@@ -74,8 +74,8 @@ impl Provision<'_> {
         self.send_by(Collection::Nodes, &node.uuid, errand).await
     }
 
-    /// `execute_on_child_nodes` with a list needs the right to each child (Ironic's `_check_steps`); without a list
-    /// Ironic checks no child.
+    /// `execute_on_child_nodes` with a list needs the right to each child (`_check_steps` of
+    /// `ironic/api/controllers/v1/node.py`); without a list Ironic checks no child.
     async fn check_children(
         &self,
         object: &Object,

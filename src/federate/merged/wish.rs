@@ -92,6 +92,7 @@ fn limit(text: &str) -> Result<usize, String> {
     if !groups_of_digits {
         return Err(not_a_number());
     }
+    // Python's integers have no end, and what is too large is cut to `max_limit` anyway.
     let number = digits.replace('_', "").parse().unwrap_or(usize::MAX);
     if negative || number == 0 {
         return Err("Limit must be positive".to_owned());
@@ -115,6 +116,7 @@ impl Wish {
                 if is_own {
                     !is_hidden(listing.collection, key)
                 } else {
+                    // A list with facts of its own, such as a node's history: the columns above are not its own.
                     !matches!(*key, "" | "id")
                 }
             })
@@ -176,6 +178,7 @@ impl Selection {
         };
         let detailed = as_asked.is_detailed;
         let asked: Option<Vec<String>> = query.value("fields").is_some().then(|| {
+            // Ironic reads names of fields in lower case (`string_list` of `ironic/common/args.py`).
             let split = |value: &str| {
                 value
                     .split(',')
