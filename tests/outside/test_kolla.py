@@ -28,12 +28,13 @@ mkdir $root/upper $root/work $root/new
 mount -t overlay overlay -o lowerdir=/,upperdir=$root/upper,workdir=$root/work $root/new
 new=$root/new
 rm -rf $new/etc/ironic-proxy $new/usr/local/bin/* $new/var/lib/kolla
+# Before what may be below it.
+mount -t tmpfs -o mode=1777 tmpfs $new/tmp
 mkdir -p $new/var/lib/kolla/config_files $new/var/log/kolla/ironic-proxy $new/etc/kolla/defaults $new$cache $new/usr/local/lib/kolla
 cp $given/* $new/var/lib/kolla/config_files/
 cp $scripts/* $new/usr/local/lib/kolla/
 cp $binary $new/usr/bin/ironic-proxy
 for directory in /dev /proc $cache; do mount --rbind $directory $new$directory; done
-mount -t tmpfs -o mode=1777 tmpfs $new/tmp
 cd $new/usr/local/bin
 write() { cat >$1; chmod 755 $1; }
 printf '#!/bin/sh\nexec %s /usr/local/lib/kolla/set_configs.py "$@"\n' $python | write kolla_set_configs
