@@ -82,6 +82,13 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Whether the parameter is there and is what `strutils.bool_from_string` of oslo.utils reads as true.
+    pub fn is_on(&self, name: &str) -> bool {
+        const TRUE: &[&str] = &["1", "t", "true", "on", "y", "yes"];
+        let value = self.value(name);
+        value.is_some_and(|value| TRUE.contains(&value.trim().to_lowercase().as_str()))
+    }
+
     /// Every value of a parameter that may be repeated, such as `fields`.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0

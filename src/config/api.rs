@@ -254,7 +254,10 @@ fn unix_socket_mode(section: &mut Section<'_>) -> Result<Option<u32>, Faulted> {
     };
     let text = text.trim();
     let digits = text.strip_prefix("0o").unwrap_or(text);
+    // `from_str_radix` alone would take a sign.
+    let is_unsigned = digits.bytes().all(|byte| byte.is_ascii_digit());
     match u32::from_str_radix(digits, 8) {
+        _ if !is_unsigned => Err(section.fault(option, "is not an octal number from 0 to 777")),
         Ok(mode) if mode <= 0o777 => Ok(Some(mode)),
         Ok(_) | Err(_) => Err(section.fault(option, "is not an octal number from 0 to 777")),
     }

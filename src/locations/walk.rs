@@ -42,10 +42,18 @@ pub struct List<'a> {
     pub keep: Keep<'a>,
 }
 
+const CHILDREN_SINCE: Microversion = Microversion::new(1, 83);
+
 impl List<'_> {
     /// A whole collection, asked for on the gateway's own behalf.
     pub fn own(collection: Collection, version: Microversion, query: Query) -> Self {
         let facts = collection.facts();
+        // From 1.83 Ironic leaves children out of a list of nodes unless they are asked for.
+        let query = if collection == Collection::Nodes && version >= CHILDREN_SINCE {
+            query.with("include_children", "True")
+        } else {
+            query
+        };
         Self {
             path: format!("/v1/{}", facts.path),
             query,

@@ -21,6 +21,7 @@ use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
 use crate::tenancy::case::text;
 use crate::tenancy::page::Page;
+use crate::tenancy::page::both;
 use crate::tenancy::refusal;
 
 pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
@@ -319,6 +320,15 @@ impl Case<'_> {
         &self,
         filter: Query,
     ) -> Result<(Visible, Option<HeaderValue>), Error> {
+        self.visible_nodes_at(filter, None).await
+    }
+
+    /// The same at one location.
+    pub(crate) async fn visible_nodes_at(
+        &self,
+        filter: Query,
+        at: Option<LocationId>,
+    ) -> Result<(Visible, Option<HeaderValue>), Error> {
         let mut nodes = Visible::default();
         let Some(project) = self.project() else {
             return Ok((nodes, None));
@@ -333,8 +343,9 @@ impl Case<'_> {
             // all the same.
             query = query.with("include_children", "true");
         }
+        let errand = Errand::get(path(&["nodes"]), query, self.newest()).at(at);
         let missing = self
-            .each_item("nodes", query, |found| {
+            .each_of(errand, "nodes", |found| {
                 if let (Some(at), Some(node)) = (found.at, Node::of(&found)) {
                     nodes.0.insert((at, node.uuid), node.holders);
                 }
@@ -343,7 +354,7 @@ impl Case<'_> {
         Ok((nodes, missing))
     }
 
-    /// All items of a list, at the newest version, page by page; and which locations the last page lacked.
+    /// All items of a list, at the newest version, page by page; and which locations any of them lacked.
     pub(crate) async fn each_item(
         &self,
         collection: &str,
@@ -362,6 +373,7 @@ impl Case<'_> {
         mut each: impl FnMut(Found),
     ) -> Result<Option<HeaderValue>, Error> {
         let mut begin = Query::default();
+        let mut missing = None;
         loop {
             let query = errand.query.clone().and(&begin);
             let errand = Errand {
@@ -370,7 +382,7 @@ impl Case<'_> {
             };
             let mut page = Page::of(self.send(errand).await?, key)?;
             let next = page.next.take().and_then(|next| onward(&next));
-            let missing = page.missing();
+            missing = both(missing, page.missing());
             page.items.into_iter().for_each(&mut each);
             // A `next` with the marker that was just sent would never end.
             match next.filter(|next| next.value("marker") != begin.value("marker")) {

@@ -291,7 +291,9 @@ impl Lists<'_> {
                  'no', 'off', 'on', 't', 'true', 'y', 'yes'"
             )));
         }
-        let share = self.share(all, own, query.value("project"))?;
+        // A false one is no filter to Ironic.
+        let wanted = query.value("project").filter(|_| query.is_on("project"));
+        let share = self.share(all, own, wanted)?;
         let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
             return self.send(self.errand(Bytes::new())).await;
         };
@@ -371,7 +373,10 @@ impl Lists<'_> {
             let next = page.next.take().and_then(|next| onward(&next));
             let mut kept = std::mem::take(&mut page.items);
             kept.retain(|found| (sieve.keep)(found));
+            // What a later page lacks the client's page lacks too.
+            let missing = page.missing();
             let shown = shown.get_or_insert(page);
+            shown.lacks(missing);
             let more = shown.items.len() + kept.len() > limit;
             shown.items.extend(kept);
             // A `next` with the marker that was just sent would never end.
@@ -440,7 +445,8 @@ fn split_fields(query: &Query) -> Vec<String> {
     query
         .values("fields")
         .flat_map(|value| value.split(','))
-        .map(|field| field.trim().to_owned())
+        // Ironic folds them (`args.string_list` of `ironic/common/args.py`).
+        .map(|field| field.trim().to_lowercase())
         .filter(|field| !field.is_empty())
         .collect()
 }
@@ -459,4 +465,24 @@ pub(crate) fn with_fields(query: &Query, needed: &[&'static str]) -> (Query, Vec
     asked.extend(missing.iter().map(|name| (*name).to_owned()));
     let fields = asked.join(",");
     (query.without(&["fields"]).with("fields", fields), missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_added_unless_they_are_asked_for() {
+        for (asked, sent, added) in [
+            ("fields=name", "name,uuid,owner", &["uuid", "owner"][..]),
+            ("fields=UUID,Owner", "uuid,owner", &[]),
+            ("fields=name&fields= Owner,", "name,owner,uuid", &["uuid"]),
+        ] {
+            let query = Query::parse(Some(asked)).unwrap();
+            let (query, strip) = with_fields(&query, &["uuid", "owner"]);
+            assert_eq!((query.value("fields"), &strip[..]), (Some(sent), added));
+        }
+        let (query, strip) = with_fields(&Query::default(), &["uuid"]);
+        assert!(query.is_empty() && strip.is_empty());
+    }
 }

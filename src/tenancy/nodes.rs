@@ -274,7 +274,8 @@ impl Nodes<'_> {
             return Ok(answer);
         }
         let filter = Query::default().with("parent_node", &node.uuid);
-        let (visible, _) = self.visible_nodes(filter).await?;
+        // Where the node is its children are; who else is silent takes none of them away.
+        let (visible, _) = self.visible_nodes_at(filter, node.at).await?;
         let mut body = resource(&answer)?;
         if let Some(Value::Array(children)) = body.get_mut("children") {
             children.retain(|child| {

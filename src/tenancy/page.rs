@@ -74,21 +74,8 @@ impl Page {
 
     /// The lists that decide visibility lacked these locations, so this one may lack items too.
     pub(crate) fn lacks(&mut self, missing: Option<HeaderValue>) {
-        let Some(missing) = missing else {
-            return;
-        };
-        let headers = &mut self.answer.headers;
-        let own = headers.get(header::INCOMPLETE).cloned();
-        let values = own.iter().chain([&missing]);
-        let mut named: Vec<&str> = values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(", "))
-            .collect();
-        named.sort_unstable();
-        named.dedup();
-        if let Ok(value) = HeaderValue::from_str(&named.join(", ")) {
-            // One header with every location once, though two lists may lack the same one.
-            headers.insert(header::INCOMPLETE, value);
+        if let Some(missing) = both(self.missing(), missing) {
+            self.answer.headers.insert(header::INCOMPLETE, missing);
         }
     }
 
@@ -108,5 +95,37 @@ impl Page {
             body.insert("next".to_owned(), Value::String(next));
         }
         with_body(self.answer, &body)
+    }
+}
+
+/// Which locations either of two lists lacks, every location once.
+pub(crate) fn both(one: Option<HeaderValue>, other: Option<HeaderValue>) -> Option<HeaderValue> {
+    let (Some(one), Some(other)) = (&one, &other) else {
+        return one.or(other);
+    };
+    let mut named: Vec<&str> = [one, other]
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(", "))
+        .collect();
+    named.sort_unstable();
+    named.dedup();
+    HeaderValue::from_str(&named.join(", ")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_either_list_lacks_is_named_once() {
+        let value = |text: &'static str| Some(HeaderValue::from_static(text));
+        let (one, two) = ("loc1;reason=connect", "loc2;reason=timeout");
+        assert_eq!(both(None, None), None);
+        assert_eq!(both(value(one), None), value(one));
+        assert_eq!(both(None, value(two)), value(two));
+        let each = value("loc1;reason=connect, loc2;reason=timeout");
+        assert_eq!(both(value(two), value(one)), each);
+        assert_eq!(both(each.clone(), value(one)), each);
     }
 }

@@ -174,7 +174,7 @@ impl Lists<'_> {
             is_vain: false,
         };
         let detailed = self.request.target.segments().last().map(String::as_str) == Some("detail")
-            || sieve.query.value("detail").is_some();
+            || sieve.query.is_on("detail");
         if sieve.query.value("fields").is_none() && !detailed {
             // Ironic's short form may lack what is needed. Short form and these members are the same at every version.
             let short = facts.default_fields;

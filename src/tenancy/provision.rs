@@ -1,8 +1,10 @@
 //! Provision states: the rights to the steps in the body, to the children they reach and to the runbook.
 
+use std::collections::HashSet;
 use std::ops::Deref;
 
 use serde_json::Value;
+use serde_json::json;
 
 use crate::api::body::Object;
 use crate::api::body::Patch;
@@ -15,6 +17,9 @@ use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::facts::Node;
 use crate::tenancy::refusal;
+
+/// Steps that may come of a patch, as far as they are judged one by one. Runbooks have a few dozen.
+const MOST_JUDGED: usize = 4096;
 
 /// Changes of provision states, and the steps they bring along.
 pub(crate) struct Provision<'c>(pub(crate) &'c Case<'c>);
@@ -115,20 +120,71 @@ impl Provision<'_> {
         self.check_each(object.json(name).as_ref(), target)
     }
 
-    /// Steps that a patch adds to a runbook.
-    pub(crate) fn check_patched_steps(&self, patch: &Patch) -> Result<(), Error> {
+    /// Steps that a patch adds to a runbook, or makes of those that it has.
+    pub(crate) async fn check_patched_steps(
+        &self,
+        patch: &Patch,
+        runbook: &str,
+    ) -> Result<(), Error> {
+        let mut steps = Vec::new();
+        let mut members = Vec::new();
         for (path, value) in patch.changes() {
-            match value {
-                Some(steps @ Value::Array(_)) if path == "/steps" => {
-                    self.check_each(Some(&steps), &Target::Nothing)?;
-                }
-                Some(step) if path.starts_with("/steps/") => {
-                    self.check_each(Some(&Value::Array(vec![step])), &Target::Nothing)?;
-                }
+            let Some(value) = value else { continue };
+            match path.strip_prefix("/steps") {
+                Some("") => steps.extend(value.as_array().into_iter().flatten().cloned()),
+                Some(below) if below.starts_with('/') => match below[1..].split_once('/') {
+                    Some((_, member)) => members.push((member.to_owned(), value)),
+                    None => steps.push(value),
+                },
                 _ => {}
             }
         }
-        Ok(())
+        let word = |name: &str| -> HashSet<String> {
+            let given = members.iter().filter(|(member, _)| member == name);
+            let given = given.filter_map(|(_, value)| value.as_str());
+            given.map(str::to_owned).collect()
+        };
+        let (interfaces, names) = (word("interface"), word("step"));
+        if interfaces.is_empty() && names.is_empty() {
+            return self.check_each(Some(&Value::Array(steps)), &Target::Nothing);
+        }
+        // Ironic judges the steps as the patch leaves them (`validate_user_steps_policy` of
+        // `ironic/api/controllers/v1/runbook.py`). Which of them a number means depends on what the patch did before,
+        // so each that could come of it is judged.
+        let found = self.look_up(&["runbooks", runbook], "uuid,steps").await?;
+        let known = found.first().and_then(|found| found.resource.get("steps"));
+        let known = known.and_then(Value::as_array).into_iter().flatten();
+        let all = |name: &str| -> HashSet<&str> {
+            let each = steps.iter().chain(known.clone());
+            each.filter_map(|step| step.get(name)?.as_str()).collect()
+        };
+        let (on, called) = (all("interface"), all("step"));
+        if interfaces.len() * (called.len() + names.len()) + names.len() * on.len() > MOST_JUDGED {
+            return Err(refusal::forbidden(format!(
+                "insufficient privileges to execute {} steps on {} interfaces",
+                names.len(),
+                interfaces.len()
+            )));
+        }
+        let mut made = steps.clone();
+        let mut make = |interface: &str, name: &str| {
+            made.push(json!({"interface": interface, "step": name}));
+        };
+        for name in &names {
+            let each = on
+                .iter()
+                .copied()
+                .chain(interfaces.iter().map(String::as_str));
+            for interface in each {
+                make(interface, name);
+            }
+        }
+        for interface in &interfaces {
+            for name in &called {
+                make(interface, name);
+            }
+        }
+        self.check_each(Some(&Value::Array(made)), &Target::Nothing)
     }
 
     fn check_each(&self, steps: Option<&Value>, target: &Target<'_>) -> Result<(), Error> {

@@ -61,7 +61,9 @@ impl Runbooks<'_> {
                 for rule in attributes::rules("runbooks/{}", Rule::RunbookUpdate, changes) {
                     self.permit(rule, &target)?;
                 }
-                Provision(self.0).check_patched_steps(&patch)?;
+                Provision(self.0)
+                    .check_patched_steps(&patch, &runbook.uuid)
+                    .await?;
                 return self.send_to_runbook(&runbook, patch.to_bytes()).await;
             }
             _ => self.permit(rule, &target)?,

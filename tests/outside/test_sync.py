@@ -114,10 +114,15 @@ def test_a_gateway_reads_all_of_old_and_new_ironics(sites, direct):
     names = tuple(groups)
     sections = {"admin": SECTION, "node_cache": {"sweep_interval": 0}}
     with Gateway(config({name: sites[name].url for name in names}, sections=sections)) as gateway:
-        for name in names:
-            direct[name].ok("POST", "/v1/nodes", json={"driver": "fake-hardware", "conductor_group": groups[name]})
+        made = {name: direct[name].ok("POST", "/v1/nodes", json={"driver": "fake-hardware", "conductor_group": groups[name]}) for name in names}
+        # A child: lists leave it out unless they are asked for it (since 1.83).
+        child = {"driver": "fake-hardware", "conductor_group": groups[names[0]], "parent_node": made[names[0]]["uuid"]}
+        direct[names[0]].ok("POST", "/v1/nodes", json=child)
         done = Admin(gateway).run("sync", "--format", "json")
         assert done.returncode == 0, done
         swept = {one["location"]: (one["things"], one["new"], one["why"]) for one in json.loads(done.stdout)["swept"]}
-        assert swept == dict.fromkeys(names, (1, 1, None))
-        assert [Admin(gateway).location(name)["nodes"] for name in names] == [1, 1, 1, 1]
+        assert swept == {**dict.fromkeys(names, (1, 1, None)), names[0]: (2, 2, None)}
+        # Nor is it forgotten by the next one.
+        for _ in range(2):
+            assert [Admin(gateway).location(name)["nodes"] for name in names] == [2, 1, 1, 1]
+            assert Admin(gateway).run("sync").returncode == 0

@@ -201,6 +201,7 @@ impl Validator {
                 // keystonemiddleware looks at the time itself, too.
                 if expired == Expired::Refuse && validated.expires_at <= SystemTime::now() =>
             {
+                self.answered();
                 Err(Failure::Invalid)
             }
             Ok(validated) => {

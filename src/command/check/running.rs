@@ -11,6 +11,13 @@ use crate::config::Config;
 /// Changes that operators should know before they reload.
 pub fn compare(config: &Config, socket: &Path) -> Result<Vec<String>, SocketError> {
     let said = socket::ask(socket, "GET", "/locations", None)?;
+    if !said.is_success() {
+        // Without the list nothing would seem to change.
+        return Ok(vec![format!(
+            "what would change is not known: the gateway answers {} to /locations",
+            said.status
+        )]);
+    }
     let running = said.document.get("locations").and_then(Value::as_array);
     let each = running.into_iter().flatten();
     Ok(each.flat_map(|site| changes(config, site)).collect())

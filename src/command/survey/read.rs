@@ -48,7 +48,6 @@ const UNIQUE: &[Column] = &[
 /// Which versions first show a member (Ironic's `VERSIONED_FIELDS`), and list children.
 const NAMES_SINCE: i64 = 5;
 const GROUPS_SINCE: i64 = 46;
-const CHILDREN_SINCE: i64 = 83;
 
 pub(super) async fn read(sites: &Sites) -> Result<Vec<Holding>, Vec<Unanswered>> {
     let each = sites
@@ -150,11 +149,7 @@ async fn read_all(
         Collection::Nodes => fields.push("driver_info"),
         _ => {}
     }
-    let mut query = Query::default().with("fields", fields.join(","));
-    if collection == Collection::Nodes && version.minor >= CHILDREN_SINCE {
-        // From 1.83 Ironic leaves children out of a list unless they are asked for.
-        query = query.with("include_children", "True");
-    }
+    let query = Query::default().with("fields", fields.join(","));
     let list = List::own(collection, version, query);
     let asker = sites.asker();
     let mut walk = Walk::new(&list, &asker, location);

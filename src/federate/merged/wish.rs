@@ -272,12 +272,7 @@ fn has_detail_path(request: &Request) -> bool {
 }
 
 fn is_detailed(request: &Request) -> bool {
-    request.query.value("detail").is_some_and(is_true) || has_detail_path(request)
-}
-
-/// The words that Ironic's `strutils.bool_from_string` reads as true.
-fn is_true(text: &str) -> bool {
-    ["1", "t", "true", "on", "y", "yes"].contains(&text.to_lowercase().as_str())
+    request.query.is_on("detail") || has_detail_path(request)
 }
 
 #[cfg(test)]

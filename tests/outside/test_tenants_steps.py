@@ -1,0 +1,46 @@
+"""Rules of single steps (`baremetal:step:execute:…`): what a project may put into its runbooks, in whatever way."""
+
+import pytest
+from projects import MINE, TENANT, hub
+from standin import Standin, new_uuid
+
+ERASE = {"interface": "deploy", "step": "erase", "args": {}, "order": 1}
+WIPE = {"interface": "raid", "step": "wipe", "args": {}, "order": 2}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """Nobody erases by deploy; one may wipe so, and erase by raid."""
+    rules = tmp_path_factory.mktemp("policy") / "policy.yaml"
+    rules.write_text('"baremetal:step:execute:deploy.erase": "!"\n')
+    site = Standin()
+    with hub(site, sections={"oslo_policy": {"policy_file": rules}}) as running:
+        yield running, site
+
+
+@pytest.mark.parametrize(
+    ("patch", "status"),
+    [
+        ([{"op": "replace", "path": "/steps", "value": [ERASE]}], 403),
+        ([{"op": "add", "path": "/steps/-", "value": ERASE}], 403),
+        # A step is made of another one, member by member.
+        ([{"op": "replace", "path": "/steps/0/step", "value": "erase"}], 403),
+        ([{"op": "replace", "path": "/steps/1/interface", "value": "deploy"}], 403),
+        ([{"op": "add", "path": "/steps/-", "value": {**WIPE, "step": "erase"}}, {"op": "replace", "path": "/steps/2/interface", "value": "deploy"}], 403),
+        ([{"op": "replace", "path": "/steps/0/step", "value": f"s{number}"} for number in range(3000)], 403),
+        ([{"op": "replace", "path": "/steps/0/step", "value": "burn"}], 200),
+        ([{"op": "replace", "path": "/steps/0/args", "value": {"a": 1}}], 200),
+        ([{"op": "add", "path": "/steps/-", "value": WIPE}], 200),
+        ([{"op": "replace", "path": "/name", "value": "CUSTOM_B"}], 200),
+    ],
+)
+def test_a_step_that_is_forbidden_gets_in_by_no_patch(house, patch, status):
+    running, site = house
+    steps = [{**WIPE, "interface": "deploy"}, {**WIPE, "step": "erase"}]
+    uuid = new_uuid()
+    site.objects["runbooks"][:] = [{"uuid": uuid, "name": "CUSTOM_A", "owner": MINE, "public": False, "steps": steps, "extra": {}}]
+    reply = running.ask(TENANT, "PATCH", f"/v1/runbooks/{uuid}", patch)
+    assert reply.status == status, reply
+    changed = site.asked("PATCH")
+    assert bool(changed) == (status == 200)
+    site.forget_requests()
