@@ -143,7 +143,8 @@ impl Transport {
     ) -> Result<Reply, Failure> {
         let is_safe = message.head.method().is_safe();
         if let Some(mut stream) = self.used_before(peer, message) {
-            let delivery = Delivery::before(&stream);
+            // A system call, of use for a write only.
+            let delivery = (!is_safe).then(|| Delivery::before(&stream)).flatten();
             match converse(&mut stream, message, bounds, &self.budget).await {
                 Ok((reply, after)) => {
                     self.part(peer, stream, after).await;
