@@ -129,3 +129,13 @@ def test_a_location_that_is_down_is_missed_and_not_forgotten():
         plain = sites[1].ports[4]["uuid"]
         for there in (path, f"/v1/ports?marker={plain}"):
             assert running.get(TENANT, there, **{"X-Ironic-Proxy-Partial": "allow"}).status == 503, there
+
+
+def test_a_false_project_is_no_filter_of_runbooks():
+    there = Standin()
+    mine, other = ({"uuid": new_uuid(), "name": f"CUSTOM_{owner}", "owner": owner, "public": False, "steps": [], "extra": {}} for owner in (MINE, OTHER))
+    there.objects["runbooks"] += [mine, other]
+    with hub(there) as running:
+        for query in ("", "?project=false", "?project=0", "?project=off"):
+            reply = running.get(TENANT, f"/v1/runbooks{query}")
+            assert (reply.status, [one["uuid"] for one in reply.json()["runbooks"]]) == (200, [mine["uuid"]]), query
