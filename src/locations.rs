@@ -1,7 +1,9 @@
 //! The locations: each an Ironic of its own, and the versions that they have in common.
 
 pub mod breaker;
+pub mod contest;
 pub mod credentials;
+pub mod endpoints;
 pub mod location;
 pub mod order;
 pub mod orders;
@@ -10,6 +12,7 @@ pub mod question;
 pub mod record;
 pub mod silence;
 pub mod speech;
+pub mod speed;
 pub mod traffic;
 pub mod trail;
 pub mod translation;

@@ -20,6 +20,7 @@ use crate::locate::tally::Counted;
 use crate::locate::tally::Tally;
 use crate::locations::location::Location;
 use crate::locations::record::Observed;
+use crate::locations::speed::Kind;
 use crate::metrics::process::Usage;
 use crate::telemetry::spans::OUTBOX;
 use crate::telemetry::spool;
@@ -388,6 +389,52 @@ impl Moment {
             "ironic_proxy_partial_answers",
             "Lists that were answered without the location's part.",
             self.each(|location| location.traffic.missing.count()),
+        )?;
+        self.endpoints(page)
+    }
+
+    /// Of locations that have several.
+    fn endpoints(&self, page: &mut Page<'_>) -> fmt::Result {
+        let several = |location: &&Location| location.endpoints.all().len() > 1;
+        let locations = || self.current.federation.locations.iter().filter(several);
+        page.counters(
+            "ironic_proxy_location_hedges",
+            "Reads that a second endpoint was asked as well, by whether it answered first.",
+            locations().flat_map(|location| {
+                let hedges = &location.endpoints.hedges;
+                [("won", &hedges.won), ("lost", &hedges.lost)].map(|(result, counter)| {
+                    let labels = [("location", location.name()), ("result", result)];
+                    (labels, counter.count())
+                })
+            }),
+        )?;
+        let endpoints: Vec<_> = locations()
+            .flat_map(|location| {
+                let line = location.endpoints.line();
+                let peers =
+                    (0..).map_while(|place| line.get(place).cloned().map(|peer| (place, peer)));
+                peers
+                    .map(|(place, peer)| (location.name(), peer.to_string(), place == 0, peer))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        page.gauges(
+            "ironic_proxy_endpoint_preferred",
+            "The endpoint that is asked first has 1, the others 0.",
+            endpoints.iter().map(|(location, endpoint, preferred, _)| {
+                let labels = [("location", *location), ("endpoint", endpoint.as_str())];
+                (labels, f64::from(u8::from(*preferred)))
+            }),
+        )?;
+        page.gauges(
+            "ironic_proxy_endpoint_first_byte_seconds",
+            "What nineteen of twenty reads of one thing waited for its first byte, in seconds.",
+            endpoints
+                .iter()
+                .filter_map(|(location, endpoint, _, peer)| {
+                    let labels = [("location", *location), ("endpoint", endpoint.as_str())];
+                    Some((labels, peer.speed.p95(Kind::Thing)?.as_secs_f64()))
+                }),
         )
     }
 

@@ -274,7 +274,11 @@ impl Forwarding {
         replayable: bool,
     ) -> Result<()> {
         let location = self.location(federation);
-        location.peer_answered(mem::take(&mut self.failed));
+        if mem::take(&mut self.failed) > 0
+            && let Some(peer) = &self.peer
+        {
+            location.peer_answered(peer);
+        }
         self.status = head.status;
         if !is_ironics(head) {
             let reason =

@@ -286,7 +286,11 @@ impl Keystone {
             .await
             .map_err(|_| KeystoneError::Unreachable(Failure::ConnectTimeout))?
             .map_err(|_| KeystoneError::Unreachable(Failure::Connect))?;
-        let message = Message { head, body };
+        let message = Message {
+            head,
+            body,
+            begun: None,
+        };
         let mut failure = Failure::Connect;
         for address in addresses {
             let peer = dial(at, address, &tls, clocks);

@@ -1,6 +1,8 @@
-//! One Ironic: what is known of it, and whether it can be asked now. `ask` asks it, `probe` asks what it is.
+//! One Ironic: what is known of it, and whether it can be asked now. `ask` asks it, `attempt` goes from endpoint to
+//! endpoint, `probe` asks what it is.
 
 mod ask;
+mod attempt;
 mod probe;
 
 use std::collections::BTreeSet;
@@ -12,7 +14,6 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -37,6 +38,7 @@ use crate::keystone::client::SetupError;
 use crate::locations::breaker::Breaker;
 use crate::locations::breaker::Change;
 use crate::locations::credentials::Credentials;
+use crate::locations::endpoints::Endpoints;
 use crate::locations::order::Act;
 use crate::locations::order::Order;
 use crate::locations::order::forbids;
@@ -84,11 +86,10 @@ pub struct Site {
     pub config: LocationConfig,
     pub credentials: Credentials,
     tls: ArcSwap<Tls>,
-    peers: ArcSwap<Vec<Arc<Peer>>>,
+    /// Where it is.
+    pub endpoints: Endpoints,
     /// Addresses are being looked up for requests, once for all of them.
     looking: tokio::sync::Mutex<()>,
-    /// Index of the peer that answered last.
-    preferred: AtomicUsize,
     breaker: Mutex<Breaker>,
     standing: ArcSwapOption<Standing>,
     quarantined: AtomicBool,
@@ -153,9 +154,8 @@ impl Location {
         let site = Site {
             credentials,
             tls: ArcSwap::from_pointee(tls),
-            peers: ArcSwap::default(),
+            endpoints: Endpoints::default(),
             looking: tokio::sync::Mutex::default(),
-            preferred: AtomicUsize::new(0),
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_reset)),
             standing: ArcSwapOption::empty(),
             quarantined: AtomicBool::new(false),
@@ -264,7 +264,7 @@ impl Location {
             // Nobody asks it, so nobody waits for what it says first.
             self.probe_ended.send_replace(true);
         } else if was_silent {
-            if self.standing.load().is_none() || self.peers.load().is_empty() {
+            if self.standing.load().is_none() || self.endpoints.is_empty() {
                 // What it says first is still to come, and whoever asks waits for it.
                 self.probe_ended.send_replace(false);
             }
@@ -303,12 +303,16 @@ impl Location {
 
     /// Where it is, as far as is known now.
     pub fn addresses(&self) -> Vec<String> {
-        self.peers.load().iter().map(ToString::to_string).collect()
+        self.endpoints
+            .all()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// When the first of the certificates ends that its endpoints have shown.
     pub fn certificate_end(&self) -> Option<Timestamp> {
-        let peers = self.peers.load();
+        let peers = self.endpoints.all();
         peers.iter().filter_map(|peer| shown::end(&peer.http)).min()
     }
 
@@ -349,7 +353,7 @@ impl Location {
         for endpoint in endpoints.iter() {
             match resolve(endpoint).await {
                 Ok(addresses) => {
-                    let dial = |address| Arc::new(Peer::new(endpoint, address, &tls, &self.config));
+                    let dial = |address| Peer::new(endpoint, address, &tls, &self.config);
                     peers.extend(addresses.into_iter().map(dial));
                 }
                 Err(error) => warn!(
@@ -360,26 +364,18 @@ impl Location {
         }
         // A resolver that fails for a moment must not make a location unreachable that answers.
         if !peers.is_empty() {
-            self.peers.store(Arc::new(peers));
+            self.endpoints.set(peers);
         }
     }
 
     /// The peer to try first, or after `failed` others.
     pub fn peer(&self, failed: usize) -> Option<Arc<Peer>> {
-        let peers = self.peers.load();
-        if failed >= peers.len() {
-            return None;
-        }
-        peers
-            // The number only grows, so it wraps around the peers that there are now.
-            .get((self.preferred.load(Ordering::Relaxed) + failed) % peers.len())
-            .cloned()
+        self.endpoints.line().get(failed).cloned()
     }
 
-    /// After `failed` peers that could not be reached one could: it is tried first from now on.
-    pub fn peer_answered(&self, failed: usize) {
-        if failed > 0 {
-            self.preferred.fetch_add(failed, Ordering::Relaxed);
+    /// It could be reached after others could not: it is tried first from now on.
+    pub fn peer_answered(&self, peer: &Peer) {
+        if self.endpoints.prefer(peer) {
             self.look_again.notify_one();
         }
     }
@@ -521,14 +517,10 @@ impl Certified for Location {
         self.credentials
             .reload()
             .map_err(|error| error.to_string())?;
-        let secured = self
-            .peers
-            .load()
-            .iter()
-            .map(|peer| Arc::new(peer.secured_by(&tls)))
-            .collect();
+        let peers = self.endpoints.all();
+        let secured = peers.iter().map(|peer| peer.secured_by(&tls)).collect();
         self.tls.store(Arc::new(tls));
-        self.peers.store(Arc::new(secured));
+        self.endpoints.set(secured);
         // A look-up under way may still have the old ones in hand.
         self.look_again.notify_one();
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -9,6 +10,7 @@ use pingora::upstreams::peer::HttpPeer;
 
 use crate::config::Endpoint;
 use crate::config::LocationConfig;
+use crate::locations::speed::Speed;
 use crate::wire::peer::Clocks;
 use crate::wire::peer::Tls;
 use crate::wire::peer::dial;
@@ -20,7 +22,7 @@ use crate::wire::peer::secure;
 const IDLE: Duration = Duration::from_secs(90);
 
 /// One address of one endpoint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// A template: whoever dials it clones it.
     pub http: HttpPeer,
@@ -28,6 +30,8 @@ pub struct Peer {
     pub host: HeaderValue,
     /// Path prefix of the endpoint.
     pub prefix: String,
+    /// Known as long as the endpoint is.
+    pub speed: Arc<Speed>,
     address: SocketAddr,
 }
 
@@ -61,6 +65,7 @@ impl Peer {
             http: dial(endpoint, address, tls, clocks),
             host: host(endpoint),
             prefix: endpoint.prefix.clone(),
+            speed: Arc::default(),
             address,
         }
     }
@@ -68,13 +73,16 @@ impl Peer {
     /// The same, but with certificates that were read since.
     #[must_use]
     pub fn secured_by(&self, tls: &Tls) -> Self {
-        let mut http = self.http.clone();
-        secure(&mut http, tls);
-        Self {
-            http,
-            host: self.host.clone(),
-            prefix: self.prefix.clone(),
-            address: self.address,
-        }
+        let mut secured = self.clone();
+        secure(&mut secured.http, tls);
+        secured
+    }
+
+    /// Whether both lead to one place, whatever certificates are shown there.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.address == other.address
+            && self.host == other.host
+            && self.prefix == other.prefix
+            && self.http.is_tls() == other.http.is_tls()
     }
 }

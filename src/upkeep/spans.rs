@@ -163,6 +163,7 @@ async fn export(
     let message = Message {
         head: &head,
         body: Sent::Whole(&body),
+        begun: None,
     };
     let mut failure = Failure::Connect;
     for address in resolve(endpoint).await? {

@@ -29,6 +29,7 @@ use tokio::io::AsyncWriteExt;
 use crate::wire::budget::Budget;
 use crate::wire::budget::Exhausted;
 use crate::wire::budget::Held;
+use crate::wire::message::Begun;
 use crate::wire::message::Bounds;
 use crate::wire::message::Message;
 use crate::wire::message::Reply;
@@ -98,6 +99,7 @@ struct Conversation<'s> {
     bounds: Bounds,
     /// `None`: the client's own pace does not count.
     deadline: Option<Instant>,
+    begun: Option<&'s Begun>,
 }
 
 /// The head of an answer.
@@ -109,9 +111,9 @@ struct Heading {
 }
 
 /// Writes a request and reads the answer.
-pub(super) async fn converse(
-    stream: &mut Stream,
-    message: Message<'_>,
+pub(super) async fn converse<'s>(
+    stream: &'s mut Stream,
+    message: Message<'s>,
     bounds: Bounds,
     budget: &Budget,
 ) -> Result<(Reply, After), Fault> {
@@ -121,6 +123,7 @@ pub(super) async fn converse(
         read: BytesMut::new(),
         bounds,
         deadline: (!streamed).then_some(bounds.deadline),
+        begun: message.begun,
     };
     let method = message.head.method();
     let written = conversation.write(message).await;
@@ -172,7 +175,7 @@ pub(super) async fn within<T>(
 
 impl Conversation<'_> {
     async fn write(&mut self, message: Message<'_>) -> Result<(), Fault> {
-        let Message { head, body } = message;
+        let Message { head, body, .. } = message;
         match body {
             Sent::Nothing => self.send(&head.written_with(&[])).await?,
             Sent::Whole(body) => {
@@ -244,6 +247,9 @@ impl Conversation<'_> {
                     .map_err(Fault::Head)?;
                 if read == 0 {
                     return Err(Fault::Closed);
+                }
+                if let Some(begun) = self.begun {
+                    begun.now();
                 }
                 continue;
             };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -45,6 +46,22 @@ pub enum Sent<'a> {
 pub struct Message<'a> {
     pub head: &'a Head,
     pub body: Sent<'a>,
+    /// For who wants to know before all of the answer is there.
+    pub begun: Option<&'a Begun>,
+}
+
+/// When the first byte of an answer came, once it did.
+#[derive(Debug, Default)]
+pub struct Begun(OnceLock<Instant>);
+
+impl Begun {
+    pub fn when(&self) -> Option<Instant> {
+        self.0.get().copied()
+    }
+
+    pub(super) fn now(&self) {
+        let _ = self.0.set(Instant::now());
+    }
 }
 
 /// What bounds one exchange. A body that moves is never too slow: silence is measured, not length.

@@ -27,6 +27,7 @@ use crate::wire::conversation::converse;
 use crate::wire::conversation::within;
 use crate::wire::delivery::Delivery;
 use crate::wire::idle::Idle;
+pub use crate::wire::message::Begun;
 pub use crate::wire::message::Bounds;
 pub use crate::wire::message::Head;
 pub use crate::wire::message::Message;

@@ -220,6 +220,7 @@ impl Examination<'_> {
             let message = Message {
                 head: &head,
                 body: Sent::Nothing,
+                begun: None,
             };
             match self
                 .asker

@@ -11,6 +11,7 @@ use http::HeaderValue;
 use http::StatusCode;
 use log::warn;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::SemaphorePermit;
 
 use crate::api::fault;
 use crate::api::header;
@@ -20,6 +21,8 @@ use crate::api::trace::TRACESTATE;
 use crate::config::LocationAuth;
 use crate::locations::credentials::Proof;
 use crate::locations::location::Location;
+use crate::locations::location::attempt::Attempt;
+use crate::locations::location::attempt::Shown;
 use crate::locations::order::Act;
 use crate::locations::peer::Peer;
 use crate::locations::question::Asker;
@@ -36,29 +39,18 @@ use crate::locations::speech::Said;
 use crate::locations::speech::Standing;
 use crate::locations::speech::Words;
 use crate::locations::speech::head_too_large;
-use crate::locations::speech::judge;
 use crate::locations::speech::range_of;
 use crate::locations::traffic::Outcome;
-use crate::locations::translation::in_our_words;
 use crate::locations::translation::in_their_words;
 use crate::wire::message::NoPath;
 use crate::wire::transport::Bounds;
 use crate::wire::transport::Failure;
 use crate::wire::transport::Head;
-use crate::wire::transport::Message;
 use crate::wire::transport::Reply;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 const ALL: HeaderValue = HeaderValue::from_static("all");
-
-/// What is shown to a location of who asks.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Shown<'a> {
-    pub(super) proof: Option<&'a Proof>,
-    /// It is our own credential.
-    pub(super) ours: bool,
-}
 
 impl Location {
     /// May it be asked? Waits for what it first says of itself, since nothing is entrusted to what may be no Ironic.
@@ -90,12 +82,12 @@ impl Location {
     /// Until its addresses were looked up once. After a restart what it says of itself is known already, and its probe is
     /// one of thousands: whoever asks looks for itself.
     pub(super) async fn found(&self, asker: &Asker) {
-        if self.was_probed() || !self.peers.load().is_empty() {
+        if self.was_probed() || !self.endpoints.is_empty() {
             return;
         }
         let looked = async {
             let _one = self.looking.lock().await;
-            if self.peers.load().is_empty() {
+            if self.endpoints.is_empty() {
                 self.resolve().await;
             }
         };
@@ -117,6 +109,11 @@ impl Location {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(self.silent(Reason::Busy)),
         }
+    }
+
+    /// One more exchange, if nobody has to wait for it.
+    pub(super) fn spare(&self) -> Option<SemaphorePermit<'_>> {
+        self.permits.try_acquire().ok()
     }
 
     /// Whether a credential of ours is shown to the location in this asker's name.
@@ -405,7 +402,7 @@ impl Location {
         }
     }
 
-    /// What the first peer says that can be reached. What is safe is asked of the next one whatever went wrong.
+    /// What one of its endpoints says.
     pub(super) async fn send(
         &self,
         asker: &Asker,
@@ -420,50 +417,14 @@ impl Location {
             deadline: question.deadline(asker, self.config.timeout),
             size: question.bound(self.config.max_response_size),
         };
-        let mut failed = 0;
-        let mut failure = Failure::Connect;
-        loop {
-            let Some(peer) = self.peer(failed) else {
-                return Err(failure);
-            };
-            let head = self
-                .head(&peer, asker, question, shown.proof)
-                .map_err(|_| Failure::Local)?;
-            let message = Message {
-                head: &head,
-                body: question.body.sent(),
-            };
-            let another = self.peer(failed + 1).is_some();
-            match asker.transport.exchange(&peer.http, message, bounds).await {
-                Ok(mut reply) => {
-                    if let Some(groups) = self.config.groups.as_deref() {
-                        in_our_words(&mut reply, groups);
-                    }
-                    let standing = self.standing();
-                    let from = self.dialect(standing.as_deref());
-                    let heard = judge(question, shown.ours, from, reply);
-                    // An endpoint that answers in somebody else's words, such as a balancer without servers, is
-                    // passed over for the next one.
-                    let is_said = matches!(heard, Heard::Said(_));
-                    if is_said || !another || !question.method.is_safe() {
-                        self.peer_answered(failed);
-                        return Ok(heard);
-                    }
-                }
-                Err(error) => {
-                    failure = error;
-                    let may_repeat = question.method.is_safe() || !error.was_sent();
-                    if matches!(
-                        error,
-                        Failure::Local | Failure::Deadline | Failure::Abandoned
-                    ) || !may_repeat
-                    {
-                        return Err(error);
-                    }
-                }
-            }
-            failed += 1;
-        }
+        let attempt = Attempt {
+            location: self,
+            asker,
+            question,
+            shown,
+            bounds,
+        };
+        attempt.make().await
     }
 
     /// Whether an answer tells of other versions than are known.

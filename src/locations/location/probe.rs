@@ -9,7 +9,7 @@ use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::locations::location::Location;
-use crate::locations::location::ask::Shown;
+use crate::locations::location::attempt::Shown;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;

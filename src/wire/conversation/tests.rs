@@ -23,6 +23,7 @@ async fn heard(method: Method, text: &str, part: usize) -> Result<(Reply, After)
     let message = Message {
         head: &head,
         body: Sent::Nothing,
+        begun: None,
     };
     let budget = Budget::new(1 << 20);
     let speaking = async move {
