@@ -119,7 +119,7 @@ fn directory(criterion: &mut Criterion) {
     }
     let grown = resident().saturating_sub(before);
     println!(
-        "directory: {} entries of {NODES} nodes, by UUID and by name: {:.0} MB (limit 200 MB)",
+        "directory: {} entries of {NODES} nodes, by UUID and by name: {:.0} MB (limit 120 MB)",
         directory.len(),
         grown as f64 / 1e6
     );

@@ -484,7 +484,7 @@ const NODE_CACHE: &[Opt] = &[
     opt(
         "max_entries",
         "2000000",
-        "Entries kept at most, 200 bytes each.",
+        "Entries kept at most, 50 bytes each; what has a UUID and a name is two.",
     ),
     opt("name_lifetime", "60", "Seconds that a name is believed."),
     opt(

@@ -1,23 +1,31 @@
 //! The node cache: where things were last seen, by UUID and by name. It says where to ask first, and never that a
 //! thing does not exist.
 
+mod things;
+
 use std::collections::HashMap;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use quick_cache::UnitWeighter;
-use quick_cache::sync::Cache;
-use quick_cache::sync::DefaultLifecycle;
 use uuid::Uuid;
 
 use crate::api::collection::Collection;
 use crate::config::DirectoryConfig;
+use crate::locate::directory::things::Id;
+use crate::locate::directory::things::Kind;
+use crate::locate::directory::things::Number;
+use crate::locate::directory::things::Thing;
+use crate::locate::directory::things::Things;
 use crate::locate::tally::Tally;
 
 /// How a path or a body names a thing. UUIDs are compared verbatim, as Ironic's databases do: only the canonical
@@ -35,6 +43,13 @@ impl Ident {
         match Uuid::try_parse(text).ok().filter(canonical) {
             Some(uuid) => Self::Uuid(uuid),
             None => Self::Text(text.into()),
+        }
+    }
+
+    fn as_id(&self) -> Id<'_> {
+        match self {
+            Self::Uuid(uuid) => Id::Uuid(*uuid),
+            Self::Text(text) => Id::Text(text),
         }
     }
 
@@ -70,26 +85,11 @@ impl Key {
             ident: Ident::new(ident),
         }
     }
-}
 
-/// A key as it is kept: collection and identifier side by side take 8 bytes less, of which a million nodes need two
-/// million.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Slot {
-    Uuid(Collection, Uuid),
-    Text(Collection, Arc<str>),
-}
-
-impl Slot {
-    fn new(collection: Collection, ident: &Ident) -> Self {
-        match ident {
-            Ident::Uuid(uuid) => Self::Uuid(collection, *uuid),
-            Ident::Text(text) => Self::Text(collection, Arc::clone(text)),
-        }
-    }
-
-    fn of(key: &Key) -> Self {
-        Self::new(key.collection, &key.ident)
+    fn find<'a>(&self, things: &'a Things<Sight>) -> Option<(&'a Thing<Sight>, Sight)> {
+        let id = self.ident.as_id();
+        let thing = things.get(things.find(self.collection, id)?);
+        Some((thing, thing.under(id.kind())?))
     }
 }
 
@@ -97,18 +97,25 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place(pub u16);
 
-/// Where a thing was seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
+/// Where a thing was seen under one of its identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sight {
     location: Place,
     /// Seconds since the directory began.
     learnt: u32,
     belief: Belief,
-    /// The same thing by its other identifier.
-    other: Other,
 }
 
-/// How far an entry is believed.
+/// A sighting, with what it says of each identifier.
+struct Seen<'a> {
+    collection: Collection,
+    uuid: Option<Id<'a>>,
+    name: Option<&'a str>,
+    by_uuid: Sight,
+    by_name: Sight,
+}
+
+/// How far an identifier is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Belief {
     /// For a name: it was seen there, and other locations may have it too.
@@ -117,13 +124,6 @@ enum Belief {
     Sure,
     /// Another location was seen to have it as well.
     Contested,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Other {
-    Unknown,
-    Uuid(Uuid),
-    Name(Arc<str>),
 }
 
 /// Where to ask first.
@@ -155,8 +155,8 @@ pub enum Asked {
     All,
 }
 
-/// Bytes that `quick_cache` keeps beside an entry: its place in the table and in the queue.
-const AROUND: usize = 24;
+/// To so many bytes the allocator rounds the text of a name.
+const ALLOCATED: usize = 16;
 
 /// What a sighting changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ pub enum Learnt {
 /// A bounded map from identifiers to locations, for all collections whose members live at one location each.
 #[derive(Debug)]
 pub struct Directory {
-    entries: Cache<Slot, Entry>,
+    things: RwLock<Things<Sight>>,
     /// By [`Place`].
     names: Mutex<Vec<String>>,
     began: Instant,
@@ -194,16 +194,8 @@ pub struct Remembered<L = Place> {
 
 impl Directory {
     pub fn new(config: &DirectoryConfig) -> Self {
-        // The first number is quick_cache's estimate for its first allocation; the bound is the second.
-        let entries = Cache::with(
-            1024.min(config.max_entries),
-            config.max_entries as u64,
-            UnitWeighter,
-            quick_cache::DefaultHashBuilder::default(),
-            DefaultLifecycle::default(),
-        );
         Self {
-            entries,
+            things: RwLock::new(Things::new(config.max_entries)),
             names: Mutex::default(),
             began: Instant::now(),
             name_lifetime: config.name_lifetime,
@@ -239,90 +231,102 @@ impl Directory {
         u32::try_from(now.saturating_duration_since(self.began).as_secs()).unwrap_or(u32::MAX)
     }
 
-    fn is_trusted(&self, entry: &Entry) -> bool {
-        entry.learnt >= self.trusted_from.load(Ordering::Acquire)
+    fn is_trusted(&self, sight: Sight) -> bool {
+        sight.learnt >= self.trusted_from.load(Ordering::Acquire)
     }
 
+    fn read(&self) -> RwLockReadGuard<'_, Things<Sight>> {
+        self.things.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Things<Sight>> {
+        self.things.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Identifiers; what is known by UUID and by name has two.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.read().len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
-    fn age(&self, entry: &Entry, now: Instant) -> Duration {
+    fn age(&self, sight: Sight, now: Instant) -> Duration {
         let since_start = now.saturating_duration_since(self.began);
-        since_start.saturating_sub(Duration::from_secs(entry.learnt.into()))
+        since_start.saturating_sub(Duration::from_secs(sight.learnt.into()))
     }
 
-    fn is_live_name(&self, entry: &Entry, now: Instant) -> bool {
-        self.age(entry, now) < self.name_lifetime && self.is_trusted(entry)
+    fn is_live_name(&self, sight: Sight, now: Instant) -> bool {
+        self.age(sight, now) < self.name_lifetime && self.is_trusted(sight)
     }
 
     /// Where it was seen last. A name counts only if every location was asked for it, and not for long: another thing
     /// may get the name, at another location.
     pub fn hint(&self, key: &Key, now: Instant) -> Option<Hint> {
-        let entry = self.entries.get(&Slot::of(key))?;
+        let things = self.read();
+        let (thing, sight) = key.find(&things)?;
+        thing.touch();
         if key.ident.is_uuid_like() {
-            return Some(match entry.belief {
+            return Some(match sight.belief {
                 Belief::Contested => Hint::Contested {
-                    known: entry.location,
+                    known: sight.location,
                 },
-                Belief::Seen | Belief::Sure => Hint::At(entry.location),
+                Belief::Seen | Belief::Sure => Hint::At(sight.location),
             });
         }
-        (entry.belief == Belief::Sure && self.is_live_name(&entry, now))
-            .then_some(Hint::At(entry.location))
+        (sight.belief == Belief::Sure && self.is_live_name(sight, now))
+            .then_some(Hint::At(sight.location))
     }
 
-    /// Where it was seen last, whatever that is worth.
+    /// Where it was seen last, whatever that is worth. An operator's question does not keep it alive.
     pub fn remembered(&self, key: &Key, now: Instant) -> Option<Remembered> {
-        // `peek` does not count as a use, so an operator's question does not keep an entry alive.
-        let entry = self.entries.peek(&Slot::of(key))?;
-        let (uuid, name) = match (&key.ident, &entry.other) {
-            (Ident::Uuid(uuid), Other::Name(name)) | (Ident::Text(name), Other::Uuid(uuid)) => {
-                (Some(*uuid), Some(Arc::clone(name)))
-            }
-            (Ident::Uuid(uuid), _) => (Some(*uuid), None),
-            (Ident::Text(name), _) => (None, Some(Arc::clone(name))),
-        };
+        let things = self.read();
+        let (thing, sight) = key.find(&things)?;
         Some(Remembered {
-            location: entry.location,
-            age: self.age(&entry, now),
-            belief: match entry.belief {
+            location: sight.location,
+            age: self.age(sight, now),
+            belief: match sight.belief {
                 Belief::Seen => "seen",
                 Belief::Sure => "sure",
                 Belief::Contested => "contested",
             },
-            uuid,
-            name,
+            uuid: thing.uuid().map(|(uuid, _)| uuid),
+            name: thing.text().map(|(text, _)| text.into()),
         })
+    }
+
+    /// What is told of each thing. The lock is given back now and then, so that a million of them stop nobody.
+    fn each<T>(&self, tell: impl Fn(&Thing<Sight>) -> Option<T>) -> impl Iterator<Item = T> {
+        let piece = move |number| {
+            let things = self.read();
+            let piece = things.piece(number)?.iter();
+            Some(piece.filter_map(&tell).collect::<Vec<T>>())
+        };
+        (0..).map_while(piece).flatten()
     }
 
     /// What there is, counted anew.
     pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        for (slot, entry) in self.entries.iter() {
-            let (collection, name) = match &slot {
-                Slot::Uuid(collection, _) => (*collection, None),
-                Slot::Text(collection, name) => (*collection, Some(name)),
-            };
-            let kind = Collection::ALL
-                .iter()
-                .position(|known| *known == collection);
-            if let Some(entries) = kind.and_then(|kind| tally.entries.get_mut(kind)) {
-                *entries += 1;
+        let mut tally = Tally {
+            bytes: self.read().bytes(),
+            ..Tally::default()
+        };
+        let is_contested = |sight: Sight| usize::from(sight.belief == Belief::Contested);
+        for (collection, uuid, name) in self.each(|thing| {
+            let uuid = thing.uuid().map(|(_, sight)| is_contested(sight));
+            let name = thing.text();
+            let name = name.map(|(text, sight)| (text.len(), is_contested(sight)));
+            Some((thing.collection, uuid, name))
+        }) {
+            let mut kinds = Collection::ALL.iter().zip(&mut tally.entries);
+            if let Some((_, entries)) = kinds.find(|(kind, _)| **kind == collection) {
+                *entries += usize::from(uuid.is_some()) + usize::from(name.is_some());
             }
-            let contested = usize::from(entry.belief == Belief::Contested);
-            tally.bytes += size_of::<(Slot, Entry)>() + AROUND;
-            match name {
-                None => tally.contested_uuids += contested,
-                Some(name) => {
-                    tally.contested_names += contested;
-                    // Two counters stand before the text of an `Arc<str>`.
-                    tally.bytes += name.len() + 2 * size_of::<usize>();
-                }
+            tally.contested_uuids += uuid.unwrap_or(0);
+            if let Some((length, contested)) = name {
+                tally.contested_names += contested;
+                tally.bytes += length.next_multiple_of(ALLOCATED);
             }
         }
         tally
@@ -331,130 +335,119 @@ impl Directory {
     /// How many nodes were seen at each location.
     pub fn nodes_by_place(&self) -> HashMap<Place, usize> {
         let mut counts = HashMap::new();
-        for (slot, entry) in self.entries.iter() {
-            if matches!(slot, Slot::Uuid(Collection::Nodes, _)) {
-                *counts.entry(entry.location).or_default() += 1;
-            }
+        let nodes = self.each(|thing| {
+            let (_, sight) = thing.uuid()?;
+            (thing.collection == Collection::Nodes).then_some(sight.location)
+        });
+        for place in nodes {
+            *counts.entry(place).or_default() += 1;
         }
         counts
     }
 
-    /// Whether the same was learnt recently. Lists repeat the same thousands of items, and a read costs half of what it
-    /// costs to write.
-    fn is_fresh(&self, slot: &Slot, seen: &Entry) -> bool {
-        self.entries.peek(slot).is_some_and(|entry| {
-            let age = Duration::from_secs(seen.learnt.saturating_sub(entry.learnt).into());
-            entry.location == seen.location
-                && entry.other == seen.other
-                && (entry.belief == seen.belief || entry.belief == Belief::Sure)
-                && age < self.name_lifetime / 8
-                && self.is_trusted(&entry)
+    /// Everything that is known by UUID, with its name.
+    pub fn known(&self) -> impl Iterator<Item = (Collection, Uuid, Option<Arc<str>>, Place)> {
+        self.each(|thing| {
+            let (uuid, sight) = thing.uuid()?;
+            let name = thing.text().map(|(text, _)| text.into());
+            Some((thing.collection, uuid, name, sight.location))
         })
     }
 
     /// Something was seen at a location, under either identifier or both. What it was called before is forgotten. What is
     /// known at another location stays known there: who merely shows a thing does not draw it to itself.
     pub fn learn(&self, collection: Collection, sighting: Sighting<'_>, now: Instant) -> Learnt {
-        let learnt = self.second(now);
-        let location = sighting.location;
         let uuid = sighting.uuid.map(Ident::new);
-        let canonical = match &uuid {
-            Some(Ident::Uuid(uuid)) => Some(*uuid),
-            Some(Ident::Text(_)) | None => None,
-        };
-        let name: Option<Arc<str>> = sighting.name.filter(|name| !name.is_empty()).map(Arc::from);
-        let by_name = Entry {
-            location,
-            learnt,
-            belief: match sighting.asked {
-                Asked::Some => Belief::Seen,
-                Asked::All => Belief::Sure,
-            },
-            other: canonical.map_or(Other::Unknown, Other::Uuid),
-        };
-        let by_uuid = Entry {
+        let by_uuid = Sight {
+            location: sighting.location,
+            learnt: self.second(now),
             belief: Belief::Sure,
-            other: name.clone().map_or(Other::Unknown, Other::Name),
-            ..by_name
         };
-        if let (Some(uuid), Some(name)) = (canonical, &name)
-            && self.is_fresh(&Slot::Uuid(collection, uuid), &by_uuid)
-            && self.is_fresh(&Slot::Text(collection, Arc::clone(name)), &by_name)
-        {
+        let seen = Seen {
+            collection,
+            uuid: uuid.as_ref().map(Ident::as_id),
+            name: sighting.name.filter(|name| !name.is_empty()),
+            by_uuid,
+            by_name: Sight {
+                belief: match sighting.asked {
+                    Asked::Some => Belief::Seen,
+                    Asked::All => Belief::Sure,
+                },
+                ..by_uuid
+            },
+        };
+        if self.is_fresh(&self.read(), &seen) {
             return Learnt::Agreed;
         }
-        let learnt = uuid.map_or(Learnt::Agreed, |uuid| {
-            self.learn_uuid(Slot::new(collection, &uuid), by_uuid, collection)
-        });
-        if let Some(name) = name {
-            self.learn_name(Slot::Text(collection, name), by_name, now);
-        }
+        let mut things = self.write();
+        things.make_room();
+        let learnt = learn_uuid(&mut things, &seen);
+        self.learn_name(&mut things, &seen, now);
         learnt
     }
 
-    fn learn_uuid(&self, slot: Slot, seen: Entry, collection: Collection) -> Learnt {
-        let Some(known) = self.entries.peek(&slot) else {
-            self.entries.insert(slot, seen);
-            return Learnt::Agreed;
+    /// Whether the same was learnt recently. Lists repeat the same thousands of items, and readers stop nobody.
+    fn is_fresh(&self, things: &Things<Sight>, seen: &Seen<'_>) -> bool {
+        let is_fresh = |known: Sight, seen: Sight| {
+            let age = Duration::from_secs(seen.learnt.saturating_sub(known.learnt).into());
+            known.location == seen.location
+                && (known.belief == seen.belief || known.belief == Belief::Sure)
+                && age < self.name_lifetime / 8
+                && self.is_trusted(known)
         };
-        // Neither is believed more for being newer: a location could draw nodes to itself by listing them.
-        if known.location != seen.location {
-            // Reported once, when it became contested.
-            if known.belief == Belief::Contested {
-                return Learnt::Agreed;
-            }
-            let contested = Learnt::Contested {
-                known: known.location,
-            };
-            let belief = Belief::Contested;
-            self.entries.insert(slot, Entry { belief, ..known });
-            return contested;
-        }
-        if let Other::Name(before) = &known.other
-            && matches!(&seen.other, Other::Name(name) if name != before)
-        {
-            self.entries
-                .remove(&Slot::Text(collection, Arc::clone(before)));
-        }
-        let belief = known.belief;
-        self.entries.insert(slot, Entry { belief, ..seen });
-        Learnt::Agreed
+        seen.uuid
+            .and_then(|uuid| things.find(seen.collection, uuid))
+            .is_some_and(|number| {
+                let thing = things.get(number);
+                let by_uuid = thing.uuid().map(|(_, known)| known);
+                let text = thing.text().filter(|(text, _)| Some(*text) == seen.name);
+                let by_name = text.map(|(_, known)| known);
+                by_uuid.is_some_and(|known| is_fresh(known, seen.by_uuid))
+                    && by_name.is_some_and(|known| is_fresh(known, seen.by_name))
+            })
     }
 
-    fn learn_name(&self, slot: Slot, seen: Entry, now: Instant) {
-        let Some(known) = self
-            .entries
-            .peek(&slot)
-            .filter(|known| self.is_live_name(known, now))
-        else {
-            self.entries.insert(slot, seen);
-            return;
+    fn learn_name(&self, things: &mut Things<Sight>, seen: &Seen<'_>, now: Instant) {
+        let Some(name) = seen.name else { return };
+        let text = Id::Text(name);
+        let here = |number: &Number, kind| {
+            let known = things.get(*number).under(kind);
+            known.is_some_and(|known| known.location == seen.by_name.location)
         };
-        let other = match seen.other {
-            Other::Unknown => known.other.clone(),
-            ref other => other.clone(),
-        };
-        let entry = match (known.belief, seen.belief) {
+        // A spelling that is not the canonical one is itself kept as a text, and the thing has no room for another.
+        let uuid = seen.uuid.filter(|uuid| uuid.kind() == Kind::Uuid);
+        let called = uuid.and_then(|uuid| things.find(seen.collection, uuid));
+        let called = called.filter(|number| here(number, Kind::Uuid));
+        let known = things.find(seen.collection, text);
+        let holder = called.or(known.filter(|number| here(number, Kind::Text)));
+        if let Some(called) = called.filter(|called| known != Some(*called)) {
+            things.take(called, Kind::Text);
+        }
+        let known = known.and_then(|known| things.under_mut(known, Kind::Text));
+        let sight = match known.filter(|known| self.is_live_name(**known, now)) {
             // Seen at a second location: two things have this name, or one moved. Only asking everybody tells.
-            _ if known.location != seen.location => Entry {
-                belief: Belief::Contested,
-                ..known
-            },
-            (Belief::Contested, _) => return,
-            // A sighting must not renew the entry: what expires is the knowledge that every location was asked.
-            (Belief::Sure, Belief::Seen) if known.other == other => return,
-            _ => Entry { other, ..seen },
+            Some(known) if known.location != seen.by_name.location => {
+                known.belief = Belief::Contested;
+                return;
+            }
+            Some(known) if known.belief == Belief::Contested => return,
+            // A sighting must not renew it: what expires is the knowledge that every location was asked.
+            Some(known) if seen.by_name.belief == Belief::Seen && known.belief == Belief::Sure => {
+                *known
+            }
+            _ => seen.by_name,
         };
-        self.entries.insert(slot, entry);
+        match holder {
+            Some(holder) => things.give(holder, text, sight),
+            None => things.insert(seen.collection, text, sight),
+        }
     }
 
     /// Every location was asked for it, and only this one has it, whatever was known before.
     pub fn settle(&self, key: &Key, location: Place, now: Instant) {
-        let slot = Slot::of(key);
-        let belongs_there = self
-            .entries
-            .peek(&slot)
-            .is_some_and(|entry| entry.location == location && entry.belief != Belief::Contested);
+        let belongs_there = key.find(&self.read()).is_some_and(|(_, sight)| {
+            sight.location == location && sight.belief != Belief::Contested
+        });
         if !belongs_there {
             self.forget(key);
         }
@@ -475,29 +468,34 @@ impl Directory {
 
     /// The thing is not where it was: neither of its identifiers is believed any longer.
     pub fn forget(&self, key: &Key) {
-        let Some((_, entry)) = self.entries.remove(&Slot::of(key)) else {
-            return;
-        };
-        let other = match entry.other {
-            Other::Unknown => return,
-            Other::Uuid(uuid) => Slot::Uuid(key.collection, uuid),
-            Other::Name(name) => Slot::Text(key.collection, name),
-        };
-        self.entries.remove(&other);
+        let mut things = self.write();
+        if let Some(number) = things.find(key.collection, key.ident.as_id()) {
+            things.remove(number);
+        }
     }
+}
 
-    /// Everything that is known by UUID, with its name.
-    pub fn known(&self) -> impl Iterator<Item = (Collection, Uuid, Option<Arc<str>>, Place)> {
-        self.entries.iter().filter_map(|(key, entry)| {
-            let Slot::Uuid(collection, uuid) = key else {
-                return None;
-            };
-            let name = match entry.other {
-                Other::Name(name) => Some(name),
-                Other::Uuid(_) | Other::Unknown => None,
-            };
-            Some((collection, uuid, name, entry.location))
-        })
+fn learn_uuid(things: &mut Things<Sight>, seen: &Seen<'_>) -> Learnt {
+    let Some(uuid) = seen.uuid else {
+        return Learnt::Agreed;
+    };
+    let known = things.find(seen.collection, uuid);
+    let Some(known) = known.and_then(|known| things.under_mut(known, uuid.kind())) else {
+        things.insert(seen.collection, uuid, seen.by_uuid);
+        return Learnt::Agreed;
+    };
+    if known.location == seen.by_uuid.location {
+        known.learnt = seen.by_uuid.learnt;
+        return Learnt::Agreed;
+    }
+    // Neither is believed more for being newer: a location could draw nodes to itself by listing them. It is reported
+    // once, when it becomes contested.
+    let before = mem::replace(&mut known.belief, Belief::Contested);
+    if before == Belief::Contested {
+        return Learnt::Agreed;
+    }
+    Learnt::Contested {
+        known: known.location,
     }
 }
 
