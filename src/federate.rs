@@ -77,11 +77,26 @@ pub enum Error {
     Moved,
     #[error("bad request body")]
     Body(#[from] BodyError),
-    /// Written at some locations and not at others; `text` names each with its state, as far as that is known.
-    #[error("{text}")]
-    NotEverywhere { text: String, fate_unknown: bool },
+    /// Written at some locations and not at others, with the state of each as far as that is known.
+    #[error("{what} could not be changed everywhere.")]
+    NotEverywhere {
+        what: String,
+        states: Vec<(LocationId, String)>,
+        fate_unknown: bool,
+    },
+    #[error("{0}")]
+    LeftBehind(LeftBehind),
     #[error("A location's answer cannot be read.")]
     Unreadable,
+}
+
+/// A thing that was made, and neither finished nor taken away again.
+#[derive(Clone, Debug, Error)]
+#[error("{what} was created, but {why}.")]
+pub struct LeftBehind {
+    pub what: String,
+    pub at: Option<LocationId>,
+    pub why: String,
 }
 
 impl Error {

@@ -126,7 +126,7 @@ impl ProxyHttp for Gateway {
                 return Ok(false);
             }
             Ok(Next::Answer(answer)) => answer,
-            Err(Stop::Trouble(trouble)) => service.rescue(trouble),
+            Err(Stop::Trouble(trouble)) => service.rescue(&course.context, trouble),
             Err(Stop::Broken(error)) => return Err(error.into_down()),
         };
         // Whatever goes wrong with writing is the client's doing.

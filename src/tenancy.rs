@@ -6,7 +6,7 @@
 //! not see. What is hidden from a caller takes the same path as what is absent, and has the same answer.
 //!
 //! - `case`: one request on its way; the only file that speaks to the federation;
-//! - `facts`: who owns or leases a thing;
+//! - `facts`: who owns or leases a thing; `made`: how a new one gets its owner;
 //! - `refusal`: Ironic's words for refusals;
 //! - `nodes`, `parts` (ports, port groups, volume), `allocations`, `runbooks`: one file for each kind of thing;
 //! - `lists`: lists of what a caller can see, `page` by page, `part_lists` of what is at nodes, `by_node`; `masks`: members that are hidden within it.
@@ -16,6 +16,7 @@ mod by_node;
 pub(crate) mod case;
 mod facts;
 mod lists;
+mod made;
 mod masks;
 mod nodes;
 mod page;

@@ -72,8 +72,6 @@ pub struct Judged {
     pub row: Option<&'static Row>,
     /// `[api] project_admin_can_manage_own_nodes`
     pub own_nodes: bool,
-    /// `[api] tell_location`
-    pub tells_location: bool,
     /// The rule that hides or forbids it, once one does.
     pub denied: OnceLock<&'static str>,
 }
@@ -143,6 +141,22 @@ impl Gate {
         }
     }
 
+    /// The same of what was let through for its location to judge. There a project's token is not shut out by
+    /// `project_scoped_access`, so its rights are looked at, whatever that says.
+    pub fn judge_anew(
+        &self,
+        identity: &Identity,
+        row: Option<&'static Row>,
+    ) -> Result<Passage, Denied> {
+        let rules = self.policy.in_force();
+        match self.standing(identity, &rules) {
+            Standing::Nothing(caller) | Standing::Ruled(caller) if caller.project().is_some() => {
+                Ok(self.by_thing(rules, row))
+            }
+            _ => self.check(identity, row),
+        }
+    }
+
     /// Whether this identity may change these attributes of a member.
     pub fn check_patch<'a>(
         &self,
@@ -201,7 +215,6 @@ impl Gate {
             rules,
             row,
             own_nodes: self.own_nodes,
-            tells_location: self.tells_location,
             denied: OnceLock::new(),
         })
     }

@@ -180,7 +180,7 @@ const API: &[Opt] = &[
     opt(
         "tell_location",
         "true",
-        "Whether answers to a project's token name the location that they are from (X-Ironic-Proxy-Location).",
+        "Whether answers to a project's token name locations: where they are from, which could not be asked, which have it.",
     ),
     opt(
         "enable_ramdisk_endpoints",

@@ -11,6 +11,9 @@ pub enum Objection {
     /// Not as it is asked for.
     #[error("{0}")]
     Invalid(String),
+    /// The same, for a reason that names locations; `plain` is told where they are not (`[api] tell_location`).
+    #[error("{text}")]
+    Misplaced { text: String, plain: String },
     /// It is not there, or not for this caller: the client is not told which.
     #[error("{0}")]
     Absent(String),

@@ -515,6 +515,34 @@ impl Door {
         request: &Request,
         identity: Option<&Identity>,
     ) -> Result<Passage, Refusal> {
+        if self.is_gated(&request.method, request.pinned) {
+            self.judge_patch(request, identity)
+        } else {
+            Ok(Passage::Whole)
+        }
+    }
+
+    /// What our rules say of a request that was let through for its location to judge.
+    pub fn judge_anew(
+        &self,
+        request: &Request,
+        identity: Option<&Identity>,
+    ) -> Result<Passage, Refusal> {
+        let is_judged = self.is_gated(&request.method, request.pinned);
+        let Some(known) = identity.filter(|_| !is_judged) else {
+            return Ok(Passage::Whole);
+        };
+        match self.guard.gate.judge_anew(known, request.target.row())? {
+            Passage::Whole => self.judge_patch(request, identity),
+            by_thing @ Passage::ByThing(_) => Ok(by_thing),
+        }
+    }
+
+    fn judge_patch(
+        &self,
+        request: &Request,
+        identity: Option<&Identity>,
+    ) -> Result<Passage, Refusal> {
         // What is sent to a vendor's method is no patch, whatever the HTTP method.
         let (
             Some(identity),
@@ -528,7 +556,7 @@ impl Door {
         else {
             return Ok(Passage::Whole);
         };
-        if request.method != Method::PATCH || !self.is_gated(&request.method, request.pinned) {
+        if request.method != Method::PATCH {
             return Ok(Passage::Whole);
         }
         let patch = Patch::parse(request.body.held())?;

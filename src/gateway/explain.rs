@@ -26,6 +26,7 @@ use crate::gateway::door::Door;
 use crate::gateway::door::Entry;
 use crate::gateway::door::Refusal;
 use crate::gateway::rescue;
+use crate::gateway::rescue::Names;
 use crate::gateway::rescue::Trouble;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
@@ -106,6 +107,11 @@ pub async fn explain(door: &Door, federation: &Federation, imagined: Imagined<'_
         who: context.identity.as_ref().map(who),
         ..Explanation::default()
     };
+    // Told to an operator.
+    let names = Names {
+        locations: &federation.locations,
+        are_hidden: false,
+    };
     match entered {
         Ok(Entry::Answered(answer)) => explanation.answered = Some(told(&answer)),
         Ok(Entry::Admitted(admitted)) => {
@@ -119,7 +125,7 @@ pub async fn explain(door: &Door, federation: &Federation, imagined: Imagined<'_
             };
             if let Err(error) = explanation.describe(federation, &request) {
                 let trouble = Trouble::Federation(error);
-                explanation.refused = Some(told(&rescue::rescue(&federation.locations, trouble)));
+                explanation.refused = Some(told(&rescue::rescue(names, trouble)));
             }
         }
         Err(refusal) => {
@@ -127,7 +133,7 @@ pub async fn explain(door: &Door, federation: &Federation, imagined: Imagined<'_
                 explanation.rule = Some(denied.policy);
                 explanation.verdict = Some("denied");
             }
-            let answer = rescue::rescue(&federation.locations, Trouble::Refused(refusal));
+            let answer = rescue::rescue(names, Trouble::Refused(refusal));
             explanation.refused = Some(told(&answer));
         }
     }

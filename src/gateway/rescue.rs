@@ -3,8 +3,6 @@
 //! A status is chosen by what clients do with it. openstacksdk and ironicclient repeat a write on 503 and do not on 504,
 //! so 503 says that nothing was sent, 504 that a write may have been executed.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use http::HeaderValue;
 use http::StatusCode;
@@ -20,6 +18,7 @@ use crate::api::route::path::PathError;
 use crate::auth::AuthError;
 use crate::auth::http_basic::BasicError;
 use crate::auth::token::TokenError;
+use crate::config::LocationId;
 use crate::federate;
 use crate::federate::objection::Objection;
 use crate::gateway::body::Oversized;
@@ -116,13 +115,31 @@ pub fn unreadable(error: HeadError) -> Answer {
     Answer::from(&Fault::new(status, error.to_string()))
 }
 
+/// What locations are called before a client.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    pub locations: &'a Locations,
+    /// Not at all (`[api] tell_location`).
+    pub are_hidden: bool,
+}
+
+impl Names<'_> {
+    fn one(&self, id: LocationId) -> &str {
+        if self.are_hidden {
+            "a location"
+        } else {
+            self.locations.location(id).name()
+        }
+    }
+}
+
 /// What the client is told.
-pub fn rescue(locations: &Locations, trouble: Trouble) -> Answer {
+pub fn rescue(names: Names<'_>, trouble: Trouble) -> Answer {
     let text = trouble.to_string();
     let fault = match trouble {
         Trouble::Refused(refusal) => return refused(refusal),
         Trouble::Oversized(oversized) => return Answer::from(&too_much(oversized)),
-        Trouble::Federation(error) => return federation(locations, error),
+        Trouble::Federation(error) => return federation(names, error),
         Trouble::Busy | Trouble::Moved => Fault::new(StatusCode::SERVICE_UNAVAILABLE, text),
         Trouble::Deadline => Fault::new(StatusCode::GATEWAY_TIMEOUT, text),
         Trouble::Late => Fault::new(StatusCode::REQUEST_TIMEOUT, text),
@@ -239,13 +256,22 @@ fn basic_fault(status: StatusCode, error: &AuthError) -> Bytes {
     format!("{{\"error\":{{\"message\":{message},\"code\":{code}}}}}").into()
 }
 
-fn federation(locations: &Locations, error: federate::Error) -> Answer {
+fn federation(names: Names<'_>, error: federate::Error) -> Answer {
     let fault = match error {
         federate::Error::Reply(answer) => return *answer,
-        federate::Error::Objection(objection) => objected(&objection),
+        federate::Error::Objection(objection) => objected(names, &objection),
         federate::Error::Unrouted(unrouted) => return nowhere(unrouted),
         // Clients repeat on a 503, and never on a 504.
-        federate::Error::NotEverywhere { text, fate_unknown } => {
+        federate::Error::NotEverywhere {
+            ref states,
+            fate_unknown,
+            ..
+        } => {
+            let states = states.iter();
+            let each: Vec<_> = states
+                .map(|(location, state)| format!("{}: {state}", names.one(*location)))
+                .collect();
+            let text = format!("{error} {}.", each.join("; "));
             if fate_unknown {
                 let text = format!("{text} Compare the locations with `ironic-proxy sync`.");
                 Fault::new(StatusCode::GATEWAY_TIMEOUT, text)
@@ -256,6 +282,18 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
                 )
             }
         }
+        // Not 503: a client that repeats it makes another one.
+        federate::Error::LeftBehind(left) => {
+            let there = left
+                .at
+                .map_or_else(String::new, |at| format!(" It is at {}.", names.one(at)));
+            Fault::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!(
+                    "{left}{there} Nobody but an administrator can see it, who has to set its owner or delete it."
+                ),
+            )
+        }
         error @ federate::Error::Unreadable => {
             Fault::new(StatusCode::BAD_GATEWAY, error.to_string())
         }
@@ -265,7 +303,7 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
         }
         federate::Error::Silent(silent)
         | federate::Error::Locate(LocateError::Unasked { silent }) => {
-            return unavailable(locations, &silent);
+            return unavailable(names, &silent);
         }
         federate::Error::Locate(LocateError::Nobody { reply, first }) => {
             return Answer {
@@ -275,13 +313,19 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
         }
         // No 409: ironicclient repeats on it (`_RETRY_EXCEPTIONS` in `ironicclient/common/http.py`), and it would
         // stay so.
+        federate::Error::Locate(LocateError::Ambiguous { .. }) if names.are_hidden => {
+            Fault::bad_request("More than one thing is called so. Use its UUID.")
+        }
+        federate::Error::Locate(LocateError::Contested { .. }) if names.are_hidden => {
+            Fault::bad_request("More than one thing has this UUID.")
+        }
         federate::Error::Locate(LocateError::Ambiguous { owners }) => Fault::bad_request(format!(
             "More than one location has it: {}. Use its UUID, or name the location in X-Ironic-Proxy-Location.",
-            locations.names(&owners)
+            names.locations.names(&owners)
         )),
         federate::Error::Locate(LocateError::Contested { owners }) => Fault::bad_request(format!(
             "More than one location claims it: {}. Name the location in X-Ironic-Proxy-Location.",
-            locations.names(&owners)
+            names.locations.names(&owners)
         )),
         federate::Error::Locate(LocateError::Unready) => Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -291,10 +335,11 @@ fn federation(locations: &Locations, error: federate::Error) -> Answer {
     Answer::from(&fault)
 }
 
-fn objected(objection: &Objection) -> Fault {
+fn objected(names: Names<'_>, objection: &Objection) -> Fault {
     let text = objection.to_string();
     match objection {
-        Objection::Invalid(_) => Fault::bad_request(text),
+        Objection::Misplaced { plain, .. } if names.are_hidden => Fault::bad_request(plain.clone()),
+        Objection::Invalid(_) | Objection::Misplaced { .. } => Fault::bad_request(text),
         Objection::Absent(_) => Fault::new(StatusCode::NOT_FOUND, text),
         Objection::Taken(_) => Fault::new(StatusCode::CONFLICT, text),
         Objection::TooNew(_) => Fault::new(StatusCode::NOT_ACCEPTABLE, text),
@@ -305,22 +350,23 @@ fn objected(objection: &Objection) -> Fault {
 }
 
 /// Names locations and reasons, never addresses or what they said.
-fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
-    let mut names = String::new();
-    for silence in silent {
-        let separator = if names.is_empty() { "" } else { ", " };
-        // Writing to a String cannot fail.
-        let _ = write!(
-            names,
-            "{separator}{} ({})",
-            locations.location(silence.location).name(),
-            silence.reason
-        );
-    }
-    let noun = if silent.len() == 1 {
-        "Location"
-    } else {
-        "Locations"
+fn unavailable(names: Names<'_>, silent: &[Silence]) -> Answer {
+    let locations = names.locations;
+    let each: Vec<_> = silent
+        .iter()
+        .map(|silence| {
+            if names.are_hidden {
+                silence.reason.to_string()
+            } else {
+                format!("{} ({})", names.one(silence.location), silence.reason)
+            }
+        })
+        .collect();
+    let who = match (each.join(", "), silent.len(), names.are_hidden) {
+        (reason, 1, true) => format!("A location ({reason})"),
+        (reasons, number, true) => format!("{number} locations ({reasons})"),
+        (name, 1, false) => format!("Location {name}"),
+        (names, _, false) => format!("Locations {names}"),
     };
     let fate_unknown = silent
         .iter()
@@ -330,17 +376,17 @@ fn unavailable(locations: &Locations, silent: &[Silence]) -> Answer {
     let fault = if ordered {
         Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("{noun} {names}: {}", what_operators_want(silent)),
+            format!("{who}: {}", what_operators_want(silent)),
         )
     } else if fate_unknown {
         Fault::new(
             StatusCode::GATEWAY_TIMEOUT,
-            format!("{noun} {names} did not answer; the request may have been executed."),
+            format!("{who} did not answer; the request may have been executed."),
         )
     } else {
         Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("{noun} {names} could not be asked{}", what_helps(silent)),
+            format!("{who} could not be asked{}", what_helps(silent)),
         )
     };
     // When the first of them may be back.

@@ -44,6 +44,7 @@ use crate::gateway::door::Guard;
 use crate::gateway::door::Refusal;
 use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue;
+use crate::gateway::rescue::Names;
 use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
 use crate::gateway::tracing::Tracing;
@@ -250,12 +251,12 @@ impl Service {
                 Err(_) => return Err(Trouble::Busy.into()),
             }
         }
-        let tenant = match &passage {
-            Passage::ByThing(judged) => identity.as_ref().map(|identity| (identity, judged)),
-            Passage::Whole => None,
-        };
         let mut negotiated = false;
         let plan = loop {
+            let tenant = match &passage {
+                Passage::ByThing(judged) => identity.as_ref().map(|identity| (identity, judged)),
+                Passage::Whole => None,
+            };
             let planned = self.plan(session, (&request, limits), tenant, feed.take());
             match planned.await {
                 // Nothing was executed: the client's wish is read anew against the range that there is now.
@@ -266,6 +267,16 @@ impl Service {
                     let headers = &session.req_header().headers;
                     self.door
                         .negotiate_again(headers, &mut request, &mut course.context)?;
+                }
+                // Nothing was sent. Where locations judge, none has: what others have is told to whom the rules of this
+                // gateway would let, thing by thing if need be.
+                Err(Stop::Trouble(Trouble::Federation(federate::Error::Objection(
+                    Objection::Taken(text),
+                )))) if matches!(passage, Passage::Whole) => {
+                    passage = self.door.judge_anew(&request, identity.as_ref())?;
+                    if matches!(passage, Passage::Whole) {
+                        return Err(Trouble::from(Objection::Taken(text)).into());
+                    }
                 }
                 planned => break planned?,
             }
@@ -363,6 +374,9 @@ impl Service {
         course.permit = None;
         self.count_reservations(&answer);
         let context = &mut course.context;
+        if context.hides_location {
+            header::hide_locations(&mut answer.headers);
+        }
         context.location = answer.location;
         if answer.status == http::StatusCode::NOT_ACCEPTABLE {
             // A location may have told of another range just now.
@@ -429,14 +443,18 @@ impl Service {
         requests.count(context.template, method, status, context.started.elapsed());
     }
 
-    pub(super) fn rescue(&self, trouble: Trouble) -> Answer {
+    pub(super) fn rescue(&self, context: &Context, trouble: Trouble) -> Answer {
         if let Some(rule) = trouble.denied_by() {
             self.surroundings.metrics.denials.bump(rule);
         }
         if let Some(limited) = trouble.limited_by() {
             self.surroundings.metrics.limited.bump(limited.by);
         }
-        rescue::rescue(&self.federation.locations, trouble)
+        let names = Names {
+            locations: &self.federation.locations,
+            are_hidden: context.hides_location,
+        };
+        rescue::rescue(names, trouble)
     }
 
     /// What is hidden from somebody is denied, whatever the answer calls it.
@@ -459,7 +477,7 @@ impl Service {
         course: &mut Course,
     ) -> Option<Answer> {
         if *error.esource() == ErrorSource::Downstream {
-            return rescue::of_client(error).map(|trouble| self.rescue(trouble));
+            return rescue::of_client(error).map(|trouble| self.rescue(&course.context, trouble));
         }
         if let Stage::Forwarding(forwarding) = &mut course.stage {
             let body = session.get_retry_buffer();
@@ -467,10 +485,10 @@ impl Service {
             let explained = forwarding
                 .explain(&self.federation, error, body.filter(|_| !truncated))
                 .await;
-            return Some(explained.unwrap_or_else(|trouble| self.rescue(trouble)));
+            return Some(explained.unwrap_or_else(|trouble| self.rescue(&course.context, trouble)));
         }
         error!("A request failed within the gateway: {error}");
-        Some(self.rescue(Trouble::Internal))
+        Some(self.rescue(&course.context, Trouble::Internal))
     }
 }
 

@@ -8,6 +8,7 @@ use http::Method;
 use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
+use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::config::LocationId;
@@ -20,6 +21,9 @@ use crate::tenancy::case::path;
 use crate::tenancy::case::text;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::refusal;
+
+/// From here on an allocation may be made for a node that is in use.
+const BACKFILL: Microversion = Microversion::new(1, 58);
 
 /// Requests about allocations.
 pub(crate) struct Allocations<'c>(pub(crate) &'c Case<'c>);
@@ -89,9 +93,17 @@ impl Allocations<'_> {
         let Some(project) = project else {
             return self.send(self.errand(object.to_bytes())).await;
         };
-        if object.contains("owner") && self.request.version < ALLOCATION_OWNER {
+        // Ironic's schema refuses an owner that is no text, first of all.
+        let is_refused = object.value("owner") == Value::Other;
+        if object.contains("owner") && !is_refused && self.request.version < ALLOCATION_OWNER {
             // Below 1.60 `owner` is no member of the body.
             return Err(refusal::too_new());
+        }
+        if object.contains("node") && self.request.version < BACKFILL {
+            // The schema of that version, which the one that the owner is sent at has no more.
+            return Err(refusal::invalid(
+                "Schema error for allocation: Additional properties are not allowed ('node' was unexpected)",
+            ));
         }
         match (&wanted, restricted) {
             (Some(wanted), false) if wanted != project.id => {
@@ -105,6 +117,7 @@ impl Allocations<'_> {
             (Some(_), _) => {}
             // The conductor takes only nodes of the allocation's owner, so with it the location chooses right
             // (`ironic/conductor/allocations.py`).
+            (None, _) if is_refused => {}
             (None, _) => object.set("owner", project.id),
         }
         let placed = self.check_candidates(&mut object, restricted).await?;
@@ -117,7 +130,7 @@ impl Allocations<'_> {
             errand.version = ALLOCATION_OWNER;
         }
         let answer = self.send(errand).await?;
-        self.at_the_client_s_version(answer, "allocations", lifted)
+        self.at_the_client_s_version(answer, Collection::Allocations, lifted)
             .await
     }
 

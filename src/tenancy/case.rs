@@ -10,7 +10,6 @@ use http::header::LOCATION;
 use log::info;
 use serde_json::Map;
 use serde_json::Value;
-use serde_json::json;
 
 use crate::api::collection::Collection;
 use crate::api::media::Media;
@@ -54,8 +53,6 @@ pub(crate) struct Case<'a> {
     pub(crate) rules: &'a Rules,
     /// `[api] project_admin_can_manage_own_nodes`
     pub(crate) own_nodes: bool,
-    /// `[api] tell_location`
-    pub(crate) tells_location: bool,
     /// Locations whose API has no lessees: for a project their things do not exist.
     pub(crate) too_old: Vec<LocationId>,
     denied: &'a OnceLock<&'static str>,
@@ -128,7 +125,6 @@ impl<'a> Case<'a> {
             caller,
             rules: &judged.rules,
             own_nodes: judged.own_nodes,
-            tells_location: judged.tells_location,
             too_old: too_old(federation, request, &caller),
             denied: &judged.denied,
             doubt: OnceLock::new(),
@@ -330,98 +326,6 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The one of these things that the caller can see. If there are two, an error names their locations.
-    pub(crate) fn the_one<T>(
-        &self,
-        mut visible: Vec<T>,
-        at: impl Fn(&T) -> Option<LocationId>,
-    ) -> Result<Option<T>, Error> {
-        if visible.len() < 2 {
-            return Ok(visible.pop());
-        }
-        // The error below names locations, which `tell_location = false` hides from projects.
-        if !self.tells_location {
-            return Err(refusal::invalid("More than one thing has this name."));
-        }
-        let owners = visible.iter().filter_map(at).collect();
-        Err(LocateError::Ambiguous { owners }.into())
-    }
-
-    /// The second step of creating something for a project. If the owner cannot be set, the thing is deleted again:
-    /// without an owner nobody but the system could see it.
-    pub(crate) async fn give_owner(
-        &self,
-        made: Answer,
-        collection: &str,
-        project: Project<'_>,
-    ) -> Result<Answer, Error> {
-        if !made.status.is_success() {
-            return Ok(made);
-        }
-        let resource = resource(&made)?;
-        let Some(uuid) = text(&resource, "uuid") else {
-            return Ok(made);
-        };
-        let change = |method, body: Bytes| Errand {
-            method,
-            path: path(&[collection, uuid]),
-            query: Query::default(),
-            version: self.newest(),
-            body,
-            at: made.location,
-            placed: Vec::new(),
-            is_for_judges: false,
-        };
-        let patch = json!([{"op": "add", "path": "/owner", "value": project.id}]);
-        let given = self
-            .send(change(Method::PATCH, patch.to_string().into()))
-            .await;
-        match given {
-            Ok(given) if given.status.is_success() => {
-                self.at_the_client_s_version(made, collection, true).await
-            }
-            failed => {
-                // If nobody answers this either, that is the error to tell: a thing without an owner may be left.
-                self.send(change(Method::DELETE, Bytes::new())).await?;
-                failed
-            }
-        }
-    }
-
-    /// What was made at a newer version, shown as the client's version has it.
-    pub(crate) async fn at_the_client_s_version(
-        &self,
-        made: Answer,
-        collection: &str,
-        lifted: bool,
-    ) -> Result<Answer, Error> {
-        if !lifted || !made.status.is_success() {
-            return Ok(made);
-        }
-        let resource = resource(&made)?;
-        let Some(uuid) = text(&resource, "uuid") else {
-            return Ok(made);
-        };
-        let shown = self
-            .send(
-                Errand::get(
-                    path(&[collection, uuid]),
-                    Query::default(),
-                    self.request.version,
-                )
-                .at(made.location),
-            )
-            .await;
-        Ok(match shown {
-            Ok(shown) if shown.status.is_success() => Answer {
-                body: shown.body,
-                ..made
-            },
-            // It was created, so this is a success, though the answer shows members of a newer version.
-            Ok(_) | Err(_) => made,
-        })
-    }
-
     /// Whether a location gets the user's own token: then its own policy decides about its things.
     pub(crate) fn judges_itself(&self, at: Option<LocationId>) -> bool {
         at.is_some_and(|at| {
@@ -499,6 +403,18 @@ impl<'a> Case<'a> {
             self.request.target.path(),
         );
     }
+}
+
+/// The one of these things that the caller can see. Two are an error that says where they are.
+pub(crate) fn the_one<T>(
+    mut visible: Vec<T>,
+    at: impl Fn(&T) -> Option<LocationId>,
+) -> Result<Option<T>, Error> {
+    if visible.len() < 2 {
+        return Ok(visible.pop());
+    }
+    let owners = visible.iter().filter_map(at).collect();
+    Err(LocateError::Ambiguous { owners }.into())
 }
 
 /// Locations that cannot say who owns a thing: a project can have nothing there.

@@ -20,6 +20,7 @@ use crate::tenancy::case::LESSEE;
 use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
 use crate::tenancy::case::text;
+use crate::tenancy::case::the_one;
 use crate::tenancy::page::Page;
 use crate::tenancy::page::both;
 use crate::tenancy::refusal;
@@ -163,7 +164,7 @@ impl Case<'_> {
         let fields = self.holder_fields();
         let found = self.look_up_at(&["nodes", ident], fields, at).await?;
         let nodes = found.iter().filter_map(Node::of);
-        self.the_one(nodes.filter(passes).collect(), |node| node.at)
+        the_one(nodes.filter(passes).collect(), |node| node.at)
     }
 
     pub(crate) fn sees(&self, node: &Node) -> bool {
@@ -269,7 +270,7 @@ impl Case<'_> {
                 parts.push(Part { uuid, node });
             }
         }
-        let part = self.the_one(parts, |part| part.node.at)?;
+        let part = the_one(parts, |part| part.node.at)?;
         part.ok_or_else(absent)
     }
 
@@ -293,7 +294,7 @@ impl Case<'_> {
         let visible = allocations.filter(|found| {
             self.judges_itself(found.at) || self.allows(Rule::AllocationGet, &found.allocation())
         });
-        self.the_one(visible.collect(), |found| found.at)
+        the_one(visible.collect(), |found| found.at)
     }
 
     /// `None`: nobody has it.

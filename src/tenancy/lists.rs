@@ -427,7 +427,7 @@ impl Lists<'_> {
         let is_alone = self.federation.locations.iter().len() == 1 || self.request.pinned.is_some();
         let marker = Marker {
             item: text(&last.resource, "uuid")?.to_owned(),
-            location: last.at.filter(|_| self.tells_location && !is_alone),
+            location: last.at.filter(|_| !is_alone),
         };
         Some(marker.text(&self.federation.locations))
     }

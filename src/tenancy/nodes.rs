@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::api::body::Object;
 use crate::api::body::Patch;
+use crate::api::body::Value as Member;
 use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
@@ -16,6 +17,7 @@ use crate::api::rules::Rule;
 use crate::auth::access::attributes;
 use crate::auth::access::attributes::Change;
 use crate::federate::Error;
+use crate::federate::located::create::PARENT_NODE_SINCE;
 use crate::federate::located::home::home_of;
 use crate::federate::objection::Objection;
 use crate::locate::LocateError;
@@ -73,6 +75,7 @@ const YOUNG: &[(&str, i64)] = &[
     ("protected", 48),
     ("protected_reason", 48),
     ("conductor", 49),
+    ("owner", 50),
 ];
 
 /// Requests about nodes and what is below one.
@@ -331,25 +334,20 @@ impl Nodes<'_> {
     pub(crate) async fn new_node(&self, body: &[u8]) -> Result<Answer, Error> {
         // Ironic tries this rule first; its default lets role admin or service of any scope through.
         let own = self.own_nodes && self.allows(Rule::NodeCreateSelfOwnedNode, &Target::Nothing);
+        let mut object = Object::parse("node", body)?;
         // Where it would go. What is wrong with that is told after the policy.
-        let home = Object::parse("node", body).ok().and_then(|mut node| {
-            let home = home_of(self.federation, self.request, &mut node).ok()?;
-            Some(home.location)
-        });
-        let home = home.or(self.request.pinned);
+        let home = home_of(self.federation, self.request, &mut object.clone()).ok();
+        let home = home.map(|home| home.location).or(self.request.pinned);
         if self.judges_itself(home) {
             // With the client's token the location gives the node to its project, if it may.
             if !own {
                 self.leave(Rule::NodeCreate, &Target::Nothing);
             }
-            return self
-                .send(self.errand(canonical(&Bytes::copy_from_slice(body))))
-                .await;
+            return self.send(self.errand(object.to_bytes())).await;
         }
         if !own {
             self.permit(Rule::NodeCreate, &Target::Nothing)?;
         }
-        let mut object = Object::parse("node", body)?;
         if self.is_too_old(home) {
             return Err(refusal::invalid(
                 "This conductor group is at a location whose API is older than 1.65: projects cannot own nodes there.",
@@ -359,18 +357,9 @@ impl Nodes<'_> {
             return self.send(self.errand(object.to_bytes())).await;
         };
         let version = self.request.version;
-        let is_young = |name: &str| {
-            YOUNG
-                .iter()
-                .any(|(young, minor)| *young == name && version < Microversion::new(1, *minor))
-        };
-        let owner_is_too_young = version < OWNER && object.is_true("owner");
-        if owner_is_too_young
-            || object
-                .names()
-                .any(|name| is_young(name) && object.is_true(name))
-        {
-            return Err(refusal::too_new());
+        if is_too_young(&object, version) || object.value("owner") == Member::Other {
+            // It is for the location to refuse, in its words and after its schema: nothing is added, nor lifted.
+            return self.new_old_node(&object, project).await;
         }
         let wanted = object.text("owner").filter(|owner| !owner.is_empty());
         if wanted.is_some_and(|wanted| wanted != project.id) {
@@ -378,9 +367,10 @@ impl Nodes<'_> {
                 "Cannot create a node as a project scoped admin with an owner other than your own project.",
             ));
         }
-        if let Some(parent) = object
-            .text("parent_node")
-            .filter(|parent| !parent.is_empty())
+        if version >= PARENT_NODE_SINCE
+            && let Some(parent) = object
+                .text("parent_node")
+                .filter(|parent| !parent.is_empty())
         {
             let node = self.visible_node(&parent).await?;
             // Ironic's `authorize_node_link`: parent and child must have the same owner.
@@ -401,7 +391,7 @@ impl Nodes<'_> {
             return self.new_old_node(&object, project).await;
         }
         let answer = self
-            .at_the_client_s_version(answer, "nodes", version < OWNER)
+            .at_the_client_s_version(answer, Collection::Nodes, version < OWNER)
             .await?;
         let node = Node {
             // Masking looks at the holders only.
@@ -418,9 +408,22 @@ impl Nodes<'_> {
     /// Creates a node and then sets its owner, or deletes it: a version that makes nodes available at once cannot be
     /// lifted to one that names the owner.
     async fn new_old_node(&self, object: &Object, project: Project<'_>) -> Result<Answer, Error> {
-        let made = self.send(self.errand(object.to_bytes())).await?;
-        self.give_owner(made, "nodes", project).await
+        let errand = self.errand(object.to_bytes());
+        self.make_and_give(errand, Collection::Nodes, project).await
     }
+}
+
+/// Whether Ironic refuses a member of a new node at this version (`reject_fields_in_newer_versions` of
+/// `ironic/api/controllers/v1/node.py`): whatever it says but null, or "" for the conductor group.
+fn is_too_young(node: &Object, version: Microversion) -> bool {
+    YOUNG.iter().any(|(name, minor)| {
+        let is_blank = match node.json(name) {
+            None => true,
+            Some(Value::String(text)) if *name == "conductor_group" => text.is_empty(),
+            Some(value) => value.is_null() && *name != "conductor_group",
+        };
+        version < Microversion::new(1, *minor) && !is_blank
+    })
 }
 
 /// The body as Ironic reads it: Python's `json` takes the last of duplicate members. Anything but an object is

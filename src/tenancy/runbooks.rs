@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::api::body::Object;
 use crate::api::body::Patch;
+use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::rules::Rule;
 use crate::auth::access::attributes;
@@ -86,7 +87,9 @@ impl Runbooks<'_> {
         self.permit(rule, &Target::Nothing)?;
         let mut object = Object::parse("runbook", body)?;
         Provision(self.0).check_steps(&object, "steps", &Target::Nothing)?;
-        if let Some(project) = self.project() {
+        // Ironic's schema refuses an owner that is no text.
+        let is_refused = object.value("owner") == Value::Other;
+        if let Some(project) = self.project().filter(|_| !is_refused) {
             let wanted = object.text("owner").filter(|owner| !owner.is_empty());
             if wanted.is_some_and(|wanted| wanted != project.id) {
                 return Err(refusal::invalid(
@@ -100,14 +103,14 @@ impl Runbooks<'_> {
             }
             // Ironic fills the owner in for a project's token; our system-scoped credential has to send it.
             object.set("owner", project.id);
-            let answer = self.send(self.errand(object.to_bytes())).await?;
+            let answer = self.told(self.errand(object.to_bytes())).await?;
             if !refusal::is_refused_owner(&answer) {
                 return Ok(answer);
             }
             // For an Ironic without Keystone nobody is of the system, so nobody may name an owner at once.
             object.remove("owner");
-            let made = self.send(self.errand(object.to_bytes())).await?;
-            return self.give_owner(made, "runbooks", project).await;
+            let errand = self.errand(object.to_bytes());
+            return (self.make_and_give(errand, Collection::Runbooks, project)).await;
         }
         self.send(self.errand(object.to_bytes())).await
     }

@@ -81,6 +81,8 @@ class Objects:
             if body.get("node") and self.find(body["node"]) is None:
                 raise Refused(400, f"Node {body['node']} could not be found.")
             record = {"state": "allocating", "node_uuid": None, "last_error": None, **record}
+        if kind == "runbooks":
+            record = {"owner": None, "public": False, **record}
         self.objects[kind].append(record)
         location = f"{self._base(request)}/v1/{kind}/{ident}"
         return Answer.of_json(201, self._with_links(request, record, kind), [("Location", location)])

@@ -32,7 +32,7 @@ class Writes:
                 text = f"Schema error for node: Additional properties are not allowed ('{name}' was unexpected)"
                 raise Refused(400, text)
         for name in body:
-            if SINCE.get(name, 1) > minor and body[name]:
+            if SINCE.get(name, 1) > minor and body[name] != ("" if name == "conductor_group" else None):
                 raise Refused(406, "Request not acceptable.")
         ident = body.get("uuid") or new_uuid()
         if not UUID_LIKE.fullmatch(ident):

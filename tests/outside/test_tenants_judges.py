@@ -4,13 +4,14 @@ import json
 
 import pytest
 from exchange import Answer
-from projects import LOCATION, MINE, OTHER, TENANT, hub
+from projects import LOCATION, MINE, OTHER, STRANGER, TENANT, hub
 from refusals import form_a
 from standin import Standin, new_uuid, node
 from tenants import ADMIN
 
 MEMBER = {**TENANT, "X-Roles": "member,reader"}
 READER = {**TENANT, "X-Roles": "reader"}
+STRANGER_READER = {**STRANGER, "X-Roles": "reader"}
 AVAILABLE = {"provision_state": "available", "power_state": "power off", "resource_class": "x"}
 DENIED = "Access was denied to the following resource: baremetal:its:own"
 
@@ -27,8 +28,10 @@ class Judge(Standin):
 
     def answer(self, request):
         user = self.user(request)
-        if user is None or "X-Project-Id" not in user:
+        if user is None or "OpenStack-System-Scope" in user:
             return super().answer(request)
+        if "X-Project-Id" not in user:
+            return Answer.of_json(403, form_a(403, DENIED), [("X-OpenStack-Ironic-API-Minimum-Version", "1.1")])
         if request.method not in ("GET", "HEAD") and "member" not in user["X-Roles"].split(","):
             return Answer.of_json(403, form_a(403, DENIED), [("X-OpenStack-Ironic-API-Minimum-Version", "1.1")])
         if request.method == "POST" and request.path in ("/v1/nodes", "/v1/allocations", "/v1/runbooks"):
@@ -90,6 +93,50 @@ def test_what_is_taken_elsewhere_is_told_to_nobody_who_may_not_create(house):
         assert [reply.status for reply in answers] == [403, 403], (method, path, answers)
         # Who may is told, as by one Ironic.
         assert house.ask(TENANT, method, path, json.loads(json.dumps(body).replace("NAME", taken))).status == 409
+
+
+@pytest.fixture(scope="module", params=["policy", "deny"])
+def judges(request):
+    """Every location judges itself."""
+    first, second = Judge([node("ours", owner=MINE, **AVAILABLE)]), Judge([node("secret", owner=OTHER)])
+    api = {"project_scoped_access": request.param}
+    with hub(first, second, groups="_:loc1,grp1:loc2", api=api, every={"forward_user_token": True, "auth_type": "admin_token", "token": "ours"}) as running:
+        second.ports.append({"uuid": new_uuid(), "address": "52:54:00:00:00:01", "node_uuid": second.nodes[0]["uuid"]})
+        second.nodes[0]["instance_uuid"] = INSTANCE
+        running.first, running.second = first, second
+        yield running
+
+
+INSTANCE = "8a9d5b53-3f7a-4f0c-9d0f-0f4c6ab0b0a1"
+
+
+def test_where_all_judge_nobody_else_learns_what_is_taken(judges):
+    """The location that would refuse is never asked where a name is taken elsewhere: so the gateway's rules decide who is told."""
+    [ours], [secret] = judges.first.nodes, judges.second.nodes
+    steps = [{"interface": "deploy", "step": "s", "args": {}, "order": 1}]
+    judges.second.objects["runbooks"][:] = [{"uuid": new_uuid(), "name": "CUSTOM_A", "owner": OTHER, "public": False, "steps": steps, "extra": {}}]
+    judges.second.objects["allocations"][:] = [{"uuid": new_uuid(), "name": "secret", "owner": OTHER, "resource_class": "x", "node_uuid": None}]
+    cases = [
+        ("POST", "/v1/nodes", {"driver": "d", "name": "WORD"}, "secret", "free"),
+        ("POST", "/v1/nodes", {"driver": "d", "uuid": "WORD"}, secret["uuid"], new_uuid()),
+        ("POST", "/v1/ports", {"node_uuid": ours["uuid"], "address": "WORD"}, "52:54:00:00:00:01", "52:54:00:00:00:02"),
+        ("POST", "/v1/allocations", {"node": ours["uuid"], "name": "WORD"}, "secret", "free"),
+        ("POST", "/v1/runbooks", {"name": "WORD", "steps": steps}, "CUSTOM_A", "CUSTOM_B"),
+        ("PATCH", f"/v1/nodes/{ours['uuid']}", [{"op": "add", "path": "/name", "value": "WORD"}], "secret", "free"),
+        ("PATCH", f"/v1/nodes/{ours['uuid']}", [{"op": "add", "path": "/instance_uuid", "value": "WORD"}], INSTANCE, new_uuid()),
+    ]
+    domain = {"X-Roles": "admin,manager,member,reader"}
+    for method, path, body, taken, free in cases:
+        for who in (READER, STRANGER_READER, domain):
+            answers = [judges.ask(who, method, path, json.loads(json.dumps(body).replace("WORD", word))) for word in (taken, free)]
+            assert answers[0].status == answers[1].status in (400, 403, 404), (method, path, who, answers)
+        # Who may is told, as by one Ironic, and nothing is sent.
+        for site in (judges.first, judges.second):
+            site.forget_requests()
+        who = ADMIN if "runbooks" in path else TENANT
+        told = judges.ask(who, method, path, json.loads(json.dumps(body).replace("WORD", taken)))
+        assert told.status == 409, (method, path, told)
+        assert not [one for site in (judges.first, judges.second) for one in site.asked(method)], path
 
 
 def test_allocations(house):

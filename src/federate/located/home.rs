@@ -140,11 +140,14 @@ pub fn home_of(
             Why::Bmc(_) => "The BMC".to_owned(),
             _ => format!("Conductor group \"{}\"", given.unwrap_or_default()),
         };
-        return Err(Objection::Invalid(format!(
-            "{what} belongs to location {}, not to {}.",
-            there.name(),
-            federation.locations.location(pinned).name()
-        )));
+        return Err(Objection::Misplaced {
+            text: format!(
+                "{what} belongs to location {}, not to {}.",
+                there.name(),
+                federation.locations.location(pinned).name()
+            ),
+            plain: format!("{what} does not belong to the location that the request names."),
+        });
     }
     let called = |ours: &str| match &there.config.groups {
         Some(names) => names.theirs(ours).into_owned(),
@@ -161,12 +164,14 @@ pub fn home_of(
     });
     let theirs = called(group.as_deref().unwrap_or_default());
     if !theirs.is_empty() && request.version < GROUPS_SINCE {
-        return Err(Objection::Invalid(format!(
-            "At location {} a node needs a conductor group, which version {} does not have: use version \
-             {GROUPS_SINCE} or later.",
-            there.name(),
+        let needs = format!(
+            "a node needs a conductor group, which version {} does not have: use version {GROUPS_SINCE} or later.",
             request.version
-        )));
+        );
+        return Err(Objection::Misplaced {
+            text: format!("At location {} {needs}", there.name()),
+            plain: format!("There {needs}"),
+        });
     }
     match group {
         Some(group) if given.is_some() || !theirs.is_empty() || !called("").is_empty() => {
@@ -232,11 +237,15 @@ fn by_bmc(
                 .iter()
                 .map(|place| format!("{} is in {}", place.bmc, place.range))
                 .collect();
-            Err(Objection::Invalid(format!(
-                "Where the node belongs is not known: its BMC is at locations {} ({}). Name a conductor_group.",
-                federation.locations.names(&ids),
-                ranges.join(", ")
-            )))
+            let unknown = "Where the node belongs is not known: its BMC is at";
+            Err(Objection::Misplaced {
+                text: format!(
+                    "{unknown} locations {} ({}). Name a conductor_group.",
+                    federation.locations.names(&ids),
+                    ranges.join(", ")
+                ),
+                plain: format!("{unknown} more than one location. Name a conductor_group."),
+            })
         }
     }
 }

@@ -67,7 +67,10 @@ impl Placement {
             name(home)
         );
         if self.rules.verifies {
-            return Err(Objection::Invalid(format!("{text}.")));
+            return Err(Objection::Misplaced {
+                text: format!("{text}."),
+                plain: format!("{} is at another location than {who}.", place.bmc),
+            });
         }
         Ok(Some(text))
     }

@@ -161,12 +161,18 @@ impl<'a> Update<'a> {
             Some(target) => format!("belongs to location {}", name(target)),
             None => "is not mapped to any location".to_owned(),
         };
-        Objection::Invalid(format!(
-            "Node {} is in location {}; conductor group \"{group}\" {belongs}. Nodes cannot be moved between \
-             locations; delete and re-enrol.",
-            self.ident,
-            name(home)
-        ))
+        let advice = "Nodes cannot be moved between locations; delete and re-enrol.";
+        Objection::Misplaced {
+            text: format!(
+                "Node {} is in location {}; conductor group \"{group}\" {belongs}. {advice}",
+                self.ident,
+                name(home)
+            ),
+            plain: format!(
+                "Conductor group \"{group}\" is not of the location of node {}. {advice}",
+                self.ident
+            ),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a page begins.
 //!
 //! A marker is the item before it and, if another location may have an item with the same identifier, the location:
-//! `<uuid>@<location>`. Clients need not know; the plain form is taken too.
+//! `<uuid>@<tag of the location>`. Clients need not know; the plain form is taken too, and the location's name.
 //!
 //! A walk has a name if another one with the same question is under way that lists in another order, since both may have
 //! a page that ends with the same item. It stands in the links to its further pages.
@@ -56,7 +56,12 @@ pub struct Marker {
 impl Marker {
     /// An `@` that no location's name follows belongs to the item.
     pub fn parse(text: &str, locations: &Locations) -> Self {
-        let by_name = |name: &str| locations.by_name(name).map(|location| location.id);
+        let by_name = |name: &str| {
+            let mut all = locations.iter();
+            let location = locations.by_name(name);
+            let location = location.or_else(|| all.find(|one| tag(one.name()) == name));
+            location.map(|location| location.id)
+        };
         let located = text
             .match_indices('@')
             .find_map(|(at, _)| Some((&text[..at], by_name(&text[at + 1..])?)));
@@ -75,8 +80,20 @@ impl Marker {
     /// As it stands in `next`.
     pub fn text(&self, locations: &Locations) -> String {
         match self.location {
-            Some(location) => format!("{}@{}", self.item, locations.location(location).name()),
+            Some(location) => {
+                let name = locations.location(location).name();
+                format!("{}@{}", self.item, tag(name))
+            }
             None => self.item.clone(),
         }
     }
+}
+
+/// Stands for a location, whose name not every client may know (`[api] tell_location`): FNV-1a, since replicas of any
+/// version have to agree.
+fn tag(name: &str) -> String {
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }

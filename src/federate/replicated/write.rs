@@ -257,21 +257,10 @@ impl Write<'_> {
     fn explain(&self, mut states: Vec<State>) -> Error {
         states.sort_by_key(|state| state.location);
         let left = states.iter().map(|state| state.left).max();
-        let each: Vec<_> = states
-            .iter()
-            .map(|state| {
-                let name = self.locations.location(state.location).name();
-                format!("{name}: {}", state.text)
-            })
-            .collect();
-        let text = format!(
-            "{} {} could not be changed everywhere. {}.",
-            self.collection.facts().noun,
-            self.ident,
-            each.join("; ")
-        );
+        let states = states.into_iter();
         Error::NotEverywhere {
-            text,
+            what: format!("{} {}", self.collection.facts().noun, self.ident),
+            states: states.map(|state| (state.location, state.text)).collect(),
             fate_unknown: left == Some(Left::Unknown),
         }
     }
