@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,8 @@ use criterion::{
 };
 
 use ironic_proxy::api::link::{Base, Kind, rewrite_document};
-use ironic_proxy::api::page::{Keep, Need, Page, write_collection};
+use ironic_proxy::api::merged_page::{MergedPage, Taken};
+use ironic_proxy::api::page::{Keep, Need, Page};
 
 #[path = "corpus/nodes.rs"]
 mod nodes;
@@ -29,6 +31,8 @@ mod nodes;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const LOCATIONS: u32 = 3;
+/// As the gateway sends.
+const PART: usize = 64 << 10;
 const PUBLIC: &str = "https://bm.example.com/baremetal";
 const NEXT: &str = "https://bm.example.com/baremetal/v1/nodes/detail?limit=3000&marker=x";
 
@@ -72,8 +76,8 @@ fn merge(
     answers: &[(Base, Bytes)],
     to: &Base,
     keep: Keep<'_>,
-) -> (Bytes, HashMap<Box<str>, usize>) {
-    let pages: Vec<Page> = answers
+) -> (usize, HashMap<Box<str>, usize>) {
+    let pages: Vec<Arc<Page>> = answers
         .iter()
         .map(|(base, body)| {
             let need = Need {
@@ -82,8 +86,10 @@ fn merge(
                 id: "uuid",
                 sort_key: None,
                 keep,
+                note: &[],
             };
-            Page::decode(body.clone(), "nodes", &need).expect("the corpus is JSON")
+            let page = Page::decode(body.clone(), "nodes", &need);
+            Arc::new(page.expect("the corpus is JSON"))
         })
         .collect();
     let mut owners = HashMap::new();
@@ -94,8 +100,15 @@ fn merge(
             }
         }
     }
-    let items = pages.iter().flat_map(Page::items);
-    (write_collection("nodes", items, to, Some(NEXT)), owners)
+    let items = pages.iter().flat_map(Taken::all);
+    let merged = MergedPage::new("nodes", to.clone(), items).with_next(Some(NEXT.to_owned()));
+    let length = merged.length();
+    let written: usize = merged
+        .into_parts(PART)
+        .map(|part| black_box(part).len())
+        .sum();
+    assert_eq!(length, written);
+    (length, owners)
 }
 
 fn merge_yardsticks(

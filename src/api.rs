@@ -11,6 +11,7 @@ pub mod identifier;
 pub mod json;
 pub mod link;
 pub mod media;
+pub mod merged_page;
 pub mod microversion;
 pub mod page;
 pub mod query;

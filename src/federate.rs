@@ -196,7 +196,7 @@ impl Federation {
             return Ok(answer);
         }
         // Every resource of Ironic is an object. A list or a text in its place is another server's page.
-        if answer.body.trim_ascii_start().first() != Some(&b'{') {
+        if answer.body.whole().trim_ascii_start().first() != Some(&b'{') {
             return Err(Malformed::Syntax(0));
         }
         let (kind, id) = match subject {
@@ -209,8 +209,9 @@ impl Federation {
             id,
             sort_key: None,
             keep: Keep::All,
+            note: &[],
         };
-        let body = mem::take(&mut answer.body);
+        let body = mem::take(&mut answer.body).into_bytes();
         let document = match (subject, member) {
             // It was read already, to judge the answer.
             (Subject::Member(_), Some(member)) => member,
@@ -226,7 +227,7 @@ impl Federation {
                 location,
             );
         }
-        answer.body = document.into_body(&request.base);
+        answer.body = document.into_body(&request.base).into();
         Ok(answer)
     }
 

@@ -13,6 +13,8 @@ use crate::api::fault::Fault;
 use crate::api::header;
 use crate::api::link::Base;
 use crate::api::media::Media;
+use crate::api::merged_page::MergedPage;
+use crate::api::merged_page::Parts;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::api::query::Query;
@@ -56,6 +58,15 @@ pub struct Request {
     pub media: Media,
     /// How it is told that nobody has the collection.
     pub words: Words,
+    pub review: Review,
+}
+
+/// What is read of a list's items before they are shown, by who judges them.
+#[derive(Clone, Debug, Default)]
+pub struct Review {
+    pub noted: &'static [&'static str],
+    /// Fields that are asked for with the client's and not shown.
+    pub unshown: Vec<&'static str>,
 }
 
 impl Request {
@@ -193,7 +204,7 @@ fn document_below(template: &str) -> Expect {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub body: Bytes,
+    pub body: Content,
     /// The one location it came from.
     pub location: Option<LocationId>,
     /// Of a merged list: where each item is, in their order.
@@ -201,6 +212,83 @@ pub struct Answer {
     /// Seconds after which the same may be asked again, for those who want to be told.
     pub retry_after: Option<u32>,
     pub versions: Versions,
+}
+
+/// What an answer says.
+#[derive(Clone, Debug)]
+pub enum Content {
+    Whole(Bytes),
+    /// A list that is written when it is sent.
+    List(Box<MergedPage>),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Whole(bytes.into())
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self::Whole(text.into())
+    }
+}
+
+impl Content {
+    pub fn length(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::List(page) => page.length(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    /// What is no list.
+    pub fn whole(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::List(_) => &[],
+        }
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes.clone(),
+            Self::List(page) => page.to_bytes(),
+        }
+    }
+
+    /// The same of what is kept no longer.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::List(page) => page.to_bytes(),
+        }
+    }
+
+    /// As it is sent, `size` bytes at a time.
+    pub fn into_parts(self, size: usize) -> Parts {
+        match self {
+            Self::Whole(bytes) => Parts::of(bytes, size),
+            Self::List(page) => page.into_parts(size),
+        }
+    }
 }
 
 /// Seconds until what could not be answered now is worth asking again.
@@ -248,7 +336,7 @@ impl Answer {
         }
     }
 
-    pub fn json(status: StatusCode, body: Bytes) -> Self {
+    pub fn json(status: StatusCode, body: impl Into<Content>) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(
             http::header::CONTENT_TYPE,
@@ -257,7 +345,7 @@ impl Answer {
         Self {
             status,
             headers,
-            body,
+            body: body.into(),
             ..Self::default()
         }
     }
@@ -272,7 +360,7 @@ impl Answer {
         Self {
             status: reply.status,
             headers,
-            body: reply.body,
+            body: reply.body.into(),
             location: Some(location),
             places: Vec::new(),
             retry_after: None,

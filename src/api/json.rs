@@ -31,6 +31,9 @@ pub enum Malformed {
     Size,
     #[error("no list under the expected key")]
     List,
+    /// Of what is judged: nobody could say which of the two is meant.
+    #[error("a member is repeated at byte {0}")]
+    Repeated(u32),
 }
 
 /// A part of a body: byte offsets, end excluded.
@@ -84,6 +87,32 @@ pub struct Key<'a> {
     escaped: bool,
     /// Where its opening quote is.
     pub start: u32,
+}
+
+/// How the members of an object are named, and what its reader makes of each name: objects of one list have the same
+/// members in the same order, written the same way. What was understood once is compared, not read again: a third of what
+/// splitting a list took. Safe, since equal bytes have the same meaning.
+#[derive(Clone, Debug)]
+pub struct Shape<R> {
+    known: Vec<Naming<R>>,
+}
+
+/// One member's name, from what is before it to what is between it and its value.
+#[derive(Clone, Copy, Debug)]
+struct Naming<R> {
+    span: Span,
+    /// Where its opening quote is within that.
+    quote: u32,
+    role: R,
+}
+
+/// Members of an object that are remembered. Ironic's have less than a hundred.
+const SHAPE: usize = 256;
+
+impl<R> Default for Shape<R> {
+    fn default() -> Self {
+        Self { known: Vec::new() }
+    }
 }
 
 /// A string as it was found.
@@ -140,6 +169,16 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A reader of a value that was read before, as a part of a document.
+    pub fn again(value: &'a [u8]) -> Self {
+        Self {
+            body: value,
+            at: 0,
+            depth: 0,
+            has_controls: false,
+        }
+    }
+
     /// The document.
     pub fn body(&self) -> &'a [u8] {
         self.body
@@ -165,6 +204,50 @@ impl<'a> Reader<'a> {
             loop {
                 let key = self.key()?;
                 member(self, key)?;
+                if !self.separator(b'}')? {
+                    break;
+                }
+            }
+        }
+        Ok(self.close(start))
+    }
+
+    /// [`members`](Self::members) of an object that resembles earlier ones of the same document. `role`: what a name
+    /// stands for; `member` is called with that and with where the name is.
+    pub fn members_like<R: Copy>(
+        &mut self,
+        shape: &mut Shape<R>,
+        role: impl Fn(&Key<'a>) -> R,
+        mut member: impl FnMut(&mut Self, u32, R) -> Result<(), Malformed>,
+    ) -> Result<Span, Malformed> {
+        let start = self.open(b'{')?;
+        if self.token()? != b'}' {
+            for place in 0.. {
+                let begin = offset(self.at);
+                let rest = self.body.get(self.at..).unwrap_or_default();
+                let known = shape.known.get(place);
+                let naming = match known {
+                    Some(known) if rest.starts_with(known.span.of(self.body)) => {
+                        self.at += known.span.len();
+                        *known
+                    }
+                    _ => {
+                        let key = self.key()?;
+                        self.token()?;
+                        let naming = Naming {
+                            span: Span::new(begin, offset(self.at)),
+                            quote: key.start - begin,
+                            role: role(&key),
+                        };
+                        match shape.known.get_mut(place) {
+                            Some(known) => *known = naming,
+                            None if place < SHAPE => shape.known.push(naming),
+                            None => {}
+                        }
+                        naming
+                    }
+                };
+                member(self, begin + naming.quote, naming.role)?;
                 if !self.separator(b'}')? {
                     break;
                 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use indexmap::IndexSet;
 
 use crate::api::groups::GroupNames;
-use crate::api::json::{self, Key, Malformed, Quoted, Reader, Span, Type};
+use crate::api::json::{self, Key, Malformed, Quoted, Reader, Shape, Span, Type};
 
 /// Where a Bare Metal API begins: scheme, authority and path prefix, without a slash at the end. `/v1` follows.
 ///
@@ -68,7 +68,8 @@ pub enum Kind {
 }
 
 /// What a member of a document means for links.
-enum Place {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
     Links,
     Document(Kind),
     /// A list of resources.
@@ -109,7 +110,7 @@ impl Base {
                     if !key.is("links") {
                         return reader.value().map(drop);
                     }
-                    each_href(reader, &mut |quoted| {
+                    each_href(reader, &mut Shape::default(), &mut |quoted| {
                         href.get_or_insert(quoted.span);
                     })
                     .map(drop)
@@ -143,12 +144,7 @@ impl Base {
 }
 
 impl Kind {
-    /// Whether a member names a conductor group.
-    pub(crate) fn names_group(self, key: &Key<'_>) -> bool {
-        matches!(self.place(&key.name()), Place::Group)
-    }
-
-    fn place(self, key: &[u8]) -> Place {
+    pub(crate) fn place(self, key: &[u8]) -> Place {
         match (self, key) {
             (Self::BiosSetting, _) => Place::Document(Self::Plain),
             (Self::Ramdisk, b"node") => Place::Document(Self::Node),
@@ -176,19 +172,23 @@ pub fn rewrite_document(
     from: Dialect<'_>,
     to: &Base,
 ) -> Result<Option<Vec<u8>>, Malformed> {
-    let mut cuts = Cuts::default();
+    let mut linking = Linking::new(from);
     let mut reader = Reader::new(body)?;
-    read_value(&mut reader, kind, from, &mut cuts)?;
+    read_value(&mut reader, kind, &mut linking)?;
     reader.end()?;
+    let cuts = linking.cuts;
     if cuts.len() == 0 {
         return Ok(None);
     }
     let whole = || Stretch {
         span: Span::new(0, json::offset(body.len())),
         cuts: 0..cuts.len(),
+        masks: &[],
     };
-    let mut out = Vec::with_capacity(cuts.length(whole(), to));
-    cuts.splice(body, whole(), to, &mut out);
+    let mut length = 0;
+    cuts.each(body, whole(), to, |part| length += part.len());
+    let mut out = Vec::with_capacity(length);
+    cuts.each(body, whole(), to, |part| out.extend_from_slice(part));
     Ok(Some(out))
 }
 
@@ -200,39 +200,61 @@ pub fn rewrite_location<'v>(value: &'v str, from: &Base, to: &Base) -> Cow<'v, s
     }
 }
 
+/// A location's document while its links are read.
+#[derive(Debug)]
+pub(crate) struct Linking<'a> {
+    pub(crate) from: Dialect<'a>,
+    pub(crate) cuts: Cuts,
+    shape: Shape<IsHref>,
+}
+
+impl<'a> Linking<'a> {
+    pub(crate) fn new(from: Dialect<'a>) -> Self {
+        Self {
+            from,
+            cuts: Cuts::default(),
+            shape: Shape::default(),
+        }
+    }
+}
+
 /// Reads a value that should be a resource of `kind`, noting its links.
 fn read_value(
     reader: &mut Reader<'_>,
     kind: Kind,
-    from: Dialect<'_>,
-    cuts: &mut Cuts,
+    linking: &mut Linking<'_>,
 ) -> Result<Span, Malformed> {
     if reader.peek()? != Type::Object {
         return reader.value();
     }
-    reader.members(|reader, key| read_member(reader, kind, &key, from, cuts).map(drop))
+    reader.members(|reader, key| {
+        let place = kind.place(&key.name());
+        read_member(reader, (kind, place), linking).map(drop)
+    })
 }
 
-/// Reads the value of the member `key` of a resource of `kind`, noting its links.
+/// Reads the value of a member of a resource of `kind`, noting its links.
 pub(crate) fn read_member(
     reader: &mut Reader<'_>,
-    kind: Kind,
-    key: &Key<'_>,
-    from: Dialect<'_>,
-    cuts: &mut Cuts,
+    (kind, place): (Kind, Place),
+    linking: &mut Linking<'_>,
 ) -> Result<Span, Malformed> {
     let body = reader.body();
-    match kind.place(&key.name()) {
-        Place::Document(kind) => read_value(reader, kind, from, cuts),
+    match place {
+        Place::Document(kind) => read_value(reader, kind, linking),
         Place::Documents(kind) if reader.peek()? == Type::List => {
-            reader.elements(|reader| read_value(reader, kind, from, cuts).map(drop))
+            reader.elements(|reader| read_value(reader, kind, linking).map(drop))
         }
         Place::Data | Place::Documents(_) => reader.value(),
-        Place::Links => each_href(reader, &mut |href| cuts.link(kind, body, href, from.base)),
-        Place::Group => match from.groups {
+        Place::Links => {
+            let Linking { from, cuts, shape } = linking;
+            let mut href = |href| cuts.link(kind, body, href, from.base);
+            each_href(reader, shape, &mut href)
+        }
+        Place::Group => match linking.from.groups {
             Some(groups) if reader.peek()? == Type::String => {
                 let name = reader.value()?;
-                cuts.group(name, body, groups);
+                linking.cuts.group(name, body, groups);
                 Ok(name)
             }
             _ => reader.value(),
@@ -240,12 +262,21 @@ pub(crate) fn read_member(
     }
 }
 
+type IsHref = bool;
+
+fn is_href(key: &Key<'_>) -> IsHref {
+    key.is("href")
+}
+
 /// Reads a link, a list of links, or a list of such lists (`nodes` of a chassis).
-fn each_href(reader: &mut Reader<'_>, href: &mut impl FnMut(Quoted)) -> Result<Span, Malformed> {
+fn each_href(
+    reader: &mut Reader<'_>,
+    shape: &mut Shape<IsHref>,
+    href: &mut impl FnMut(Quoted),
+) -> Result<Span, Malformed> {
     match reader.peek()? {
-        Type::List => reader.elements(|reader| each_href(reader, href).map(drop)),
-        Type::Object => reader.members(|reader, key| {
-            let is_href = key.is("href");
+        Type::List => reader.elements(|reader| each_href(reader, shape, href).map(drop)),
+        Type::Object => reader.members_like(shape, is_href, |reader, _, is_href| {
             if is_href && reader.peek()? == Type::String {
                 href(reader.string()?);
             } else {
@@ -294,11 +325,26 @@ enum With {
     Group(u32),
 }
 
-/// One stretch of a body, and which cuts lie in it.
+/// A value that is not shown, and what stands in its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Stretch {
+pub struct Mask {
+    pub(crate) at: Span,
+    pub text: Cow<'static, str>,
+}
+
+impl Mask {
+    pub(crate) fn start(&self) -> u32 {
+        self.at.start
+    }
+}
+
+/// One stretch of a body, which cuts lie in it, and what else is hidden there.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch<'m> {
     pub(crate) span: Span,
     pub(crate) cuts: Range<usize>,
+    /// In order; none begins or ends within a cut.
+    pub(crate) masks: &'m [Mask],
 }
 
 impl Cuts {
@@ -324,30 +370,77 @@ impl Cuts {
         self.tails.shrink_to_fit();
     }
 
-    /// Writes one stretch of `body`.
-    pub(crate) fn splice(&self, body: &[u8], stretch: Stretch, to: &Base, out: &mut Vec<u8>) {
-        let Stretch { span, cuts } = stretch;
+    /// What one stretch of `body` is written as, part by part.
+    pub(crate) fn each(
+        &self,
+        body: &[u8],
+        stretch: Stretch<'_>,
+        to: &Base,
+        mut part: impl FnMut(&[u8]),
+    ) {
+        let Stretch {
+            span,
+            cuts,
+            mut masks,
+        } = stretch;
+        let mut cuts = self.parts.get(cuts).unwrap_or_default();
         let mut at = span.start;
-        for cut in self.parts.get(cuts).unwrap_or_default() {
-            out.extend_from_slice(Span::new(at, cut.start).of(body));
-            for part in self.replacement(cut, to) {
-                out.extend_from_slice(part.as_bytes());
+        loop {
+            let (start, end, with) = match (cuts, masks) {
+                ([cut, rest @ ..], _)
+                    if masks.first().is_none_or(|mask| cut.start < mask.start()) =>
+                {
+                    cuts = rest;
+                    (cut.start, cut.end, self.replacement(cut, to))
+                }
+                (_, [mask, rest @ ..]) => {
+                    masks = rest;
+                    (mask.at.start, mask.at.end, [&*mask.text, ""])
+                }
+                _ => break,
+            };
+            // Something larger took its place.
+            if start < at {
+                continue;
             }
-            at = cut.end;
+            part(Span::new(at, start).of(body));
+            for text in with {
+                part(text.as_bytes());
+            }
+            at = end;
         }
-        out.extend_from_slice(Span::new(at, span.end).of(body));
+        part(Span::new(at, span.end).of(body));
     }
 
-    /// How many bytes [`splice`](Self::splice) writes.
-    pub(crate) fn length(&self, stretch: Stretch, to: &Base) -> usize {
-        let Stretch { span, cuts } = stretch;
-        let mut length = span.len();
-        for cut in self.parts.get(cuts).unwrap_or_default() {
-            let [base, tail] = self.replacement(cut, to);
-            length += base.len() + tail.len();
-            length -= Span::new(cut.start, cut.end).len();
+    /// Those of one stretch, for a body of this stretch alone.
+    pub(crate) fn alone(&self, stretch: Stretch<'_>) -> Self {
+        let parts = self.parts.get(stretch.cuts).unwrap_or_default();
+        let shift = |cut: &Cut| Cut {
+            start: cut.start - stretch.span.start,
+            end: cut.end - stretch.span.start,
+            with: cut.with,
+        };
+        let mut alone = Self {
+            parts: parts.iter().map(shift).collect(),
+            tails: Vec::new(),
+            groups: None,
+        };
+        for part in &mut alone.parts {
+            match &mut part.with {
+                With::BaseAnd(tail) => {
+                    let text = self.tails.get(*tail as usize).cloned().unwrap_or_default();
+                    *tail = json::offset(alone.tails.len());
+                    alone.tails.push(text);
+                }
+                With::Group(group) => {
+                    let known = alone.groups.get_or_insert_default();
+                    let (at, _) = known.told.insert_full(self.told(*group).into());
+                    *group = json::offset(at);
+                }
+                With::Nothing | With::Base => {}
+            }
         }
-        length
+        alone
     }
 
     fn replacement<'t>(&'t self, cut: &Cut, to: &'t Base) -> [&'t str; 2] {

@@ -1,11 +1,11 @@
-//! Splits a location's list into items, and writes the merged list.
+//! Splits a location's list into items.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::api::json::{self, Key, Malformed, Reader, Span, Type};
-use crate::api::link::{Base, Cuts, Dialect, Kind, Stretch, read_member};
+use crate::api::json::{self, Key, Malformed, Reader, Shape, Span, Type};
+use crate::api::link::{Base, Cuts, Dialect, Kind, Linking, Mask, Place, Stretch, read_member};
 
 /// What to take from each item of a [`Page`], or from a [`Document`].
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub struct Need<'a> {
     pub id: &'a str,
     pub sort_key: Option<&'a str>,
     pub keep: Keep<'a>,
+    /// Members that are read and may be left out or masked.
+    pub note: &'a [&'a str],
 }
 
 /// The members that an item is written with.
@@ -28,11 +30,11 @@ pub enum Keep<'a> {
 }
 
 /// One answer of a location to a list, taken apart but not copied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Page {
     body: Bytes,
     entries: Vec<Entry>,
-    cuts: Cuts,
+    extracts: Extracts,
     has_next: bool,
 }
 
@@ -41,7 +43,24 @@ pub struct Page {
 pub struct Item<'p> {
     body: &'p [u8],
     entry: &'p Entry,
-    cuts: &'p Cuts,
+    extracts: &'p Extracts,
+}
+
+/// What entries refer to.
+#[derive(Clone, Debug, Default)]
+struct Extracts {
+    cuts: Cuts,
+    /// Where the members of [`Need::note`] are, for one item after the other; empty: it has no such member.
+    noted: Vec<Span>,
+}
+
+/// Items that are being read.
+#[derive(Debug)]
+struct Reading<'a> {
+    need: &'a Need<'a>,
+    linking: Linking<'a>,
+    noted: Vec<Span>,
+    shape: Shape<Role>,
 }
 
 /// A single resource, as [`Page`] is for many.
@@ -49,7 +68,7 @@ pub struct Item<'p> {
 pub struct Document {
     body: Bytes,
     entry: Entry,
-    cuts: Cuts,
+    extracts: Extracts,
 }
 
 /// Where an item is in its body. Empty spans stand for members it does not have.
@@ -63,6 +82,8 @@ struct Entry {
     has_links: bool,
     first_cut: u32,
     end_cut: u32,
+    first_noted: u32,
+    end_noted: u32,
 }
 
 impl Page {
@@ -70,7 +91,7 @@ impl Page {
     pub fn decode(body: Bytes, key: &str, need: &Need<'_>) -> Result<Self, Malformed> {
         let mut reader = Reader::new(&body)?;
         let mut entries = None;
-        let mut cuts = Cuts::default();
+        let mut reading = Reading::new(need);
         let mut has_next = false;
         reader.members(|reader, member| {
             if member.is(key) {
@@ -79,7 +100,7 @@ impl Page {
                 }
                 let mut found = Vec::new();
                 reader.elements(|reader| {
-                    found.push(read_entry(reader, need, &mut cuts)?);
+                    found.push(reading.entry(reader)?);
                     Ok(())
                 })?;
                 entries = Some(found);
@@ -94,11 +115,10 @@ impl Page {
         reader.end()?;
         let mut entries = entries.ok_or(Malformed::List)?;
         entries.shrink_to_fit();
-        cuts.shrink();
         Ok(Self {
             body,
             entries,
-            cuts,
+            extracts: reading.done(),
             has_next,
         })
     }
@@ -113,7 +133,7 @@ impl Page {
 
     /// Conductor groups on it that have no name at the gateway.
     pub fn strangers(&self) -> impl Iterator<Item = &str> {
-        self.cuts.strangers()
+        self.extracts.cuts.strangers()
     }
 
     /// Whether the location has more after this page.
@@ -121,8 +141,9 @@ impl Page {
         self.has_next
     }
 
-    pub fn item(&self, index: usize) -> Option<Item<'_>> {
-        self.entries.get(index).map(|entry| self.view(entry))
+    /// `index` is that of an item.
+    pub(crate) fn at(&self, index: usize) -> Item<'_> {
+        self.view(&self.entries[index])
     }
 
     pub fn items(&self) -> impl ExactSizeIterator<Item = Item<'_>> + DoubleEndedIterator + Clone {
@@ -131,16 +152,21 @@ impl Page {
 
     /// Forgets items; they are no longer of the page.
     pub fn retain(&mut self, mut keep: impl FnMut(&Item<'_>) -> bool) {
-        let (body, cuts) = (&self.body, &self.cuts);
-        self.entries
-            .retain(|entry| keep(&Item { body, entry, cuts }));
+        let (body, extracts) = (&self.body, &self.extracts);
+        self.entries.retain(|entry| {
+            keep(&Item {
+                body,
+                entry,
+                extracts,
+            })
+        });
     }
 
     fn view<'p>(&'p self, entry: &'p Entry) -> Item<'p> {
         Item {
             body: &self.body,
             entry,
-            cuts: &self.cuts,
+            extracts: &self.extracts,
         }
     }
 }
@@ -148,31 +174,35 @@ impl Page {
 impl Document {
     /// Reads `body`, one resource.
     pub fn decode(body: Bytes, need: &Need<'_>) -> Result<Self, Malformed> {
-        let mut cuts = Cuts::default();
+        let mut reading = Reading::new(need);
         let mut reader = Reader::new(&body)?;
-        let mut entry = read_entry(&mut reader, need, &mut cuts)?;
+        let mut entry = reading.entry(&mut reader)?;
         reader.end()?;
         // Blanks around the resource are the location's too.
         entry.item = Span::new(0, json::offset(body.len()));
-        Ok(Self { body, entry, cuts })
+        Ok(Self {
+            body,
+            entry,
+            extracts: reading.done(),
+        })
     }
 
     pub fn item(&self) -> Item<'_> {
         Item {
             body: &self.body,
             entry: &self.entry,
-            cuts: &self.cuts,
+            extracts: &self.extracts,
         }
     }
 
     /// Conductor groups in it that have no name at the gateway.
     pub fn strangers(&self) -> impl Iterator<Item = &str> {
-        self.cuts.strangers()
+        self.extracts.cuts.strangers()
     }
 
     /// The body in our words, its links pointed at `to`; the same bytes if nothing changes.
     pub fn into_body(self, to: &Base) -> Bytes {
-        if self.cuts.len() == 0 {
+        if self.extracts.cuts.len() == 0 {
             return self.body;
         }
         let mut out = Vec::with_capacity(self.item().length(to));
@@ -199,7 +229,7 @@ impl<'p> Item<'p> {
 
     /// The value of the sort key as clients are shown it, raw; `None` if the item has no such member.
     pub fn sort_value(&self) -> Option<&'p [u8]> {
-        let raw = self.cuts.of(self.entry.sort, self.body);
+        let raw = self.extracts.cuts.of(self.entry.sort, self.body);
         (!raw.is_empty()).then_some(raw)
     }
 
@@ -208,175 +238,253 @@ impl<'p> Item<'p> {
         self.entry.item.of(self.body)
     }
 
+    /// The value of a member that is among [`Need::note`], raw; `None` if the item has no such member.
+    pub fn noted(&self, place: usize) -> Option<Noted<'p>> {
+        let of_item = self.entry.first_noted as usize..self.entry.end_noted as usize;
+        let span = *self.extracts.noted.get(of_item)?.get(place)?;
+        (!span.is_empty()).then(|| Noted {
+            span,
+            raw: span.of(self.body),
+        })
+    }
+
     /// Writes the item byte for byte, but for its links, which point at `to`, and for members that
     /// [`Need::keep`] leaves out.
     pub fn write(&self, out: &mut Vec<u8>, to: &Base) {
-        self.cuts.splice(self.body, self.stretch(), to, out);
+        self.each_masked(to, &[], |part| out.extend_from_slice(part));
     }
 
     /// How many bytes [`write`](Self::write) adds.
     pub fn length(&self, to: &Base) -> usize {
-        self.cuts.length(self.stretch(), to)
+        let mut length = 0;
+        self.each_masked(to, &[], |part| length += part.len());
+        length
     }
 
-    fn stretch(&self) -> Stretch {
+    /// What [`write`](Self::write) writes, part by part, with `masks` in place of what they hide. They are in order.
+    pub(crate) fn each_masked(&self, to: &Base, masks: &[Mask], part: impl FnMut(&[u8])) {
+        let cuts = &self.extracts.cuts;
+        cuts.each(self.body, self.stretch(masks), to, part);
+    }
+
+    /// A page with nothing but this item, which does not hold the rest of this one.
+    pub(crate) fn alone(&self) -> Page {
+        let Entry { item, .. } = *self.entry;
+        let shift = |span: Span| {
+            // That of no member is no place.
+            if span.is_empty() {
+                span
+            } else {
+                Span::new(span.start - item.start, span.end - item.start)
+            }
+        };
+        let noted = self.entry.first_noted as usize..self.entry.end_noted as usize;
+        let noted = self.extracts.noted.get(noted).unwrap_or_default();
+        let noted: Vec<Span> = noted.iter().copied().map(shift).collect();
+        let cuts = self.extracts.cuts.alone(self.stretch(&[]));
+        let entry = Entry {
+            item: shift(item),
+            id: shift(self.entry.id),
+            name: shift(self.entry.name),
+            sort: Span::default(),
+            has_links: self.entry.has_links,
+            first_cut: 0,
+            end_cut: json::offset(cuts.len()),
+            first_noted: 0,
+            end_noted: json::offset(noted.len()),
+        };
+        Page {
+            body: Bytes::copy_from_slice(self.text()),
+            entries: vec![entry],
+            extracts: Extracts { cuts, noted },
+            has_next: false,
+        }
+    }
+
+    fn stretch<'m>(&self, masks: &'m [Mask]) -> Stretch<'m> {
         Stretch {
+            masks,
             span: self.entry.item,
             cuts: self.entry.first_cut as usize..self.entry.end_cut as usize,
         }
     }
 }
 
-fn read_entry(
-    reader: &mut Reader<'_>,
-    need: &Need<'_>,
-    cuts: &mut Cuts,
-) -> Result<Entry, Malformed> {
-    let mut entry = Entry {
-        first_cut: json::offset(cuts.len()),
-        ..Entry::default()
-    };
-    let body = reader.body();
-    entry.item = if reader.peek()? == Type::Object {
-        // Up to where it is settled what is written, once a member is; and where the first that is left out begins.
-        let mut written = None;
-        let mut first = None;
-        let item = reader.members(|reader, key| {
-            let value;
-            if need.keeps(&key) {
-                if written.is_none()
-                    && let Some(start) = first
-                {
-                    cuts.omit(start, key.start);
-                }
-                value = read_member(reader, need.kind, &key, need.from, cuts)?;
-                written = Some(value.end);
-            } else {
-                first.get_or_insert(key.start);
-                value = reader.value()?;
-                if let Some(end) = written.as_mut() {
-                    cuts.omit(*end, value.end);
-                    *end = value.end;
-                }
-            }
-            // Of a repeated member the last one counts, as for Python's parser.
-            if key.is(need.id) {
-                entry.id = value;
-            }
-            if key.is("name") {
-                entry.name = value;
-            }
-            entry.has_links |= key.is("links");
-            if need.sort_key.is_some_and(|name| key.is(name)) {
-                entry.sort = match need.from.groups {
-                    Some(groups) if need.kind.names_group(&key) => cuts.shown(value, body, groups),
-                    _ => value,
-                };
-            }
-            Ok(())
-        })?;
-        if let (Some(start), None) = (first, written) {
-            cuts.omit(start, item.end - 1);
+/// A member as the location wrote it.
+#[derive(Clone, Copy, Debug)]
+pub struct Noted<'p> {
+    pub(crate) span: Span,
+    pub raw: &'p [u8],
+}
+
+impl Noted<'_> {
+    pub fn is_object(&self) -> bool {
+        self.raw.first() == Some(&b'{')
+    }
+
+    /// The members of an object, by their names; an empty one is a name that no text can hold.
+    pub fn members(
+        self,
+        mut each: impl FnMut(&[u8], Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        if !self.is_object() {
+            return Ok(());
         }
-        item
-    } else {
-        return Err(Malformed::Syntax(reader.value()?.start));
-    };
-    entry.end_cut = json::offset(cuts.len());
-    Ok(entry)
+        Reader::again(self.raw)
+            .members(|reader, key| {
+                let value = reader.value()?;
+                let start = self.span.start;
+                each(
+                    &key.name(),
+                    Self {
+                        span: Span::new(start + value.start, start + value.end),
+                        raw: value.of(self.raw),
+                    },
+                )
+            })
+            .map(drop)
+    }
+
+    /// Hides it behind a JSON value.
+    pub fn mask(&self, text: &'static str) -> Mask {
+        Mask {
+            at: self.span,
+            text: text.into(),
+        }
+    }
+}
+
+impl<'a> Reading<'a> {
+    fn new(need: &'a Need<'a>) -> Self {
+        Self {
+            need,
+            linking: Linking::new(need.from),
+            noted: Vec::new(),
+            shape: Shape::default(),
+        }
+    }
+
+    /// Gives back the memory that growing took in advance.
+    fn done(self) -> Extracts {
+        let (mut cuts, mut noted) = (self.linking.cuts, self.noted);
+        cuts.shrink();
+        noted.shrink_to_fit();
+        Extracts { cuts, noted }
+    }
+
+    fn entry(&mut self, reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
+        let Self {
+            need,
+            linking,
+            noted,
+            shape,
+        } = self;
+        let mut entry = Entry {
+            first_cut: json::offset(linking.cuts.len()),
+            first_noted: json::offset(noted.len()),
+            ..Entry::default()
+        };
+        noted.resize(noted.len() + need.note.len(), Span::default());
+        entry.end_noted = json::offset(noted.len());
+        let body = reader.body();
+        entry.item = if reader.peek()? == Type::Object {
+            // Up to where it is settled what is written, once a member is; and where the first that is left out begins.
+            let mut written = None;
+            let mut first = None;
+            let item = reader.members_like(
+                shape,
+                |key| need.role(key),
+                |reader, at, role| {
+                    let value;
+                    if role.is_kept {
+                        if written.is_none()
+                            && let Some(start) = first
+                        {
+                            linking.cuts.omit(start, at);
+                        }
+                        value = read_member(reader, (need.kind, role.place), linking)?;
+                        written = Some(value.end);
+                    } else {
+                        first.get_or_insert(at);
+                        value = reader.value()?;
+                        if let Some(end) = written.as_mut() {
+                            linking.cuts.omit(*end, value.end);
+                            *end = value.end;
+                        }
+                    }
+                    // Of a repeated member the last one counts, as for Python's parser.
+                    if role.is_id {
+                        entry.id = value;
+                    }
+                    if role.is_name {
+                        entry.name = value;
+                    }
+                    entry.has_links |= role.is_links;
+                    if let Some(note) = role.note {
+                        let known = &mut noted[entry.first_noted as usize + note];
+                        if !known.is_empty() {
+                            return Err(Malformed::Repeated(at));
+                        }
+                        *known = value;
+                    }
+                    if role.is_sort_key {
+                        entry.sort = match need.from.groups {
+                            Some(groups) if matches!(role.place, Place::Group) => {
+                                linking.cuts.shown(value, body, groups)
+                            }
+                            _ => value,
+                        };
+                    }
+                    Ok(())
+                },
+            )?;
+            if let (Some(start), None) = (first, written) {
+                linking.cuts.omit(start, item.end - 1);
+            }
+            item
+        } else {
+            return Err(Malformed::Syntax(reader.value()?.start));
+        };
+        entry.end_cut = json::offset(linking.cuts.len());
+        Ok(entry)
+    }
+}
+
+/// What a member is for.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one name may be several of these"
+)]
+struct Role {
+    is_kept: bool,
+    place: Place,
+    is_id: bool,
+    is_name: bool,
+    is_links: bool,
+    is_sort_key: bool,
+    /// Where in [`Need::note`] it is.
+    note: Option<usize>,
 }
 
 impl Need<'_> {
+    fn role(&self, key: &Key<'_>) -> Role {
+        Role {
+            is_kept: self.keeps(key),
+            place: self.kind.place(&key.name()),
+            is_id: key.is(self.id),
+            is_name: key.is("name"),
+            is_links: key.is("links"),
+            is_sort_key: self.sort_key.is_some_and(|name| key.is(name)),
+            note: self.note.iter().position(|name| key.is(name)),
+        }
+    }
+
     fn keeps(&self, key: &Key<'_>) -> bool {
         match self.keep {
             Keep::All => true,
             Keep::Only(fields) => key.is("links") || fields.iter().any(|field| key.is(field)),
         }
-    }
-}
-
-/// The collection `items` as Ironic writes it: `{"nodes": [{…}, {…}], "next": "…"}`. `next`: the whole URL of
-/// the next page.
-pub fn write_collection<'p>(
-    key: &str,
-    items: impl Iterator<Item = Item<'p>> + Clone,
-    to: &Base,
-    next: Option<&str>,
-) -> Bytes {
-    let length: usize = items.clone().map(|item| item.length(to)).sum();
-    let capacity = length + 2 * items.clone().count() + AROUND;
-    let mut writer = ListWriter::new(key, Vec::with_capacity(capacity));
-    for item in items {
-        writer.push(&item, to);
-    }
-    writer.finish(next).into()
-}
-
-/// What a list takes besides its items and what separates them: its key, and `next`. Without room for them growing at the
-/// end would copy all there is.
-pub const AROUND: usize = 4096;
-
-/// [`write_collection`] step by step.
-#[derive(Debug)]
-pub struct ListWriter {
-    out: Vec<u8>,
-    empty: bool,
-}
-
-impl ListWriter {
-    /// Writes to `out`, which is empty.
-    pub fn new(key: &str, mut out: Vec<u8>) -> Self {
-        out.extend_from_slice(b"{\"");
-        out.extend_from_slice(json::escape(key).as_bytes());
-        // With the blanks that Python's `json.dumps` puts between (`ironic/api/method.py`).
-        out.extend_from_slice(b"\": [");
-        Self { out, empty: true }
-    }
-
-    pub fn push(&mut self, item: &Item<'_>, to: &Base) {
-        self.separate();
-        item.write(&mut self.out, to);
-    }
-
-    /// Adds an item that is JSON already.
-    pub fn push_raw(&mut self, item: &[u8]) {
-        self.separate();
-        self.out.extend_from_slice(item);
-    }
-
-    /// `next`: the whole URL of the next page.
-    pub fn finish(mut self, next: Option<&str>) -> Vec<u8> {
-        self.end(next);
-        self.out.push(b'}');
-        self.out
-    }
-
-    /// The same with the next page in another word too, `nodes_links` of `nodes`, which gophercloud reads.
-    pub fn finish_linked(mut self, next: Option<&str>, key: &str) -> Vec<u8> {
-        self.end(next);
-        if let Some(next) = next {
-            let (key, next) = (json::escape(key), json::escape(next));
-            let links = format!(", \"{key}_links\": [{{\"rel\": \"next\", \"href\": \"{next}\"}}]");
-            self.out.extend_from_slice(links.as_bytes());
-        }
-        self.out.push(b'}');
-        self.out
-    }
-
-    fn end(&mut self, next: Option<&str>) {
-        self.out.push(b']');
-        if let Some(next) = next {
-            self.out.extend_from_slice(b", \"next\": \"");
-            self.out.extend_from_slice(json::escape(next).as_bytes());
-            self.out.push(b'"');
-        }
-    }
-
-    fn separate(&mut self) {
-        if !self.empty {
-            self.out.extend_from_slice(b", ");
-        }
-        self.empty = false;
     }
 }
 

@@ -19,7 +19,6 @@ mod merge;
 pub mod order;
 pub mod plan;
 mod position;
-pub mod rows;
 mod scan;
 mod sorted;
 mod stops;

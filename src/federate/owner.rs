@@ -85,8 +85,10 @@ impl Denial {
     /// The same of a whole answer.
     pub fn in_answer(collection: Collection, answer: &Result<Answer, Error>) -> Option<Self> {
         match answer {
-            Ok(answer) => Self::in_reply(collection, answer.status, &answer.body),
-            Err(Error::Reply(answer)) => Self::in_reply(collection, answer.status, &answer.body),
+            Ok(answer) => Self::in_reply(collection, answer.status, answer.body.whole()),
+            Err(Error::Reply(answer)) => {
+                Self::in_reply(collection, answer.status, answer.body.whole())
+            }
             Err(_) => None,
         }
     }

@@ -293,6 +293,7 @@ impl United<'_> {
             id: last.member,
             sort_key: None,
             keep: Keep::All,
+            note: &[],
         };
         let mut walk = Walk::behind(&list, &request.asker, there, Some(last.ident));
         loop {
@@ -453,7 +454,7 @@ fn last_ident(body: &Object) -> Option<Last> {
 }
 
 fn united(body: Object) -> Answer {
-    Answer::json(StatusCode::OK, Value::Object(body).to_string().into())
+    Answer::json(StatusCode::OK, Value::Object(body).to_string())
 }
 
 /// The client's own request, for one location.

@@ -116,10 +116,10 @@ fn serialize(answer: &Answer) -> Vec<u8> {
         // Writing to a String cannot fail.
         let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap_or_default());
     }
-    let length = answer.body.len();
+    let length = answer.body.length();
     let _ = write!(
         head,
         "content-length: {length}\r\nconnection: close\r\n\r\n"
     );
-    [head.as_bytes(), &answer.body].concat()
+    [head.as_bytes(), &answer.body.bytes()].concat()
 }

@@ -63,6 +63,7 @@ use crate::locations::question::Standpoint;
 use crate::metrics::template::Template;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::request::Review;
 use crate::wire::transport::Transport;
 
 /// Query parameters that decide where a request goes: repeated, they could be read two ways.
@@ -325,7 +326,7 @@ impl Door {
             | Route::UnknownCollection => None,
         };
         if let Some(text) = document {
-            let answer = Answer::json(StatusCode::OK, text.into());
+            let answer = Answer::json(StatusCode::OK, text);
             return Ok(Entry::Answered(answer));
         }
         // What begins like a path of ramdisks may be something else, and nobody was asked who is there.
@@ -364,6 +365,7 @@ impl Door {
             body: Body::None,
             media: Media::of(&head.headers),
             words,
+            review: Review::default(),
             asker: self.asker(&head.headers, context, &target),
             target,
         };

@@ -167,7 +167,7 @@ fn who(identity: &Identity) -> Who {
 fn told(answer: &Answer) -> Told {
     Told {
         status: answer.status.as_u16(),
-        text: fault::text_of(&answer.body),
+        text: fault::text_of(answer.body.whole()),
     }
 }
 

@@ -471,7 +471,7 @@ mod tests {
                 "{error}"
             );
             assert_eq!(answer.retry_after.is_some(), status == 503, "{error}");
-            assert_eq!(answer.body, body);
+            assert_eq!(answer.body.whole(), body.as_bytes());
         }
     }
 }

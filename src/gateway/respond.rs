@@ -89,6 +89,7 @@ impl Respond {
         parts.status = answer.status;
         parts.headers = answer.headers;
         let mut body = answer.body;
+        let length = body.length();
         let headers = &mut parts.headers;
         // Pingora frames the body and tells the time.
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, DATE] {
@@ -104,18 +105,21 @@ impl Respond {
         let asked = session.req_header();
         let mut compressor = None;
         if let Some(compressing) = self.compressing
-            && compressing.wants(parts.status, headers, body.len())
+            && compressing.wants(parts.status, headers, length)
         {
             headers.append(VARY, VARIES);
             // HTTP/1.0 knows no chunks.
-            let fits = body.len() <= PART || asked.version > Version::HTTP_10;
+            let fits = length <= PART || asked.version > Version::HTTP_10;
             if fits && is_asked(&asked.headers) {
                 headers.insert(CONTENT_ENCODING, GZIP);
                 compressor = Some(Compressor::default());
             }
         }
-        if let Some(whole) = compressor.take_if(|_| body.len() <= PART) {
-            body = whole.finish(&body);
+        let mut length = length;
+        if let Some(whole) = compressor.take_if(|_| length <= PART) {
+            let compressed = whole.finish(&body.bytes());
+            length = compressed.len();
+            body = compressed.into();
         }
         let mut head = ResponseHeader::from(parts);
         let bodiless = matches!(
@@ -125,26 +129,25 @@ impl Respond {
         if compressor.is_some() {
             head.insert_header(TRANSFER_ENCODING, "chunked")?;
         } else if !bodiless {
-            head.set_content_length(body.len())?;
+            head.set_content_length(length)?;
         }
-        let silent = bodiless || body.is_empty() || asked.method == Method::HEAD;
+        let silent = bodiless || length == 0 || asked.method == Method::HEAD;
         session.write_response_header(Box::new(head)).await?;
         if !silent {
             // The write clock runs for one part: it measures silence, not the size of the answer.
-            while body.len() > PART {
-                let mut part = body.split_to(PART);
-                if let Some(compressor) = &mut compressor {
-                    part = compressor.feed(&part);
-                }
+            let mut parts = body.into_parts(PART);
+            while let Some(part) = parts.next() {
+                let is_last = parts.is_over();
+                let part = match &mut compressor {
+                    None => part,
+                    Some(running) if !is_last => running.feed(&part),
+                    Some(running) => std::mem::take(running).finish(&part),
+                };
                 // An empty chunk would be the last one.
-                if !part.is_empty() {
-                    session.write_response_body(part, false).await?;
+                if is_last || !part.is_empty() {
+                    session.write_response_body(part, is_last).await?;
                 }
             }
-            if let Some(compressor) = compressor {
-                body = compressor.finish(&body);
-            }
-            session.write_response_body(body, true).await?;
         }
         Ok(())
     }

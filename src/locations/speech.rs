@@ -215,6 +215,7 @@ fn answer(question: &Question, from: Dialect<'_>, reply: &Reply) -> Option<Optio
         id: facts.id,
         sort_key: None,
         keep: Keep::All,
+        note: &[],
     };
     if reply.status.as_u16() != status || !begins_with(reply, b'{') {
         return None;

@@ -40,6 +40,8 @@ pub struct List<'a> {
     pub id: &'a str,
     pub sort_key: Option<&'a str>,
     pub keep: Keep<'a>,
+    /// Members that are read, for who judges the items.
+    pub note: &'a [&'a str],
 }
 
 const CHILDREN_SINCE: Microversion = Microversion::new(1, 83);
@@ -65,6 +67,7 @@ impl List<'_> {
             id: facts.id,
             sort_key: None,
             keep: Keep::All,
+            note: &[],
         }
     }
 }
@@ -140,6 +143,7 @@ impl List<'_> {
             id: self.id,
             sort_key: self.sort_key,
             keep: self.keep,
+            note: self.note,
         };
         match Page::decode(reply.body, self.key, &need) {
             Ok(page) => {
@@ -342,6 +346,7 @@ mod tests {
             id: "uuid",
             sort_key: None,
             keep: Keep::All,
+            note: &[],
         };
         Page::decode(Bytes::from(body), "nodes", &need).unwrap()
     }
@@ -384,6 +389,7 @@ mod tests {
             id: "uuid",
             sort_key: None,
             keep: Keep::All,
+            note: &[],
         };
         let body = Bytes::from_static(b"{\"nodes\": [{\"name\": \"a\"}], \"next\": \"http://x\"}");
         let mut page = Page::decode(body, "nodes", &need).unwrap();

@@ -37,6 +37,7 @@ use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::request::Review;
 use crate::tenancy::refusal;
 
 /// From here on nodes have lessees.
@@ -74,6 +75,7 @@ pub(crate) struct Errand {
     pub(crate) placed: Vec<(String, LocationId)>,
     /// Only to locations that judge the caller themselves.
     pub(crate) is_for_judges: bool,
+    pub(crate) review: Review,
 }
 
 impl Errand {
@@ -87,6 +89,7 @@ impl Errand {
             at: None,
             placed: Vec::new(),
             is_for_judges: false,
+            review: Review::default(),
         }
     }
 
@@ -161,6 +164,7 @@ impl<'a> Case<'a> {
             at: None,
             placed: Vec::new(),
             is_for_judges: false,
+            review: Review::default(),
         }
     }
 
@@ -194,6 +198,7 @@ impl<'a> Case<'a> {
             // What was judged is JSON, so it is sent as JSON, whatever the client called it.
             media: Media::Json,
             words: self.request.words,
+            review: errand.review,
         };
         let planned = Box::pin(self.federation.dispatch(&request)).await;
         if let (Err(Error::Objection(Objection::Taken(_))), Some(rule)) =
@@ -225,7 +230,7 @@ impl<'a> Case<'a> {
             return Ok(answer);
         };
         let is_gone = answer.status == StatusCode::NOT_FOUND
-            && Denial::of(collection, &answer.body) == Denial::Absent;
+            && Denial::of(collection, answer.body.whole()) == Denial::Absent;
         if is_gone {
             return Err(refusal::absent(collection, ident));
         }
@@ -442,7 +447,7 @@ fn read(errand: &Errand) -> Result<(Route, Query), Error> {
 }
 
 pub(crate) fn resource(answer: &Answer) -> Result<Resource, Error> {
-    serde_json::from_slice(&answer.body).map_err(|_| Error::Unreadable)
+    serde_json::from_slice(&answer.body.bytes()).map_err(|_| Error::Unreadable)
 }
 
 /// The same answer with another body.

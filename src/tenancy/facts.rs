@@ -30,7 +30,7 @@ pub(crate) const ALLOCATION_OWNER: Microversion = Microversion::new(1, 60);
 const CHILDREN: Microversion = Microversion::new(1, 83);
 
 /// Whose a node is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Holders {
     pub(crate) owner: Option<String>,
     pub(crate) lessee: Option<String>,

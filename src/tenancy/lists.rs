@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::mem;
 use std::ops::Deref;
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::api::collection::Collection;
+use crate::api::link::Mask;
+use crate::api::merged_page::MergedPage;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
@@ -20,6 +23,8 @@ use crate::federate::merged::marker::onward;
 use crate::policy::caller::Project;
 use crate::policy::targets::Target;
 use crate::request::Answer;
+use crate::request::Content;
+use crate::request::Review;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
@@ -30,8 +35,12 @@ use crate::tenancy::case::text;
 use crate::tenancy::case::with_body;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::facts::Holders;
+use crate::tenancy::facts::Visible;
 use crate::tenancy::masks;
+use crate::tenancy::masks::Masking;
+use crate::tenancy::masks::Sight;
 use crate::tenancy::page::Page;
+use crate::tenancy::page::lacks;
 use crate::tenancy::refusal;
 
 /// The words that oslo.utils reads as booleans.
@@ -113,39 +122,69 @@ impl Lists<'_> {
         // Without `fields` none are added: a short list shows nothing that is masked, a detailed one shows the holders.
         let (fields, strip) = with_fields(query, &wanted);
         errand.query = fields.without(&["project"]).with("project", project.id);
-        let mut page = Page::of(self.send(errand).await?, "nodes")?;
-        let is_masked =
-            // Below 1.65 the answer has no lessee but Ironic masks all the same, so the holders are asked for
-            // separately.
-            |found: &Found| (masks::MASKED.iter()).any(|name| found.resource.contains_key(*name));
-        let visible = if self.request.version < LESSEE && page.items.iter().any(is_masked) {
-            let (visible, missing) = self.visible_nodes(Query::default()).await?;
-            page.lacks(missing);
-            Some(visible)
-        } else {
-            None
+        errand.review = Review {
+            noted: masks::NOTED,
+            unshown: strip,
         };
-        for found in &mut page.items {
-            if !self.judges_itself(found.at) {
-                let holders = match &visible {
-                    Some(visible) => text(&found.resource, "uuid")
-                        .and_then(|uuid| visible.get(found.at, uuid).cloned())
-                        .unwrap_or_default(),
-                    None => Holders::of(&found.resource),
-                };
-                let node = &mut found.resource;
-                masks::node(node, self.rules, &self.caller, &holders.target());
-            }
+        let mut answer = self.send(errand).await?;
+        if !answer.status.is_success() {
+            return Err(Error::Reply(Box::new(answer)));
         }
-        let (end, is_last) = (page.items.last().cloned(), page.next.is_none());
-        page.next = end.filter(|_| !is_last).and_then(|end| {
-            let begin = onward(page.next.as_deref()?)?;
+        let Content::List(mut page) = mem::take(&mut answer.body) else {
+            return Err(Error::Unreadable);
+        };
+        // Below 1.65 the answer has no lessee but Ironic masks all the same, so the holders are asked for separately.
+        let visible =
+            if self.request.version < LESSEE && page.items().any(|item| Masking::is_about(&item)) {
+                let (visible, missing) = self.visible_nodes(Query::default()).await?;
+                lacks(&mut answer, missing);
+                Some(visible)
+            } else {
+                None
+            };
+        let masks = self.masks(&page, &answer, visible.as_ref())?;
+        page.mask(masks);
+        let next = page.next().and_then(|next| {
+            let begin = onward(next)?;
             let marker = Marker::parse(begin.value("marker")?, &self.federation.locations);
-            let is_end = marker.item == text(&end.resource, "uuid")?;
-            Some(self.next(page.items.len(), &begin)).filter(|_| is_end)
+            let is_end = marker.item == page.items().next_back()?.id()?;
+            is_end.then(|| self.next(page.items().len(), &begin))
         });
-        strip_all(&mut page.items, &strip);
-        Ok(page.into_answer(self.federation.collection_links))
+        answer.body = Content::List(Box::new(page.with_next(next)));
+        Ok(answer)
+    }
+
+    /// What is hidden of each node on a page. `visible`: whose they are, if the page does not say it.
+    fn masks(
+        &self,
+        page: &MergedPage,
+        answer: &Answer,
+        visible: Option<&Visible>,
+    ) -> Result<Vec<Vec<Mask>>, Error> {
+        let mut masking = Masking::default();
+        // Most nodes of a page have the same holders.
+        let mut sights: HashMap<Holders, Sight> = HashMap::new();
+        let mut places = answer.places.iter().copied();
+        let masks = page.items().map(|item| {
+            let at = places.next().or(answer.location);
+            if self.judges_itself(at) {
+                return Ok(Vec::new());
+            }
+            let holders = match visible {
+                None => masks::holders(&item),
+                Some(visible) => item
+                    .id()
+                    .and_then(|uuid| visible.get(at, &uuid).cloned())
+                    .unwrap_or_default(),
+            };
+            let judge = |holders: &Holders| {
+                let target = holders.target();
+                Sight::of(self.rules, &self.caller, &target)
+            };
+            let sight = *sights.entry(holders).or_insert_with_key(judge);
+            masking.of(&item, sight).map_err(|_| Error::Unreadable)
+        });
+        masks.collect()
     }
 
     /// Where the client's page begins.
@@ -220,18 +259,22 @@ impl Lists<'_> {
         let query = errand.query.without(&["owner"]);
         errand.query = query.with("owner", project.id);
         let answer = self.send(errand).await?;
-        // Taken apart only to be judged: the location has filtered and linked it, so it goes on as it came.
-        let page = Page::of(answer.clone(), "allocations")?;
-        self.permit_allocations(project, &page.items)?;
+        if answer.status.is_success() {
+            self.permit_allocations(project, answer.places.iter().map(|at| Some(*at)))?;
+        }
         Ok(answer)
     }
 
     /// Ironic checks `allocation:get` for each row, so role service without reader gets a 403 for the whole list.
-    fn permit_allocations(&self, project: Project<'_>, shown: &[Found]) -> Result<(), Error> {
+    fn permit_allocations(
+        &self,
+        project: Project<'_>,
+        mut shown: impl Iterator<Item = Option<LocationId>>,
+    ) -> Result<(), Error> {
         let mine = Target::Allocation {
             owner: Some(project.id),
         };
-        if shown.iter().all(|found| self.judges_itself(found.at)) {
+        if shown.all(|at| self.judges_itself(at)) {
             return Ok(());
         }
         self.permit(Rule::AllocationGet, &mine)
@@ -251,7 +294,7 @@ impl Lists<'_> {
         let missing = self
             .each_item("allocations", filter, |one| found.push(one))
             .await?;
-        self.permit_allocations(project, &found)?;
+        self.permit_allocations(project, found.iter().map(|found| found.at))?;
         for one in &found {
             if let Some(uuid) = text(&one.resource, "uuid") {
                 let node = text(&one.resource, "node_uuid").map(str::to_owned);
@@ -371,7 +414,7 @@ impl Lists<'_> {
             let mut page = Page::of(self.send(errand).await?, sieve.key)?;
             let before = query.value("marker").map(str::to_owned);
             let next = page.next.take().and_then(|next| onward(&next));
-            let mut kept = std::mem::take(&mut page.items);
+            let mut kept = mem::take(&mut page.items);
             kept.retain(|found| (sieve.keep)(found));
             // What a later page lacks the client's page lacks too.
             let missing = page.missing();

@@ -161,7 +161,7 @@ fn nothing_was_done(error: Error) -> Error {
 fn said(sent: &Result<Answer, Error>) -> String {
     match sent {
         Ok(answer) => {
-            let text = fault::text_of(&answer.body).unwrap_or_default();
+            let text = fault::text_of(answer.body.whole()).unwrap_or_default();
             format!("{} {text}", answer.status.as_u16())
                 .trim_end()
                 .to_owned()

@@ -1,100 +1,221 @@
 //! What is hidden within a resource that the caller sees.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use serde_json::json;
 
+use crate::api::json;
+use crate::api::json::Malformed;
+use crate::api::link::Mask;
+use crate::api::page::Item;
+use crate::api::page::Noted;
 use crate::api::rules::Rule;
 use crate::policy::caller::Caller;
 use crate::policy::in_force::Rules;
 use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 use crate::tenancy::case::Resource;
+use crate::tenancy::facts::Holders;
 
-/// Members of a node that only its owner's readers see; for a lessee they are masked.
-pub(crate) const MASKED: &[&str] = &[
+/// Members of a node that are masked for those who may not see them, and what decides that: Ironic's `node_sanitize`, with
+/// its texts as they are: capital R in some, "Value" in one.
+const MASKED: [(&str, Rule, &str); 4] = [
+    (
+        "driver_info",
+        Rule::NodeGetDriverInfo,
+        r#"{"content": "** Redacted - requires baremetal:node:get:driver_info permission. **"}"#,
+    ),
+    (
+        "driver_internal_info",
+        Rule::NodeGetDriverInternalInfo,
+        r#"{"content": "** Redacted - Requires baremetal:node:get:driver_internal_info permission. **"}"#,
+    ),
+    (
+        "last_error",
+        Rule::NodeGetLastError,
+        r#""** Value Redacted - Requires baremetal:node:get:last_error permission. **""#,
+    ),
+    (
+        "reservation",
+        Rule::NodeGetReservation,
+        r#""** Redacted - requires baremetal:node:get:reservation permission. **""#,
+    ),
+];
+
+/// Members that are read of each node on a list, in this order: those of [`MASKED`], and what decides about them.
+pub(crate) const NOTED: &[&str] = &[
     "driver_info",
     "driver_internal_info",
     "last_error",
     "reservation",
+    INSTANCE_INFO,
+    "owner",
+    "lessee",
 ];
+const INSTANCE_INFO: &str = "instance_info";
+const OWNER: usize = 5;
+const LESSEE: usize = 6;
 
-/// Ironic's `node_sanitize`, with its texts as they are: capital R in some, "Value" in one.
-pub(crate) fn node(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, target: &Target<'_>) {
-    let allows = |rule| rules.judge(rule, caller, target) == Verdict::Yes;
-    // Ironic's short cut: who passes this rule (system readers) skips the four checks below.
-    if allows(Rule::NodeGetFilterThreshold) {
-        return;
-    }
-    let masks = [
-        (
-            "driver_info",
-            Rule::NodeGetDriverInfo,
-            json!({"content": "** Redacted - requires baremetal:node:get:driver_info permission. **"}),
-        ),
-        (
-            "driver_internal_info",
-            Rule::NodeGetDriverInternalInfo,
-            json!({"content": "** Redacted - Requires baremetal:node:get:driver_internal_info permission. **"}),
-        ),
-        (
-            "last_error",
-            Rule::NodeGetLastError,
-            json!("** Value Redacted - Requires baremetal:node:get:last_error permission. **"),
-        ),
-        (
-            "reservation",
-            Rule::NodeGetReservation,
-            json!("** Redacted - requires baremetal:node:get:reservation permission. **"),
-        ),
-    ];
-    for (name, rule, mask) in masks {
-        // Also null: Ironic replaces the value without looking at it.
-        if let Some(value) = node.get_mut(name)
-            && !allows(rule)
-        {
-            *value = mask;
-        }
-    }
-    secrets(node, rules, caller, target);
+/// Members that hold passwords of machines.
+const WITH_PASSWORDS: [&str; 2] = ["driver_info", "driver_internal_info"];
+/// Replaced whole: a configdrive may be a dict, and an image's URL may be a temporary one with its key.
+const REPLACED: [&str; 2] = ["configdrive", "image_url"];
+const HIDDEN: &str = "******";
+
+/// What a caller sees of a node, by whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight {
+    /// Which of [`MASKED`].
+    members: [bool; MASKED.len()],
+    /// Secrets that a location's looser policy shows to our credential and the caller must not see: Ironic's
+    /// `show_password` and `show_instance_secrets`.
+    passwords: bool,
+    instance_secrets: bool,
 }
 
-/// Secrets that a location's looser policy shows to our credential and the caller must not see: Ironic's
-/// `show_password` and `show_instance_secrets`.
-fn secrets(node: &mut Resource, rules: &Rules, caller: &Caller<'_>, target: &Target<'_>) {
-    let allows = |rule| rules.judge(rule, caller, target) == Verdict::Yes;
-    if !allows(Rule::ShowPassword) {
-        for name in ["driver_info", "driver_internal_info"] {
-            if let Some(Value::Object(info)) = node.get_mut(name) {
-                mask_passwords(info);
-            }
+impl Sight {
+    pub(crate) fn of(rules: &Rules, caller: &Caller<'_>, target: &Target<'_>) -> Self {
+        let allows = |rule| rules.judge(rule, caller, target) == Verdict::Yes;
+        // Ironic's short cut: who passes this rule (system readers) skips the four checks.
+        if allows(Rule::NodeGetFilterThreshold) {
+            return Self {
+                members: [true; MASKED.len()],
+                passwords: true,
+                instance_secrets: true,
+            };
+        }
+        Self {
+            members: MASKED.map(|(_, rule, _)| allows(rule)),
+            passwords: allows(Rule::ShowPassword),
+            instance_secrets: allows(Rule::ShowInstanceSecrets),
         }
     }
-    if !allows(Rule::ShowInstanceSecrets)
-        && let Some(Value::Object(info)) = node.get_mut("instance_info")
-    {
-        for name in ["configdrive", "image_url"] {
-            // Replaced whole: a configdrive may be a dict, and an image's URL may be a temporary one with its key.
-            if let Some(value) = info.get_mut(name)
-                && !matches!(value, Value::Null)
-            {
-                *value = json!("******");
+
+    /// The same of a resource that is taken apart.
+    pub(crate) fn mask(self, node: &mut Resource) {
+        for ((name, _, text), is_seen) in MASKED.into_iter().zip(self.members) {
+            // Also null: Ironic replaces the value without looking at it.
+            if let Some(value) = node.get_mut(name).filter(|_| !is_seen) {
+                // A text of ours.
+                *value = serde_json::from_str(text).unwrap_or_default();
             }
         }
-        mask_passwords(info);
+        if !self.passwords {
+            for name in WITH_PASSWORDS {
+                if let Some(Value::Object(info)) = node.get_mut(name) {
+                    mask_passwords(info);
+                }
+            }
+        }
+        if !self.instance_secrets
+            && let Some(Value::Object(info)) = node.get_mut(INSTANCE_INFO)
+        {
+            for name in REPLACED {
+                if let Some(value) = info.get_mut(name).filter(|value| !value.is_null()) {
+                    *value = json!(HIDDEN);
+                }
+            }
+            mask_passwords(info);
+        }
+    }
+}
+
+/// Masks of nodes on a list, which is not taken apart: where they are is known already.
+#[derive(Debug, Default)]
+pub(crate) struct Masking {
+    /// Names that were met. Nodes have the same ones, and to look for each of [`SECRET`] in one takes half a microsecond.
+    names: HashMap<Box<[u8]>, bool>,
+}
+
+/// Names that are remembered.
+const MOST_NAMES: usize = 1000;
+
+impl Masking {
+    /// Whether anything is there that may be masked for its owner.
+    pub(crate) fn is_about(item: &Item<'_>) -> bool {
+        (0..MASKED.len()).any(|place| item.noted(place).is_some())
+    }
+
+    /// What a caller with this sight does not see of it.
+    pub(crate) fn of(&mut self, item: &Item<'_>, sight: Sight) -> Result<Vec<Mask>, Malformed> {
+        let mut masks = Vec::new();
+        for (place, name) in NOTED[..OWNER].iter().enumerate() {
+            let Some(noted) = item.noted(place) else {
+                continue;
+            };
+            let is_instance = *name == INSTANCE_INFO;
+            if sight.members.get(place) == Some(&false) {
+                masks.push(noted.mask(MASKED[place].2));
+            } else if is_instance && !sight.instance_secrets {
+                self.secrets(noted, &REPLACED, &mut masks)?;
+            } else if WITH_PASSWORDS.contains(name) && !sight.passwords {
+                self.secrets(noted, &[], &mut masks)?;
+            }
+        }
+        Ok(masks)
+    }
+
+    fn secrets(
+        &mut self,
+        info: Noted<'_>,
+        replaced: &[&str],
+        masks: &mut Vec<Mask>,
+    ) -> Result<(), Malformed> {
+        info.members(|name, value| {
+            let is_hidden = value.raw == br#""******""#;
+            let is_replaced = replaced.iter().any(|known| name == known.as_bytes());
+            if is_replaced && value.raw != b"null" || !value.is_object() && self.is_secret(name) {
+                if !is_hidden {
+                    masks.push(value.mask(r#""******""#));
+                }
+            } else if value.is_object() {
+                self.secrets(value, &[], masks)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn is_secret(&mut self, name: &[u8]) -> bool {
+        if let Some(known) = self.names.get(name) {
+            return *known;
+        }
+        // A name that no text can hold may say anything.
+        let is_secret = name.is_empty() || is_secret(&String::from_utf8_lossy(name));
+        if self.names.len() < MOST_NAMES {
+            self.names.insert(name.into(), is_secret);
+        }
+        is_secret
+    }
+}
+
+/// Whose a node on a list is, if it says so.
+pub(crate) fn holders(item: &Item<'_>) -> Holders {
+    let text = |place| {
+        let text = json::decode(item.noted(place)?.raw)?;
+        (!text.is_empty()).then(|| text.into_owned())
+    };
+    Holders {
+        owner: text(OWNER),
+        lessee: text(LESSEE),
     }
 }
 
 /// oslo.utils' `mask_dict_password`, by the names of keys, and the two more that Ironic names.
 fn mask_passwords(info: &mut Resource) {
     for (name, value) in info.iter_mut() {
-        // oslo.utils compares key names without regard to case, and as parts of a longer name.
-        let name = name.to_lowercase();
         if let Value::Object(inner) = value {
             mask_passwords(inner);
-        } else if SECRET.iter().any(|secret| name.contains(secret)) {
-            *value = json!("******");
+        } else if is_secret(name) {
+            *value = json!(HIDDEN);
         }
     }
+}
+
+/// oslo.utils compares key names without regard to case, and as parts of a longer name.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SECRET.iter().any(|secret| name.contains(secret))
 }
 
 #[rustfmt::skip]

@@ -37,7 +37,7 @@ use crate::tenancy::facts::Node;
 use crate::tenancy::facts::OWNER;
 use crate::tenancy::lists::Lists;
 use crate::tenancy::lists::with_fields;
-use crate::tenancy::masks;
+use crate::tenancy::masks::Sight;
 use crate::tenancy::provision::Provision;
 use crate::tenancy::refusal;
 
@@ -171,7 +171,7 @@ impl Nodes<'_> {
         let mut node = resource(&answer)?;
         if !self.judges_itself(whose.at) {
             let target = whose.holders.target();
-            masks::node(&mut node, self.rules, &self.caller, &target);
+            Sight::of(self.rules, &self.caller, &target).mask(&mut node);
         }
         for name in strip {
             node.remove(*name);

@@ -1,6 +1,5 @@
 //! A page of a list, its items taken apart.
 
-use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::Value;
 use serde_json::json;
@@ -8,6 +7,7 @@ use serde_json::json;
 use crate::api::header;
 use crate::federate::Error;
 use crate::request::Answer;
+use crate::request::Content;
 use crate::tenancy::case::Found;
 use crate::tenancy::case::Resource;
 use crate::tenancy::case::resource;
@@ -51,7 +51,7 @@ impl Page {
             key: key.to_owned(),
             next,
             answer: Answer {
-                body: Bytes::new(),
+                body: Content::default(),
                 ..answer
             },
         })
@@ -74,9 +74,7 @@ impl Page {
 
     /// The lists that decide visibility lacked these locations, so this one may lack items too.
     pub(crate) fn lacks(&mut self, missing: Option<HeaderValue>) {
-        if let Some(missing) = both(self.missing(), missing) {
-            self.answer.headers.insert(header::INCOMPLETE, missing);
-        }
+        lacks(&mut self.answer, missing);
     }
 
     /// `linked`: with gophercloud's `<collection>_links`.
@@ -95,6 +93,14 @@ impl Page {
             body.insert("next".to_owned(), Value::String(next));
         }
         with_body(self.answer, &body)
+    }
+}
+
+/// An answer lacks these locations too.
+pub(crate) fn lacks(answer: &mut Answer, missing: Option<HeaderValue>) {
+    let known = answer.headers.get(header::INCOMPLETE).cloned();
+    if let Some(missing) = both(known, missing) {
+        answer.headers.insert(header::INCOMPLETE, missing);
     }
 }
 

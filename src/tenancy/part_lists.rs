@@ -276,5 +276,5 @@ impl Lists<'_> {
 
 fn is_gone(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND
-        && Denial::of(Collection::Nodes, &answer.body) == Denial::Absent
+        && Denial::of(Collection::Nodes, answer.body.whole()) == Denial::Absent
 }

@@ -21,7 +21,7 @@ pub(crate) fn no_such_node(ident: &str) -> Error {
 /// Whether an Ironic without Keystone refused the owner in a create.
 pub(crate) fn is_refused_owner(answer: &Answer) -> bool {
     answer.status == StatusCode::BAD_REQUEST
-        && fault::text_of(&answer.body).is_some_and(|text| {
+        && fault::text_of(answer.body.whole()).is_some_and(|text| {
             text.contains("as a project scoped admin with an owner other than your own project")
         })
 }

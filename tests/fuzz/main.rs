@@ -4,6 +4,7 @@
 
 #![allow(clippy::expect_used, reason = "what fails here is a failed test")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,9 +20,10 @@ use ironic_proxy::api::json;
 use ironic_proxy::api::link;
 use ironic_proxy::api::link::Base;
 use ironic_proxy::api::link::Kind;
+use ironic_proxy::api::merged_page::MergedPage;
+use ironic_proxy::api::merged_page::Taken;
 use ironic_proxy::api::microversion::Microversion;
 use ironic_proxy::api::microversion::Requested;
-use ironic_proxy::api::page;
 use ironic_proxy::api::page::Document;
 use ironic_proxy::api::page::Keep;
 use ironic_proxy::api::page::Need;
@@ -153,15 +155,19 @@ fn read_answer(body: &[u8]) {
             id: "uuid",
             sort_key: Some("name"),
             keep,
+            note: &["owner"],
         };
         if let Ok(page) = Page::decode(Bytes::copy_from_slice(body), "nodes", &need) {
-            let whole = page::write_collection("nodes", page.items(), &to, None);
+            let told: usize = page.items().map(|item| item.length(&to)).sum();
+            let page = Arc::new(page);
+            let merged = MergedPage::new("nodes", to.clone(), Taken::all(&page));
+            let whole = merged.to_bytes();
+            assert_eq!(whole.len(), merged.length());
             assert!(
                 is_json(&whole) || !is_json(body),
                 "{}",
                 String::from_utf8_lossy(&whole)
             );
-            let told: usize = page.items().map(|item| item.length(&to)).sum();
             assert!(told <= whole.len());
         }
         if let Ok(document) = Document::decode(Bytes::copy_from_slice(body), &need) {

@@ -377,7 +377,7 @@ impl<'a> Allocations<'a> {
         body.push_str("]}");
         Ok(Answer {
             location: Some(location),
-            ..Answer::json(StatusCode::OK, body.into())
+            ..Answer::json(StatusCode::OK, body)
         })
     }
 
@@ -416,7 +416,7 @@ impl<'a> Allocations<'a> {
                 reply,
             )
             .map_err(misspoke)?;
-        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+        Ok(String::from_utf8_lossy(answer.body.whole()).into_owned())
     }
 }
 
@@ -447,6 +447,7 @@ async fn offer(
         id: facts.id,
         sort_key: None,
         keep: Keep::All,
+        note: &[],
     };
     let mut offer = Offer::default();
     let mut walk = Walk::new(&list, &request.asker, location);

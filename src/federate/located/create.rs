@@ -92,7 +92,7 @@ impl Creation<'_> {
             if answer.status != StatusCode::BAD_REQUEST {
                 return Ok(answer);
             }
-            let denial = Denial::of(Collection::Nodes, &answer.body);
+            let denial = Denial::of(Collection::Nodes, answer.body.whole());
             if node.denied(denial).await? == Next::Believe {
                 return Ok(answer);
             }
@@ -176,7 +176,7 @@ impl Creation<'_> {
             reply,
         );
         // A UUID of the client's may have existed before, and this create been refused: then what is there differs.
-        if given && !shows(&answer.body, &sent) {
+        if given && !shows(answer.body.whole(), &sent) {
             let claims = claims_of(collection, &uuid, &sent);
             // The UUID is the first claim, and it is the one that was taken.
             let conflict = claims.into_iter().next().map(|claim| claim.conflict);

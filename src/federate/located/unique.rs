@@ -174,6 +174,7 @@ async fn is_listed(request: &Request, location: &Location, stake: &Stake) -> Res
         id: facts.id,
         sort_key: None,
         keep: Keep::All,
+        note: &[],
     };
     let asker = request.asker.ours();
     // Ironic has no filter for `connector_id`, so the list is read to its end.

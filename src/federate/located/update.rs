@@ -105,7 +105,7 @@ impl<'a> Update<'a> {
             return answer;
         }
         if let Value::Text(name) = self.patch.outcome("/name") {
-            let uuid = json::member(&answer.body, "uuid").ok().flatten();
+            let uuid = json::member(answer.body.whole(), "uuid").ok().flatten();
             let idents = (uuid.as_deref(), Some(&*name));
             free.vouch(&self.federation.locator, self.collection, idents, home);
         }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::merged_page::Taken;
 use crate::federate::merged::order::Direction;
 use crate::federate::merged::order::SortValue;
-use crate::federate::merged::rows::Body;
 
 /// The first of a location's items in the order of the walk: a page, and one more to know whether there is one.
 pub(super) struct Best {
-    kept: BTreeMap<(SortValue, u32), Body>,
+    kept: BTreeMap<(SortValue, u32), Taken>,
     room: usize,
     direction: Direction,
 }
@@ -23,7 +23,7 @@ impl Best {
     }
 
     /// Keeps an item, by its value and its place in the location's own order, if it is among the best so far.
-    pub(super) fn offer(&mut self, value: &SortValue, sequence: u32, body: impl FnOnce() -> Body) {
+    pub(super) fn offer(&mut self, value: &SortValue, sequence: u32, body: impl FnOnce() -> Taken) {
         if self.kept.len() >= self.room {
             let worst = match self.direction {
                 Direction::Ascending => self.kept.last_entry(),
@@ -41,7 +41,7 @@ impl Best {
         self.kept.insert((value.clone(), sequence), body());
     }
 
-    pub(super) fn into_bodies(self) -> impl Iterator<Item = (u32, Body)> {
+    pub(super) fn into_bodies(self) -> impl Iterator<Item = (u32, Taken)> {
         self.kept
             .into_iter()
             .map(|((_, sequence), body)| (sequence, body))

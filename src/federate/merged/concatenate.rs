@@ -1,11 +1,12 @@
 //! No sort key: the locations' own orders, one location after the other. A page needs the location of its marker and as
 //! many after it as fill it; which these are is planned, asked, and planned anew.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 
-use crate::api::page::AROUND;
+use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
-use crate::api::page::ListWriter;
 use crate::api::page::Page;
 use crate::config::LocationId;
 use crate::federate::Error;
@@ -16,7 +17,6 @@ use crate::federate::merged::merge::Merge;
 use crate::federate::merged::order::Direction;
 use crate::federate::merged::plan::Ask;
 use crate::federate::merged::plan::Manner;
-use crate::federate::merged::rows::Seen;
 use crate::federate::merged::stops::Known;
 use crate::federate::merged::stops::Need;
 use crate::federate::merged::stops::Reached;
@@ -31,7 +31,6 @@ use crate::locations::walk::List;
 use crate::locations::walk::Told;
 use crate::locations::walk::Walk;
 use crate::request::Answer;
-use crate::wire::buffers;
 
 /// Where a page begins.
 #[derive(Default)]
@@ -172,7 +171,7 @@ impl Concatenation<'_> {
         if let Some(page) = start.page {
             let stop = &mut stops[start.place];
             match stop.walk.begin_with(page) {
-                Ok(page) => stop.pages.push(page),
+                Ok(page) => stop.pages.push(Arc::new(page)),
                 Err(silence) => stop.state = State::Silent(silence),
             }
             if stop.walk.has_ended() {
@@ -250,7 +249,7 @@ impl Concatenation<'_> {
             let location = stop.walk.location().id;
             match told {
                 Ok(page) => {
-                    stop.pages.extend(page);
+                    stop.pages.extend(page.map(Arc::new));
                     if stop.walk.has_ended() {
                         stop.state = State::Ended;
                     }
@@ -297,41 +296,30 @@ impl Concatenation<'_> {
     fn answer(&self, stops: &[Stop<'_>], first: usize, known: &Known) -> Result<Answer, Error> {
         let merge = &self.merge;
         let limit = merge.wish.limit;
-        let base = &merge.request.base;
         if let (Some(_), State::Silent(silence), []) =
             (merge.marker, &stops[first].state, &stops[first].pages[..])
         {
             // Only the marker's own location knows what follows it: 503 instead of an empty page.
             return Err(silence.clone().into());
         }
-        let items = stops[first..].iter().flat_map(|stop| &stop.pages);
-        let length: usize = items
-            .flat_map(Page::items)
-            .take(limit)
-            .map(|item| item.length(base) + 2)
-            .sum();
-        let mut writer = ListWriter::new(merge.listing.facts.key, buffers::of(length + AROUND));
-        let mut seen: Vec<Seen> = Vec::new();
+        let mut items: Vec<Taken> = Vec::new();
+        let mut places = Vec::new();
         let (mut silent, mut unknown) = (Vec::new(), None);
         let (mut last, mut more) = (first, false);
         for (place, stop) in stops.iter().enumerate().skip(first) {
             let location = stop.walk.location().id;
-            for item in stop.pages.iter().flat_map(Page::items) {
-                if seen.len() == limit {
+            for item in stop.pages.iter().flat_map(Taken::all) {
+                if items.len() == limit {
                     more = true;
                     break;
                 }
-                writer.push(&item, base);
-                seen.push(Seen {
-                    id: item.id().map(std::borrow::Cow::into_owned),
-                    name: item.name().map(std::borrow::Cow::into_owned),
-                    location,
-                });
+                items.push(item);
+                places.push(location);
                 last = place;
             }
             match &stop.state {
                 _ if more => break,
-                State::Open | State::Silent(_) if seen.len() == limit => {
+                State::Open | State::Silent(_) if items.len() == limit => {
                     more = true;
                     break;
                 }
@@ -355,13 +343,13 @@ impl Concatenation<'_> {
         }
         let missing = merge.tolerate(silent)?;
         self.count(stops, first);
-        let end = seen
-            .last()
-            .and_then(|end| Some((end.id.clone()?, end.location)))
-            .filter(|_| more);
+        let end = items.last().filter(|_| more).and_then(|end| {
+            let id = end.item().id()?.into_owned();
+            Some((id, *places.last()?))
+        });
         let next = end.map(|(item, location)| {
             if missing.is_empty() {
-                let given = seen.iter().filter(|one| one.location == location).count();
+                let given = places.iter().filter(|&&at| at == location).count();
                 let course = known.after(stops, last, given);
                 let end = (item.clone(), location);
                 merge.memory.keep_course(merge.walked(), end, course);
@@ -373,8 +361,8 @@ impl Concatenation<'_> {
             }
         });
         merge.finish(Finished {
-            writer,
-            seen,
+            items,
+            places,
             next,
             walk: None,
             missing,
@@ -389,7 +377,7 @@ impl Concatenation<'_> {
             let items = stops
                 .iter()
                 .flat_map(|stop| &stop.pages)
-                .flat_map(Page::items);
+                .flat_map(|page| page.items());
             items
                 .filter(|one| one.id().as_deref() == Some(item))
                 .count()

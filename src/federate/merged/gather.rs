@@ -1,9 +1,11 @@
 //! Reads the bodies of items whose place is known, in as few questions as bring them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
 use crate::api::page::Page;
 use crate::federate::Error;
@@ -13,7 +15,6 @@ use crate::federate::merged::index::Spot;
 use crate::federate::merged::index::Way;
 use crate::federate::merged::merge::Merge;
 use crate::federate::merged::order::Direction;
-use crate::federate::merged::rows::Body;
 use crate::locations::silence::Silence;
 use crate::locations::walk::Halt;
 use crate::locations::walk::Walk;
@@ -21,7 +22,7 @@ use crate::locations::walk::Walk;
 /// What came of asking for bodies.
 #[derive(Default)]
 pub(super) struct Gathered {
-    pub(super) bodies: HashMap<Spot, Body>,
+    pub(super) bodies: HashMap<Spot, Taken>,
     /// Whether the items that served as markers are still there.
     pub(super) proven: HashMap<Spot, bool>,
     /// By place. Locations of which nothing was needed were not asked.
@@ -31,13 +32,13 @@ pub(super) struct Gathered {
 /// What one location gave.
 #[derive(Default)]
 struct Given {
-    bodies: HashMap<u32, Body>,
+    bodies: HashMap<u32, Taken>,
     proven: HashMap<u32, bool>,
 }
 
 /// What one question brought.
 struct Brought {
-    bodies: Vec<(u32, Body)>,
+    bodies: Vec<(u32, Taken)>,
     is_there: bool,
 }
 
@@ -161,7 +162,7 @@ impl Gathering<'_> {
                 match walk.next(Some(left)).await {
                     Ok(Some(page)) => {
                         left = left.saturating_sub(page.len());
-                        bodies.extend(self.pick(&page, run, id));
+                        bodies.extend(pick(&Arc::new(page), run, id));
                     }
                     Ok(None) => left = 0,
                     Err(Halt::Silent(silence)) => return Err(silence.into()),
@@ -190,14 +191,14 @@ impl Gathering<'_> {
             behind = run.behind.and_then(|one| one.checked_sub(back));
         }
     }
+}
 
-    fn pick<'i>(&self, page: &Page, run: &Run, id: impl Fn(u32) -> &'i str) -> Vec<(u32, Body)> {
-        let wanted: HashMap<&str, u32> = run.wanted.iter().map(|&one| (id(one), one)).collect();
-        page.items()
-            .filter_map(|item| {
-                let sequence = *wanted.get(&*item.id()?)?;
-                Some((sequence, Body::new(&item, &self.merge.request.base)))
-            })
-            .collect()
-    }
+fn pick<'i>(page: &Arc<Page>, run: &Run, id: impl Fn(u32) -> &'i str) -> Vec<(u32, Taken)> {
+    let wanted: HashMap<&str, u32> = run.wanted.iter().map(|&one| (id(one), one)).collect();
+    Taken::all(page)
+        .filter_map(|taken| {
+            let sequence = *wanted.get(&*taken.item().id()?)?;
+            Some((sequence, taken))
+        })
+        .collect()
 }

@@ -1,13 +1,15 @@
 //! One page of a merged list under way: what all ways of merging share.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use http::StatusCode;
 use log::warn;
 
 use crate::api::collection::Collection;
+use crate::api::merged_page::MergedPage;
+use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
-use crate::api::page::ListWriter;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::fan_out;
@@ -18,7 +20,6 @@ use crate::federate::merged::marker::WALK;
 use crate::federate::merged::marker::WalkName;
 use crate::federate::merged::memory::Memory;
 use crate::federate::merged::memory::Walked;
-use crate::federate::merged::rows::Seen;
 use crate::federate::merged::wish::Selection;
 use crate::federate::merged::wish::Wish;
 use crate::locate::Locator;
@@ -30,8 +31,8 @@ use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
 use crate::locations::walk::List;
 use crate::request::Answer;
+use crate::request::Content;
 use crate::request::Request;
-use crate::wire::buffers;
 use crate::wire::transport::Reply;
 
 /// What is merged, for whom, and what there is to do it with.
@@ -50,8 +51,9 @@ pub(super) struct Merge<'a> {
 
 /// A page that is ready to be answered.
 pub(super) struct Finished {
-    pub(super) writer: ListWriter,
-    pub(super) seen: Vec<Seen>,
+    pub(super) items: Vec<Taken>,
+    /// Where each of them is.
+    pub(super) places: Vec<LocationId>,
     /// The last item, if something follows.
     pub(super) next: Option<Marker>,
     pub(super) walk: Option<WalkName>,
@@ -90,6 +92,7 @@ impl<'a> Merge<'a> {
             id: self.listing.facts.id,
             sort_key: self.wish.sort_key.as_deref(),
             keep,
+            note: self.request.review.noted,
         }
     }
 
@@ -140,24 +143,23 @@ impl<'a> Merge<'a> {
     pub(super) fn finish(&self, page: Finished) -> Result<Answer, Error> {
         let missing = match self.is_look_up() {
             // The value is unique and its item was found: no silent location can add another.
-            true if !page.seen.is_empty() => Vec::new(),
+            true if !page.items.is_empty() => Vec::new(),
             true => self.refuse_incomplete(page.missing)?,
             false => page.missing,
         };
         let is_whole = self.is_of_everything() && page.next.is_none() && missing.is_empty();
-        self.learn(&page.seen, if is_whole { Asked::All } else { Asked::Some });
         let next = page.next.map(|marker| self.link(&marker, page.walk));
-        let body = if self.links {
-            page.writer
-                .finish_linked(next.as_deref(), self.listing.facts.key)
-        } else {
-            page.writer.finish(next.as_deref())
-        };
-        let mut answer = Answer::json(StatusCode::OK, buffers::lend(body));
+        let base = self.request.base.clone();
+        let merged = MergedPage::new(self.listing.facts.key, base, page.items)
+            .with_next(next)
+            .linked(self.links);
+        let asked = if is_whole { Asked::All } else { Asked::Some };
+        self.learn(&merged, &page.places, asked);
+        let mut answer = Answer::json(StatusCode::OK, Content::List(Box::new(merged)));
         if let [only] = self.scope() {
             answer.location = Some(only.id);
         }
-        answer.places = page.seen.iter().map(|one| one.location).collect();
+        answer.places = page.places;
         Ok(fan_out::announce(self.locations, answer, &missing))
     }
 
@@ -190,21 +192,22 @@ impl<'a> Merge<'a> {
     }
 
     /// Learns where items live, and tells the operators of one that lives twice.
-    fn learn(&self, seen: &[Seen], asked: Asked) {
-        let mut known: HashMap<&str, LocationId> = HashMap::new();
-        for one in seen {
+    fn learn(&self, page: &MergedPage, places: &[LocationId], asked: Asked) {
+        let mut known: HashMap<Cow<'_, str>, LocationId> = HashMap::new();
+        for (item, &location) in page.items().zip(places) {
+            let (id, name) = (item.id(), item.name());
             let sighting = Sighting {
-                uuid: one.id.as_deref(),
-                name: one.name.as_deref(),
-                location: one.location,
+                uuid: id.as_deref(),
+                name: name.as_deref(),
+                location,
                 asked,
             };
             self.locator.note(self.listing.collection, sighting);
-            if let Some(id) = one.id.as_deref().filter(|_| self.scope().len() > 1)
-                && let Some(other) = known.insert(id, one.location)
-                && other != one.location
+            if let Some(id) = id.filter(|_| self.scope().len() > 1)
+                && let Some(other) = known.insert(id.clone(), location)
+                && other != location
             {
-                self.warn_of_twins(id, &[other, one.location]);
+                self.warn_of_twins(&id, &[other, location]);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 
 use crate::api::collection::Spread;
+use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
 use crate::federate::Error;
 use crate::federate::merged::best::Best;
@@ -14,7 +15,6 @@ use crate::federate::merged::index::Index;
 use crate::federate::merged::index::Spot;
 use crate::federate::merged::merge::Merge;
 use crate::federate::merged::order::SortValue;
-use crate::federate::merged::rows::Body;
 use crate::locations::location::Location;
 use crate::locations::silence::Silence;
 use crate::locations::walk::Halt;
@@ -35,14 +35,14 @@ pub(super) enum Bodies {
 /// What was read.
 pub(super) struct Scan {
     pub(super) index: Index,
-    pub(super) bodies: HashMap<Spot, Body>,
+    pub(super) bodies: HashMap<Spot, Taken>,
     /// Locations that are not in it.
     pub(super) missing: Vec<Silence>,
 }
 
 /// What was read of one location.
 enum Read {
-    Entries(Vec<Entry>, Vec<(u32, Body)>),
+    Entries(Vec<Entry>, Vec<(u32, Taken)>),
     Unknown(Reply),
 }
 
@@ -121,7 +121,6 @@ impl Scanning<'_> {
     }
 
     async fn scan_one(&self, list: &List<'_>, location: &Location) -> Result<Read, Halt> {
-        let base = &self.merge.request.base;
         let room = match self.bodies {
             Bodies::None => 0,
             Bodies::First => self.merge.wish.limit,
@@ -147,7 +146,7 @@ impl Scanning<'_> {
                 let value = SortValue::new(item.sort_value());
                 if room > 0 {
                     let sequence = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-                    best.offer(&value, sequence, || Body::new(&item, base));
+                    best.offer(&value, sequence, || Taken::alone(&item));
                 }
                 entries.push(Entry {
                     id: (&*id).into(),

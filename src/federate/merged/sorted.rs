@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::api::collection::Spread;
-use crate::api::page::AROUND;
+use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
-use crate::api::page::ListWriter;
 use crate::federate::Error;
 use crate::federate::merged::gather::Gathered;
 use crate::federate::merged::gather::Gathering;
@@ -19,8 +18,6 @@ use crate::federate::merged::marker::WalkName;
 use crate::federate::merged::merge::Finished;
 use crate::federate::merged::merge::Merge;
 use crate::federate::merged::position::Position;
-use crate::federate::merged::rows::Body;
-use crate::federate::merged::rows::Seen;
 use crate::federate::merged::scan::Bodies;
 use crate::federate::merged::scan::Scanning;
 use crate::federate::objection::Objection;
@@ -28,7 +25,6 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::locations::walk::Told;
 use crate::request::Answer;
-use crate::wire::buffers;
 
 /// An index, and where a page of it begins.
 struct Reading {
@@ -36,7 +32,7 @@ struct Reading {
     behind: usize,
     /// It was made for an earlier page.
     is_remembered: bool,
-    bodies: HashMap<Spot, Body>,
+    bodies: HashMap<Spot, Taken>,
     missing: Vec<Silence>,
 }
 
@@ -328,20 +324,11 @@ impl Sorted<'_> {
         walk: Option<WalkName>,
         missing: Vec<Silence>,
     ) -> Result<Answer, Error> {
-        let length: usize = page.rows.iter().map(|(_, body)| body.text.len() + 2).sum();
-        let mut writer =
-            ListWriter::new(self.merge.listing.facts.key, buffers::of(length + AROUND));
-        let mut seen = Vec::with_capacity(page.rows.len());
         let replicated = self.merge.listing.facts.spread == Spread::Replicated;
         let last = page.rows.last().map(|(spot, _)| *spot);
-        for (spot, body) in page.rows {
-            writer.push_raw(&body.text);
-            seen.push(Seen {
-                id: Some(index.entry(spot).id.to_string()),
-                name: body.name,
-                location: self.merge.scope()[spot.place as usize].id,
-            });
-        }
+        let at = |spot: &Spot| self.merge.scope()[spot.place as usize].id;
+        let places = page.rows.iter().map(|(spot, _)| at(spot)).collect();
+        let items = page.rows.into_iter().map(|(_, taken)| taken).collect();
         let next = last.filter(|_| page.more).map(|spot| {
             let item = index.entry(spot).id.to_string();
             let location = self.merge.scope()[spot.place as usize].id;
@@ -352,8 +339,8 @@ impl Sorted<'_> {
             }
         });
         self.merge.finish(Finished {
-            writer,
-            seen,
+            items,
+            places,
             next,
             walk,
             missing,
@@ -364,7 +351,7 @@ impl Sorted<'_> {
 /// A page under way.
 struct Page {
     limit: usize,
-    rows: Vec<(Spot, Body)>,
+    rows: Vec<(Spot, Taken)>,
     /// Behind the last row.
     end: usize,
     more: bool,
@@ -377,7 +364,7 @@ impl Page {
         &mut self,
         at: usize,
         spots: &[Spot],
-        bodies: &mut HashMap<Spot, Body>,
+        bodies: &mut HashMap<Spot, Taken>,
         silent: &HashMap<u32, Silence>,
     ) {
         for (offset, spot) in spots.iter().enumerate() {

@@ -1,5 +1,7 @@
 //! The locations of an unsorted walk: what each gave, and what is known of it.
 
+use std::sync::Arc;
+
 use crate::api::page::Page;
 use crate::federate::merged::memory::Course;
 use crate::federate::merged::plan;
@@ -13,7 +15,7 @@ use crate::wire::transport::Reply;
 /// A location on the way, and what it gave so far.
 pub(super) struct Stop<'a> {
     pub(super) walk: Walk<'a>,
-    pub(super) pages: Vec<Page>,
+    pub(super) pages: Vec<Arc<Page>>,
     pub(super) state: State,
 }
 
@@ -28,7 +30,7 @@ pub(super) enum State {
 
 impl Stop<'_> {
     pub(super) fn count(&self) -> usize {
-        self.pages.iter().map(Page::len).sum()
+        self.pages.iter().map(|page| page.len()).sum()
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -191,7 +191,7 @@ impl Selection {
                 .filter(|field| !field.is_empty())
                 .collect()
         });
-        let shown: Vec<String> = match asked {
+        let mut shown: Vec<String> = match asked {
             // `fields` with `detail` is a 400 of Ironic's, which words it.
             _ if detailed => return as_asked,
             Some(asked) => asked,
@@ -203,6 +203,7 @@ impl Selection {
                 .collect(),
         };
         let mut needed = shown.clone();
+        shown.retain(|field| !request.review.unshown.contains(&field.as_str()));
         for field in [Some(facts.id), sort_key].into_iter().flatten() {
             if !needed.iter().any(|known| known == field) {
                 needed.push(field.to_owned());
