@@ -190,7 +190,12 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     bench.progress("the gateway in front of 5000 locations of 10 nodes");
     let fleet = Fleet::start(bench.world.handle())?;
     let started = Instant::now();
-    let gateway = Process::gateway_at(fleet.endpoints(), 1000, "sweep_interval = 600")?;
+    let gateway = Process::gateway_at(
+        fleet.endpoints(),
+        1000,
+        "sweep_interval = 600",
+        "auth_strategy = noauth",
+    )?;
     let mut wire = Wire::new(&Target::plain(gateway.address));
     let target = Target::plain(gateway.address);
     let (allowed, seconds) = (|limit: f64| limit, |taken: Duration| taken.as_secs_f64());

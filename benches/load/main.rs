@@ -24,6 +24,7 @@ mod cold_look_up;
 mod drive;
 mod fleet;
 mod growth;
+mod keystone;
 mod merged_list;
 #[path = "../corpus/nodes.rs"]
 #[expect(dead_code, reason = "lists are put together here, of any size")]

@@ -24,6 +24,8 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
+use crate::keystone;
+
 /// The gateway as it is released.
 pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_ironic-proxy");
 /// Whoever is not there by then will not come.
@@ -136,14 +138,31 @@ impl Process {
     pub(crate) fn gateway(locations: &[SocketAddr], page: usize) -> io::Result<Self> {
         let endpoints = locations.iter().map(|address| format!("http://{address}"));
         // A sweep in the middle of a load would be counted as its cost.
-        Self::gateway_at(endpoints, page, "sweep_interval = 0")
+        Self::gateway_at(
+            endpoints,
+            page,
+            "sweep_interval = 0",
+            "auth_strategy = noauth",
+        )
     }
 
-    /// The same at these endpoints; `cache`: what its configuration says of the node cache.
+    /// The same for clients with tokens of this Keystone.
+    pub(crate) fn gateway_with(
+        keystone: SocketAddr,
+        locations: &[SocketAddr],
+        page: usize,
+    ) -> io::Result<Self> {
+        let endpoints = locations.iter().map(|address| format!("http://{address}"));
+        let access = format!("auth_strategy = keystone\n{}", keystone::section(keystone));
+        Self::gateway_at(endpoints, page, "sweep_interval = 0", &access)
+    }
+
+    /// The same at these endpoints; `cache`: what its configuration says of the node cache, `access`: how clients log in.
     pub(crate) fn gateway_at(
         endpoints: impl Iterator<Item = String>,
         page: usize,
         cache: &str,
+        access: &str,
     ) -> io::Result<Self> {
         let directory = TempDir::new()?;
         let mut groups = String::from("_:loc0");
@@ -164,7 +183,7 @@ impl Process {
             &config,
             format!(
                 "[DEFAULT]\ngroups = {groups}\nstate_path = {}\n[api]\nhost_ip = 127.0.0.1\nport = 0\n\
-                 auth_strategy = noauth\nmax_limit = {page}\n[node_cache]\n{cache}\n[admin]\nsocket = {}\n{sections}",
+                 max_limit = {page}\n{access}\n[node_cache]\n{cache}\n[admin]\nsocket = {}\n{sections}",
                 path.join("state").display(),
                 path.join("admin.sock").display(),
             ),

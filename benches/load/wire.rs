@@ -67,6 +67,14 @@ impl Target {
         Ok(target)
     }
 
+    /// The same, as who has this token.
+    pub(crate) fn with_token(mut self, token: &str) -> Self {
+        self.headers.push_str("X-Auth-Token: ");
+        self.headers.push_str(token);
+        self.headers.push_str("\r\n");
+        self
+    }
+
     /// A whole request.
     pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> Bytes {
         let Self {
