@@ -93,9 +93,11 @@ pub struct LocationConfig {
     pub expect_scope: ExpectScope,
     /// Bound on making one connection.
     pub connect_timeout: Duration,
-    /// Bound on waiting for the head of an answer.
+    /// Bound on waiting for the head of an answer, and for the location to take a part of what it is sent.
     pub response_timeout: Duration,
-    /// Bound on one exchange, body included.
+    /// The same for what Ironic reads from its database; at most as long.
+    pub read_timeout: Duration,
+    /// Bound on the pause between two parts of an answer.
     pub timeout: Duration,
     /// Exchanges at the same time, at least one.
     pub max_concurrent: usize,
@@ -334,6 +336,12 @@ fn shared_endpoints(reader: &mut Reader, locations: &[LocationConfig]) {
     }
 }
 
+/// Of oslo.messaging (`rpc_response_timeout`): as long as Ironic's API waits for a conductor, for writes and for what a
+/// driver answers. Who gives up sooner does not know what became of a write that was done a moment later.
+const RPC_TIMEOUT: Duration = Duration::from_mins(1);
+/// Pause in an answer: what has begun is at hand at the location, and only the link is in between.
+const SILENCE: Duration = Duration::from_secs(10);
+
 fn location(
     reader: &mut Reader,
     name: &str,
@@ -371,18 +379,21 @@ fn location(
     );
     let connect_timeout = section.seconds("connect_timeout");
     // keystoneauth's session option. A deployment that sets only this one means the wait for the head as well.
-    let timeout = section.seconds("timeout");
-    let response_timeout = if section.sets("response_timeout") {
-        section.seconds("response_timeout")
-    } else {
-        timeout
+    let written = |section: &mut Section<'_>, option| {
+        let is_set = section.sets(option);
+        is_set.then(|| section.seconds(option)).transpose()
     };
+    let timeout = written(&mut section, "timeout");
+    let response_timeout = written(&mut section, "response_timeout");
+    let read_timeout = section.seconds("read_timeout");
     let max_concurrent = section.number("max_concurrent", 1..=1_000_000);
     let breaker_failures = section.number("breaker_failures", 1..=1_000_000);
     let breaker_reset = section.seconds("breaker_reset");
     let probe_interval = section.seconds("probe_interval");
     let max_response_size = section.number("max_response_size", 1..=usize::MAX);
     let (auth, endpoints) = proof?;
+    let timeout = timeout?;
+    let response_timeout = response_timeout?.or(timeout).unwrap_or(RPC_TIMEOUT);
     Ok(LocationConfig {
         name: named?,
         auth,
@@ -393,8 +404,9 @@ fn location(
         forward_user_token: forward_user_token?,
         expect_scope: expect_scope?,
         connect_timeout: connect_timeout?,
-        response_timeout: response_timeout?,
-        timeout: timeout?,
+        response_timeout,
+        read_timeout: read_timeout?.min(response_timeout),
+        timeout: timeout.unwrap_or(SILENCE),
         max_concurrent: max_concurrent?,
         breaker_failures: breaker_failures?,
         breaker_reset: breaker_reset?,

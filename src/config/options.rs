@@ -525,12 +525,17 @@ const LOCATION: &[Opt] = &[
     ),
     opt(
         "connect_timeout",
-        "5",
+        "3",
         "Seconds to make one connection, TLS included.",
     ),
     unset(
         "response_timeout",
-        "Seconds to wait for the head of an answer; unset is timeout.",
+        "Seconds to wait for the head of an answer, which Ironic's conductors may take 60 for; unset is timeout if that is set, else 60.",
+    ),
+    opt(
+        "read_timeout",
+        "30",
+        "The same for reads that Ironic answers from its database, where it is shorter.",
     ),
     opt(
         "max_concurrent",

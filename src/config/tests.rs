@@ -148,9 +148,10 @@ fn what_nobody_wrote_has_its_default() {
     assert!(config.healthcheck.enabled && !config.proxy_headers);
     let location = &config.locations[0];
     assert!(location.required && !location.forward_user_token);
-    assert_eq!(location.timeout, Duration::from_mins(1));
-    assert_eq!(location.response_timeout, location.timeout);
-    assert_eq!(location.connect_timeout, Duration::from_secs(5));
+    assert_eq!(location.timeout, Duration::from_secs(10));
+    assert_eq!(location.response_timeout, Duration::from_mins(1));
+    assert_eq!(location.read_timeout, Duration::from_secs(30));
+    assert_eq!(location.connect_timeout, Duration::from_secs(3));
     assert_eq!(location.max_response_size, 256 * 1024 * 1024);
 }
 
@@ -191,6 +192,7 @@ fn what_somebody_wrote_is_taken() {
     let location = &config.locations[0];
     assert_eq!(location.timeout, Duration::from_millis(2500));
     assert_eq!(location.response_timeout, Duration::from_secs(1));
+    assert_eq!(location.read_timeout, Duration::from_secs(1), "no longer");
     assert_eq!(location.max_concurrent, 7);
     assert!(!location.required);
 }

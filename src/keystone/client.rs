@@ -277,7 +277,6 @@ impl Keystone {
         let clocks = Clocks {
             connect,
             response: total,
-            silence: total,
             idle: IDLE,
         };
         let tls = self.tls.load_full();

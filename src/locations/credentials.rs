@@ -246,7 +246,7 @@ impl Means {
             LocationAuth::Keystone(auth) => {
                 let timeouts = Timeouts {
                     connect: location.connect_timeout,
-                    total: location.timeout,
+                    total: location.response_timeout,
                 };
                 let keystone = Keystone::new(auth, &location.session, timeouts)?;
                 Self::Keystone(TokenKeeper::new(
@@ -337,6 +337,7 @@ mod tests {
             expect_scope: crate::config::ExpectScope::System,
             connect_timeout: second * 5,
             response_timeout: second * 5,
+            read_timeout: second * 5,
             timeout: second * 5,
             max_concurrent: 1,
             breaker_failures: 1,

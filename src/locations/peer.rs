@@ -58,7 +58,6 @@ impl Peer {
         let clocks = Clocks {
             connect: config.connect_timeout,
             response: config.response_timeout,
-            silence: config.timeout,
             idle: IDLE,
         };
         Self {

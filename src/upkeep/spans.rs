@@ -157,7 +157,6 @@ async fn export(
     let clocks = Clocks {
         connect: PATIENCE,
         response: PATIENCE,
-        silence: PATIENCE,
         idle: PATIENCE,
     };
     let message = Message {

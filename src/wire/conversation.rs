@@ -204,14 +204,14 @@ impl Conversation<'_> {
                 }
             }
         }
-        within(self.bounds.silence, self.deadline, self.stream.flush())
+        within(self.bounds.response, self.deadline, self.stream.flush())
             .await?
             .map_err(Fault::Write)
     }
 
     async fn send(&mut self, part: &[u8]) -> Result<(), Fault> {
         within(
-            self.bounds.silence,
+            self.bounds.response,
             self.deadline,
             self.stream.write_all(part),
         )

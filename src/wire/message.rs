@@ -67,9 +67,10 @@ impl Begun {
 /// What bounds one exchange. A body that moves is never too slow: silence is measured, not length.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// From the last byte sent to the head of the answer.
+    /// From the last byte sent to the head of the answer, and until a part of the request is taken: a server whose workers
+    /// are busy reads nothing meanwhile.
     pub response: Duration,
-    /// Between two parts of a body, in either direction.
+    /// Between two parts of an answer.
     pub silence: Duration,
     /// When the request as a whole is over.
     pub deadline: Instant,

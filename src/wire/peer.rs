@@ -91,10 +91,8 @@ pub async fn resolve(endpoint: &Endpoint) -> std::io::Result<Vec<SocketAddr>> {
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     pub connect: Duration,
-    /// Until the head of an answer.
+    /// Until the head of an answer, or until a part of the request is taken.
     pub response: Duration,
-    /// Between two parts that are written.
-    pub silence: Duration,
     /// How long a connection is kept that nobody uses.
     pub idle: Duration,
 }
@@ -111,7 +109,7 @@ pub fn dial(endpoint: &Endpoint, address: SocketAddr, tls: &Tls, clocks: Clocks)
     // The other one bounds TCP alone; a server that accepts and then says nothing hangs in the handshake.
     options.total_connection_timeout = Some(clocks.connect);
     options.read_timeout = Some(clocks.response);
-    options.write_timeout = Some(clocks.silence);
+    options.write_timeout = Some(clocks.response);
     options.idle_timeout = Some(clocks.idle);
     options.tcp_keepalive = Some(TcpKeepalive {
         idle: Duration::from_secs(15),

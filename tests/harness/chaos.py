@@ -281,6 +281,10 @@ class Chaos:
         answer = f"{asked.reply}" if asked.reply else f"broken: {asked.broken}"
         lines.append((asked.until, f"ANSWER {answer[:1200]}" if not asked.before else f"PAGE {asked.page()}"))
         told = "\n".join(f"  {at - zero:8.3f}  {line}" for at, line in sorted(lines)[-80:])
+        if asked.broken:
+            # Whoever breaks a connection may have said why.
+            log = next(gateway.log() for gateway in self.gateways if gateway.name == asked.gateway)
+            told += "".join(f"\n  LOG {line[:200]}" for line in log.splitlines()[-30:])
         return f"seed {self.seed}: {law}\n{told}"
 
     def report(self):

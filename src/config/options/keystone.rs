@@ -199,10 +199,9 @@ pub(crate) const TLS: &[Opt] = &[
 ];
 
 pub(crate) const SESSION: &[Opt] = &[
-    opt(
+    unset(
         "timeout",
-        "60",
-        "Seconds that one exchange with the location may take, body included.",
+        "Seconds without a byte after which an answer that has begun is given up; unset is 10. Where response_timeout is unset, a value bounds the wait for the head as well.",
     ),
     opt(
         "tls_min_version",

@@ -402,6 +402,16 @@ impl Location {
         }
     }
 
+    /// A read may be asked again, so it need not be waited for as long as a write, whose fate would be unknown. What a
+    /// conductor answers may take as long whatever it is.
+    fn response_clock(&self, question: &Question) -> Duration {
+        if question.method.is_safe() && question.purpose != Purpose::RoutedBelow {
+            self.config.read_timeout
+        } else {
+            self.config.response_timeout
+        }
+    }
+
     /// What one of its endpoints says.
     pub(super) async fn send(
         &self,
@@ -412,9 +422,9 @@ impl Location {
         // Probes come here without having been admitted.
         self.found(asker).await;
         let bounds = Bounds {
-            response: self.config.response_timeout,
+            response: self.response_clock(question),
             silence: self.config.timeout,
-            deadline: question.deadline(asker, self.config.timeout),
+            deadline: question.deadline(asker, self.config.read_timeout),
             size: question.bound(self.config.max_response_size),
         };
         let attempt = Attempt {

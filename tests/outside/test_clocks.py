@@ -1,0 +1,56 @@
+"""How long a location is waited for: by what is asked, since a write that is given up may be done a moment later."""
+
+import threading
+
+import pytest
+import scripted
+from fleet import assert_unavailable, fleet, until
+from standin import Standin, node
+from test_endpoints import background
+
+CLOCKS = {"read_timeout": 1, "response_timeout": 30, "timeout": 1, "probe_interval": 600}
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with fleet(Standin([node("slow")]), every=CLOCKS, api={"request_deadline": 40}) as hub:
+        assert hub.get("/v1/nodes/slow").status == 200
+        yield hub
+
+
+@pytest.fixture
+def free(hub):
+    free = threading.Event()
+    yield free
+    free.set()
+    hub.heal()
+
+
+@pytest.mark.parametrize(
+    ("method", "below", "body", "status"),
+    [
+        ("PATCH", "", [{"op": "add", "path": "/extra/a", "value": 1}], 200),
+        ("PUT", "/states/power", {"target": "power on"}, 202),
+        ("DELETE", "/maintenance", None, 202),
+        ("GET", "/management/boot_device", None, 200),
+    ],
+)
+def test_what_a_conductor_answers_is_waited_for_longer_than_a_read(hub, free, method, below, body, status):
+    rule = hub.loc1.fault(scripted.held(free))
+    working = background(lambda: hub.call(method, f"/v1/nodes/slow{below}", body))
+    until(lambda: rule.hits, what="the question")
+    for path in ("/v1/nodes/slow", "/v1/nodes"):
+        assert_unavailable(hub.get(path), "loc1")
+    free.set()
+    assert working().status == status
+
+
+def test_an_answer_that_stops_is_given_up_after_its_own_clock(hub, free):
+    def half(exchange):
+        answer = exchange.true_answer()
+        exchange.send(answer.head() + answer.body[:10])
+        while not free.is_set():
+            exchange.wait(0.05)
+
+    hub.loc1.fault(half)
+    assert_unavailable(hub.get("/v1/nodes/slow"), "loc1")
