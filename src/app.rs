@@ -70,6 +70,7 @@ use crate::tls::listener::Secured;
 use crate::tls::pem::TlsError;
 use crate::upkeep::certificates::CertificateWatch;
 use crate::upkeep::chronicle::Chronicle;
+use crate::upkeep::coordination::Coordination;
 use crate::upkeep::health::HealthCheck;
 use crate::upkeep::policy::PolicyWatch;
 use crate::upkeep::spans::SpanExport;
@@ -303,6 +304,10 @@ impl Upkeep {
             orders: Mutex::new(self.orders),
         };
         server.add_service(background_service("sync", synchronisation));
+        let coordination = Coordination {
+            follow: self.follow.clone(),
+        };
+        server.add_service(background_service("coordination", coordination));
         let spans = SpanExport {
             follow: self.follow.clone(),
             budget: self.budget.clone(),

@@ -7,6 +7,7 @@ mod admin;
 mod api;
 mod audit;
 mod bmc;
+mod coordination;
 mod cors;
 mod credential;
 mod endpoint;
@@ -29,6 +30,9 @@ pub use crate::config::admin::{AdminConfig, default_socket};
 pub use crate::config::api::{ApiConfig, Listen, ListenerTls, Partial, TlsVersion};
 pub use crate::config::audit::{AuditConfig, AuditMap};
 pub use crate::config::bmc::{BmcConfig, BmcRange, Fit};
+pub use crate::config::coordination::{
+    ClientTls, CoordinationConfig, Login, SentinelConfig, ServerAddress,
+};
 pub use crate::config::cors::CorsConfig;
 pub use crate::config::credential::{
     CredentialRef, DomainRef, Interface, KeystoneAuth, KeystoneMethod, LocationAuth, ProjectRef,

@@ -4,6 +4,7 @@
 pub mod claim;
 pub mod dispatch;
 pub mod fan_out;
+pub mod hold;
 mod listed;
 pub mod located;
 pub mod merged;
@@ -13,6 +14,7 @@ pub mod plan;
 pub mod ramdisk;
 pub mod replicated;
 pub mod turns;
+pub mod twins;
 pub mod united;
 mod wording;
 
@@ -34,11 +36,13 @@ use crate::api::route::Unrouted;
 use crate::config::Config;
 use crate::config::GroupMap;
 use crate::config::LocationId;
+use crate::coordination::Backend;
 use crate::federate::claim::Stake;
 use crate::federate::located::place::Placement;
 use crate::federate::merged::memory::Memory;
 use crate::federate::objection::Objection;
 use crate::federate::turns::Turns;
+use crate::federate::twins::Twins;
 use crate::locate::LocateError;
 use crate::locate::Locator;
 use crate::locations::Locations;
@@ -69,6 +73,17 @@ pub enum Error {
     /// These locations had to answer and did not.
     #[error("not every location could be asked")]
     Silent(Vec<Silence>),
+    /// Somebody else is writing the same for longer than this request may take.
+    #[error(
+        "Another request is writing the same name, UUID, MAC address or instance. Nothing was sent, please retry."
+    )]
+    Contended,
+    /// Other gateways cannot be kept from writing the same, and have to be.
+    #[error(
+        "The coordination backend of the gateways cannot be used, so nobody can say whether the name, UUID, MAC address or \
+         instance is free ([api] require_unique). Nothing was sent, please retry."
+    )]
+    Uncoordinated,
     /// A location's own error, which is the answer.
     #[error("a location refuses")]
     Reply(Box<Answer>),
@@ -133,13 +148,21 @@ pub struct Federation {
     pub walks: Arc<Memory>,
     /// A create fails if one location cannot confirm that the name is free.
     pub require_unique: bool,
+    /// What other gateways share with this one.
+    pub backend: Option<Arc<Backend>>,
+    pub twins: Arc<Twins>,
     /// Values that requests in flight are about to take.
     turns: Arc<Turns<Stake>>,
 }
 
 impl Federation {
     /// Keeps what was learnt `before` about the same locations.
-    pub fn new(config: &Config, locations: Arc<Locations>, before: Option<&Self>) -> Self {
+    pub fn new(
+        config: &Config,
+        locations: Arc<Locations>,
+        backend: Option<Arc<Backend>>,
+        before: Option<&Self>,
+    ) -> Self {
         // Walks name locations by their index, so they survive a reload only if every index still means the same
         // location.
         let same = before.filter(|before| {
@@ -160,6 +183,8 @@ impl Federation {
                 |before| Arc::clone(&before.walks),
             ),
             require_unique: config.api.require_unique,
+            backend,
+            twins: before.map_or_else(Arc::default, |before| Arc::clone(&before.twins)),
             // Requests that began before a reload still run, and still claim their values.
             turns: before.map_or_else(Arc::default, |before| Arc::clone(&before.turns)),
         }

@@ -20,7 +20,8 @@
 //! |   | [`request`] | a client's request, understood; an answer before it is written |
 //! | 5 | [`auth`] | who is asking, and may they |
 //! |   | [`locations`] | the Ironics: may one be asked, how, what did it say; what they have in common |
-//! | 4 | [`keystone`] | tokens: ours, kept fresh, and those of others, validated |
+//! | 4 | [`coordination`] | what gateways in front of the same locations share: claims of unique values, states |
+//! |   | [`keystone`] | tokens: ours, kept fresh, and those of others, validated |
 //! | 3 | [`wire`] | one bounded exchange with somebody, one answer to a client in few parts |
 //! | 2 | [`policy`] | rules and their language: who may do what |
 //! |   | [`metrics`], [`telemetry`], [`tls`] | instruments |
@@ -46,6 +47,7 @@ pub mod auth;
 pub mod command;
 pub mod config;
 pub mod control;
+pub mod coordination;
 pub mod current;
 pub mod federate;
 pub mod gateway;

@@ -28,8 +28,11 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use jiff::SignedDuration;
+use jiff::Timestamp;
 use log::error;
 use log::info;
+use log::warn;
 
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
@@ -39,6 +42,8 @@ use crate::locations::location::Location;
 use crate::locations::location::LocationError;
 use crate::locations::order::Order;
 use crate::locations::orders::Orders;
+use crate::locations::orders::Place;
+use crate::locations::orders::Told;
 use crate::locations::speech::Standing;
 
 /// All locations, in the order of the configuration.
@@ -48,6 +53,8 @@ pub struct Locations {
     floor: Option<Microversion>,
     told: Arc<AtomicU64>,
     orders: Arc<Orders>,
+    /// When the file was read that these come from.
+    read_at: Timestamp,
     agreed: ArcSwap<Agreement>,
     /// Other ones are in force.
     retired: AtomicBool,
@@ -89,6 +96,7 @@ impl Locations {
         Ok(Self {
             all,
             orders,
+            read_at: Timestamp::now(),
             floor: config.api.min_max_version,
             told,
             agreed: ArcSwap::default(),
@@ -136,23 +144,48 @@ impl Locations {
     ///
     /// # Errors
     /// It will not be in force after a restart.
-    pub fn order(&self, id: LocationId, order: Order) -> io::Result<()> {
+    pub fn order(&self, id: LocationId, mut order: Order) -> io::Result<()> {
         let location = self.location(id);
-        info!(
-            "Location `{}` is set to {}{}{}",
-            location.name(),
-            order.state.word(),
-            order
-                .by
-                .as_deref()
-                .map_or_else(String::new, |by| format!(" by {by}")),
-            order
-                .reason
-                .as_deref()
-                .map_or_else(String::new, |reason| format!(": {reason}")),
-        );
+        // What was heard from another gateway, whose clock may be ahead, came before this.
+        let before = self.orders.since(location.name());
+        let after = before.and_then(|before| {
+            let instant = SignedDuration::from_micros(1);
+            before.checked_add(instant).ok()
+        });
+        order.since = order.since.max(after);
+        log_order(location, &order, "");
         location.ordered(order.clone());
         self.orders.keep(location.name(), location.state, order)
+    }
+
+    /// Every order so far, for gateways that share them.
+    pub fn told(&self) -> Vec<Told> {
+        self.orders.told()
+    }
+
+    /// Another gateway was given one.
+    pub fn hear(&self, name: &str, text: &str) {
+        // Reasons are short; this is somebody else's.
+        let Some(location) = self.by_name(name).filter(|_| text.len() <= MOST_HEARD) else {
+            return;
+        };
+        let place = Place {
+            name: location.name(),
+            configured: location.state,
+            read_at: self.read_at,
+        };
+        let Some((order, kept)) = self.orders.hear(place, text) else {
+            return;
+        };
+        if let Err(error) = kept {
+            warn!(
+                "Location `{name}`: the state that another gateway was told will be lost at a restart: {error}"
+            );
+        }
+        if *location.order() != order {
+            log_order(location, &order, ", as another gateway was told");
+            location.ordered(order);
+        }
     }
 
     /// The names of some, for a text that clients read.
@@ -247,6 +280,22 @@ impl Locations {
         }
         common
     }
+}
+
+/// Longer than any that an operator gives.
+const MOST_HEARD: usize = 16 << 10;
+
+fn log_order(location: &Location, order: &Order, how: &str) {
+    let part = |before: &str, text: Option<&str>| {
+        text.map_or_else(String::new, |text| format!("{before}{text}"))
+    };
+    info!(
+        "Location `{}` is set to {}{}{}{how}",
+        location.name(),
+        order.state.word(),
+        part(" by ", order.by.as_deref()),
+        part(": ", order.reason.as_deref()),
+    );
 }
 
 /// What is common to all, and who fits in: a location whose range would empty the intersection, or push its maximum

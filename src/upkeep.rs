@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod chronicle;
+pub mod coordination;
 pub mod health;
 pub mod policy;
 pub mod spans;

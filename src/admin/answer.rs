@@ -349,9 +349,20 @@ fn set_state(federation: &Federation, location: &Location, call: &Call<'_>) -> A
     };
     let kept = federation.locations.order(location.id, order);
     let mut body = json!(one(federation, location));
-    if let Err(error) = kept {
-        // The state is in force, so this is no error; it is lost at a restart, so it is no plain success either.
-        let text = format!("the state is in force, and will be lost at a restart: {error}");
+    // The state is in force, so these are no errors; they are no plain success either.
+    let lost = kept
+        .err()
+        .map(|error| format!("will be lost at a restart: {error}"));
+    let unheard = federation.backend.as_ref().and_then(|backend| {
+        backend.news.notify_one();
+        let why = backend.condition().why?;
+        Some(format!(
+            "will be known to the other gateways once the coordination backend can be used: {why}"
+        ))
+    });
+    let reservations: Vec<_> = lost.into_iter().chain(unheard).collect();
+    if !reservations.is_empty() {
+        let text = format!("the state is in force, and {}", reservations.join("; and "));
         body["warning"] = json!(text);
     }
     document(&body)

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::admin::summary::TOLD;
 use crate::admin::summary::summary;
 use crate::config::State;
+use crate::coordination::Backend;
 use crate::federate::Federation;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::Stage;
@@ -35,7 +36,18 @@ pub struct Status {
     nodes: usize,
     directory_entries: usize,
     groups: BTreeMap<String, String>,
+    /// Nothing if it is not configured.
+    coordination: Option<Coordination>,
     pub locations: Vec<Site>,
+}
+
+/// What gateways in front of the same locations share.
+#[derive(Debug, Serialize)]
+struct Coordination {
+    state: &'static str,
+    /// Why it cannot be used.
+    why: Option<String>,
+    since: Timestamp,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +149,7 @@ impl Process<'_> {
             nodes,
             directory_entries: federation.locator.directory.len(),
             groups: groups(federation),
+            coordination: federation.backend.as_deref().map(coordination),
             locations,
         }
     }
@@ -185,6 +198,19 @@ fn condition(location: &Location) -> &'static str {
         (Some(reason), _) | (None, Observed::Down(reason)) => reason.word(),
         (None, Observed::Up) => "up",
         (None, Observed::Unknown) => "unknown",
+    }
+}
+
+fn coordination(backend: &Backend) -> Coordination {
+    let condition = backend.condition();
+    Coordination {
+        state: if condition.why.is_none() {
+            "up"
+        } else {
+            "down"
+        },
+        why: condition.why.map(|why| why.to_string()),
+        since: condition.since,
     }
 }
 

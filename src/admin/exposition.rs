@@ -117,6 +117,7 @@ impl Collector for Moment {
         self.locations(&mut page)?;
         self.traffic(&mut page)?;
         self.knowledge(&mut page)?;
+        self.coordination(&mut page)?;
         self.ends(&mut page)
     }
 }
@@ -465,13 +466,42 @@ impl Moment {
             "Memory that the node cache takes up, in bytes, estimated.",
             number(tally.bytes),
         )?;
+        let twins = self.current.federation.twins.counts();
+        let twins = twins.map(|(kind, count)| (kind, usize::try_from(count).unwrap_or(usize::MAX)));
+        let known = [
+            ("uuid", tally.contested_uuids),
+            ("name", tally.contested_names),
+        ];
         page.gauges(
             "ironic_proxy_duplicates",
             "Identifiers that more than one location was seen to have.",
-            [
-                ([("kind", "uuid")], number(tally.contested_uuids)),
-                ([("kind", "name")], number(tally.contested_names)),
-            ],
+            known
+                .into_iter()
+                .chain(twins)
+                .map(|(kind, count)| ([("kind", kind)], number(count))),
+        )
+    }
+
+    /// What gateways share. Without a backend these families have no samples.
+    fn coordination(&self, page: &mut Page<'_>) -> fmt::Result {
+        let backend = self.current.federation.backend.as_deref();
+        page.gauge(
+            "ironic_proxy_coordination_up",
+            "Whether the backend of [coordination] can be used: 1 or 0.",
+            backend.map(|backend| flag(backend.is_up())),
+        )?;
+        let counts = backend.map(|backend| &backend.counts);
+        page.counters(
+            "ironic_proxy_coordination_claims",
+            "Writes of values that have to be unique, by whether other gateways were kept from writing the same.",
+            counts.into_iter().flat_map(|counts| {
+                [
+                    ([("result", "held")], counts.held.count()),
+                    ([("result", "waited")], counts.waited.count()),
+                    ([("result", "unheld")], counts.unheld.count()),
+                    ([("result", "lost")], counts.lost.count()),
+                ]
+            }),
         )
     }
 

@@ -8,6 +8,7 @@ use crate::auth::AuthSetupError;
 use crate::auth::Authenticator;
 use crate::auth::access::Gate;
 use crate::config::Config;
+use crate::coordination::backend;
 use crate::current::Current;
 use crate::federate::Federation;
 use crate::gateway::context::Surroundings;
@@ -17,6 +18,7 @@ use crate::locations::Locations;
 use crate::locations::location::LocationError;
 use crate::policy::in_force::Policy;
 use crate::policy::in_force::PolicyError;
+use crate::tls::pem::TlsError;
 
 /// A file that the configuration names cannot be used.
 #[derive(Debug, Error)]
@@ -25,6 +27,8 @@ pub enum AssembleError {
     Location(#[from] LocationError),
     #[error("{0}: {source}", source = std::error::Error::source(.0).map_or_else(String::new, ToString::to_string))]
     Auth(#[from] AuthSetupError),
+    #[error("[coordination] backend_url: {0}")]
+    Coordination(#[from] TlsError),
     #[error("[oslo_policy] {0}")]
     Policy(#[from] PolicyError),
 }
@@ -44,7 +48,13 @@ pub(super) fn assemble(
         None => Arc::new(Authenticator::new(&config.auth)?),
     };
     let policy = Arc::new(Policy::load(&config.policy)?);
-    let federation = Arc::new(Federation::new(&config, Arc::new(locations), federation));
+    let backend = backend(
+        config.coordination.as_ref(),
+        federation.and_then(|known| known.backend.as_ref()),
+    )?;
+    let locations = Arc::new(locations);
+    let federation = Federation::new(&config, locations, backend, federation);
+    let federation = Arc::new(federation);
     let guard = Guard {
         authenticator: Arc::clone(&authenticator),
         gate: Gate::new(&config.policy, Arc::clone(&policy)),

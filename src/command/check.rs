@@ -22,6 +22,7 @@ use crate::config::AuthStrategy;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::config::Session;
+use crate::coordination::backend;
 use crate::keystone;
 use crate::locations::location::Location;
 use crate::tls::expiry;
@@ -61,6 +62,15 @@ pub fn files(config: &Config) -> Findings {
     }
     if let Err(error) = Authenticator::new(&config.auth) {
         findings.faults.push(chain(&error));
+    }
+    if let Err(error) = backend(config.coordination.as_ref(), None) {
+        findings
+            .faults
+            .push(format!("[coordination] backend_url: {error}"));
+    }
+    let tls = config.coordination.iter().flat_map(|config| &config.tls);
+    for path in tls.flat_map(|tls| [&tls.cafile, &tls.certfile]).flatten() {
+        findings.certificates("[coordination] backend_url", path);
     }
     match &config.auth {
         AuthStrategy::Noauth => {}

@@ -48,6 +48,7 @@ const SECTIONS: &[(&str, Tables)] = &[
     ),
     ("cors", &[CORS]),
     ("limits", &[LIMITS]),
+    ("coordination", &[COORDINATION]),
     ("trace", &[TRACE]),
     ("node_cache", &[NODE_CACHE]),
     ("oslo_policy", &[OSLO_POLICY]),
@@ -450,6 +451,12 @@ const TRACE: &[Opt] = &[
     ),
     opt("service_name", "ironic-proxy", "service.name of the spans."),
 ];
+
+const COORDINATION: &[Opt] = &[unset(
+    "backend_url",
+    "Redis or Valkey that all gateways in front of the same locations share, as tooz writes it: redis://[USER]:PASSWORD@HOST:6379, rediss:// with TLS, or redis://SENTINEL:26379?sentinel=NAME. Unset is for one gateway alone.",
+)
+.hidden()];
 
 const AUDIT: &[Opt] = &[
     opt(

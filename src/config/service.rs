@@ -12,6 +12,8 @@ use crate::config::audit::AuditConfig;
 use crate::config::audit::audit;
 use crate::config::bmc::BmcConfig;
 use crate::config::bmc::bmcs;
+use crate::config::coordination::CoordinationConfig;
+use crate::config::coordination::coordination;
 use crate::config::cors::CorsConfig;
 use crate::config::cors::cors;
 use crate::config::groups::GroupMap;
@@ -61,6 +63,8 @@ pub struct Config {
     pub limits: Option<LimitsConfig>,
     /// `None`: nothing is recorded of requests but the log.
     pub audit: Option<AuditConfig>,
+    /// `None`: this gateway shares nothing with others.
+    pub coordination: Option<CoordinationConfig>,
     /// `None`: there are no spans.
     pub trace: Option<TraceConfig>,
     /// `/healthcheck`
@@ -148,6 +152,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
     let cors = cors(&mut reader.section("cors"));
     let limits = limits(&mut reader.section("limits"));
     let audit = audit(reader);
+    let coordination = coordination(&mut reader.section("coordination"));
     let trace = trace(&mut reader.section("trace"));
     let healthcheck = healthcheck(&mut reader.section("healthcheck"));
     let directory = directory(&mut reader.section("node_cache"));
@@ -178,6 +183,7 @@ fn config(reader: &mut Reader, directories: Vec<PathBuf>) -> Result<Config, Faul
         cors: cors?,
         limits: limits?,
         audit,
+        coordination: coordination?,
         trace: trace?,
         healthcheck: healthcheck?,
         directory: directory?,

@@ -51,7 +51,8 @@ impl Column {
         Self::Connector,
     ];
 
-    const fn name(self) -> &'static str {
+    /// As Ironic calls it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Uuid => "uuid",
             Self::Name => "name",
@@ -87,6 +88,15 @@ impl Stake {
             value: String::new(),
             of_type: None,
         }
+    }
+
+    /// As gateways tell each other.
+    pub fn text(&self) -> String {
+        let collection = self.facts().path;
+        let of_type = self.of_type.as_deref().unwrap_or_default();
+        // MySQL takes values for the same that differ in case only.
+        let value = self.value.to_lowercase();
+        format!("{collection} {} {of_type} {value}", self.column.name())
     }
 
     fn facts(&self) -> &'static Facts {

@@ -13,7 +13,7 @@ use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::claim::Claim;
 use crate::federate::claim::Stake;
-use crate::federate::turns::Turn;
+use crate::federate::hold::Hold;
 use crate::locate::LocateError;
 use crate::locate::Locator;
 use crate::locate::Owner;
@@ -245,10 +245,23 @@ impl Federation {
         }
     }
 
-    /// Waits until nobody else within this process claims any of it.
-    pub async fn turn(&self, claims: &[Claim]) -> Turn<'_, Stake> {
-        let stakes: HashSet<_> = claims.iter().map(|claim| claim.stake.clone()).collect();
-        self.turns.take(stakes).await
+    /// Waits until nobody else claims any of it, here or at a gateway that shares our backend. Refused if the latter cannot
+    /// be made sure and has to be.
+    pub async fn hold(&self, request: &Request, claims: &[Claim]) -> Result<Hold<'_>, Error> {
+        let stakes = claims.iter().map(|claim| claim.stake.clone()).collect();
+        self.hold_stakes(request, stakes)
+            .await?
+            .or_refuse(self.require_unique)
+    }
+
+    /// The same for what need not be unique.
+    pub async fn hold_stakes(
+        &self,
+        request: &Request,
+        stakes: HashSet<Stake>,
+    ) -> Result<Hold<'_>, Error> {
+        let backend = self.backend.as_ref();
+        Hold::take(&self.turns, backend, stakes, request.asker.deadline).await
     }
 
     /// Whether a node is at this location. A *no* is never taken from the directory alone.

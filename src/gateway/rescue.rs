@@ -298,7 +298,9 @@ fn federation(names: Names<'_>, error: federate::Error) -> Answer {
             Fault::new(StatusCode::BAD_GATEWAY, error.to_string())
         }
         federate::Error::Body(error) => Fault::bad_request(error.to_string()),
-        error @ federate::Error::Moved => {
+        error @ (federate::Error::Moved
+        | federate::Error::Contended
+        | federate::Error::Uncoordinated) => {
             Fault::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         federate::Error::Silent(silent)

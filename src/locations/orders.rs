@@ -9,8 +9,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use jiff::Timestamp;
 use log::warn;
 use serde::Deserialize;
 use serde::Serialize;
@@ -59,8 +61,7 @@ impl Orders {
 
     /// The newest word on a location whose file says `configured`.
     pub fn of(&self, name: &str, configured: State) -> Order {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.get(name) {
+        match self.kept().get(name) {
             Some(kept) if kept.configured == configured => kept.order.clone(),
             Some(_) | None => Order::of_file(configured),
         }
@@ -71,10 +72,65 @@ impl Orders {
     /// # Errors
     /// It is in force, and will not be after a restart.
     pub fn keep(&self, name: &str, configured: State, order: Order) -> io::Result<()> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         kept.insert(name.to_owned(), Kept { order, configured });
         write(&self.path, &serde_json::to_vec_pretty(&*kept)?)
     }
+
+    /// When the last one on a location was given.
+    pub fn since(&self, name: &str) -> Option<Timestamp> {
+        self.kept().get(name)?.order.since
+    }
+
+    /// All of them, each with its time, for gateways that share them.
+    pub fn told(&self) -> Vec<Told> {
+        let kept = self.kept();
+        let told = kept.iter().filter_map(|(name, kept)| {
+            Some(Told {
+                name: name.clone(),
+                at: kept.order.since?,
+                text: serde_json::to_string(kept).ok()?,
+            })
+        });
+        told.collect()
+    }
+
+    /// Another gateway was given one. Returns what is in force here then; `None`: what was.
+    pub fn hear(&self, place: Place<'_>, text: &str) -> Option<(Order, io::Result<()>)> {
+        let told: Kept = serde_json::from_str(text).ok()?;
+        if told.order.since <= self.since(place.name) {
+            return None;
+        }
+        // What was said after our file was read is the newer word. Of what was said before, the file may say something
+        // else by now, just as after a restart.
+        let configured = if told.order.since > Some(place.read_at) {
+            place.configured
+        } else {
+            told.configured
+        };
+        let kept = self.keep(place.name, configured, told.order);
+        Some((self.of(place.name, place.configured), kept))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An order as it is told to other gateways.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub name: String,
+    pub at: Timestamp,
+    pub text: String,
+}
+
+/// A location as our file has it, and when that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub name: &'a str,
+    pub configured: State,
+    pub read_at: Timestamp,
 }
 
 /// In full beside the old one, then renamed.
@@ -107,6 +163,57 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn whose_word_counts_among_gateways() {
+        use State::*;
+        let order = |state, second| Order {
+            state,
+            reason: None,
+            by: None,
+            since: Some(at(second)),
+        };
+        // Ours at second 10 said read_only, and our file, which says enabled, was read at second 20.
+        for (told, configured, second, expected) in [
+            (Maintenance, Enabled, 9, None),
+            (Maintenance, Enabled, 10, None),
+            (Maintenance, Enabled, 11, Some(Maintenance)),
+            (Maintenance, Draining, 11, Some(Enabled)),
+            (Maintenance, Draining, 21, Some(Maintenance)),
+            (Enabled, Enabled, 21, Some(Enabled)),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let orders = Orders::load(directory.path());
+            orders.keep("loc1", Enabled, order(ReadOnly, 10)).unwrap();
+            let kept = Kept {
+                order: order(told, second),
+                configured,
+            };
+            let place = Place {
+                name: "loc1",
+                configured: Enabled,
+                read_at: at(20),
+            };
+            let heard = orders.hear(place, &serde_json::to_string(&kept).unwrap());
+            let state = heard.map(|(order, _)| order.state);
+            assert_eq!(state, expected, "{told:?} {configured:?} {second}");
+            let after = orders.of("loc1", Enabled).state;
+            assert_eq!(after, expected.unwrap_or(ReadOnly));
+        }
+        let orders = Orders::load(tempfile::tempdir().unwrap().path());
+        let place = Place {
+            name: "loc1",
+            configured: Enabled,
+            read_at: at(0),
+        };
+        for text in ["", "{", "[]", "{}", r#"{"state": "asleep"}"#] {
+            assert!(orders.hear(place, text).is_none(), "{text}");
+        }
+    }
+
     #[test]
     fn the_newest_word_counts() {
         let directory = tempfile::tempdir().unwrap();
@@ -114,7 +221,7 @@ mod tests {
             state: State::Maintenance,
             reason: Some("new disks".to_owned()),
             by: Some("alice".to_owned()),
-            since: Some(jiff::Timestamp::UNIX_EPOCH),
+            since: Some(Timestamp::UNIX_EPOCH),
         };
         let orders = Orders::load(directory.path());
         assert_eq!(

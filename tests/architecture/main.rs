@@ -33,8 +33,8 @@ const FLOORS: &[&[&str]] = &[
     &["metrics", "policy", "telemetry", "tls"],
     // One bounded exchange with somebody.
     &["wire"],
-    // Tokens.
-    &["keystone"],
+    // What gateways share; tokens.
+    &["coordination", "keystone"],
     // The two doors: who may come in, and how we get in elsewhere.
     &["auth", "locations"],
     // A request understood; where things are.

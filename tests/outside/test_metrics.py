@@ -29,7 +29,7 @@ PROMISED = """
     sweep_last_success_timestamp_seconds{location} token_cache_total{result} denied_total{rule} duplicates{kind}
     certificate_expiry_timestamp_seconds{location,use} credential_expiry_timestamp_seconds{location}
 """.split()
-SINCE = ["log_lines_lost_total", "requests_in_flight_limit", "limited_total{by}", "spans_total{result}", "location_hedges_total{location,result}", "endpoint_preferred{location,endpoint}", "endpoint_first_byte_seconds{location,endpoint}"]
+SINCE = ["log_lines_lost_total", "requests_in_flight_limit", "limited_total{by}", "spans_total{result}", "location_hedges_total{location,result}", "endpoint_preferred{location,endpoint}", "endpoint_first_byte_seconds{location,endpoint}", "coordination_up", "coordination_claims_total{result}"]
 
 
 def split(name):

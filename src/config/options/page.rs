@@ -29,6 +29,9 @@ fn introduction(section: &str) -> &'static str {
             "Each is off unless its rate is set; a reload changes them. `/`, `/v1`, `/healthcheck` and OPTIONS are never counted. \
              [operate.md](operate.md#limit-requests) tells more."
         }
+        "coordination" => {
+            "What gateways that serve the same locations share; one alone needs none of it. [operate.md](operate.md#a-shared-backend) tells more."
+        }
         "node_cache" => {
             "Where each node, port, allocation and so on was last seen: a hint of where to ask first."
         }

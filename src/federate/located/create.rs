@@ -20,6 +20,7 @@ use crate::federate::claim::claims_of;
 use crate::federate::located::beside::check_beside;
 use crate::federate::located::home::home_of;
 use crate::federate::located::unique::Free;
+use crate::federate::located::unique::look_for_twins;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
@@ -118,7 +119,7 @@ impl Creation<'_> {
             object.set("uuid", &new);
         }
         // Held until the answer: of two creates that claim one name the second must see the first.
-        let _turn = federation.turn(&claims).await;
+        let hold = federation.hold(request, &claims).await?;
         let free = Free::elsewhere(federation, request, home, &claims).await?;
         let mut question = request.question();
         question.body = Body::Whole(object.to_bytes());
@@ -127,7 +128,9 @@ impl Creation<'_> {
             Ok(reply) => reply,
             Err(silence) => {
                 let answer = self.was_it_made(object, given, silence).await?;
-                return Ok(free.flag(&federation.locations, answer, singular(collection)));
+                look_for_twins(federation, request, home, (&claims, &hold)).await;
+                let answer = free.flag(&federation.locations, answer, singular(collection));
+                return Ok(hold.flag(answer));
             }
         };
         let answer = federation.relay(request, home, Subject::Member(collection), reply);
@@ -137,7 +140,9 @@ impl Creation<'_> {
         let (uuid, name) = (object.text("uuid"), object.text("name"));
         let idents = (uuid.as_deref(), name.as_deref());
         free.vouch(&federation.locator, collection, idents, home);
-        Ok(free.flag(&federation.locations, answer, singular(collection)))
+        look_for_twins(federation, request, home, (&claims, &hold)).await;
+        let answer = free.flag(&federation.locations, answer, singular(collection));
+        Ok(hold.flag(answer))
     }
 
     /// The answer to a create was lost. The create is not repeated; its UUID is asked for.

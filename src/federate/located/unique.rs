@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use http::StatusCode;
+use log::error;
 use log::warn;
 
 use crate::api::collection::Collection;
@@ -14,6 +15,7 @@ use crate::federate::Federation;
 use crate::federate::claim::Claim;
 use crate::federate::claim::Column;
 use crate::federate::claim::Stake;
+use crate::federate::hold::Hold;
 use crate::federate::objection::Objection;
 use crate::locate::Locator;
 use crate::locate::directory::Asked;
@@ -135,6 +137,52 @@ pub async fn ask_whether_free<'a>(
         }
     }
     Ok(silent)
+}
+
+/// Something was written that other gateways could not be kept from writing as well: asks once more whether the others have
+/// it too, and tells of what is there twice. The write stays: which of the two is wanted, only people know.
+pub async fn look_for_twins(
+    federation: &Federation,
+    request: &Request,
+    home: LocationId,
+    (claims, hold): (&[Claim], &Hold<'_>),
+) {
+    hold.confirm().await;
+    if hold.is_sure() {
+        return;
+    }
+    let others = federation
+        .locations
+        .iter()
+        .filter(move |location| location.id != home);
+    let pairs = others.flat_map(|location| claims.iter().map(move |claim| (location, claim)));
+    let asked = pairs.map(|(location, claim)| async move {
+        let found = is_taken(request, location, &claim.stake).await;
+        (location, claim, found)
+    });
+    for (location, claim, found) in join_all(asked).await {
+        let stake = &claim.stake;
+        if !matches!(found, Ok(true)) {
+            continue;
+        }
+        error!(
+            "{} {:?} was written at location `{}` and is at location `{}` as well: another gateway wrote it at the same time, and \
+             the coordination backend could not be used. Change or delete one of the two",
+            stake.column.name(),
+            stake.value,
+            federation.locations.location(home).name(),
+            location.name()
+        );
+        federation.twins.found(stake.column);
+        let (uuid, name) = match stake.column {
+            Column::Uuid => (Some(&*stake.value), None),
+            Column::Name => (None, Some(&*stake.value)),
+            Column::Instance | Column::Address | Column::Connector => continue,
+        };
+        federation
+            .locator
+            .learn(stake.collection, uuid, name, location.id);
+    }
 }
 
 /// Whether a location has it; only Ironic's 404 means no. Asked with our own credential: what a client's token may not

@@ -19,6 +19,7 @@ use crate::federate::located::create::PARENT_NODE_SINCE;
 use crate::federate::located::home::GROUPS_SINCE;
 use crate::federate::located::home::conductor_group;
 use crate::federate::located::unique::Free;
+use crate::federate::located::unique::look_for_twins;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
@@ -66,7 +67,7 @@ impl<'a> Update<'a> {
             .await?;
         let claims = claims_in(self.collection, self.ident, &self.patch);
         // Held until the answer: of two patches that claim one name the second must see the first.
-        let _turn = federation.turn(&claims).await;
+        let hold = federation.hold(self.request, &claims).await?;
         loop {
             let home = visit.location();
             let checked = async {
@@ -93,7 +94,12 @@ impl<'a> Update<'a> {
                     continue;
                 }
             }
-            return Ok(self.changed(home, &free, reply));
+            let answer = self.changed(home, &free, reply);
+            if answer.status.is_success() {
+                look_for_twins(federation, self.request, home, (&claims, &hold)).await;
+                return Ok(hold.flag(answer));
+            }
+            return Ok(answer);
         }
     }
 

@@ -46,7 +46,8 @@ impl Replicated<'_> {
         let act = self.request.question();
         // The whole collection, since two writes in different orders at two locations would leave them different.
         let stakes = [Stake::all_of(self.collection)];
-        let _turn = self.federation.turns.take(stakes.into()).await;
+        let hold = self.federation.hold_stakes(self.request, stakes.into());
+        let hold = hold.await?;
         // Named by the location header the object is an ordinary one of that location: nothing is replicated or undone.
         if let Some(pinned) = self.request.pinned {
             let location = self.federation.locations.location(pinned);
@@ -94,7 +95,7 @@ impl Replicated<'_> {
                 body: Bytes::new(),
             },
         };
-        Ok(self.everywhere(first, reply))
+        Ok(hold.flag(self.everywhere(first, reply)))
     }
 
     fn is_below(&self, ident: &str) -> bool {

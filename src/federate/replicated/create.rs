@@ -54,7 +54,8 @@ impl Replicated<'_> {
             }
         };
         let stakes = [Stake::all_of(collection)];
-        let _turn = self.federation.turns.take(stakes.into()).await;
+        let hold = self.federation.hold_stakes(self.request, stakes.into());
+        let hold = hold.await?.or_refuse(self.federation.require_unique)?;
         // Every location has to say that nothing is in the way; before that nothing is written.
         let claims = claims_of(collection, &uuid, &object);
         let all = self.federation.locations.iter();
@@ -75,8 +76,8 @@ impl Replicated<'_> {
             goal: Goal::Made,
         };
         match write.everywhere(&parts).await? {
-            Some(reply) => Ok(self.everywhere(self.first(), reply)),
-            None => self.as_made(&uuid).await,
+            Some(reply) => Ok(hold.flag(self.everywhere(self.first(), reply))),
+            None => Ok(hold.flag(self.as_made(&uuid).await?)),
         }
     }
 

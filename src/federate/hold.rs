@@ -1,0 +1,99 @@
+//! The right to write values that have to be unique, among all requests of this gateway and, where they share a backend,
+//! of the others in front of the same locations.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::api::header;
+use crate::coordination::Backend;
+use crate::coordination::claims::Held;
+use crate::coordination::claims::Unheld;
+use crate::federate::Error;
+use crate::federate::claim::Stake;
+use crate::federate::turns::Turn;
+use crate::federate::turns::Turns;
+use crate::request::Answer;
+
+/// What `X-Ironic-Proxy-Unverified` says beside the names of locations.
+const COORDINATION: &str = "coordination";
+
+/// Held until it is dropped.
+#[derive(Debug)]
+pub struct Hold<'a> {
+    among_gateways: AmongGateways,
+    _here: Turn<'a, Stake>,
+}
+
+#[derive(Debug)]
+enum AmongGateways {
+    /// Nothing is wanted that others could want, or there are no others.
+    Alone,
+    Held(Held),
+    /// The backend could not be asked.
+    Unheld,
+}
+
+impl<'a> Hold<'a> {
+    /// Waits until nobody else holds any of it.
+    pub async fn take(
+        turns: &'a Turns<Stake>,
+        backend: Option<&Arc<Backend>>,
+        stakes: HashSet<Stake>,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let values: Vec<String> = stakes.iter().map(Stake::text).collect();
+        // Here first: of this gateway's requests one at most contends with other gateways.
+        let here = turns.take(stakes).await;
+        let among_gateways = match backend.filter(|_| !values.is_empty()) {
+            None => AmongGateways::Alone,
+            Some(backend) => match backend.hold(values, deadline).await {
+                Ok(held) => AmongGateways::Held(held),
+                Err(Unheld::Away) => AmongGateways::Unheld,
+                Err(Unheld::Taken) => return Err(Error::Contended),
+            },
+        };
+        Ok(Self {
+            among_gateways,
+            _here: here,
+        })
+    }
+
+    /// Makes sure of it once more, after the write.
+    pub async fn confirm(&self) {
+        if let AmongGateways::Held(held) = &self.among_gateways {
+            held.confirm().await;
+        }
+    }
+
+    /// Whether no other gateway can have written the same until now.
+    pub fn is_sure(&self) -> bool {
+        match &self.among_gateways {
+            AmongGateways::Alone => true,
+            AmongGateways::Held(held) => held.is_sure(),
+            AmongGateways::Unheld => false,
+        }
+    }
+
+    /// Refuses, before anything is sent, what has to be sure.
+    pub fn or_refuse(self, required: bool) -> Result<Self, Error> {
+        if required && !self.is_sure() {
+            return Err(Error::Uncoordinated);
+        }
+        Ok(self)
+    }
+
+    /// Announces that other gateways could not be kept from writing the same.
+    pub fn flag(&self, answer: Answer) -> Answer {
+        if self.is_sure() {
+            return answer;
+        }
+        let said = answer.headers.get(header::UNVERIFIED);
+        let said = said.and_then(|said| said.to_str().ok());
+        let names = said.map_or_else(
+            || COORDINATION.to_owned(),
+            |locations| format!("{locations}, {COORDINATION}"),
+        );
+        answer.with(header::UNVERIFIED, &names)
+    }
+}

@@ -1,0 +1,110 @@
+"""A real Redis, and gateways that share it."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from bed.process import Process, wait_until
+from admin import SECTION
+from fleet import Fleet, fleet_config
+from gateway import Gateway
+
+
+@contextlib.contextmanager
+def reserved():
+    """A port of the kernel's choosing on loopback, for a program that cannot choose or take over one.
+
+    Nobody else is given it while this socket is bound, and it does not listen: who sets SO_REUSEADDR, as Redis does, may bind it too.
+    """
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
+
+
+class Redis:
+    """A Redis on a unix socket; use it in a `with` statement. `arguments` are its own options."""
+
+    def __init__(self, *arguments):
+        self._stack = contextlib.ExitStack()
+        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-")))
+        self.path = self.directory / "redis.sock"
+        self._arguments = list(arguments) or ["--port", "0"]
+
+    @property
+    def url(self):
+        return f"redis://{self.path}"
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self._stack.close()
+            raise
+        self._stack.callback(lambda: self.process.stop(5))
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def start(self):
+        own = ["--unixsocket", self.path, "--dir", self.directory, "--save", "", "--appendonly", "no", "--daemonize", "no"]
+        self.process = Process(["redis-server", *own, *self._arguments], self.directory / "log")
+        wait_until(lambda: b"PONG" in self._said("PING") or b"NOAUTH" in self._said("PING"), self.process, 20, "Redis", pause=0.01)
+
+    def kill(self):
+        self.process.signal(signal.SIGKILL)
+        self.process.wait(10)
+        self.path.unlink(missing_ok=True)
+
+    def freeze(self):
+        """It is there, connects, and says nothing any more."""
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.signal(signal.SIGCONT)
+
+    def say(self, *words):
+        """The answer to one command, as redis-cli prints it."""
+        return self._said(*words).decode().strip()
+
+    def _said(self, *words):
+        done = subprocess.run(["redis-cli", "-s", self.path, *words], capture_output=True, timeout=20, check=False)
+        return done.stdout + done.stderr
+
+    def keys(self, pattern="*"):
+        return self.say("KEYS", pattern).split()
+
+    def calls(self, command):
+        """How often it was asked this."""
+        for line in self.say("INFO", "commandstats").splitlines():
+            if line.startswith(f"cmdstat_{command}:"):
+                return int(line.split("calls=")[1].split(",")[0])
+        return 0
+
+
+@contextlib.contextmanager
+def gateways(*sites, backend, each=None, **options):
+    """Gateways with an admin door in front of the same stand-ins, sharing a backend by these addresses, one each: a list of fleets.
+
+    `each` are options of [api] of each gateway.
+    """
+    with contextlib.ExitStack() as stack:
+        for site in sites:
+            stack.enter_context(site)
+        names = {f"loc{number}": site for number, site in enumerate(sites, 1)}
+        hubs = []
+        for number, url in enumerate(backend):
+            text = configuration(sites, url, **{**options, **({"api": each[number]} if each and number in each else {})})
+            hubs.append(Fleet(stack.enter_context(Gateway(text)), names))
+        for hub in hubs:
+            hub.wait_ready()
+        yield hubs
+
+
+def configuration(sites, url, **options):
+    sections = {"admin": SECTION, **({"coordination": {"backend_url": url}} if url else {}), **options.pop("sections", {})}
+    return fleet_config([site.endpoint for site in sites], sections=sections, **options)
