@@ -16,7 +16,7 @@ use url::Url;
 use crate::drive;
 use crate::drive::Requests;
 use crate::drive::Samples;
-use crate::process::Memory;
+use crate::machine::Machine;
 use crate::process::Process;
 use crate::report::Report;
 use crate::report::Row;
@@ -89,6 +89,8 @@ pub(crate) enum Part {
     Show,
     List,
     Cold,
+    Connections,
+    Tls,
     Growth,
 }
 
@@ -101,6 +103,8 @@ pub(crate) struct Bench {
     pub(crate) driver: Runtime,
     pub(crate) report: Report,
     pub(crate) began: Instant,
+    /// As it was then.
+    machine: Option<Machine>,
 }
 
 impl Bench {
@@ -117,7 +121,17 @@ impl Bench {
             driver: runtime()?,
             report: Report::default(),
             began: Instant::now(),
+            machine: Machine::now(),
         })
+    }
+
+    /// Prints what was measured, and how far that can be believed.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        let others = self
+            .machine
+            .zip(Machine::now())
+            .map(|(before, now)| now.others(before));
+        self.report.finish(others)
     }
 
     pub(crate) fn progress(&self, what: &str) {
@@ -148,7 +162,7 @@ impl Bench {
 
     pub(crate) fn locations(&self, count: u32, nature: Nature) -> io::Result<Vec<Arc<Location>>> {
         (0..count)
-            .map(|index| Location::start(self.world.handle(), index, nature))
+            .map(|index| Location::start(self.world.handle(), index, nature, None))
             .collect()
     }
 
@@ -172,19 +186,10 @@ impl Bench {
         lasting: Duration,
         requests: &Requests,
     ) -> Row {
-        let before = process.cpu();
-        let samples = self.closed(
-            &Target::plain(process.address),
-            connections,
-            lasting,
-            requests,
-        );
-        Row {
-            name: name.to_owned(),
-            samples,
-            cpu: Some(process.cpu().saturating_sub(before)),
-            peak: Some(process.memory(Memory::Peak)),
-        }
+        Row::measured(name, Some(process), || {
+            let target = Target::plain(process.address);
+            self.closed(&target, connections, lasting, requests)
+        })
     }
 
     /// One request that must succeed, and how long it took.

@@ -33,7 +33,7 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
                 ..nature
             };
             let last = locations.len() - 1;
-            locations[last] = Location::start(bench.world.handle(), LOCATIONS - 1, nature)?;
+            locations[last] = Location::start(bench.world.handle(), LOCATIONS - 1, nature, None)?;
         }
         let which = if dark { "one of them dark" } else { "all well" };
         bench.progress(&format!(

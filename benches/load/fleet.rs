@@ -193,8 +193,7 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     let gateway = Process::gateway_at(
         fleet.endpoints(),
         1000,
-        "sweep_interval = 600",
-        "auth_strategy = noauth",
+        "[api]\nauth_strategy = noauth\n[node_cache]\nsweep_interval = 600\n",
     )?;
     let mut wire = Wire::new(&Target::plain(gateway.address));
     let target = Target::plain(gateway.address);

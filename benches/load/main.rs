@@ -21,10 +21,12 @@
 
 mod bench;
 mod cold_look_up;
+mod connections;
 mod drive;
 mod fleet;
 mod growth;
 mod keystone;
+mod machine;
 mod merged_list;
 #[path = "../corpus/nodes.rs"]
 #[expect(dead_code, reason = "lists are put together here, of any size")]
@@ -34,9 +36,11 @@ mod pass_through;
 mod plot;
 mod process;
 mod report;
+mod secured;
 mod show;
 mod simulated;
 mod start;
+mod tls;
 mod wan;
 mod wire;
 
@@ -70,21 +74,23 @@ fn main() -> ExitCode {
 fn run(mut bench: Bench) -> io::Result<()> {
     if let Some(url) = bench.options.url.clone() {
         operators::measure(&mut bench, &url)?;
-        return bench.report.finish();
+        return bench.finish();
     }
     if bench.options.fleet {
         fleet::measure(&mut bench)?;
-        return bench.report.finish();
+        return bench.finish();
     }
     if let Some(millis) = bench.options.wan {
         wan::measure(&mut bench, millis)?;
-        return bench.report.finish();
+        return bench.finish();
     }
     for part in [
         Part::Start,
         Part::Show,
         Part::List,
         Part::Cold,
+        Part::Connections,
+        Part::Tls,
         Part::Growth,
     ] {
         if !bench.options.only.is_empty() && !bench.options.only.contains(&part) {
@@ -95,8 +101,10 @@ fn run(mut bench: Bench) -> io::Result<()> {
             Part::Show => show::measure(&mut bench)?,
             Part::List => merged_list::measure(&mut bench)?,
             Part::Cold => cold_look_up::measure(&mut bench)?,
+            Part::Connections => connections::measure(&mut bench)?,
+            Part::Tls => tls::measure(&mut bench)?,
             Part::Growth => growth::measure(&mut bench)?,
         }
     }
-    bench.report.finish()
+    bench.finish()
 }

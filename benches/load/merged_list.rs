@@ -40,10 +40,8 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     bench.progress("one location's list of details: no proxy");
     let samples = bench.closed(&Target::plain(to), 1, short, &one);
     rows.push(Row {
-        name: "1 list, no proxy".to_owned(),
         samples,
-        cpu: None,
-        peak: None,
+        ..Row::of("1 list, no proxy")
     });
     for (name, process) in &others {
         bench.progress(&format!("one location's list of details: {name}"));

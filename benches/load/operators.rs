@@ -47,10 +47,8 @@ pub(crate) fn measure(bench: &mut Bench, url: &Url) -> io::Result<()> {
     bench.progress(&format!("{} nodes found", uuids.len()));
     let connections = bench.options.connections;
     let row = |name: &str, samples| Row {
-        name: name.to_owned(),
         samples,
-        cpu: None,
-        peak: None,
+        ..Row::of(name)
     };
     let requests = shows(&target, &uuids);
     bench.progress("show one node, closed loop");

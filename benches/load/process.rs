@@ -30,6 +30,9 @@ use crate::keystone;
 pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_ironic-proxy");
 /// Whoever is not there by then will not come.
 const START: Duration = Duration::from_secs(10);
+/// A sweep in the middle of a load would be counted as its cost.
+pub(crate) const QUIET: &str =
+    "[api]\nauth_strategy = noauth\n[node_cache]\nsweep_interval = 0\n";
 
 /// A child that serves, and what it used of the machine.
 #[derive(Debug)]
@@ -137,13 +140,7 @@ impl Process {
     /// The gateway in front of `locations`, ready. `page`: items on one page.
     pub(crate) fn gateway(locations: &[SocketAddr], page: usize) -> io::Result<Self> {
         let endpoints = locations.iter().map(|address| format!("http://{address}"));
-        // A sweep in the middle of a load would be counted as its cost.
-        Self::gateway_at(
-            endpoints,
-            page,
-            "sweep_interval = 0",
-            "auth_strategy = noauth",
-        )
+        Self::gateway_at(endpoints, page, QUIET)
     }
 
     /// The same for clients with tokens of this Keystone.
@@ -153,16 +150,16 @@ impl Process {
         page: usize,
     ) -> io::Result<Self> {
         let endpoints = locations.iter().map(|address| format!("http://{address}"));
-        let access = format!("auth_strategy = keystone\n{}", keystone::section(keystone));
-        Self::gateway_at(endpoints, page, "sweep_interval = 0", &access)
+        let access = keystone::section(keystone);
+        let more = format!("{QUIET}[api]\nauth_strategy = keystone\n{access}");
+        Self::gateway_at(endpoints, page, &more)
     }
 
-    /// The same at these endpoints; `cache`: what its configuration says of the node cache, `access`: how clients log in.
+    /// The same at these endpoints; `more`: further sections of its configuration.
     pub(crate) fn gateway_at(
         endpoints: impl Iterator<Item = String>,
         page: usize,
-        cache: &str,
-        access: &str,
+        more: &str,
     ) -> io::Result<Self> {
         let directory = TempDir::new()?;
         let mut groups = String::from("_:loc0");
@@ -183,7 +180,7 @@ impl Process {
             &config,
             format!(
                 "[DEFAULT]\ngroups = {groups}\nstate_path = {}\n[api]\nhost_ip = 127.0.0.1\nport = 0\n\
-                 max_limit = {page}\n{access}\n[node_cache]\n{cache}\n[admin]\nsocket = {}\n{sections}",
+                 max_limit = {page}\n[admin]\nsocket = {}\n{sections}{more}",
                 path.join("state").display(),
                 path.join("admin.sock").display(),
             ),
@@ -223,9 +220,12 @@ impl Process {
         let asked = Instant::now();
         loop {
             let log = self.log();
-            let rest = log.split("Listening on http://").nth(1);
+            let rest = log.split("Listening on http").nth(1);
             match rest.and_then(|rest| rest.split_once('\n')) {
-                Some((address, _)) => return address.parse().map_err(io::Error::other),
+                Some((url, _)) => {
+                    let address = url.trim_start_matches('s').trim_start_matches("://");
+                    return address.parse().map_err(io::Error::other);
+                }
                 None if asked.elapsed() > START => return Err(not_started(&log)),
                 None => thread::sleep(Duration::from_millis(1)),
             }
@@ -281,13 +281,18 @@ impl Process {
 
     /// `HAProxy`, where it is installed.
     pub(crate) fn haproxy(to: SocketAddr) -> Option<io::Result<Self>> {
+        Self::haproxy_at(to, "")
+    }
+
+    /// The same; `bind`: what else is said of its listener.
+    pub(crate) fn haproxy_at(to: SocketAddr, bind: &str) -> Option<io::Result<Self>> {
         let program = installed("haproxy")?;
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let config = |own: SocketAddr, _: &Path| {
             format!(
                 "global\n nbthread {threads}\n maxconn 4096\ndefaults\n mode http\n timeout connect 5s\n\
                  timeout client 60s\n timeout server 60s\n http-reuse always\n\
-                 frontend clients\n bind {own}\n default_backend location\n\
+                 frontend clients\n bind {own} {bind}\n default_backend location\n\
                  backend location\n server location {to}\n"
             )
         };

@@ -12,6 +12,13 @@ use crate::drive::Samples;
 use crate::plot::Line;
 use crate::plot::Plot;
 use crate::plot::Scale;
+use crate::process::Memory;
+use crate::process::Process;
+
+/// Rounds of one ratio that differ by more say more of the machine than of the program.
+const NOISE: f64 = 1.25;
+/// Nor can a run be believed of whose processors others had more than this share.
+const OTHERS: f64 = 0.1;
 
 const SHARES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
@@ -22,6 +29,8 @@ pub(crate) struct Row {
     pub(crate) samples: Samples,
     /// Processor time that the process used; unknown of what is not ours.
     pub(crate) cpu: Option<Duration>,
+    /// The same of each round, a request, in seconds.
+    pub(crate) rounds: Vec<f64>,
     /// Resident bytes at most, since it was started.
     pub(crate) peak: Option<u64>,
 }
@@ -32,8 +41,30 @@ impl Row {
             name: name.to_owned(),
             samples: Samples::default(),
             cpu: None,
+            rounds: Vec::new(),
             peak: None,
         }
+    }
+
+    /// One round of load, and what it cost the process, if it is ours.
+    pub(crate) fn measured(
+        name: &str,
+        process: Option<&Process>,
+        load: impl FnOnce() -> Samples,
+    ) -> Self {
+        let before = process.map(Process::cpu);
+        let samples = load();
+        let after = process.map(Process::cpu);
+        let mut row = Self {
+            samples,
+            cpu: after
+                .zip(before)
+                .map(|(after, before)| after.saturating_sub(before)),
+            peak: process.map(|process| process.memory(Memory::Peak)),
+            ..Self::of(name)
+        };
+        row.rounds.extend(row.cost());
+        row
     }
 
     /// One more request that succeeded, one after the other.
@@ -43,6 +74,25 @@ impl Row {
             elapsed: latency,
             ..Samples::default()
         });
+    }
+
+    /// Another round of the same.
+    pub(crate) fn join(&mut self, round: Self) {
+        self.cpu = match (self.cpu, round.cpu) {
+            (Some(one), Some(other)) => Some(one + other),
+            (one, other) => one.or(other),
+        };
+        self.samples.add(round.samples);
+        self.rounds.extend(round.rounds);
+        self.peak = round.peak;
+    }
+
+    /// What each round cost, of what the same round of the other cost; ascending.
+    fn ratios(&self, other: &Self) -> Vec<f64> {
+        let rounds = self.rounds.iter().zip(&other.rounds);
+        let mut ratios: Vec<f64> = rounds.map(|(own, other)| own / other).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios
     }
 
     /// Seconds a request.
@@ -83,6 +133,8 @@ struct Figure {
     measured: f64,
     limit: Option<f64>,
     unit: &'static str,
+    /// From the lowest round to the highest.
+    rounds: Option<(f64, f64)>,
 }
 
 /// Everything that was measured in this run.
@@ -149,6 +201,27 @@ impl Report {
             measured,
             limit: limit.into(),
             unit,
+            rounds: None,
+        });
+    }
+
+    /// CPU per request of one load, of the other's: the median of the rounds.
+    pub(crate) fn ratio(
+        &mut self,
+        text: impl Into<String>,
+        (own, other): (&Row, &Row),
+        limit: impl Into<Option<f64>>,
+    ) {
+        let ratios = own.ratios(other);
+        let (Some(low), Some(high)) = (ratios.first(), ratios.last()) else {
+            return;
+        };
+        self.figures.push(Figure {
+            text: text.into(),
+            measured: ratios[ratios.len() / 2],
+            limit: limit.into(),
+            unit: "x",
+            rounds: Some((*low, *high)),
         });
     }
 
@@ -202,8 +275,8 @@ impl Report {
         self.plots.push((file.to_owned(), plot.svg()));
     }
 
-    /// Prints the figures and writes the files.
-    pub(crate) fn finish(self) -> io::Result<()> {
+    /// Prints the figures and writes the files. `others`: the share of the machine that others had.
+    pub(crate) fn finish(self, others: Option<f64>) -> io::Result<()> {
         if !self.figures.is_empty() {
             println!("\n{:<74}{:>14}{:>14}", "Figure", "measured", "limit");
         }
@@ -213,8 +286,16 @@ impl Report {
                 Some(_) => "reached",
                 None => "",
             };
+            let rounds = figure.rounds.map_or_else(String::new, |(low, high)| {
+                let noise = if high / low > NOISE {
+                    ", too noisy to believe"
+                } else {
+                    ""
+                };
+                format!(" ({} to {}{noise})", short(low), short(high))
+            });
             println!(
-                "{:<74}{:>14}{:>14} {verdict}",
+                "{:<74}{:>14}{:>14} {verdict}{rounds}",
                 figure.text,
                 format!("{} {}", short(figure.measured), figure.unit),
                 figure.limit.map_or_else(String::new, |limit| format!(
@@ -224,19 +305,27 @@ impl Report {
                 )),
             );
         }
+        if let Some(share) = others {
+            let noise = if share > OTHERS {
+                ": too noisy to believe"
+            } else {
+                ""
+            };
+            println!("\nOthers had {:.0} % of the machine{noise}", share * 100.0);
+        }
         let figures: Vec<Value> = self
             .figures
             .iter()
             .map(|figure| {
                 json!({
                     "figure": figure.text, "measured": figure.measured,
-                    "limit": figure.limit, "unit": figure.unit,
+                    "limit": figure.limit, "unit": figure.unit, "rounds": figure.rounds,
                 })
             })
             .collect();
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("load");
         fs::create_dir_all(&directory)?;
-        let report = json!({ "loads": self.loads, "growth": self.growth, "figures": figures });
+        let report = json!({ "loads": self.loads, "growth": self.growth, "figures": figures, "others": others });
         fs::write(
             directory.join("report.json"),
             serde_json::to_vec_pretty(&report)?,

@@ -26,11 +26,11 @@ use crate::bench::OPEN_CONNECTIONS;
 use crate::bench::addresses;
 use crate::bench::shows;
 use crate::drive;
-use crate::drive::Samples;
-use crate::process::Memory;
 use crate::process::Process;
 use crate::report::Row;
 use crate::wire::Target;
+
+const ROUNDS: usize = 5;
 
 pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     let locations = bench.locations(bench.options.locations, bench.nature(bench.options.nodes))?;
@@ -62,14 +62,14 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     // In turns, so that whatever else the machine does meets all alike.
     let mut closed: Vec<Row> = Vec::new();
     let mut open: Vec<Row> = Vec::new();
-    for round in 0..2 {
+    for round in 0..ROUNDS {
         for (index, (name, process)) in rows.iter().enumerate() {
             bench.progress(&format!(
                 "show one node, closed loop, round {}: {name}",
                 round + 1
             ));
-            let served = row(name, process.as_ref(), || {
-                bench.closed(&target(process), connections, bench.lasting(3.0), &requests)
+            let served = Row::measured(name, process.as_ref(), || {
+                bench.closed(&target(process), connections, bench.lasting(1.6), &requests)
             });
             add(&mut closed, index, served);
         }
@@ -79,18 +79,18 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
         .map(|row| row.samples.throughput())
         .fold(f64::INFINITY, f64::min);
     let rate = bench.options.rate.unwrap_or(slowest / 2.0);
-    for round in 0..3 {
+    for round in 0..ROUNDS {
         for (index, (name, process)) in rows.iter().enumerate() {
             bench.progress(&format!(
                 "show one node, {rate:.0} a second, round {}: {name}",
                 round + 1
             ));
-            let served = row(name, process.as_ref(), || {
+            let served = Row::measured(name, process.as_ref(), || {
                 bench.driver.block_on(drive::open(
                     &target(process),
                     OPEN_CONNECTIONS,
                     rate,
-                    bench.lasting(2.4),
+                    bench.lasting(1.6),
                     &requests,
                 ))
             });
@@ -113,14 +113,11 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     let [.., bare, gateway] = &closed[..] else {
         return Ok(());
     };
-    if let (Some(bare), Some(gateway)) = (bare.cost(), gateway.cost()) {
-        bench.report.figure(
-            "Show: CPU per request, of the bare Pingora's",
-            gateway / bare,
-            "x",
-            1.15,
-        );
-    }
+    bench.report.ratio(
+        "Show: CPU per request, of the bare Pingora's",
+        (gateway, bare),
+        1.0,
+    );
     if let Some(gateway) = gateway.cost() {
         bench.report.figure(
             "Show: what counting it for /metrics adds to the CPU per request",
@@ -144,6 +141,9 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     let [.., bare, gateway] = &open[..] else {
         return Ok(());
     };
+    bench
+        .report
+        .ratio("Show: the same at half load", (gateway, bare), None);
     let added = gateway.samples.percentile(0.99).as_secs_f64()
         - bare.samples.percentile(0.99).as_secs_f64();
     bench.report.figure(
@@ -170,19 +170,6 @@ fn counting() -> Duration {
             .count(template, &method, black_box(200), now - begun);
     }
     begun.elapsed() / TIMES
-}
-
-/// One round of load, and what it cost the process.
-fn row(name: &str, process: Option<&Process>, load: impl FnOnce() -> Samples) -> Row {
-    let before = process.map(Process::cpu);
-    let samples = load();
-    let after = process.map(Process::cpu);
-    Row {
-        name: name.to_owned(),
-        samples,
-        cpu: after.zip(before).map(|(after, before)| after - before),
-        peak: process.map(|process| process.memory(Memory::Peak)),
-    }
 }
 
 /// What it costs to judge an administrator of the system by the rules in force: without a policy this is saved.
@@ -223,11 +210,7 @@ fn judging(method: &str, template: &str) -> Duration {
 /// Another round of the row at `index`, or its first.
 fn add(rows: &mut Vec<Row>, index: usize, row: Row) {
     match rows.get_mut(index) {
-        Some(known) => {
-            known.samples.add(row.samples);
-            known.cpu = known.cpu.zip(row.cpu).map(|(one, other)| one + other);
-            known.peak = row.peak;
-        }
+        Some(known) => known.join(row),
         None => rows.push(row),
     }
 }

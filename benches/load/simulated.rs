@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use memchr::memmem;
+use pingora::tls::TlsAcceptor;
 use serde::Deserialize;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::nodes;
@@ -63,11 +65,17 @@ struct Idents {
 }
 
 impl Location {
-    /// Begins to answer on a free port.
-    pub(crate) fn start(runtime: &Handle, index: u32, nature: Nature) -> io::Result<Arc<Self>> {
+    /// Begins to answer on a free port, through TLS if there is something that speaks it.
+    pub(crate) fn start(
+        runtime: &Handle,
+        index: u32,
+        nature: Nature,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Arc<Self>> {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
-        let base = format!("http://{address}");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{address}");
         let records: Vec<Bytes> = (0..nature.nodes)
             .map(|node| nodes::node_detail(index, &base, node).into())
             .collect();
@@ -90,12 +98,23 @@ impl Location {
         let serving = Arc::clone(&location);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let location = Arc::clone(&serving);
+                let (location, tls) = (Arc::clone(&serving), tls.clone());
                 // A connection that breaks is its client's business.
-                tokio::spawn(async move { location.serve(stream).await.ok() });
+                tokio::spawn(async move {
+                    stream.set_nodelay(true).ok()?;
+                    match tls {
+                        None => location.serve(stream).await.ok(),
+                        Some(tls) => location.serve(tls.accept(stream).await.ok()?).await.ok(),
+                    }
+                });
             }
         });
         Ok(location)
+    }
+
+    /// Where it is to be asked.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.base
     }
 
     /// Identifiers of its nodes, in its own order.
@@ -108,8 +127,7 @@ impl Location {
         self.records.iter().map(|record| record.len() + 2).sum()
     }
 
-    async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
+    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let mut received = Vec::with_capacity(8 << 10);
         while let Some(head) = next_head(&mut stream, &mut received).await? {
             let mut words = head.split_ascii_whitespace();
@@ -130,6 +148,7 @@ impl Location {
                 self.answer(method, path)
             };
             stream.write_all(&answer).await?;
+            stream.flush().await?;
         }
         Ok(())
     }
@@ -255,7 +274,7 @@ enum Detail {
 
 /// The head of the next request, when its body has come in too; `None`: there is no other.
 pub(crate) async fn next_head(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     received: &mut Vec<u8>,
 ) -> io::Result<Option<String>> {
     let end = loop {

@@ -1,6 +1,7 @@
 //! A client of one keep-alive connection, as cheap as can be: whatever it costs is not the gateway's.
 
 use std::io;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,29 +9,35 @@ use bytes::Buf;
 use bytes::Bytes;
 use bytes::BytesMut;
 use memchr::memmem;
-use pingora::connectors::TransportConnector;
-use pingora::protocols::Stream;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::tls::ServerName;
+use pingora::tls::TlsConnector;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio::net::lookup_host;
 use url::Url;
+
+use crate::secured;
 
 /// Nobody waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(70);
 
 /// Where requests go, and what each carries.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Target {
     address: SocketAddr,
     host: String,
     prefix: String,
-    /// The server's name, if TLS is spoken.
-    tls: Option<String>,
+    /// What speaks TLS, and to whom.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
     headers: String,
+    /// The address that connections come from.
+    from: Option<IpAddr>,
+    /// Whether a connection is kept for the next request.
+    keep: bool,
 }
 
 impl Target {
@@ -41,6 +48,32 @@ impl Target {
             prefix: String::new(),
             tls: None,
             headers: "X-OpenStack-Ironic-API-Version: latest\r\n".to_owned(),
+            from: None,
+            keep: true,
+        }
+    }
+
+    /// The same, through TLS.
+    pub(crate) fn secured(address: SocketAddr, connector: TlsConnector) -> Self {
+        Self {
+            tls: Some((connector, ServerName::IpAddress(address.ip().into()))),
+            ..Self::plain(address)
+        }
+    }
+
+    /// The same from a client of that address.
+    pub(crate) fn from(self, client: IpAddr) -> Self {
+        Self {
+            from: Some(client),
+            ..self
+        }
+    }
+
+    /// The same with a connection for each request.
+    pub(crate) fn anew(self) -> Self {
+        Self {
+            keep: false,
+            ..self
         }
     }
 
@@ -59,7 +92,11 @@ impl Target {
         url.path()
             .trim_end_matches('/')
             .clone_into(&mut target.prefix);
-        target.tls = (url.scheme() == "https").then(|| host.to_owned());
+        if url.scheme() == "https" {
+            let name = host.trim_matches(['[', ']']).to_owned();
+            let name = ServerName::try_from(name).map_err(io::Error::other)?;
+            target.tls = Some((secured::of_the_system()?, name));
+        }
         for header in headers {
             target.headers.push_str(header.trim());
             target.headers.push_str("\r\n");
@@ -103,17 +140,19 @@ impl Target {
     }
 
     async fn connect(&self) -> io::Result<Box<dyn Io>> {
-        let Some(name) = &self.tls else {
-            let stream = TcpStream::connect(self.address).await?;
-            stream.set_nodelay(true)?;
+        let stream = match self.from {
+            None => TcpStream::connect(self.address).await?,
+            Some(client) => {
+                let socket = TcpSocket::new_v4()?;
+                socket.bind((client, 0).into())?;
+                socket.connect(self.address).await?
+            }
+        };
+        stream.set_nodelay(true)?;
+        let Some((connector, name)) = &self.tls else {
             return Ok(Box::new(stream));
         };
-        let peer = HttpPeer::new(self.address, true, name.clone());
-        let stream: Stream = TransportConnector::new(None)
-            .new_stream(&peer)
-            .await
-            .map_err(io::Error::other)?;
-        Ok(Box::new(stream))
+        Ok(Box::new(connector.connect(name.clone(), stream).await?))
     }
 }
 
@@ -213,7 +252,7 @@ impl Wire {
                 }
             }
         };
-        if !close {
+        if self.target.keep && !close {
             self.stream = Some(stream);
         }
         Ok(Outcome { status, bytes })
