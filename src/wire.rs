@@ -6,6 +6,7 @@ pub mod buffers;
 mod conversation;
 mod delivery;
 pub mod downstream;
+mod handshake;
 pub mod head;
 mod idle;
 pub mod message;

@@ -1,5 +1,5 @@
-//! One bounded exchange with one peer, on Pingora's own connectors. Besides Pingora's proxy, this is the only place
-//! that opens connections to a location.
+//! One bounded exchange with one peer, on Pingora's connectors (`handshake.rs`). Besides Pingora's proxy, they are the
+//! only place that opens connections to a location.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,8 +14,6 @@ use std::time::Duration;
 use log::error;
 use pingora::Error;
 use pingora::ErrorType;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::TransportConnector;
 use pingora::protocols::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::upstreams::peer::Peer as _;
@@ -26,6 +24,7 @@ use crate::wire::conversation::Fault;
 use crate::wire::conversation::converse;
 use crate::wire::conversation::within;
 use crate::wire::delivery::Delivery;
+use crate::wire::handshake::Handshakes;
 use crate::wire::idle::Idle;
 pub use crate::wire::message::Begun;
 pub use crate::wire::message::Bounds;
@@ -111,7 +110,7 @@ const PARTING: Duration = Duration::from_secs(1);
 
 /// A pool of connections. Its streams belong to the runtime that opened them: each Pingora service has its own.
 pub struct Transport {
-    connector: TransportConnector,
+    handshakes: Handshakes,
     idle: Idle,
     budget: Budget,
     /// What was wrong with whose certificate or handshake, as far as the log has it.
@@ -128,7 +127,7 @@ impl Transport {
     /// Keeps at most `pool_size` idle connections. Answers count against `budget` as long as they are held.
     pub fn new(pool_size: usize, budget: Budget) -> Self {
         Self {
-            connector: TransportConnector::new(Some(ConnectorOptions::new(0))),
+            handshakes: Handshakes::default(),
             idle: Idle::new(pool_size),
             budget,
             distrusted: Mutex::default(),
@@ -188,7 +187,7 @@ impl Transport {
         if self.idle.has(peer.reuse_hash(), YOUNG) {
             return;
         }
-        if let Ok(stream) = Box::pin(self.connector.new_stream(peer)).await {
+        if let Ok(stream) = Box::pin(self.handshakes.connect(peer)).await {
             self.part(peer, stream, After::Kept).await;
         }
     }
@@ -212,7 +211,7 @@ impl Transport {
     ) -> Result<Stream, Failure> {
         // Boxed: a connection in the making has some 100 KB of state, which would be in the future of every question, and
         // of all that wait for them, and with them on the stack.
-        let connecting = Box::pin(self.connector.new_stream(peer));
+        let connecting = Box::pin(self.handshakes.connect(peer));
         let connected = match message.body {
             // The client's own pace does not count; the clock of the connection does.
             Sent::Streamed(_) => connecting.await,

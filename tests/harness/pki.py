@@ -101,12 +101,14 @@ class _Secured:
     """In front of a stand-in: TLS as `identity`, for clients of `clients` (an Authority) if that is given.
 
     `name` is what the gateway is told to call it. What each handshake showed is in `seen`: (SNI, the client's common name or None).
+    `resumed` says of each, in the same order, whether the client came back to an earlier session.
     """
 
     def __init__(self, identity, *arguments, name="localhost", clients=None, **options):
         self.name = name
         self.clients = clients
         self.seen = []
+        self.resumed = []
         self.refused = 0
         self.serve_as(identity)
         super().__init__(*arguments, **options)
@@ -149,6 +151,7 @@ class _Secured:
         client = dict(pair for part in certificate["subject"] for pair in part)["commonName"] if certificate else None
         with self._lock:
             self.seen.append((getattr(secured, "asked_for", None), client))
+            self.resumed.append(secured.session_reused)
             self._open.add(secured)
         super()._serve(secured, number)
 

@@ -215,6 +215,32 @@ def test_a_new_authority_counts_at_once(ca, stranger):
         answers(hub, SOON)
 
 
+@pytest.mark.parametrize("clients", [False, True])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_location_that_is_known_is_spared_the_whole_handshake(ca, stranger, version, clients):
+    """Until its authorities are read again: no session outlives whom it was trusted by."""
+    cafile = ca.directory / "bundle.pem"
+    cafile.write_bytes(ca.pem)
+    client = ca.issue("gateway")
+    tls = {"cafile": cafile, **({"certfile": client.certfile, "keyfile": client.keyfile} if clients else {})}
+    edge = secured(ca.issue("edge", hosts=["localhost"]), clients=ca if clients else None)
+    edge.context.maximum_version = version
+    with fleet(edge, every=tls) as hub:
+        answers(hub)
+        for _ in range(3):
+            known = len(hub.loc1.resumed)
+            hub.loc1.drop_connections()
+            answers(hub)
+            assert hub.loc1.resumed[known:] and all(hub.loc1.resumed[known:])
+            assert {name for _, name in hub.loc1.seen} == {"gateway" if clients else None}
+        known = len(hub.loc1.resumed)
+        replace(cafile, ca.pem + stranger.pem)
+        hub.logged(r"The certificates of location `loc1` were read again")
+        hub.loc1.drop_connections()
+        answers(hub)
+        assert not hub.loc1.resumed[known]
+
+
 def test_a_shared_file_of_authorities_is_told_of_once(ca):
     old = Authority(ca.directory / "old", "old", begins=-9, ends=10)
     sites = [SecuredStandin(old.issue("edge", hosts=["localhost"])) for _ in range(3)]
