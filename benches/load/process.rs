@@ -31,8 +31,7 @@ pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_ironic-proxy");
 /// Whoever is not there by then will not come.
 const START: Duration = Duration::from_secs(10);
 /// A sweep in the middle of a load would be counted as its cost.
-pub(crate) const QUIET: &str =
-    "[api]\nauth_strategy = noauth\n[node_cache]\nsweep_interval = 0\n";
+pub(crate) const QUIET: &str = "[api]\nauth_strategy = noauth\n[node_cache]\nsweep_interval = 0\n";
 
 /// A child that serves, and what it used of the machine.
 #[derive(Debug)]
