@@ -3,6 +3,7 @@
 pub mod access;
 pub mod http_basic;
 pub mod identity;
+mod memcached;
 pub mod token;
 pub mod turns;
 

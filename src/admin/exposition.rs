@@ -14,6 +14,7 @@ use crate::admin::controls::Controls;
 use crate::admin::page::Page;
 use crate::api::accept::Accept;
 use crate::api::collection::Collection;
+use crate::auth::token::validator::UseOfCache;
 use crate::config::State;
 use crate::current::Current;
 use crate::locate::tally::Counted;
@@ -298,12 +299,22 @@ impl Moment {
             limited.iter().map(|(by, count)| ([("by", *by)], *count)),
         )?;
         let cache = self.current.authenticator.use_of_cache();
-        let (hits, misses) =
-            cache.map_or((0, 0), |cache| (cache.hits.count(), cache.misses.count()));
+        let (hits, misses, shared) = cache.map_or((0, 0, 0), |cache| {
+            let UseOfCache {
+                hits,
+                misses,
+                shared,
+            } = cache;
+            (hits.count(), misses.count(), shared.count())
+        });
         page.counters(
             "ironic_proxy_token_cache",
-            "Tokens of clients: known ones (hit), and those that Keystone was asked about (miss).",
-            [([("result", "hit")], hits), ([("result", "miss")], misses)],
+            "Tokens of clients: known ones (hit), others (miss), and those of these that another gateway had asked Keystone about (shared).",
+            [
+                ([("result", "hit")], hits),
+                ([("result", "miss")], misses),
+                ([("result", "shared")], shared),
+            ],
         )
     }
 

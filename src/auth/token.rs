@@ -1,8 +1,9 @@
 //! `auth_strategy = keystone`: tokens, as in keystonemiddleware's `auth_token`.
 //!
 //! A valid token is cached until `token_cache_time` is over or the token expires, so a revoked token may work for that
-//! long. Nothing else is cached: neither Keystone's refusals nor its outages.
+//! long. Nothing else is cached: neither Keystone's refusals nor its outages. Gateways may share what is.
 
+mod shared;
 pub mod validator;
 
 use std::net::IpAddr;
@@ -270,6 +271,7 @@ mod tests {
             interface: Interface::Internal,
             region_name: None,
             token_cache_time: Some(Duration::from_mins(5)),
+            shared: None,
             service_token_roles: vec!["service".into()],
             service_token_roles_required: true,
             service_type: None,

@@ -14,6 +14,8 @@ use crate::config::keystoneauth::auth_section;
 use crate::config::keystoneauth::auth_type;
 use crate::config::keystoneauth::keystone_auth;
 use crate::config::keystoneauth::session;
+use crate::config::memcache::MemcacheConfig;
+use crate::config::memcache::memcache;
 use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
 
@@ -46,6 +48,8 @@ pub struct KeystoneInbound {
     pub region_name: Option<String>,
     /// How long a validated token is believed; `None` asks each time.
     pub token_cache_time: Option<Duration>,
+    /// Where they are shared with other gateways; `None`: nowhere.
+    pub shared: Option<MemcacheConfig>,
     /// Roles of which a service token must hold one.
     pub service_token_roles: Vec<String>,
     /// Whether a service token without such a role is refused.
@@ -128,6 +132,7 @@ fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
     let region_name = section.text("region_name");
     // keystonemiddleware documents -1 as the way to switch its cache off.
     let token_cache_time = section.number("token_cache_time", -1..=31_536_000);
+    let shared = memcache(&mut section);
     let service_token_roles = section.list("service_token_roles");
     let service_token_roles_required = section.flag("service_token_roles_required");
     let service_type = section.text("service_type");
@@ -143,6 +148,7 @@ fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
             .ok()
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs),
+        shared: shared?,
         service_token_roles: service_token_roles?,
         service_token_roles_required: service_token_roles_required?,
         service_type: service_type?,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde::Deserializer;
+use serde::Serialize;
 use serde::de::Error;
 use serde_json::Value;
 use serde_json::json;
@@ -47,7 +48,7 @@ pub struct Token {
 }
 
 /// What Keystone says about a valid token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validated {
     pub user_id: String,
     pub user_name: String,
@@ -62,7 +63,7 @@ pub struct Validated {
 }
 
 /// The project a token is scoped to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProjectScope {
     pub id: String,
     pub name: String,

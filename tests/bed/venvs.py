@@ -90,7 +90,7 @@ def _system_packages():
     # nginx and uWSGI stand in front of some of the locations, HAProxy and keepalived in front of the gateway; watchdogs ask it
     # by curl and wget.
     # gophercloud is a client that reads other words than Ironic's own.
-    # Gateways share a Redis, which sentinels may watch.
+    # Gateways share a Redis, which sentinels may watch, and a memcached.
     # Prometheus reads the metrics, and promtool their alerts.
     # The machine that tests/harness/booted.py boots wants its loopback up.
     # Chromium opens the page of the admin door, and ssh says what leads there.
@@ -103,6 +103,7 @@ def _system_packages():
         "ip": "iproute2",
         "keepalived": "keepalived",
         "logrotate": "logrotate",
+        "memcached": "memcached",
         "nginx": "nginx-light",
         "prometheus": "prometheus",
         "redis-server": "redis-server",

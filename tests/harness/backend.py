@@ -1,10 +1,11 @@
-"""A real Redis, and gateways that share it."""
+"""A real Redis and a real memcached, and gateways that share them."""
 
 import contextlib
 import signal
 import socket
 import subprocess
 import tempfile
+import urllib.parse
 from pathlib import Path
 
 from bed.process import Process, wait_until
@@ -108,3 +109,72 @@ def gateways(*sites, backend, each=None, **options):
 def configuration(sites, url, **options):
     sections = {"admin": SECTION, **({"coordination": {"backend_url": url}} if url else {}), **options.pop("sections", {})}
     return fleet_config([site.endpoint for site in sites], sections=sections, **options)
+
+
+class Memcached:
+    """A memcached on a unix socket; use it in a `with` statement."""
+
+    def __init__(self):
+        self._stack = contextlib.ExitStack()
+        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="memcached-")))
+        self.path = self.directory / "memcached.sock"
+
+    @property
+    def address(self):
+        return f"unix:{self.path}"
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self._stack.close()
+            raise
+        self._stack.callback(lambda: self.process.stop(5))
+        return self
+
+    def __exit__(self, *_):
+        self._stack.close()
+
+    def start(self):
+        self.process = Process(["memcached", "-u", "root", "-s", self.path, "-a", "0600", "-m", "16"], self.directory / "log")
+        wait_until(self.path.exists, self.process, 20, "memcached", pause=0.01)
+
+    def kill(self):
+        self.process.signal(signal.SIGKILL)
+        self.process.wait(10)
+        self.path.unlink(missing_ok=True)
+
+    def freeze(self):
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.signal(signal.SIGCONT)
+
+    def say(self, command, *ends):
+        """The answer to one command, up to a line that ends it."""
+        ends = ends or (b"END\r\n", b"STORED\r\n", b"OK\r\n", b"ERROR\r\n")
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(self.path))
+            connection.sendall(command + b"\r\n")
+            answer = b""
+            while not answer.endswith(ends):
+                piece = connection.recv(65536)
+                assert piece, answer
+                answer += piece
+        return answer
+
+    def entries(self):
+        """All that it holds: keys and values."""
+        lines = self.say(b"lru_crawler metadump all").splitlines()
+        keys = [urllib.parse.unquote_to_bytes(line.split()[0].removeprefix(b"key=")) for line in lines if line.startswith(b"key=")]
+        found = {}
+        for key in keys:
+            answer = self.say(b"get " + key)
+            if answer != b"END\r\n":
+                head, rest = answer.split(b"\r\n", 1)
+                found[key] = rest[: int(head.split()[3])]
+        return found
+
+    def put(self, key, value, lifetime=0):
+        self.say(b"set %s 0 %d %d\r\n%s" % (key, lifetime, len(value), value))

@@ -24,6 +24,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use tokio::time::sleep;
 
+use crate::auth::token::shared::SharedTokens;
 use crate::auth::turns::Asking;
 use crate::auth::turns::Turns;
 use crate::config::Endpoint;
@@ -57,6 +58,15 @@ type Flight = Shared<BoxFuture<'static, Outcome>>;
 pub struct UseOfCache {
     pub hits: Counter,
     pub misses: Counter,
+    /// Of those, which another gateway had asked about.
+    pub shared: Counter,
+}
+
+/// A token that was vouched for, and how long ago.
+#[derive(Clone, Debug)]
+struct Vouched {
+    token: Arc<Validated>,
+    age: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +88,7 @@ pub(super) struct Validator {
     region: Option<String>,
     retries: u32,
     cache_time: Option<Duration>,
+    shared: Option<SharedTokens>,
     key: hmac::Key,
     /// By a keyed hash: the tokens themselves are not in our memory for longer than a request.
     believed: Cache<Key, Believed>,
@@ -98,6 +109,11 @@ impl Validator {
             region: config.region_name.clone(),
             retries: config.max_retries,
             cache_time: config.token_cache_time,
+            shared: config
+                .shared
+                .as_ref()
+                .zip(config.token_cache_time)
+                .map(|(shared, cache_time)| SharedTokens::new(shared, cache_time)),
             key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
                 .map_err(|_| SetupError::Random)?,
             believed: Cache::new(BELIEVED_AT_MOST),
@@ -172,16 +188,16 @@ impl Validator {
             };
             let outcome = listed.validator.ask(&token, expired, asking).await;
             match &outcome {
-                Ok(validated) => {
+                Ok(vouched) => {
                     listed
                         .validator
-                        .believe(key, validated, Instant::now(), SystemTime::now());
+                        .believe(key, vouched, Instant::now(), SystemTime::now());
                 }
                 // Revoked: whoever shows it is a stranger again.
                 Err(Failure::Invalid) => drop(listed.validator.believed.remove(&key)),
                 Err(Failure::Unavailable) => {}
             }
-            outcome
+            outcome.map(|vouched| vouched.token)
         });
         let flight = task
             .map(|outcome| outcome.unwrap_or(Err(Failure::Unavailable)))
@@ -191,11 +207,23 @@ impl Validator {
         flight
     }
 
-    async fn ask(&self, token: &HeaderValue, expired: Expired, asking: Asking) -> Outcome {
+    async fn ask(
+        self: &Arc<Self>,
+        token: &HeaderValue,
+        expired: Expired,
+        asking: Asking,
+    ) -> Result<Vouched, Failure> {
         let Some(_turn) = self.turns.take(asking).await else {
             warn!("Too many tokens are waiting for Keystone");
             return Err(Failure::Unavailable);
         };
+        if let Some(shared) = &self.shared
+            && let Some((validated, age)) = shared.get(token).await
+        {
+            self.use_of_cache.shared.bump();
+            let token = Arc::new(validated);
+            return Ok(Vouched { token, age });
+        }
         match self.ask_keystone(token, expired).await {
             Ok(validated)
                 // keystonemiddleware looks at the time itself, too.
@@ -206,7 +234,11 @@ impl Validator {
             }
             Ok(validated) => {
                 self.answered();
-                Ok(Arc::new(validated))
+                self.share(token, validated.clone());
+                Ok(Vouched {
+                    token: Arc::new(validated),
+                    age: Duration::ZERO,
+                })
             }
             Err(ValidateError::Invalid) => {
                 self.answered();
@@ -220,6 +252,19 @@ impl Validator {
                 Err(Failure::Unavailable)
             }
         }
+    }
+
+    /// Other gateways are told without anybody waiting for it.
+    fn share(self: &Arc<Self>, token: &HeaderValue, validated: Validated) {
+        if self.shared.is_none() {
+            return;
+        }
+        let (validator, token) = (Arc::clone(self), token.clone());
+        tokio::spawn(async move {
+            if let Some(shared) = &validator.shared {
+                shared.put(&token, validated).await;
+            }
+        });
     }
 
     fn answered(&self) {
@@ -279,8 +324,10 @@ impl Validator {
         base.unwrap_or_else(|| self.keeper.keystone().base().clone())
     }
 
-    fn believe(&self, key: Key, token: &Arc<Validated>, now: Instant, wall: SystemTime) {
-        if let Some(lifetime) = believable_for(self.cache_time, token.expires_at, wall) {
+    fn believe(&self, key: Key, vouched: &Vouched, now: Instant, wall: SystemTime) {
+        let Vouched { token, age } = vouched;
+        let cache_time = self.cache_time.map(|time| time.saturating_sub(*age));
+        if let Some(lifetime) = believable_for(cache_time, token.expires_at, wall) {
             self.believed.insert(
                 key,
                 Believed {

@@ -254,7 +254,10 @@ fn a_cloud_s_own_section_validates_tokens() {
     .unwrap();
     assert_eq!(
         config.warnings,
-        ["0.conf:15: [keystone_authtoken] memcached_servers: is accepted and ignored"]
+        [
+            "0.conf:15: [keystone_authtoken] memcached_servers: is not used, each gateway asks Keystone itself: who tokens stand \
+             for would be there for all to read; set memcache_security_strategy = ENCRYPT and memcache_secret_key"
+        ]
     );
     let AuthStrategy::Keystone(inbound) = &config.auth else {
         panic!("{:?}", config.auth);
@@ -273,6 +276,61 @@ fn a_cloud_s_own_section_validates_tokens() {
     assert_eq!(policy.project_scoped_access, ProjectScoped::LegacyAdmin);
     assert_eq!(policy.elevated_project, None);
     assert!(policy.own_nodes);
+}
+
+#[test]
+fn tokens_are_shared_sealed_or_not_at_all() {
+    let shared = |lines: &str| {
+        let config = load(&format!(
+            "{BASE}[api]\nauth_strategy = keystone\n[keystone_authtoken]\nauth_url = http://k:5000\nauth_type = password\n\
+             system_scope = all\nuser_domain_name = Default\nusername = ironic\npassword = p\n{lines}"
+        ))
+        .unwrap();
+        let AuthStrategy::Keystone(inbound) = config.auth else {
+            panic!("{:?}", config.auth);
+        };
+        (inbound.shared, config.warnings)
+    };
+    let sealed = "memcached_servers = m:11211,unix:/m\nmemcache_security_strategy = encrypt\nmemcache_secret_key = kept\n";
+    let (config, warnings) = shared(sealed);
+    assert_eq!(warnings, [""; 0]);
+    let config = config.unwrap();
+    assert_eq!((config.servers.len(), config.connections), (2, 10));
+    assert_eq!(config.timeout, Duration::from_millis(50));
+    assert!(!format!("{config:?}").contains("kept"));
+    for (lines, why) in [
+        (
+            "memcached_servers = m\n".to_owned(),
+            "set memcache_security_strategy = ENCRYPT and memcache_secret_key",
+        ),
+        (
+            "memcached_servers = m\nmemcache_security_strategy = MAC\nmemcache_secret_key = kept\n"
+                .to_owned(),
+            "for all to read",
+        ),
+        (
+            "memcached_servers = m\nmemcache_security_strategy = ENCRYPT\n".to_owned(),
+            "needs memcache_secret_key",
+        ),
+        (
+            format!("{sealed}memcache_tls_enabled = true\n"),
+            "memcache_tls_enabled is not spoken",
+        ),
+        (
+            format!("{sealed}memcache_sasl_enabled = true\n"),
+            "memcache_sasl_enabled is not spoken",
+        ),
+    ] {
+        let (config, warnings) = shared(&lines);
+        assert_eq!(config, None, "{lines}");
+        assert!(
+            warnings.len() == 1
+                && warnings[0].contains("memcached_servers: is not used")
+                && warnings[0].contains(why),
+            "{warnings:?}"
+        );
+        assert!(!warnings[0].contains("kept"));
+    }
 }
 
 #[test]
