@@ -8,8 +8,10 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use criterion::Criterion;
 use criterion::Throughput;
@@ -25,14 +27,28 @@ use ironic_proxy::api::microversion::Microversion;
 use ironic_proxy::api::microversion::Requested;
 use ironic_proxy::api::microversion::VersionRange;
 use ironic_proxy::api::query::Query;
+use ironic_proxy::api::route::TABLE;
 use ironic_proxy::api::route::Target;
 use ironic_proxy::api::route::path::Path;
+use ironic_proxy::api::route::table::Row;
+use ironic_proxy::api::rules::Rule;
+use ironic_proxy::auth::access::Gate;
+use ironic_proxy::auth::identity::Identity;
 use ironic_proxy::config::DirectoryConfig;
+use ironic_proxy::config::PolicyConfig;
+use ironic_proxy::config::PolicyFiles;
+use ironic_proxy::config::ProjectScoped;
+use ironic_proxy::keystone::message::Validated;
 use ironic_proxy::locate::directory::Asked;
 use ironic_proxy::locate::directory::Directory;
 use ironic_proxy::locate::directory::Key;
 use ironic_proxy::locate::directory::Place;
 use ironic_proxy::locate::directory::Sighting;
+use ironic_proxy::policy::caller::Caller;
+use ironic_proxy::policy::caller::Project;
+use ironic_proxy::policy::caller::Scope;
+use ironic_proxy::policy::in_force::Policy;
+use ironic_proxy::policy::targets;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,7 +61,7 @@ criterion_group! {
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    targets = requests, directory
+    targets = requests, policy, directory
 }
 criterion_main!(benches);
 
@@ -94,6 +110,75 @@ fn requests(criterion: &mut Criterion) {
     group.bench_function("version", |bencher| {
         bencher.iter(|| range.resolve(Requested::from_headers(black_box(&headers))));
     });
+    group.finish();
+}
+
+/// What the rules in force say: the limit is 0.3 µs.
+fn policy(criterion: &mut Criterion) {
+    let config = PolicyConfig {
+        files: PolicyFiles::default(),
+        project_scoped_access: ProjectScoped::Policy,
+        elevated_project: None,
+        own_nodes: true,
+        tell_location: true,
+    };
+    let policy = Arc::new(Policy::load(&config).expect("Ironic's own rules"));
+    let gate = Gate::new(&config, Arc::clone(&policy));
+    let admin = Identity::Keystone(Arc::new(Validated {
+        user_id: "u".to_owned(),
+        user_name: "admin".to_owned(),
+        user_domain_id: Some("default".to_owned()),
+        project: None,
+        domain_id: None,
+        system: true,
+        roles: ["admin", "manager", "member", "reader"]
+            .map(str::to_owned)
+            .into(),
+        expires_at: SystemTime::now(),
+    }));
+    let row = |method, template| {
+        let of_route = |row: &&Row| row.template == template && row.method == method;
+        TABLE.iter().find(of_route)
+    };
+    let mut group = criterion.benchmark_group("policy");
+    group.throughput(Throughput::Elements(1));
+    for (name, row) in [
+        ("show of an administrator", row("GET", "nodes/{}")),
+        ("list of an administrator", row("GET", "nodes/detail")),
+    ] {
+        assert!(row.is_some(), "{name}");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| gate.check(black_box(&admin), row).is_ok());
+        });
+    }
+    let rules = policy.in_force();
+    let roles = ["member", "reader"].map(str::to_owned);
+    let caller = Caller {
+        roles: &roles,
+        user_id: "u",
+        user_domain_id: Some("default"),
+        scope: Scope::Project(Project {
+            id: "0123456789abcdef0123456789abcdef",
+            name: "prod",
+            domain_id: Some("default"),
+        }),
+        is_public_api: false,
+    };
+    for (name, lessee) in [
+        (
+            "a node of a project's own",
+            Some("0123456789abcdef0123456789abcdef"),
+        ),
+        ("a node of another project", None),
+    ] {
+        let node = targets::Target::Node {
+            owner: Some("fedcba9876543210fedcba9876543210"),
+            lessee,
+        };
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| rules.judge(Rule::NodeGet, black_box(&caller), &node));
+        });
+    }
     group.finish();
 }
 

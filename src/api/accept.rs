@@ -4,6 +4,8 @@
 use http::HeaderMap;
 use http::header::ACCEPT;
 
+const JSON: &str = "application/json";
+
 /// How the routing layer's errors are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Words {
@@ -17,6 +19,8 @@ pub enum Words {
 pub enum Accept {
     /// None, or `*/*`: `ParsableErrorMiddleware` makes that JSON.
     Any,
+    /// `application/json` and nothing else, as most clients send it: there is nothing to parse.
+    Json,
     /// Not of RFC 9110's form: webob then takes it for "anything".
     Invalid,
     Ranges {
@@ -37,10 +41,13 @@ pub struct Range {
 
 impl Accept {
     pub fn of(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(ACCEPT).iter().peekable();
-        if lines.peek().is_none() {
-            return Self::Any;
+        let mut lines = headers.get_all(ACCEPT).iter();
+        match (lines.next(), lines.next()) {
+            (None, _) => return Self::Any,
+            (Some(line), None) if line == JSON => return Self::Json,
+            _ => {}
         }
+        let lines = headers.get_all(ACCEPT).iter();
         let lines: Option<Vec<&str>> = lines.map(|line| line.to_str().ok()).collect();
         let Some(text) = lines.map(|lines| lines.join(",")) else {
             return Self::Invalid;
@@ -62,7 +69,7 @@ impl Accept {
     /// Whether a controller answers: else it is a 406, before anything is done.
     pub fn takes_json(&self) -> bool {
         match self {
-            Self::Any | Self::Invalid => true,
+            Self::Any | Self::Json | Self::Invalid => true,
             // Pecan also looks how the text begins, whatever follows.
             Self::Ranges { text, .. } => {
                 text.is_empty()
@@ -74,7 +81,7 @@ impl Accept {
 
     pub fn words(&self) -> Words {
         match self {
-            Self::Any => return Words::Json,
+            Self::Any | Self::Json => return Words::Json,
             Self::Invalid => return Words::Html,
             Self::Ranges { .. } => {}
         }
@@ -95,14 +102,18 @@ impl Accept {
     pub fn text(&self) -> &str {
         match self {
             Self::Any | Self::Invalid => "*/*",
+            Self::Json => JSON,
             Self::Ranges { text, .. } => text,
         }
     }
 
     /// By the most specific range that fits.
     pub fn quality(&self, kind: &str, subkind: &str) -> f32 {
-        let Self::Ranges { ranges, .. } = self else {
-            return 1.0;
+        let ranges = match self {
+            Self::Any | Self::Invalid => return 1.0,
+            Self::Json if (kind, subkind) == ("application", "json") => return 1.0,
+            Self::Json => return 0.0,
+            Self::Ranges { ranges, .. } => ranges,
         };
         let specificity = |range: &Range| {
             let fits = |mine: &str, wanted: &str| mine.eq_ignore_ascii_case(wanted);

@@ -135,6 +135,7 @@ pub enum Type {
 }
 
 impl<'a> Key<'a> {
+    #[inline]
     pub fn is(&self, name: &str) -> bool {
         if self.escaped {
             *self.name() == *name.as_bytes()
@@ -144,14 +145,20 @@ impl<'a> Key<'a> {
     }
 
     /// The name itself; empty if it is one that no Rust string can hold.
+    #[inline]
     pub fn name(&self) -> Cow<'a, [u8]> {
         if self.escaped {
-            let quoted = [b"\"", self.raw, b"\""].concat();
-            let name: String = serde_json::from_slice(&quoted).unwrap_or_default();
-            Cow::Owned(name.into_bytes())
+            Cow::Owned(self.decoded())
         } else {
             Cow::Borrowed(self.raw)
         }
+    }
+
+    #[cold]
+    fn decoded(&self) -> Vec<u8> {
+        let quoted = [b"\"", self.raw, b"\""].concat();
+        let name: String = serde_json::from_slice(&quoted).unwrap_or_default();
+        name.into_bytes()
     }
 }
 
@@ -273,6 +280,7 @@ impl<'a> Reader<'a> {
         Ok(self.close(start))
     }
 
+    #[inline]
     pub fn string(&mut self) -> Result<Quoted, Malformed> {
         if self.token()? != b'"' {
             return Err(self.wrong());
@@ -286,10 +294,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads any value whole.
+    #[inline]
     pub fn value(&mut self) -> Result<Span, Malformed> {
-        self.token()?;
+        let first = self.token()?;
         let start = self.at;
-        self.skip_value()?;
+        self.skip_from(first)?;
         Ok(self.since(start))
     }
 
@@ -308,7 +317,8 @@ impl<'a> Reader<'a> {
     fn token(&mut self) -> Result<u8, Malformed> {
         let bytes = self.body;
         while let Some(&byte) = bytes.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            // One comparison for most: all blanks are below what is printed.
+            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
                 return Ok(byte);
             }
             self.at += 1;
@@ -335,13 +345,12 @@ impl<'a> Reader<'a> {
     }
 
     fn key(&mut self) -> Result<Key<'a>, Malformed> {
-        let key = self.string()?;
+        let Quoted { span, escaped } = self.string()?;
         self.colon()?;
-        let Span { start, end } = key.span;
         Ok(Key {
-            raw: Span::new(start + 1, end - 1).of(self.body),
-            escaped: key.escaped,
-            start,
+            raw: Span::new(span.start + 1, span.end - 1).of(self.body),
+            escaped,
+            start: span.start,
         })
     }
 
@@ -366,7 +375,13 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_value(&mut self) -> Result<(), Malformed> {
-        match self.token()? {
+        let first = self.token()?;
+        self.skip_from(first)
+    }
+
+    /// Moves behind a value, at whose first byte it is.
+    fn skip_from(&mut self, first: u8) -> Result<(), Malformed> {
+        match first {
             // `open` counts the levels, so this recursion ends at `MAX_DEPTH` whatever a location sends.
             b'{' => self.members(|reader, _| reader.skip_value()).map(drop),
             b'[' => self.elements(Self::skip_value).map(drop),
@@ -376,15 +391,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves behind a string; whether there was an escape in it.
+    #[inline]
     fn skip_string(&mut self) -> Result<bool, Malformed> {
-        let mut escaped = false;
         self.at += 1;
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        if !self.has_controls
+            && let Some(length) = near_end(rest)
+        {
+            self.at += length + 1;
+            return Ok(false);
+        }
+        self.skip_to_end()
+    }
+
+    /// The same of a string that is long, or holds what is to be looked at.
+    // Within `skip_string` it would make that save registers which most strings do not need.
+    #[inline(never)]
+    fn skip_to_end(&mut self) -> Result<bool, Malformed> {
+        let mut escaped = false;
         loop {
             let rest = self.body.get(self.at..).unwrap_or_default();
             self.at += if self.has_controls {
                 plain_length(rest)
             } else {
-                printable_length(rest)
+                memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
             };
             match self.body.get(self.at) {
                 Some(b'"') => {
@@ -516,23 +546,27 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 fn ends(word: u64) -> u64 {
     let quote = word ^ (ONES * 0x22);
     let backslash = word ^ (ONES * 0x5C);
-    ((quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGHS
+    // Neither differs from the word in the bits that are looked at.
+    (quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES)) & !word & HIGHS
 }
 
-/// [`plain_length`] where no control characters are.
-fn printable_length(rest: &[u8]) -> usize {
-    // Most strings end sooner than memchr begins.
-    let (words, _) = rest.as_chunks();
-    for (index, word) in words.iter().take(2).enumerate() {
+/// How long a string is that ends near and has neither an escape nor a control character, as nearly all have. Most end
+/// before memchr begins.
+#[inline]
+fn near_end(rest: &[u8]) -> Option<usize> {
+    let near: &[u8; NEAR] = rest.first_chunk()?;
+    for (index, word) in near.as_chunks().0.iter().enumerate() {
         let found = ends(u64::from_le_bytes(*word));
         if found != 0 {
-            return index * 8 + found.trailing_zeros() as usize / 8;
+            let at = index * 8 + found.trailing_zeros() as usize / 8;
+            return (near[at] == b'"').then_some(at);
         }
     }
-    let near = words.len().min(2) * 8;
-    let far = rest.get(near..).unwrap_or_default();
-    near + memchr::memchr2(b'"', b'\\', far).unwrap_or(far.len())
+    None
 }
+
+/// As long as most keys of Ironic, and below what most other strings are long.
+const NEAR: usize = 24;
 
 /// How many bytes at the start of `rest` stand for themselves inside a string.
 fn plain_length(rest: &[u8]) -> usize {
@@ -550,16 +584,14 @@ fn plain_length(rest: &[u8]) -> usize {
 }
 
 fn scalar_length(rest: &[u8]) -> Option<usize> {
-    let word: &[u8] = match rest {
-        [b'n', ..] => b"null",
-        [b'f', ..] => b"false",
-        [b't', ..] => b"true",
-        [b'N', ..] => b"NaN",
-        [b'I', ..] => b"Infinity",
-        [b'-', b'I', ..] => b"-Infinity",
+    Some(match rest {
+        [b'n', b'u', b'l', b'l', ..] | [b't', b'r', b'u', b'e', ..] => 4,
+        [b'f', b'a', b'l', b's', b'e', ..] => 5,
+        [b'N', b'a', b'N', ..] => 3,
+        [b'I', rest @ ..] if rest.starts_with(b"nfinity") => 8,
+        [b'-', b'I', rest @ ..] if rest.starts_with(b"nfinity") => 9,
         _ => return number_length(rest),
-    };
-    rest.starts_with(word).then_some(word.len())
+    })
 }
 
 fn number_length(rest: &[u8]) -> Option<usize> {

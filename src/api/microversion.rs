@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use http::HeaderMap;
 use http::HeaderValue;
@@ -26,10 +27,24 @@ impl Microversion {
     }
 
     pub fn to_header(self) -> HeaderValue {
+        let minor = usize::try_from(self.minor).ok().filter(|_| self.major == 1);
+        let known = minor.and_then(|minor| SPELLED.get(minor).cloned());
+        known.unwrap_or_else(|| self.spell())
+    }
+
+    fn spell(self) -> HeaderValue {
         // Digits and a point.
         HeaderValue::try_from(self.to_string()).unwrap_or_else(|_| unreachable!())
     }
 }
+
+/// `1.0` and so on, spelled once: every answer has three of them, and each costs 800 instructions to write.
+static SPELLED: LazyLock<Vec<HeaderValue>> = LazyLock::new(|| {
+    let minors = 0..256;
+    minors
+        .map(|minor| Microversion::new(1, minor).spell())
+        .collect()
+});
 
 impl fmt::Display for Microversion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,12 +1,17 @@
 //! Refuses heads that two HTTP parsers could read differently, before anything else is read from them.
 
+use http::HeaderName;
 use http::Version;
 use http::header;
 use pingora::http::RequestHeader;
 use thiserror::Error;
 
+use crate::api::header::AUTH_TOKEN;
+use crate::api::header::LOCATION;
+use crate::api::header::PARTIAL;
+
 /// What is wrong with a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FramingError {
     #[error("Exactly one path is expected as the request target")]
     Target,
@@ -15,7 +20,7 @@ pub enum FramingError {
     #[error("Exactly one Host header is expected")]
     Host,
     #[error("More than one {0} header")]
-    Repeated(&'static str),
+    Repeated(HeaderName),
     #[error("Content-Length must be one number")]
     Length,
     #[error("The path is not valid percent-encoded UTF-8")]
@@ -25,12 +30,7 @@ pub enum FramingError {
 }
 
 /// Headers that decide something: sent twice, each reader could believe another one.
-const DECIDING: &[&str] = &[
-    "x-auth-token",
-    "authorization",
-    "x-ironic-proxy-location",
-    "x-ironic-proxy-partial",
-];
+const DECIDING: [HeaderName; 4] = [AUTH_TOKEN, header::AUTHORIZATION, LOCATION, PARTIAL];
 
 /// `raw`: the head as it came. Pingora takes more than it shows afterwards: blanks and fragments in a target, a length
 /// beside chunks.
@@ -53,14 +53,14 @@ pub fn check(head: &RequestHeader, raw: &[u8]) -> Result<(), FramingError> {
     if head.headers.contains_key(header::TRANSFER_ENCODING) && lines.any(length_line) {
         return Err(FramingError::LengthAndChunks);
     }
-    let count = |name: &str| head.headers.get_all(name).iter().count();
+    let count = |name: &HeaderName| head.headers.get_all(name).iter().count();
     // HTTP/1.0 knows no Host, and health checks of load balancers speak it (HAProxy's `option httpchk`).
-    let hosts = count("host");
+    let hosts = count(&header::HOST);
     if hosts > 1 || (hosts == 0 && head.version != Version::HTTP_10) {
         return Err(FramingError::Host);
     }
-    if count("content-length") > 1 {
-        return Err(FramingError::Repeated("Content-Length"));
+    if count(&header::CONTENT_LENGTH) > 1 {
+        return Err(FramingError::Repeated(header::CONTENT_LENGTH));
     }
     // RFC 9110, 8.6 allows to take `21, 21` for 21; not everybody behind us would.
     if head
@@ -70,7 +70,7 @@ pub fn check(head: &RequestHeader, raw: &[u8]) -> Result<(), FramingError> {
     {
         return Err(FramingError::Length);
     }
-    if let Some(name) = DECIDING.iter().find(|name| count(name) > 1) {
+    if let Some(name) = DECIDING.into_iter().find(|name| count(name) > 1) {
         return Err(FramingError::Repeated(name));
     }
     // What is not ASCII is lost when the path is read as an URI; a backslash is a slash to some.

@@ -347,6 +347,8 @@ impl Service {
         }
         let deadline = request.asker.deadline + SPARE;
         tokio::select! {
+            // What is done is done: neither the clock nor the client is looked at again when the answer has come.
+            biased;
             planned = &mut dispatched => Ok(planned?),
             () = tokio::time::sleep_until(deadline.into()) => Err(Trouble::Deadline.into()),
             // The client left: its questions are dropped, and with them their connections.

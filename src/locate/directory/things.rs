@@ -63,7 +63,7 @@ struct Pieces<S>(Vec<Vec<Thing<S>>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry(u32);
 
-const PIECE: usize = 1024;
+const PIECE: usize = 4096;
 const PARTS: usize = 64;
 
 /// How many used things the hand passes before it takes one: ten microseconds, where a whole round of a million would be ten
