@@ -33,7 +33,7 @@ pub enum Spread {
 }
 
 /// What the gateway must know of a collection: the rest is Ironic's business.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Below `/v1/`.
     pub path: &'static str,

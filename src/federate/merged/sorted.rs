@@ -90,11 +90,8 @@ impl Sorted<'_> {
 
     /// Collections that are usually smaller than a page: everything is read each time.
     fn is_small(&self) -> bool {
-        let own = std::ptr::eq(
-            self.merge.listing.facts,
-            self.merge.listing.collection.facts(),
-        );
-        !own || !self.merge.listing.collection.is_cached()
+        let listing = &self.merge.listing;
+        listing.facts != listing.collection.facts() || !listing.collection.is_cached()
     }
 
     /// Reads everything, and finds the marker in it.

@@ -109,7 +109,7 @@ impl Wish {
     ) -> Result<Self, String> {
         let query = &request.query;
         let facts = listing.facts;
-        let is_own = std::ptr::eq(facts, listing.collection.facts());
+        let is_own = facts == listing.collection.facts();
         let sort_key = query
             .value("sort_key")
             .filter(|key| {
