@@ -70,7 +70,7 @@ impl Object {
         }
         parse(body)?.ok_or_else(|| BodyError::Type {
             what,
-            found: python(body),
+            found: printed(body),
             wanted: "object",
         })
     }
@@ -188,15 +188,15 @@ impl Patch {
             wanted,
         };
         let operations: Vec<Box<RawValue>> =
-            parse(body)?.ok_or_else(|| wrong(python(body), "array"))?;
+            parse(body)?.ok_or_else(|| wrong(printed(body), "array"))?;
         let operation = |raw: Box<RawValue>| {
             let text = raw.get().as_bytes();
-            let object: Object = parse(text)?.ok_or_else(|| wrong(python(text), "object"))?;
+            let object: Object = parse(text)?.ok_or_else(|| wrong(printed(text), "object"))?;
             for name in ["path", "op"] {
                 match object.raw(name) {
                     None => return Err(BodyError::Missing(name)),
                     Some(value) if object.text(name).is_none() => {
-                        return Err(wrong(python(value.get().as_bytes()), "string"));
+                        return Err(wrong(printed(value.get().as_bytes()), "string"));
                     }
                     Some(_) => {}
                 }
@@ -216,7 +216,7 @@ impl Patch {
                 let names = further.join(", ");
                 return Err(BodyError::Additional(format!("{names} {were}")));
             }
-            let op = object.raw("op").map(|op| python(op.get().as_bytes()));
+            let op = object.raw("op").map(|op| printed(op.get().as_bytes()));
             Err(BodyError::Operation(op.unwrap_or_default()))
         };
         operations
@@ -321,42 +321,44 @@ fn is_step(step: &str) -> bool {
 }
 
 /// A JSON value as Python shows it.
-fn python(body: &[u8]) -> String {
-    fn show(value: &serde_json::Value) -> String {
-        match value {
-            serde_json::Value::Null => "None".to_owned(),
-            serde_json::Value::Bool(true) => "True".to_owned(),
-            serde_json::Value::Bool(false) => "False".to_owned(),
-            serde_json::Value::Number(number) => number.to_string(),
-            serde_json::Value::String(text) if text.contains('\'') && !text.contains('"') => {
-                format!("\"{text}\"")
-            }
-            serde_json::Value::String(text) => {
-                format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-            }
-            serde_json::Value::Array(items) => {
+pub fn python(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "None".to_owned(),
+        serde_json::Value::Bool(true) => "True".to_owned(),
+        serde_json::Value::Bool(false) => "False".to_owned(),
+        serde_json::Value::Number(number) => number.to_string(),
+        serde_json::Value::String(text) if text.contains('\'') && !text.contains('"') => {
+            format!("\"{text}\"")
+        }
+        serde_json::Value::String(text) => {
+            format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+        }
+        serde_json::Value::Array(items) => {
+            format!(
+                "[{}]",
+                items.iter().map(python).collect::<Vec<_>>().join(", ")
+            )
+        }
+        serde_json::Value::Object(members) => {
+            let member = |(name, value)| {
                 format!(
-                    "[{}]",
-                    items.iter().map(show).collect::<Vec<_>>().join(", ")
+                    "{}: {}",
+                    python(&serde_json::Value::from(String::clone(name))),
+                    python(value)
                 )
-            }
-            serde_json::Value::Object(members) => {
-                let member = |(name, value)| {
-                    format!(
-                        "{}: {}",
-                        show(&serde_json::Value::from(String::clone(name))),
-                        show(value)
-                    )
-                };
-                format!(
-                    "{{{}}}",
-                    members.iter().map(member).collect::<Vec<_>>().join(", ")
-                )
-            }
+            };
+            format!(
+                "{{{}}}",
+                members.iter().map(member).collect::<Vec<_>>().join(", ")
+            )
         }
     }
+}
+
+/// The same of a body.
+fn printed(body: &[u8]) -> String {
     serde_json::from_slice(body)
-        .map_or_else(|_| "the request body".to_owned(), |value| show(&value))
+        .map_or_else(|_| "the request body".to_owned(), |value| python(&value))
 }
 
 /// `None`: JSON, but of another type.

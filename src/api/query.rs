@@ -97,6 +97,40 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// How many items a page is to have, as Python's `int()` reads it: blanks, a sign and single underscores between
+    /// digits are fine. What is wrong with it is said in Ironic's words.
+    pub fn limit(&self) -> Result<Option<usize>, String> {
+        let Some(text) = self.value("limit") else {
+            return Ok(None);
+        };
+        let trimmed = text.trim();
+        let (negative, digits) = match trimmed.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
+        };
+        let groups_of_digits = digits
+            .split('_')
+            .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
+        if !groups_of_digits {
+            return Err(format!("Expected an integer for limit: {text}"));
+        }
+        // Python's integers have no end, and what is too large is cut to `max_limit` anyway.
+        let number = digits.replace('_', "").parse().unwrap_or(usize::MAX);
+        if negative || number == 0 {
+            return Err("Limit must be positive".to_owned());
+        }
+        Ok(Some(number))
+    }
+
+    /// The members that are asked for, of every `fields`, in lower case as Ironic reads them (`string_list` of
+    /// `ironic/common/args.py`); `None`: it says nothing of them.
+    pub fn fields(&self) -> Option<Vec<String>> {
+        self.value("fields")?;
+        let names = self.values("fields").flat_map(|value| value.split(','));
+        let names = names.map(|name| name.trim().to_lowercase());
+        Some(names.filter(|name| !name.is_empty()).collect())
+    }
+
     /// Names and values, in the client's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
@@ -185,6 +219,30 @@ mod tests {
         let mut path = String::new();
         Query::parse(Some(raw))?.append_to(&mut path);
         Ok(path)
+    }
+
+    #[test]
+    fn limit_as_python_reads_it() {
+        let limit = |text: &str| Query::default().with("limit", text).limit();
+        assert_eq!(Query::default().limit(), Ok(None));
+        for (text, expected) in [
+            ("1", 1),
+            ("+1", 1),
+            (" 2 ", 2),
+            ("1_0", 10),
+            ("99999999999999999999", usize::MAX),
+        ] {
+            assert_eq!(limit(text), Ok(Some(expected)), "{text}");
+        }
+        for text in ["", "abc", "1.5", "1__0", "_1", "+", "0x1"] {
+            assert_eq!(
+                limit(text).unwrap_err(),
+                format!("Expected an integer for limit: {text}")
+            );
+        }
+        for text in ["0", "-1", "-0"] {
+            assert_eq!(limit(text).unwrap_err(), "Limit must be positive");
+        }
     }
 
     #[test]

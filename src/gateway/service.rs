@@ -225,10 +225,9 @@ impl Service {
         let started = Instant::now();
         self.vouch(session, &course.context);
         request.body = match body_use(&request.method, &request.target.route) {
-            BodyUse::None => Body::None,
+            BodyUse::None | BodyUse::Proxied => Body::None,
             // What is judged has to be known.
             _ if is_judged => body::read(session, limits).await??.into(),
-            BodyUse::Proxied => Body::None,
             BodyUse::Streamed if !body::is_small(session) => {
                 let (sender, upload) = upload::channel(body::length(session));
                 feed = Some(sender);
@@ -326,7 +325,7 @@ impl Service {
                 Some((identity, judged)) => {
                     let served = serve(&self.federation, request, identity, judged).await;
                     self.count_hidden(&served, judged);
-                    served.map(Plan::Answer)
+                    served
                 }
             }
         };
@@ -460,7 +459,7 @@ impl Service {
     }
 
     /// What is hidden from somebody is denied, whatever the answer calls it.
-    fn count_hidden(&self, served: &std::result::Result<Answer, federate::Error>, judged: &Judged) {
+    fn count_hidden(&self, served: &std::result::Result<Plan, federate::Error>, judged: &Judged) {
         let is_counted = |error: &federate::Error| {
             matches!(error, federate::Error::Objection(Objection::Denied(_)))
         };

@@ -46,13 +46,22 @@ pub struct List<'a> {
 
 const CHILDREN_SINCE: Microversion = Microversion::new(1, 83);
 
+/// A question for nodes that children answer too: from 1.83 Ironic leaves them out of a list unless they, or those of one
+/// node, are asked for.
+pub fn with_children(query: Query, version: Microversion) -> Query {
+    if version >= CHILDREN_SINCE && query.value("parent_node").is_none() {
+        query.with("include_children", "True")
+    } else {
+        query
+    }
+}
+
 impl List<'_> {
     /// A whole collection, asked for on the gateway's own behalf.
     pub fn own(collection: Collection, version: Microversion, query: Query) -> Self {
         let facts = collection.facts();
-        // From 1.83 Ironic leaves children out of a list of nodes unless they are asked for.
-        let query = if collection == Collection::Nodes && version >= CHILDREN_SINCE {
-            query.with("include_children", "True")
+        let query = if collection == Collection::Nodes {
+            with_children(query, version)
         } else {
             query
         };

@@ -36,11 +36,10 @@ impl<'v> ByNode<'v> {
             None | Some("" | "id") => None,
             Some(key) => Some(sortable(collection).find(|known| *known == key)?),
         };
-        let limit = query.value("limit");
         let is_plain = query.without(FREE).is_empty()
             && query.repeated(FREE).is_none()
             && matches!(query.value("sort_dir"), None | Some("asc" | "desc"))
-            && limit.is_none_or(|limit| limit.parse::<u32>().is_ok_and(|limit| limit > 0));
+            && query.limit().is_ok();
         let homes = visible.by_location();
         let are_few = homes.iter().all(|(_, nodes)| nodes.len() <= FEW);
         (is_plain && are_few).then_some(Self { homes, sort_key })

@@ -168,7 +168,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    pub(crate) async fn send(&self, errand: Errand) -> Result<Answer, Error> {
+    /// What becomes of a request of ours.
+    pub(crate) async fn plan(&self, errand: Errand) -> Result<Plan, Error> {
         let (target, query) = read(&errand)?;
         let mut left_out = self.too_old.clone();
         if errand.is_for_judges {
@@ -207,10 +208,14 @@ impl<'a> Case<'a> {
             // One Ironic would tell only those of what is taken who pass its policy, and the location has not said so.
             return Err(self.deny(*rule));
         }
-        match planned? {
+        planned
+    }
+
+    pub(crate) async fn send(&self, errand: Errand) -> Result<Answer, Error> {
+        match self.plan(errand).await? {
             Plan::Answer(answer) => Ok(answer),
-            // Vendor passthru is for system admins in Ironic's policy, and its body cannot be judged.
-            Plan::Forward(_) => Err(self.deny(Rule::NodeVendorPassthru)),
+            // Only vendors' methods are streamed, and those are no errands that wait for an answer.
+            Plan::Forward(_) => Err(Objection::NOWHERE.into()),
         }
     }
 

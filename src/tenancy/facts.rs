@@ -12,6 +12,7 @@ use crate::api::rules::Rule;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::merged::marker::onward;
+use crate::locations::walk::with_children;
 use crate::policy::targets::Target;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
@@ -27,7 +28,6 @@ use crate::tenancy::refusal;
 
 pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
 pub(crate) const ALLOCATION_OWNER: Microversion = Microversion::new(1, 60);
-const CHILDREN: Microversion = Microversion::new(1, 83);
 
 /// Whose a node is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -334,16 +334,13 @@ impl Case<'_> {
         let Some(project) = self.project() else {
             return Ok((nodes, None));
         };
-        let mut query = filter
+        let query = filter
             // Exactly `owner == project or lessee == project` at every version, ANDed with other filters (run on Ironic
             // 39).
             .with("project", project.id)
             .with("fields", self.holder_fields());
-        if self.newest() >= CHILDREN && query.value("parent_node").is_none() {
-            // From 1.83 Ironic leaves children out of a list unless they are asked for; ports of a child are visible
-            // all the same.
-            query = query.with("include_children", "true");
-        }
+        // Ports of a child are visible all the same.
+        let query = with_children(query, self.newest());
         let errand = Errand::get(path(&["nodes"]), query, self.newest()).at(at);
         let missing = self
             .each_of(errand, "nodes", |found| {

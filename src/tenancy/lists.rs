@@ -8,7 +8,9 @@ use std::ops::Deref;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::api::body::python;
 use crate::api::collection::Collection;
+use crate::api::identifier::is_uuid_like;
 use crate::api::link::Mask;
 use crate::api::merged_page::MergedPage;
 use crate::api::microversion::Microversion;
@@ -102,8 +104,8 @@ impl Lists<'_> {
         let query = &self.request.query;
         if query.repeated(&["project"]).is_some() {
             // Two of them are a list to Ironic, which wants a text.
-            let listed: Vec<_> = query.values("project").collect();
-            let text = format!("Expected string for project: {listed:?}");
+            let listed = repeated(query, "project");
+            let text = format!("Expected string for project: {listed}");
             return Err(refusal::invalid(text));
         }
         let share = self.share(all, own, query.value("project"))?;
@@ -187,10 +189,20 @@ impl Lists<'_> {
         masks.collect()
     }
 
-    /// Where the client's page begins.
+    /// Where the client's page begins. What cannot be the UUID of anything is refused with the first question.
     pub(super) fn marker(&self) -> Option<Marker> {
+        self.any_marker()
+            .filter(|marker| is_uuid_like(&marker.item))
+    }
+
+    fn any_marker(&self) -> Option<Marker> {
         let marker = self.request.query.value("marker")?;
         Some(Marker::parse(marker, &self.federation.locations))
+    }
+
+    /// There is a marker that is none.
+    pub(super) fn marker_is_odd(&self) -> bool {
+        self.any_marker().is_some() && self.marker().is_none()
     }
 
     /// The link to the page that begins there repeats the client's own query, not the one that the locations were asked.
@@ -212,6 +224,11 @@ impl Lists<'_> {
     /// `/allocations`
     pub(crate) async fn list_allocations(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
         let query = &self.request.query;
+        if query.repeated(&["owner"]).is_some() {
+            let listed = repeated(query, "owner");
+            let text = format!("Schema error: {listed} is not of type 'string'");
+            return Err(refusal::invalid(text));
+        }
         let share = self.share(all, own, query.value("owner"))?;
         let errand = self.errand(Bytes::new());
         let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
@@ -324,7 +341,11 @@ impl Lists<'_> {
     /// `/runbooks`: the project's own and the public ones. Ironic has no filter for that.
     pub(crate) async fn list_runbooks(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
         let query = &self.request.query;
-        if let Some(wanted) = query.value("project")
+        let wanted = match query.repeated(&["project"]) {
+            Some(name) => Some(repeated(query, name)),
+            None => query.value("project").map(str::to_owned),
+        };
+        if let Some(wanted) = wanted
             && !BOOLEANS.contains(&wanted.trim().to_lowercase().as_str())
         {
             // Ironic reads `project` as a boolean here (`args.boolean` of `ironic/common/args.py`), and checks that before its
@@ -352,7 +373,7 @@ impl Lists<'_> {
                 }
             })
             .await?;
-        if let Some(marker) = self.marker()
+        if let Some(marker) = self.any_marker()
             && !visible.contains(&marker.item)
         {
             return Err(refusal::absent(Collection::Runbooks, &marker.item));
@@ -441,14 +462,11 @@ impl Lists<'_> {
         Ok(self.cut(page, sieve, &walk))
     }
 
-    /// Items on a page. Text that is no number goes to the location with the first question, which refuses it.
+    /// Items on a page. Text that is no number is refused with the first question.
     fn limit(&self) -> usize {
-        let asked = self.request.query.value("limit");
         let max = self.federation.max_limit;
-        asked
-            .and_then(|limit| limit.trim().parse().ok())
-            .unwrap_or(max)
-            .clamp(1, max)
+        let asked = self.request.query.limit().ok().flatten();
+        asked.unwrap_or(max).clamp(1, max)
     }
 
     /// The client's page of these items, with a link if there are more.
@@ -476,6 +494,11 @@ impl Lists<'_> {
     }
 }
 
+/// Several values of a parameter, as Python shows the list that they are to it.
+fn repeated(query: &Query, name: &str) -> String {
+    python(&query.values(name).collect::<Value>())
+}
+
 fn strip_all(items: &mut [Found], strip: &[&'static str]) {
     for item in items {
         for name in strip {
@@ -484,22 +507,12 @@ fn strip_all(items: &mut [Found], strip: &[&'static str]) {
     }
 }
 
-fn split_fields(query: &Query) -> Vec<String> {
-    query
-        .values("fields")
-        .flat_map(|value| value.split(','))
-        // Ironic folds them (`args.string_list` of `ironic/common/args.py`).
-        .map(|field| field.trim().to_lowercase())
-        .filter(|field| !field.is_empty())
-        .collect()
-}
-
 /// The query with these fields too, if it names fields; and which of them are to be taken out again.
 pub(crate) fn with_fields(query: &Query, needed: &[&'static str]) -> (Query, Vec<&'static str>) {
-    let mut asked = split_fields(query);
-    if asked.is_empty() {
+    // `fields=` names none: Ironic shows links alone.
+    let Some(mut asked) = query.fields() else {
         return (query.clone(), Vec::new());
-    }
+    };
     let missing: Vec<&'static str> = needed
         .iter()
         .copied()
@@ -520,6 +533,7 @@ mod tests {
             ("fields=name", "name,uuid,owner", &["uuid", "owner"][..]),
             ("fields=UUID,Owner", "uuid,owner", &[]),
             ("fields=name&fields= Owner,", "name,owner,uuid", &["uuid"]),
+            ("fields=", "uuid,owner", &["uuid", "owner"]),
         ] {
             let query = Query::parse(Some(asked)).unwrap();
             let (query, strip) = with_fields(&query, &["uuid", "owner"]);

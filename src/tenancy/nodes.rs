@@ -20,6 +20,7 @@ use crate::federate::Error;
 use crate::federate::located::create::PARENT_NODE_SINCE;
 use crate::federate::located::home::home_of;
 use crate::federate::objection::Objection;
+use crate::federate::plan::Plan;
 use crate::locate::LocateError;
 use crate::policy::caller::Project;
 use crate::policy::targets::Target;
@@ -200,6 +201,15 @@ impl Nodes<'_> {
     async fn below_node(&self, node: &Node, body: Bytes) -> Result<Answer, Error> {
         let errand = self.errand(body).at(node.at);
         self.send_by(Collection::Nodes, &node.uuid, errand).await
+    }
+
+    /// A vendor's method of one, whose body only the driver reads.
+    pub(crate) async fn vendors(&self, ident: &str, rule: Rule) -> Result<Plan, Error> {
+        let node = self.seen_node(ident).await?;
+        self.permit_at(rule, &node)?;
+        let path = self.request.target.path_for(Collection::Nodes, &node.uuid);
+        let errand = self.errand(Bytes::new()).at(node.at);
+        self.plan(Errand { path, ..errand }).await
     }
 
     /// What is below one, under one rule.

@@ -65,7 +65,8 @@ impl Lists<'_> {
         let keep = |found: &Found| self.is_at(found, &nodes);
         // What a location that judges itself would show is known only to it.
         let is_ours = !self.has_judges();
-        let wish = ByNode::of(collection, query, &nodes).filter(|_| is_ours);
+        let wish = ByNode::of(collection, query, &nodes);
+        let wish = wish.filter(|_| is_ours && !self.marker_is_odd());
         let mut needed = vec!["uuid", "node_uuid"];
         needed.extend(wish.iter().flat_map(ByNode::needed));
         let mut sieve = self.parts_sieve(collection, &needed, &keep);

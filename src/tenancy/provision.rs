@@ -184,24 +184,38 @@ impl Provision<'_> {
                 make(interface, name);
             }
         }
-        self.check_each(Some(&Value::Array(made)), &Target::Nothing)
+        match self.forbidden(&made, &Target::Nothing).next() {
+            // Not all of these come of it, so one is named.
+            Some(error) => Err(self.refuse_steps(error)),
+            None => Ok(()),
+        }
     }
 
+    /// Ironic names each forbidden one (`validate_user_steps_policy` of `ironic/conductor/steps.py`).
     fn check_each(&self, steps: Option<&Value>, target: &Target<'_>) -> Result<(), Error> {
         let Some(Value::Array(steps)) = steps else {
             return Ok(());
         };
-        for step in steps {
+        let errors: Vec<_> = self.forbidden(steps, target).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(self.refuse_steps(errors.join("; ")))
+    }
+
+    fn forbidden(&self, steps: &[Value], target: &Target<'_>) -> impl Iterator<Item = String> {
+        steps.iter().filter_map(move |step| {
             let word = |name| step.get(name).and_then(Value::as_str).unwrap_or_default();
             let (interface, name) = (word("interface"), word("step"));
             let verdict = self.rules.judge_step(interface, name, &self.caller, target);
-            if verdict != Verdict::Yes {
-                self.tell("baremetal:step:execute", None);
-                return Err(refusal::forbidden(format!(
-                    "insufficient privileges to execute step {name} on interface {interface}"
-                )));
-            }
-        }
-        Ok(())
+            let text =
+                format!("insufficient privileges to execute step {name} on interface {interface}");
+            Some(text).filter(|_| verdict != Verdict::Yes)
+        })
+    }
+
+    fn refuse_steps(&self, text: String) -> Error {
+        self.tell("baremetal:step:execute", None);
+        refusal::forbidden(text)
     }
 }

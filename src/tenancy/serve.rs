@@ -1,10 +1,16 @@
 //! Chooses how a request is judged, by what its rule is about.
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::TryFutureExt;
+use futures_util::future::BoxFuture;
 use http::Method;
 
 use crate::api::collection::Collection;
+use crate::api::identifier::is_uuid_like;
 use crate::api::route::table::About;
+use crate::api::route::table::Form;
+use crate::api::route::table::Payload;
 use crate::api::route::table::Row;
 use crate::api::rules::Rule;
 use crate::auth::access::Denied;
@@ -14,6 +20,7 @@ use crate::auth::identity::Identity;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::objection::Objection;
+use crate::federate::plan::Plan;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::request::Request;
@@ -22,6 +29,7 @@ use crate::tenancy::case::Case;
 use crate::tenancy::lists::Lists;
 use crate::tenancy::nodes::Nodes;
 use crate::tenancy::parts::Parts;
+use crate::tenancy::refusal;
 use crate::tenancy::runbooks::Runbooks;
 
 /// Judges a request by the rules and sends what they allow.
@@ -30,7 +38,7 @@ pub async fn serve(
     request: &Request,
     identity: &Identity,
     judged: &Judged,
-) -> Result<Answer, Error> {
+) -> Result<Plan, Error> {
     // Callers of `noauth` and `http_basic` have every right and are not judged; one that comes here anyway has none.
     let Some(caller) = identity.caller() else {
         return Err(Objection::from(Denied { policy: UNKNOWN }).into());
@@ -42,7 +50,24 @@ pub async fn serve(
         case.tell(UNKNOWN, None);
         return Err(Objection::from(Denied { policy: UNKNOWN }).into());
     };
-    Box::pin(act(&case, row, body)).await
+    // Without their types, which nest deeper than the compiler follows.
+    let planned: BoxFuture<'_, Result<Plan, Error>> = if row.payload == Payload::Vendor {
+        vendors(&case, row).boxed()
+    } else {
+        act(&case, row, body).map_ok(Plan::Answer).boxed()
+    };
+    planned.await
+}
+
+/// A vendor's method: the rules are about the node alone, and the body is streamed to it unseen.
+async fn vendors(case: &Case<'_>, row: &Row) -> Result<Plan, Error> {
+    if row.about == About::Node {
+        let segments = case.request.target.segments();
+        let ident = segments.get(1).map(String::as_str).unwrap_or_default();
+        return Nodes(case).vendors(ident, row.rule).await;
+    }
+    case.permit_unless_pinned(row.rule, &Target::Nothing)?;
+    case.plan(case.errand(Bytes::new())).await
 }
 
 async fn act(case: &Case<'_>, row: &Row, body: Bytes) -> Result<Answer, Error> {
@@ -77,6 +102,14 @@ async fn act(case: &Case<'_>, row: &Row, body: Bytes) -> Result<Answer, Error> {
         About::NodeOfBody => Parts(case).new_part(row.rule, &body).await,
         About::NodeOf(collection) => {
             let ident = segments.last().map(String::as_str).unwrap_or_default();
+            // Ironic judges the form of an identifier before it looks for one: a port is deleted by its UUID alone.
+            if let Some((name, Form::Uuid)) = row.parameters().next()
+                && !is_uuid_like(ident)
+            {
+                return Err(refusal::invalid(format!(
+                    "Expected UUID for {name}: {ident}"
+                )));
+            }
             let body = if case.request.method == Method::PATCH {
                 crate::api::body::Patch::parse(&body)?.to_bytes()
             } else {

@@ -91,6 +91,14 @@ def test_pages_are_those_of_one_ironic(house, limit, way):
             assert set(found[0]) == members, order
 
 
+def test_a_limit_is_read_as_python_reads_it(house):
+    expected = sum(len(of_project(house, there)) for there in house.fleet.all())
+    for text, number in (("1_0", 10), ("%2B3", 3), ("%202", 2), ("99999999999999999999", 40)):
+        page = house.get(TENANT, f"/v1/ports?limit={text}").json()
+        assert len(page["ports"]) == min(number, expected, 10 if expected < 20 else 40), text
+        assert f"limit={number}" in page.get("next", f"limit={number}")
+
+
 def test_a_marker_of_others_is_absent(house):
     [first, _] = house.fleet.all()
     own = of_project(house, first)

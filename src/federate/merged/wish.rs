@@ -78,28 +78,6 @@ pub(super) fn direction(query: &Query) -> Option<Direction> {
     }
 }
 
-/// Python's `int()`: blanks, a sign and single underscores between digits are fine.
-fn limit(text: &str) -> Result<usize, String> {
-    let not_a_number = || format!("Expected an integer for limit: {text}");
-    let trimmed = text.trim();
-    let (negative, digits) = match trimmed.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
-    };
-    let groups_of_digits = digits
-        .split('_')
-        .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
-    if !groups_of_digits {
-        return Err(not_a_number());
-    }
-    // Python's integers have no end, and what is too large is cut to `max_limit` anyway.
-    let number = digits.replace('_', "").parse().unwrap_or(usize::MAX);
-    if negative || number == 0 {
-        return Err("Limit must be positive".to_owned());
-    }
-    Ok(number)
-}
-
 impl Wish {
     pub(super) fn new(
         request: &Request,
@@ -130,12 +108,7 @@ impl Wish {
             }
         };
         Ok(Self {
-            limit: query
-                .value("limit")
-                .map(limit)
-                .transpose()?
-                .unwrap_or(max_limit)
-                .min(max_limit),
+            limit: query.limit()?.unwrap_or(max_limit).min(max_limit),
             is_limited: query.value("limit").is_some(),
             marker: query
                 .value("marker")
@@ -177,20 +150,7 @@ impl Selection {
             is_detailed: is_detailed(request),
         };
         let detailed = as_asked.is_detailed;
-        let asked: Option<Vec<String>> = query.value("fields").is_some().then(|| {
-            // Ironic reads names of fields in lower case (`string_list` of `ironic/common/args.py`).
-            let split = |value: &str| {
-                value
-                    .split(',')
-                    .map(|field| field.trim().to_lowercase())
-                    .collect::<Vec<_>>()
-            };
-            query
-                .values("fields")
-                .flat_map(split)
-                .filter(|field| !field.is_empty())
-                .collect()
-        });
+        let asked = query.fields();
         let mut shown: Vec<String> = match asked {
             // `fields` with `detail` is a 400 of Ironic's, which words it.
             _ if detailed => return as_asked,
@@ -274,31 +234,4 @@ fn has_detail_path(request: &Request) -> bool {
 
 fn is_detailed(request: &Request) -> bool {
     request.query.is_on("detail") || has_detail_path(request)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limit_as_python_reads_it() {
-        for (text, expected) in [
-            ("1", 1),
-            ("+1", 1),
-            (" 2 ", 2),
-            ("1_0", 10),
-            ("99999999999999999999", usize::MAX),
-        ] {
-            assert_eq!(limit(text), Ok(expected), "{text}");
-        }
-        for text in ["", "abc", "1.5", "1__0", "_1", "+", "0x1"] {
-            assert_eq!(
-                limit(text).unwrap_err(),
-                format!("Expected an integer for limit: {text}")
-            );
-        }
-        for text in ["0", "-1", "-0"] {
-            assert_eq!(limit(text).unwrap_err(), "Limit must be positive");
-        }
-    }
 }

@@ -1,4 +1,5 @@
-"""What a project may say of a node that it creates, at every version, compared with a real Ironic."""
+"""Requests of a project, through the gateway and of a real Ironic that judges the project itself: what may stand in a body at
+which version, how lists are asked for, and the words of refusals."""
 
 import contextlib
 
@@ -79,3 +80,37 @@ def test_a_body_that_is_none_is_refused_before_the_rules_are_asked(both):
         for body in ([], "x", 1):
             gateway, ironic = both("POST", "/v1/nodes", body, version)
             assert (gateway.status, gateway.text()) == (ironic.status, ironic.text()) == (400, gateway.text())
+
+
+LISTS = ("nodes", "ports", "portgroups", "volume/connectors", "volume/targets", "allocations", "runbooks")
+ASKED = (
+    "limit=1_0", "limit=1_", "limit=%2B1", "limit=%201", "limit=0", "limit=-1", "limit=x", "limit=", "limit=99999999999999999999",
+    "fields=uuid", "fields=UUID,%20links", "fields=uuid&fields=extra", "fields=", "fields=nosuch", "sort_dir=up", "detail=maybe",
+    "project=a&project=b", "project=a&project=it%27s", "owner=a&owner=b", "limit=1&limit=2", "marker=x", "nosuch=1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_are_asked_for_in_ironic_s_way(both, name):
+    """As many items with the same members, or the same refusal."""
+    key = name.rsplit("/", 1)[-1]
+    for query in ASKED:
+        gateway, ironic = both("GET", f"/v1/{name}?{query}", None, "1.115")
+        if ironic.status == 200:
+            assert gateway.status == 200, (query, gateway)
+            shown = [[set(item) for item in reply.json()[key]] for reply in (gateway, ironic)]
+            assert shown[0] == shown[1], query
+        else:
+            assert (gateway.status, gateway.text()) == (ironic.status, ironic.text()), query
+
+
+def test_what_goes_by_its_uuid_alone(both):
+    """Whatever the name, also of what is there: Ironic looks at its form first."""
+    for method, path, body in (
+        ("DELETE", "/v1/ports/NAME", None), ("DELETE", "/v1/portgroups/NAME", None), ("GET", "/v1/ports/NAME", None), ("GET", "/v1/volume/targets/NAME", None),
+        ("DELETE", "/v1/volume/targets/NAME", None), ("DELETE", "/v1/volume/connectors/NAME", None),
+        ("PATCH", "/v1/volume/connectors/NAME", [{"op": "add", "path": "/extra/a", "value": 1}]),
+    ):  # fmt: skip
+        for name in ("magicfoo", "nobody", "x%20y"):
+            gateway, ironic = both(method, path.replace("NAME", name), body, "1.115")
+            assert (gateway.status, gateway.text()) == (ironic.status, ironic.text()), (method, path, name)
