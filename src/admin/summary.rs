@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::config::State;
+use crate::coordination::Backend;
+use crate::coordination::Condition;
 use crate::federate::Federation;
 use crate::locations::location::Location;
 use crate::locations::record::Observed;
@@ -32,6 +34,15 @@ pub fn summary(federation: &Federation) -> String {
     }
     let nodes: usize = federation.locator.nodes_by_location().values().sum();
     let _ = write!(text, "; {nodes} nodes");
+    let condition = federation.backend.as_deref().map(Backend::condition);
+    if let Some(Condition {
+        why: Some(why),
+        since,
+    }) = condition
+    {
+        let down = span(now.as_second() - since.as_second());
+        let _ = write!(text, "; coordination backend down {down} ({why})");
+    }
     text
 }
 
