@@ -48,6 +48,7 @@ FAULTS = {
     "no number": (("port = 0", "port = many"), "api", "port"),
     "a number too large": (("port = 0", "port = 70000"), "api", "port"),
     "no truth value": (("host_ip = 127.0.0.1", "host_ip = 127.0.0.1\nrequire_unique = perhaps"), "api", "require_unique"),
+    "a mode with a sign": (("host_ip = 127.0.0.1", "host_ip = 127.0.0.1\nunix_socket = /tmp/never.sock\nunix_socket_mode = +660"), "api", "unix_socket_mode"),
     "an unknown choice": (("host_ip = 127.0.0.1", "host_ip = 127.0.0.1\npartial_lists = maybe"), "api", "partial_lists"),
     "an unknown strategy": (("auth_strategy = noauth", "auth_strategy = wishful"), "api", "auth_strategy"),
     "no endpoint": (("endpoint_override = http://127.0.0.1:1", ""), "group:loc1", "endpoint"),

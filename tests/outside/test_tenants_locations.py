@@ -1,6 +1,9 @@
 """Projects and locations: whose of two things with one UUID is there, what a request costs, and what an old location has."""
 
+import json
+
 import pytest
+import scripted
 from admin import SECTION, Admin
 from metrics import read
 from projects import LOCATION, MINE, OTHER, ROLES, STRANGER, TENANT, hub, twins
@@ -104,6 +107,21 @@ def test_whose_nodes_are_wanted_is_said_once():
         for query in (f"project={MINE}&project={OTHER}", f"project={OTHER}&project={MINE}"):
             reply = running.get(TENANT, f"/v1/nodes?{query}")
             assert (reply.status, "Expected string for project" in reply.text()) == (400, True), reply
+
+
+def test_a_node_s_children_are_there_while_another_location_is_silent():
+    """They are where the node is; who else is down takes none of them away, and hides none that is somebody else's."""
+    parent, other = new_uuid(), Standin()
+    site = Standin([node("parent", uuid=parent, owner=MINE), *(node(name, owner=owner, parent_node=parent) for name, owner in (("own", MINE), ("theirs", OTHER)))])
+    own, theirs = (one["uuid"] for one in site.nodes[1:])
+    with hub(site, other) as running:
+        path = f"/v1/nodes/{parent}/children"
+        site.fault(scripted.answers(200, json.dumps({"children": [own, theirs]}).encode()), "GET", path)
+        assert running.get(TENANT, path).json()["children"] == [own]
+        other.down()
+        reply = running.get(TENANT, path)
+        assert (reply.status, reply.json().get("children")) == (200, [own]), reply
+        assert running.get(TENANT, "/v1/nodes").status == 503
 
 
 def test_two_tokens_of_one_user_are_two_callers():

@@ -18,6 +18,15 @@ def house(tmp_path_factory):
         yield running, site
 
 
+def test_each_forbidden_step_is_named(house):
+    """As `validate_user_steps_policy` of `ironic/conductor/steps.py` does."""
+    running, _ = house
+    steps = [ERASE, WIPE, {**ERASE, "order": 3}]
+    reply = running.ask(TENANT, "POST", "/v1/runbooks", {"name": "CUSTOM_B", "steps": steps})
+    text = "insufficient privileges to execute step erase on interface deploy"
+    assert (reply.status, reply.text()) == (403, f"{text}; {text}"), reply
+
+
 @pytest.mark.parametrize(
     ("patch", "status"),
     [
