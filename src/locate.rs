@@ -24,6 +24,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use log::error;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::api::collection::Collection;
@@ -58,6 +59,8 @@ use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::speech::Said;
 use crate::locations::speech::Words;
+use crate::locations::window::AT_ONCE;
+use crate::locations::window::PATIENCE;
 use crate::wire::transport::Reply;
 
 /// Finds things and remembers where they are.
@@ -74,9 +77,6 @@ pub struct Locator {
     polls: Polls<(Key, Breadth), Verdict>,
     nodes: Counted<HashMap<LocationId, usize>>,
 }
-
-/// Questions of one poll that are under way: a connection each, where the connections of a fleet are not kept.
-const AT_A_TIME: usize = 1000;
 
 /// How many answers a poll waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -412,12 +412,23 @@ impl Locator {
             });
         };
         let mut locations = self.locations.iter();
-        for location in locations.by_ref().take(AT_A_TIME) {
+        for location in locations.by_ref().take(AT_ONCE) {
             ask(&mut answers, location);
         }
         let mut tally = Tally::default();
-        // A task that panics has found nothing, and no *no* either.
-        while let Some(answered) = answers.join_next().await {
+        loop {
+            let answered = match timeout(PATIENCE, answers.join_next()).await {
+                Ok(Some(answered)) => answered,
+                Ok(None) => break,
+                // None of them says anything: others need not be silent.
+                Err(_) => {
+                    for location in locations.by_ref().take(AT_ONCE) {
+                        ask(&mut answers, location);
+                    }
+                    continue;
+                }
+            };
+            // A task that panics has found nothing, and no *no* either.
             let (location, answer) = answered.map_err(|_| LocateError::Unready)?;
             if let Some(next) = locations.next() {
                 ask(&mut answers, next);

@@ -17,6 +17,7 @@ pub mod traffic;
 pub mod trail;
 pub mod translation;
 pub mod walk;
+pub mod window;
 
 use std::io;
 use std::sync::Arc;

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use futures_util::future::join_all;
 use http::StatusCode;
 
 use crate::api::fault;
@@ -18,6 +17,7 @@ use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
+use crate::locations::window::ask_all;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
@@ -29,9 +29,9 @@ pub struct Told {
     pub silent: Vec<Silence>,
 }
 
-/// Asks all of `scope` at the same time.
+/// Asks all of `scope`, whoever is slow beside the others.
 pub async fn ask_each(scope: &[&Location], asker: &Asker, question: &Question) -> Told {
-    let answers = join_all(scope.iter().map(|location| location.reply(asker, question))).await;
+    let answers = ask_all(scope.iter().map(|location| location.reply(asker, question))).await;
     let mut told = Told::default();
     for (location, answer) in scope.iter().zip(answers) {
         match answer {

@@ -38,6 +38,7 @@ use crate::locations::speech::Said;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -226,7 +227,7 @@ impl<'a> Allocations<'a> {
             .filter(|one| homes.is_none_or(|homes| homes.contains_key(&one.id)))
             .collect();
         let (class, wanted) = (&class, &wanted);
-        let offers = join_all(scope.iter().map(|location| async move {
+        let offers = ask_all(scope.iter().map(|location| async move {
             // An allocation is a create, which a draining or read-only location refuses.
             match location.forbids(Act::Create) {
                 Some(reason) => Err(location.silent(reason).into()),

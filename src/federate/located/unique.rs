@@ -31,6 +31,7 @@ use crate::locations::speech::Words;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -109,7 +110,7 @@ pub async fn ask_whether_free<'a>(
     if claims.is_empty() {
         return Ok(Vec::new());
     }
-    let answers = join_all(scope.map(|location| async move {
+    let answers = ask_all(scope.map(|location| async move {
         let asked = claims
             .iter()
             .map(|claim| is_taken(request, location, &claim.stake));

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
 use crate::api::page::Page;
@@ -30,6 +28,7 @@ use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Told;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 use crate::request::Answer;
 
 /// Where a page begins.
@@ -124,7 +123,7 @@ impl Concatenation<'_> {
                 .page(&merge.request.asker, location, wanted, Some(&marker.item))
         });
         let (mut found, mut unknown, mut silent) = (None, None, Vec::new());
-        for (place, told) in join_all(asked).await.into_iter().enumerate() {
+        for (place, told) in ask_all(asked).await.into_iter().enumerate() {
             let location = self.order[place].id;
             match told {
                 // Two locations with this item: going on at the first would list the second's copy again, for ever.
@@ -245,7 +244,7 @@ impl Concatenation<'_> {
                 (place, stop, told)
             })
         });
-        for (place, stop, told) in join_all(asked).await {
+        for (place, stop, told) in ask_all(asked).await {
             let location = stop.walk.location().id;
             match told {
                 Ok(page) => {

@@ -18,6 +18,7 @@ use crate::federate::merged::order::Direction;
 use crate::locations::silence::Silence;
 use crate::locations::walk::Halt;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 
 /// What came of asking for bodies.
 #[derive(Default)]
@@ -69,7 +70,7 @@ impl Gathering<'_> {
             .into_iter()
             .map(|(place, wanted)| async move { (place, self.gather_at(place, wanted).await) });
         let mut gathered = Gathered::default();
-        for (place, given) in join_all(asked).await {
+        for (place, given) in ask_all(asked).await {
             let at = |sequence| Spot { place, sequence };
             match given {
                 Ok(given) => {

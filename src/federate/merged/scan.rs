@@ -3,8 +3,6 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::join_all;
-
 use crate::api::collection::Spread;
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
@@ -20,6 +18,7 @@ use crate::locations::silence::Silence;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 use crate::wire::transport::Reply;
 
 /// Which bodies are read together with the keys.
@@ -71,7 +70,7 @@ impl Scanning<'_> {
         let mut found = HashMap::new();
         let (mut silent, mut unknown) = (Vec::new(), None);
         let mut is_known = false;
-        for (place, read) in (0..).zip(join_all(scans).await) {
+        for (place, read) in (0..).zip(ask_all(scans).await) {
             let location = self.merge.scope()[place as usize].id;
             match read {
                 Ok(Read::Entries(read, bodies)) => {
