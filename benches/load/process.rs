@@ -28,8 +28,8 @@ use crate::keystone;
 
 /// The gateway as it is released.
 pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_ironic-proxy");
-/// Whoever is not there by then will not come.
-const START: Duration = Duration::from_secs(10);
+/// Whoever is not there by then will not come. How long it takes is measured, and has a limit of its own.
+const START: Duration = Duration::from_mins(2);
 /// A sweep in the middle of a load would be counted as its cost.
 pub(crate) const QUIET: &str = "[api]\nauth_strategy = noauth\n[node_cache]\nsweep_interval = 0\n";
 

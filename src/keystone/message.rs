@@ -196,7 +196,11 @@ fn some_moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Syst
     moment(deserializer).map(Some)
 }
 
-pub(crate) fn token(answer: &Reply, asked: Instant) -> Result<Token, Unusable> {
+/// The answer to `POST /v3/auth/tokens`.
+///
+/// # Errors
+/// It gives no token that can be used.
+pub fn token(answer: &Reply, asked: Instant) -> Result<Token, Unusable> {
     let mut header = answer
         .headers
         .get(X_SUBJECT_TOKEN)
@@ -227,7 +231,11 @@ fn names_of(roles: Option<Vec<Role>>) -> Vec<String> {
     roles.map(|role| role.name).collect()
 }
 
-pub(crate) fn validated(body: &[u8]) -> Result<Validated, Unusable> {
+/// The answer to `GET /v3/auth/tokens`.
+///
+/// # Errors
+/// It describes no token.
+pub fn validated(body: &[u8]) -> Result<Validated, Unusable> {
     let info = serde_json::from_slice::<Answer>(body)
         .map_err(|_| Unusable("does not describe a token"))?
         .token;

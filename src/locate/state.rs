@@ -125,18 +125,9 @@ pub fn load(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
     // Read twice: nothing is taken before the last line proves the file complete, and a million entries are not held
     // twice.
     let damaged = || StateError::Damaged { path: path.clone() };
-    let mut ended = false;
-    each_line(&mut reader, |number, line| {
-        match line {
-            Line::Format(FORMAT) if number == 0 => {}
-            Line::Location { .. } | Line::Known(..) if number > 0 && !ended => {}
-            Line::End { lines } if lines == number => ended = true,
-            _ => return false,
-        }
-        true
-    })
-    .filter(|()| ended)
-    .ok_or_else(damaged)?;
+    if !is_whole(&mut reader) {
+        return Err(damaged());
+    }
     let mut reader = BufReader::new(File::open(&path).map_err(|source| StateError::Io {
         path: path.clone(),
         source,
@@ -170,6 +161,21 @@ pub fn load(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
         true
     })
     .ok_or_else(damaged)
+}
+
+/// Whether this is a state file from its first line to its last.
+pub fn is_whole(reader: &mut impl BufRead) -> bool {
+    let mut ended = false;
+    let read = each_line(reader, |number, line| {
+        match line {
+            Line::Format(FORMAT) if number == 0 => {}
+            Line::Location { .. } | Line::Known(..) if number > 0 && !ended => {}
+            Line::End { lines } if lines == number => ended = true,
+            _ => return false,
+        }
+        true
+    });
+    read.is_some() && ended
 }
 
 /// `None`: a line is unreadable, or `take` does not take it.
