@@ -4,9 +4,10 @@
 
 #![allow(clippy::expect_used, reason = "what fails here is a failed test")]
 
+mod told;
+
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -32,17 +33,20 @@ use ironic_proxy::api::page::Page;
 use ironic_proxy::api::query::Query;
 use ironic_proxy::api::route::Target;
 use ironic_proxy::api::route::path::Path;
-use ironic_proxy::config::Interface;
-use ironic_proxy::config::PolicyConfig;
-use ironic_proxy::config::PolicyFiles;
-use ironic_proxy::config::ProjectScoped;
-use ironic_proxy::keystone::catalog::Wanted;
 use ironic_proxy::keystone::message;
 use ironic_proxy::locate::state;
-use ironic_proxy::policy::in_force::Policy;
 use ironic_proxy::wire::head;
-use ironic_proxy::wire::transport::Reply;
 use proptest::prelude::*;
+use told::KEYSTONE_WORDS;
+use told::POLICY;
+use told::POLICY_WORDS;
+use told::STATE;
+use told::STATE_WORDS;
+use told::TOKEN;
+use told::VALIDATED;
+use told::read_identity;
+use told::read_policy;
+use told::read_state;
 
 /// What real clients and real Ironics send; inputs are made of pieces of it.
 const NODES: &[u8] = include_bytes!("corpus/nodes.json");
@@ -51,10 +55,6 @@ const FAULT: &[u8] = include_bytes!("corpus/fault.json");
 const PATCH: &[u8] = include_bytes!("corpus/patch.json");
 const HEAD: &[u8] = include_bytes!("corpus/head.txt");
 const PATHS: &[u8] = include_bytes!("corpus/paths.txt");
-const TOKEN: &[u8] = include_bytes!("corpus/token.json");
-const VALIDATED: &[u8] = include_bytes!("corpus/validated.json");
-const POLICY: &[u8] = include_bytes!("corpus/policy.yaml");
-const STATE: &[u8] = include_bytes!("corpus/state.jsonl");
 
 const JSON_WORDS: &[&str] = &[
     "{",
@@ -115,69 +115,6 @@ const HTTP_WORDS: &[&str] = &[
     "application/json",
     "_method",
     "marker",
-];
-
-const KEYSTONE_WORDS: &[&str] = &[
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    "\"",
-    "null",
-    "true",
-    "{\"token\":",
-    "\"user\":{\"id\":\"u\",\"name\":\"n\"}",
-    "\"expires_at\":\"9999-12-31T23:59:59Z\"",
-    "\"expires_at\":\"-009999-01-01T00:00:00Z\"",
-    "\"issued_at\":\"1969-12-31T23:59:60Z\"",
-    "\"roles\":null",
-    "\"catalog\":[",
-    "\"system\":{\"all\":1}",
-    "\"url\":\"http://[::1]:99999/v1\"",
-];
-const POLICY_WORDS: &[&str] = &[
-    "\n",
-    ": ",
-    "\"",
-    "'",
-    "!",
-    "@",
-    "(",
-    ")",
-    "not ",
-    " and ",
-    " or ",
-    "role:",
-    "rule:",
-    "rule:a",
-    "http://x/",
-    "%(",
-    ")s",
-    "%%",
-    "[",
-    "]",
-    "- ",
-    "&a ",
-    "*a",
-    "<<: ",
-    "---\n",
-    "\t",
-    "\u{feff}",
-    "a: ",
-    "True:",
-];
-const STATE_WORDS: &[&str] = &[
-    "\n",
-    "{\"format\":1}\n",
-    "{\"format\":2}\n",
-    "{\"end\":{\"lines\":1}}\n",
-    "{\"end\":{\"lines\":18446744073709551615}}\n",
-    "{\"known\":[\"nodes\",\"\",null,\"\"]}\n",
-    "\"major\":-1",
-    "null",
-    "[",
-    "{",
 ];
 
 /// Whole inputs of the corpus, pieces of them, words and noise, one behind the other.
@@ -358,69 +295,6 @@ fn read_headers(value: &[u8]) {
     let _ = Requested::from_headers(&headers);
     let accept = Accept::of(&headers);
     let _ = (accept.takes_json(), accept.words());
-}
-
-/// Everything that reads what Keystone says.
-fn read_identity(body: &[u8]) {
-    let mut headers = HeaderMap::new();
-    headers.insert("x-subject-token", HeaderValue::from_static("gAAAA"));
-    let reply = Reply {
-        status: http::StatusCode::CREATED,
-        headers,
-        body: Bytes::copy_from_slice(body),
-    };
-    let issued = message::token(&reply, Instant::now());
-    let validated = message::validated(body);
-    if let Ok(token) = issued {
-        // Whatever can be used as ours can be understood as a client's.
-        let validated = validated.expect("a token that was issued");
-        assert_eq!(token.is_system, validated.system);
-        assert_eq!(token.roles, validated.roles);
-        assert!(!format!("{token:?}").contains("gAAAA"), "a secret");
-        for service_type in ["baremetal", "bare-metal", ""] {
-            let _ = token.catalog.url(&Wanted {
-                service_type,
-                service_name: None,
-                interfaces: &[Interface::Internal, Interface::Public],
-                region: None,
-            });
-        }
-    }
-}
-
-/// A policy file: what is wrong with it is said, or each of its rules is in force.
-fn read_policy(text: &[u8]) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("policy.yaml");
-    std::fs::write(&file, text).expect("a file");
-    let policy = Policy::load(&PolicyConfig {
-        files: PolicyFiles {
-            file,
-            directories: Vec::new(),
-            places: Vec::new(),
-        },
-        project_scoped_access: ProjectScoped::Policy,
-        elevated_project: None,
-        own_nodes: true,
-        tell_location: true,
-    });
-    match policy {
-        Ok(policy) => assert!(policy.in_force().names().count() > 100),
-        Err(error) => assert!(!error.to_string().is_empty()),
-    }
-}
-
-/// Half a state file is never taken for a whole one.
-fn read_state(text: &[u8]) {
-    let is_whole = |mut text: &[u8]| state::is_whole(&mut text);
-    if is_whole(text) {
-        let lines: Vec<_> = text.split_inclusive(|byte| *byte == b'\n').collect();
-        for end in 0..lines.len() {
-            assert!(!is_whole(&lines[..end].concat()), "{end} lines");
-            let without = [&lines[..end], &lines[end + 1..]].concat();
-            assert!(!is_whole(&without.concat()), "without line {end}");
-        }
-    }
 }
 
 proptest! {
