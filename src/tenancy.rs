@@ -5,7 +5,7 @@
 //! applied, and only what they let through is sent, by the UUID that was looked up; answers lose what the caller must
 //! not see. What is hidden from a caller takes the same path as what is absent, and has the same answer.
 //!
-//! - `case`: one request on its way; the only file that speaks to the federation;
+//! - `case`: one request on its way; the only file that speaks to the federation; `resource`: what a location shows;
 //! - `facts`: who owns or leases a thing; `made`: how a new one gets its owner;
 //! - `refusal`: Ironic's words for refusals;
 //! - `nodes`, `parts` (ports, port groups, volume), `allocations`, `runbooks`: one file for each kind of thing;
@@ -24,5 +24,6 @@ mod part_lists;
 mod parts;
 mod provision;
 mod refusal;
+mod resource;
 mod runbooks;
 pub mod serve;

@@ -27,6 +27,12 @@ pub enum BodyError {
         found: String,
         wanted: &'static str,
     },
+    /// JSON to Python alone.
+    #[error(
+        "Invalid JSON in the request body: the value at byte {0} is a number too large, NaN, Infinity, or a text with half \
+         a character (a lone surrogate such as \"\\ud800\")"
+    )]
+    Unheld(u32),
     #[error("Schema error for patch: '{0}' is a required property")]
     Missing(&'static str),
     #[error("Schema error for patch: {0} is not one of ['add', 'replace', 'remove']")]

@@ -518,6 +518,44 @@ pub fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Where the first number, text or name stands that Python reads and no tree of ours holds: `1e400`, `NaN`, a lone
+/// surrogate. Of what is no JSON at all nothing is said.
+pub fn unheld(body: &[u8]) -> Option<u32> {
+    fn look(reader: &mut Reader<'_>, found: &mut Option<u32>) -> Result<(), Malformed> {
+        match reader.peek()? {
+            Type::Object => {
+                let members = reader.members(|reader, key| {
+                    if key.escaped && key.name().is_empty() {
+                        found.get_or_insert(key.start);
+                    }
+                    look(reader, found)
+                });
+                members.map(drop)
+            }
+            Type::List => (reader.elements(|reader| look(reader, found))).map(drop),
+            Type::String | Type::Scalar => {
+                let span = reader.value()?;
+                let raw = span.of(reader.body());
+                let is_text = raw.first() == Some(&b'"');
+                let is_held = if is_text {
+                    decode(raw).is_some()
+                } else {
+                    serde_json::from_slice::<serde_json::Value>(raw).is_ok()
+                };
+                if !is_held {
+                    found.get_or_insert(span.start);
+                }
+                Ok(())
+            }
+        }
+    }
+    let mut reader = Reader::new(body).ok()?;
+    let mut found = None;
+    look(&mut reader, &mut found).ok()?;
+    reader.end().ok()?;
+    found
+}
+
 /// `text` as JSON wants it between quotes.
 pub fn escape(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();

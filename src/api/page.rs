@@ -329,7 +329,13 @@ pub struct Noted<'p> {
     pub raw: &'p [u8],
 }
 
-impl Noted<'_> {
+impl<'p> Noted<'p> {
+    /// A value by itself.
+    pub(crate) fn alone(raw: &'p [u8]) -> Self {
+        let span = Span::new(0, json::offset(raw.len()));
+        Self { span, raw }
+    }
+
     pub fn is_object(&self) -> bool {
         self.raw.first() == Some(&b'{')
     }

@@ -127,10 +127,16 @@ fn unnamable(request: &Request, listing: &Listing<'_>) -> Option<Objection> {
         let Unnamable { ours } = groups.sought_list(value).err()?;
         Some((location.name(), ours))
     })?;
-    Some(Objection::Invalid(format!(
-        "conductor_groups cannot ask for {group}: at location {location} it is the default group, which Ironic does not \
-         filter by. List the nodes with conductor_group={group}, and what belongs to each with node=."
-    )))
+    let refused = |at: &str| {
+        format!(
+            "conductor_groups cannot ask for {group}: at {at} it is the default group, which Ironic does not filter by. \
+             List the nodes with conductor_group={group}, and what belongs to each with node=."
+        )
+    };
+    Some(Objection::Misplaced {
+        text: refused(&format!("location {location}")),
+        plain: refused("its location"),
+    })
 }
 
 /// Asks one location for Ironic's wording of what is wrong with the client's question.

@@ -17,9 +17,9 @@ pub enum Objection {
     /// It is not there, or not for this caller: the client is not told which.
     #[error("{0}")]
     Absent(String),
-    /// Somebody else has it.
-    #[error("{0}")]
-    Taken(String),
+    /// Somebody else has it. `is_sent`: a location got the request all the same, and it is not repeated.
+    #[error("{text}")]
+    Taken { text: String, is_sent: bool },
     /// The version that is spoken does not have it.
     #[error("{0}")]
     TooNew(String),

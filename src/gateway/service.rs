@@ -270,11 +270,11 @@ impl Service {
                 // Nothing was sent. Where locations judge, none has: what others have is told to whom the rules of this
                 // gateway would let, thing by thing if need be.
                 Err(Stop::Trouble(Trouble::Federation(federate::Error::Objection(
-                    Objection::Taken(text),
+                    taken @ Objection::Taken { is_sent: false, .. },
                 )))) if matches!(passage, Passage::Whole) => {
                     passage = self.door.judge_anew(&request, identity.as_ref())?;
                     if matches!(passage, Passage::Whole) {
-                        return Err(Trouble::from(Objection::Taken(text)).into());
+                        return Err(Trouble::from(taken).into());
                     }
                 }
                 planned => break planned?,

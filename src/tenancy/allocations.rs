@@ -18,7 +18,6 @@ use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::path;
-use crate::tenancy::case::text;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::refusal;
 
@@ -70,8 +69,9 @@ impl Allocations<'_> {
             .await?;
         // Without an allocation there is nothing to judge, and the location's own 404 is the answer.
         if let Some(found) = found.filter(|_| !self.judges_itself(node.at)) {
+            let owner = found.text("owner");
             let target = Target::Allocation {
-                owner: text(&found, "owner"),
+                owner: owner.as_deref(),
             };
             self.permit(rule, &target)?;
         }

@@ -2,8 +2,6 @@
 //! their like, so a project with three nodes at a location of thousands would be shown its ports by reading all there
 //! are. Pure decisions.
 
-use serde_json::Value;
-
 use crate::api::collection::Collection;
 use crate::api::query::Query;
 use crate::config::LocationId;
@@ -61,10 +59,8 @@ fn sortable(collection: Collection) -> impl Iterator<Item = &'static str> {
 
 /// By the key, then by location, then as they were made; where that is `known` they are in the location's own order.
 pub(super) fn sort(items: &mut [Found], sort_key: Option<&str>, known: &[LocationId]) {
-    let member = |found: &Found, name: &str| {
-        let raw = found.resource.get(name).map(Value::to_string);
-        SortValue::new(raw.as_deref().map(str::as_bytes))
-    };
+    let member =
+        |found: &Found, name: &str| SortValue::new(found.resource.raw(name).map(|raw| &**raw));
     items.sort_by_cached_key(|found| {
         let by_key = sort_key.map_or(SortValue::Null, |key| member(found, key));
         let made = match found.at {
@@ -77,16 +73,15 @@ pub(super) fn sort(items: &mut [Found], sort_key: Option<&str>, known: &[Locatio
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
     use serde_json::json;
 
     use super::*;
-    use crate::tenancy::case::text;
+    use crate::tenancy::resource::Resource;
 
     fn part(at: u16, uuid: &str, members: &Value) -> Found {
-        let Value::Object(mut resource) = members.clone() else {
-            panic!("{members}");
-        };
-        resource.insert("uuid".to_owned(), json!(uuid));
+        let mut resource = Resource::read(&members.to_string().into()).unwrap();
+        resource.set_text("uuid", uuid);
         Found {
             resource,
             at: Some(LocationId(at)),
@@ -110,7 +105,7 @@ mod tests {
             sort(&mut parts, key, &[LocationId(1)]);
             let order: String = parts
                 .iter()
-                .filter_map(|part| text(&part.resource, "uuid"))
+                .filter_map(|part| part.resource.text("uuid"))
                 .collect();
             assert_eq!(order, expected, "{key:?}");
         }

@@ -8,8 +8,6 @@ use http::Method;
 use http::StatusCode;
 use http::header::LOCATION;
 use log::info;
-use serde_json::Map;
-use serde_json::Value;
 
 use crate::api::collection::Collection;
 use crate::api::media::Media;
@@ -39,12 +37,10 @@ use crate::request::Answer;
 use crate::request::Request;
 use crate::request::Review;
 use crate::tenancy::refusal;
+use crate::tenancy::resource::Resource;
 
 /// From here on nodes have lessees.
 pub(crate) const LESSEE: Microversion = Microversion::new(1, 65);
-
-/// The members of a resource.
-pub(crate) type Resource = Map<String, Value>;
 
 /// One request of a caller with limited rights.
 pub(crate) struct Case<'a> {
@@ -202,7 +198,7 @@ impl<'a> Case<'a> {
             review: errand.review,
         };
         let planned = Box::pin(self.federation.dispatch(&request)).await;
-        if let (Err(Error::Objection(Objection::Taken(_))), Some(rule)) =
+        if let (Err(Error::Objection(Objection::Taken { .. })), Some(rule)) =
             (&planned, self.doubt.get())
         {
             // One Ironic would tell only those of what is taken who pass its policy, and the location has not said so.
@@ -263,7 +259,7 @@ impl<'a> Case<'a> {
         };
         match answer.status {
             StatusCode::OK => Ok(Some(Found {
-                resource: resource(&answer)?,
+                resource: Resource::of(&answer)?,
                 at: answer.location,
             })),
             StatusCode::NOT_FOUND => Ok(None),
@@ -449,24 +445,4 @@ fn too_old(federation: &Federation, request: &Request, caller: &Caller<'_>) -> V
 fn read(errand: &Errand) -> Result<(Route, Query), Error> {
     let path = Path::read(&errand.path).map_err(|_| Objection::NOWHERE)?;
     Route::read(&errand.method, path, errand.query.clone(), errand.version).map_err(Into::into)
-}
-
-pub(crate) fn resource(answer: &Answer) -> Result<Resource, Error> {
-    serde_json::from_slice(&answer.body.bytes()).map_err(|_| Error::Unreadable)
-}
-
-/// The same answer with another body.
-pub(crate) fn with_body(mut answer: Answer, resource: &Resource) -> Answer {
-    let body = serde_json::to_vec(resource).unwrap_or_default();
-    // The length is the old body's.
-    answer.headers.remove(http::header::CONTENT_LENGTH);
-    answer.body = body.into();
-    answer
-}
-
-pub(crate) fn text<'r>(resource: &'r Resource, name: &str) -> Option<&'r str> {
-    resource
-        .get(name)
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty())
 }

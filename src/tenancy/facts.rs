@@ -1,5 +1,6 @@
 //! Who owns or leases a thing. Always asked, never cached: owners and lessees change.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
@@ -18,13 +19,12 @@ use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
 use crate::tenancy::case::LESSEE;
-use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
-use crate::tenancy::case::text;
 use crate::tenancy::case::the_one;
 use crate::tenancy::page::Page;
 use crate::tenancy::page::both;
 use crate::tenancy::refusal;
+use crate::tenancy::resource::Resource;
 
 pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
 pub(crate) const ALLOCATION_OWNER: Microversion = Microversion::new(1, 60);
@@ -39,8 +39,8 @@ pub(crate) struct Holders {
 impl Holders {
     pub(crate) fn of(node: &Resource) -> Self {
         Self {
-            owner: text(node, "owner").map(str::to_owned),
-            lessee: text(node, "lessee").map(str::to_owned),
+            owner: node.text("owner").map(Cow::into_owned),
+            lessee: node.text("lessee").map(Cow::into_owned),
         }
     }
 
@@ -64,7 +64,7 @@ pub(crate) struct Node {
 impl Node {
     fn of(found: &Found) -> Option<Self> {
         Some(Self {
-            uuid: text(&found.resource, "uuid")?.to_owned(),
+            uuid: found.resource.text("uuid")?.into_owned(),
             holders: Holders::of(&found.resource),
             at: found.at,
         })
@@ -124,9 +124,9 @@ impl Owned {
     fn of(found: &Found) -> Option<Self> {
         let thing = &found.resource;
         Some(Self {
-            uuid: text(thing, "uuid")?.to_owned(),
-            owner: text(thing, "owner").map(str::to_owned),
-            public: thing.get("public") == Some(&serde_json::Value::Bool(true)),
+            uuid: thing.text("uuid")?.into_owned(),
+            owner: thing.text("owner").map(Cow::into_owned),
+            public: thing.is_true("public"),
             at: found.at,
         })
     }
@@ -258,15 +258,15 @@ impl Case<'_> {
         let found = self.look_up(&segments, "uuid,node_uuid").await?;
         let mut parts = Vec::new();
         for Found { resource, at } in &found {
-            let (Some(uuid), Some(node)) = (text(resource, "uuid"), text(resource, "node_uuid"))
+            let (Some(uuid), Some(node)) = (resource.text("uuid"), resource.text("node_uuid"))
             else {
                 continue;
             };
             // The node is asked for at the part's own location: another one could claim its UUID with another owner.
-            if let Some(node) = self.node_beside(node, *at).await?
+            if let Some(node) = self.node_beside(&node, *at).await?
                 && self.sees(&node)
             {
-                let uuid = uuid.to_owned();
+                let uuid = uuid.into_owned();
                 parts.push(Part { uuid, node });
             }
         }

@@ -1,5 +1,6 @@
 //! Lists of what a caller can see. Limits, markers and `next` count visible items only.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::mem;
@@ -31,10 +32,6 @@ use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
 use crate::tenancy::case::LESSEE;
-use crate::tenancy::case::Resource;
-use crate::tenancy::case::resource;
-use crate::tenancy::case::text;
-use crate::tenancy::case::with_body;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::facts::Holders;
 use crate::tenancy::facts::Visible;
@@ -44,6 +41,7 @@ use crate::tenancy::masks::Sight;
 use crate::tenancy::page::Page;
 use crate::tenancy::page::lacks;
 use crate::tenancy::refusal;
+use crate::tenancy::resource::Resource;
 
 /// The words that oslo.utils reads as booleans.
 const BOOLEANS: &[&str] = &[
@@ -251,7 +249,7 @@ impl Lists<'_> {
                 .look_up_at(&segments, "uuid,owner", marker.location)
                 .await?;
             let is_own = |found: &Found| {
-                self.judges_itself(found.at) || text(&found.resource, "owner") == Some(project.id)
+                self.judges_itself(found.at) || found.resource.says("owner", project.id)
             };
             if !found.iter().any(is_own) {
                 return Err(refusal::absent(Collection::Allocations, &marker.item));
@@ -313,14 +311,14 @@ impl Lists<'_> {
             .await?;
         self.permit_allocations(project, found.iter().map(|found| found.at))?;
         for one in &found {
-            if let Some(uuid) = text(&one.resource, "uuid") {
-                let node = text(&one.resource, "node_uuid").map(str::to_owned);
-                owned.insert((one.at, uuid.to_owned()), node);
+            if let Some(uuid) = one.resource.text("uuid") {
+                let node = one.resource.text("node_uuid").map(Cow::into_owned);
+                owned.insert((one.at, uuid.into_owned()), node);
             }
         }
         let keep = |found: &Found| {
-            let uuid = text(&found.resource, "uuid").unwrap_or_default();
-            let at = owned.get(&(found.at, uuid.to_owned()));
+            let uuid = found.resource.text("uuid").unwrap_or_default();
+            let at = owned.get(&(found.at, uuid.into_owned()));
             at.is_some_and(|at| node.is_none() || *at == node)
         };
         let (fields, strip) = with_fields(&self.request.query, &["uuid"]);
@@ -366,10 +364,9 @@ impl Lists<'_> {
         let missing = self
             .each_item("runbooks", filter, |found| {
                 let runbook = &found.resource;
-                let mine = text(runbook, "owner") == Some(project.id);
-                let public = runbook.get("public") == Some(&Value::Bool(true));
-                if let Some(uuid) = text(runbook, "uuid").filter(|_| mine || public) {
-                    visible.insert(uuid.to_owned());
+                let is_shown = runbook.says("owner", project.id) || runbook.is_true("public");
+                if let Some(uuid) = runbook.text("uuid").filter(|_| is_shown) {
+                    visible.insert(uuid.into_owned());
                 }
             })
             .await?;
@@ -379,7 +376,8 @@ impl Lists<'_> {
             return Err(refusal::absent(Collection::Runbooks, &marker.item));
         }
         let keep = |found: &Found| {
-            text(&found.resource, "uuid").is_some_and(|uuid| visible.contains(uuid))
+            let uuid = found.resource.text("uuid");
+            uuid.is_some_and(|uuid| visible.contains(&*uuid))
         };
         let (fields, strip) = with_fields(query, &["uuid"]);
         let mut page = self
@@ -409,19 +407,21 @@ impl Lists<'_> {
                 masks::target(target, self.rules, &self.caller);
             }
         };
-        let mut body = resource(&answer)?;
+        let mut body = Resource::of(&answer)?;
         mask(&mut body, answer.location);
-        if let Some(Value::Array(targets)) = body.get_mut("targets") {
+        if let Some(mut targets) = body.elements("targets") {
             // A merged list holds items of several locations, and each location's own policy may apply to its items.
             let mut places = answer.places.iter().copied();
-            for target in targets {
+            for element in &mut targets {
                 let at = places.next().or(answer.location);
-                if let Value::Object(target) = target {
-                    mask(target, at);
+                if let Ok(mut target) = Resource::read(element) {
+                    mask(&mut target, at);
+                    *element = target.to_bytes();
                 }
             }
+            body.set_list("targets", targets.iter().map(|target| &**target));
         }
-        Ok(with_body(answer, &body))
+        Ok(body.shown_by(answer))
     }
 
     /// Reads until the page is full of visible items and it is known whether another one follows.
@@ -487,7 +487,7 @@ impl Lists<'_> {
     fn end(&self, last: &Found) -> Option<String> {
         let is_alone = self.federation.locations.iter().len() == 1 || self.request.pinned.is_some();
         let marker = Marker {
-            item: text(&last.resource, "uuid")?.to_owned(),
+            item: last.resource.text("uuid")?.into_owned(),
             location: last.at.filter(|_| !is_alone),
         };
         Some(marker.text(&self.federation.locations))
@@ -502,7 +502,7 @@ fn repeated(query: &Query, name: &str) -> String {
 fn strip_all(items: &mut [Found], strip: &[&'static str]) {
     for item in items {
         for name in strip {
-            item.resource.remove(*name);
+            item.resource.remove(name);
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::api::collection::Collection;
 use crate::api::fault;
+use crate::api::json;
 use crate::api::query::Query;
 use crate::federate::Error;
 use crate::federate::LeftBehind;
@@ -18,8 +19,6 @@ use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::path;
-use crate::tenancy::case::resource;
-use crate::tenancy::case::text;
 use crate::tenancy::refusal;
 
 impl Case<'_> {
@@ -53,13 +52,20 @@ impl Case<'_> {
         if !made.status.is_success() {
             return Ok(made);
         }
-        let resource = resource(&made)?;
-        let uuid = text(&resource, "uuid").ok_or(Error::Unreadable)?;
+        let Ok(Some(uuid)) = json::member(made.body.whole(), "uuid") else {
+            let left = LeftBehind {
+                what: refusal::noun(collection).to_owned(),
+                at: made.location,
+                why: "its owner could not be set: the answer to its create does not tell its UUID"
+                    .to_owned(),
+            };
+            return Err(self.leave_behind(left, project));
+        };
         let change = |method, body: Bytes| Errand {
             method,
             body,
             ..Errand::get(
-                path(&[collection.facts().path, uuid]),
+                path(&[collection.facts().path, &uuid]),
                 Query::default(),
                 self.newest(),
             )
@@ -80,6 +86,10 @@ impl Case<'_> {
         if is_done(&again) {
             return self.at_the_client_s_version(made, collection, true).await;
         }
+        if is_gone(&again) {
+            // The answer to its DELETE was lost.
+            return given.map_err(nothing_was_done);
+        }
         let left = LeftBehind {
             what: format!("{} {uuid}", refusal::noun(collection)),
             at: made.location,
@@ -89,12 +99,16 @@ impl Case<'_> {
                 said(&undone)
             ),
         };
-        let places = self.federation.locations.names(&made.location);
+        Err(self.leave_behind(left, project))
+    }
+
+    fn leave_behind(&self, left: LeftBehind, project: Project<'_>) -> Error {
+        let places = self.federation.locations.names(&left.at);
         error!(
             "{left} It is at {places}, made for project {} by user {}.",
             project.id, self.caller.user_id
         );
-        Err(Error::LeftBehind(left))
+        Error::LeftBehind(left)
     }
 
     /// What was made at a newer version, shown as the client's version has it.
@@ -107,14 +121,13 @@ impl Case<'_> {
         if !lifted || !made.status.is_success() {
             return Ok(made);
         }
-        let resource = resource(&made)?;
-        let Some(uuid) = text(&resource, "uuid") else {
+        let Ok(Some(uuid)) = json::member(made.body.whole(), "uuid") else {
             return Ok(made);
         };
         let shown = self
             .send(
                 Errand::get(
-                    path(&[collection.facts().path, uuid]),
+                    path(&[collection.facts().path, &uuid]),
                     Query::default(),
                     self.request.version,
                 )

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-use serde_json::json;
+use bytes::Bytes;
 
 use crate::api::json;
 use crate::api::json::Malformed;
+use crate::api::json::Span;
 use crate::api::link::Mask;
 use crate::api::page::Item;
 use crate::api::page::Noted;
@@ -15,8 +15,8 @@ use crate::policy::caller::Caller;
 use crate::policy::in_force::Rules;
 use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
-use crate::tenancy::case::Resource;
 use crate::tenancy::facts::Holders;
+use crate::tenancy::resource::Resource;
 
 /// Members of a node that are masked for those who may not see them, and what decides that: Ironic's `node_sanitize`, with
 /// its texts as they are: capital R in some, "Value" in one.
@@ -61,7 +61,7 @@ const LESSEE: usize = 6;
 const WITH_PASSWORDS: [&str; 2] = ["driver_info", "driver_internal_info"];
 /// Replaced whole: a configdrive may be a dict, and an image's URL may be a temporary one with its key.
 const REPLACED: [&str; 2] = ["configdrive", "image_url"];
-const HIDDEN: &str = "******";
+const HIDDEN: &str = r#""******""#;
 
 /// What a caller sees of a node, by whose it is.
 #[derive(Clone, Copy, Debug)]
@@ -92,36 +92,25 @@ impl Sight {
         }
     }
 
-    /// The same of a resource that is taken apart.
-    pub(crate) fn mask(self, node: &mut Resource) {
-        for ((name, _, text), is_seen) in MASKED.into_iter().zip(self.members) {
-            // Also null: Ironic replaces the value without looking at it.
-            if let Some(value) = node.get_mut(name).filter(|_| !is_seen) {
-                // A text of ours.
-                *value = serde_json::from_str(text).unwrap_or_default();
+    /// Hides the rest of a node.
+    pub(crate) fn mask(self, node: &mut Resource) -> Result<(), Malformed> {
+        let mut masking = Masking::default();
+        for (place, name) in NOTED[..OWNER].iter().enumerate() {
+            let Some(raw) = node.raw(name) else {
+                continue;
+            };
+            let mut masks = Vec::new();
+            masking.member((place, Noted::alone(raw)), self, &mut masks)?;
+            if !masks.is_empty() {
+                let masked = masked(raw, &masks);
+                node.set(name, masked);
             }
         }
-        if !self.passwords {
-            for name in WITH_PASSWORDS {
-                if let Some(Value::Object(info)) = node.get_mut(name) {
-                    mask_passwords(info);
-                }
-            }
-        }
-        if !self.instance_secrets
-            && let Some(Value::Object(info)) = node.get_mut(INSTANCE_INFO)
-        {
-            for name in REPLACED {
-                if let Some(value) = info.get_mut(name).filter(|value| !value.is_null()) {
-                    *value = json!(HIDDEN);
-                }
-            }
-            mask_passwords(info);
-        }
+        Ok(())
     }
 }
 
-/// Masks of nodes on a list, which is not taken apart: where they are is known already.
+/// Masks of nodes, which are not taken apart: their secrets are hidden where they stand.
 #[derive(Debug, Default)]
 pub(crate) struct Masking {
     /// Names that were met. Nodes have the same ones, and to look for each of [`SECRET`] in one takes half a microsecond.
@@ -140,20 +129,31 @@ impl Masking {
     /// What a caller with this sight does not see of it.
     pub(crate) fn of(&mut self, item: &Item<'_>, sight: Sight) -> Result<Vec<Mask>, Malformed> {
         let mut masks = Vec::new();
-        for (place, name) in NOTED[..OWNER].iter().enumerate() {
-            let Some(noted) = item.noted(place) else {
-                continue;
-            };
-            let is_instance = *name == INSTANCE_INFO;
-            if sight.members.get(place) == Some(&false) {
-                masks.push(noted.mask(MASKED[place].2));
-            } else if is_instance && !sight.instance_secrets {
-                self.secrets(noted, &REPLACED, &mut masks)?;
-            } else if WITH_PASSWORDS.contains(name) && !sight.passwords {
-                self.secrets(noted, &[], &mut masks)?;
+        for place in 0..OWNER {
+            if let Some(noted) = item.noted(place) {
+                self.member((place, noted), sight, &mut masks)?;
             }
         }
         Ok(masks)
+    }
+
+    /// The same of the member that is at this place of [`NOTED`].
+    fn member(
+        &mut self,
+        (place, noted): (usize, Noted<'_>),
+        sight: Sight,
+        masks: &mut Vec<Mask>,
+    ) -> Result<(), Malformed> {
+        let name = NOTED[place];
+        if sight.members.get(place) == Some(&false) {
+            // Also null: Ironic replaces the value without looking at it.
+            masks.push(noted.mask(MASKED[place].2));
+        } else if name == INSTANCE_INFO && !sight.instance_secrets {
+            self.secrets(noted, &REPLACED, masks)?;
+        } else if WITH_PASSWORDS.contains(&name) && !sight.passwords {
+            self.secrets(noted, &[], masks)?;
+        }
+        Ok(())
     }
 
     fn secrets(
@@ -163,11 +163,11 @@ impl Masking {
         masks: &mut Vec<Mask>,
     ) -> Result<(), Malformed> {
         info.members(|name, value| {
-            let is_hidden = value.raw == br#""******""#;
+            let is_hidden = value.raw == HIDDEN.as_bytes();
             let is_replaced = replaced.iter().any(|known| name == known.as_bytes());
             if is_replaced && value.raw != b"null" || !value.is_object() && self.is_secret(name) {
                 if !is_hidden {
-                    masks.push(value.mask(r#""******""#));
+                    masks.push(value.mask(HIDDEN));
                 }
             } else if value.is_object() {
                 self.secrets(value, &[], masks)?;
@@ -201,18 +201,20 @@ pub(crate) fn holders(item: &Item<'_>) -> Holders {
     }
 }
 
-/// oslo.utils' `mask_dict_password`, by the names of keys, and the two more that Ironic names.
-fn mask_passwords(info: &mut Resource) {
-    for (name, value) in info.iter_mut() {
-        if let Value::Object(inner) = value {
-            mask_passwords(inner);
-        } else if is_secret(name) {
-            *value = json!(HIDDEN);
-        }
+/// A value with these parts hidden, which are in order.
+fn masked(raw: &[u8], masks: &[Mask]) -> Bytes {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    for mask in masks {
+        out.extend_from_slice(Span::new(at, mask.at.start).of(raw));
+        out.extend_from_slice(mask.text.as_bytes());
+        at = mask.at.end;
     }
+    out.extend_from_slice(raw.get(at as usize..).unwrap_or_default());
+    out.into()
 }
 
-/// oslo.utils compares key names without regard to case, and as parts of a longer name.
+/// oslo.utils' `mask_dict_password` compares key names without regard to case, and as parts of a longer name.
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     SECRET.iter().any(|secret| name.contains(secret))
@@ -231,9 +233,9 @@ const SECRET: &[&str] = &[
 /// project's admin does.
 pub(crate) fn target(target: &mut Resource, rules: &Rules, caller: &Caller<'_>) {
     let allowed = rules.judge(Rule::VolumeViewTargetProperties, caller, &Target::Nothing);
-    if allowed != Verdict::Yes
-        && let Some(value) = target.get_mut("properties")
-    {
-        *value = json!({"redacted_contents": "** Value redacted: Requires permission baremetal:volume:view_target_properties access. Permission denied. **"});
+    if allowed != Verdict::Yes && target.raw("properties").is_some() {
+        target.set("properties", PROPERTIES);
     }
 }
+
+const PROPERTIES: &str = r#"{"redacted_contents": "** Value redacted: Requires permission baremetal:volume:view_target_properties access. Permission denied. **"}"#;

@@ -1,16 +1,17 @@
 //! Nodes, and what is below one.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 
 use bytes::Bytes;
 use http::Method;
 use http::StatusCode;
-use serde_json::Value;
 
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::body::Value as Member;
 use crate::api::collection::Collection;
+use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
@@ -28,11 +29,7 @@ use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::LESSEE;
-use crate::tenancy::case::Resource;
 use crate::tenancy::case::path;
-use crate::tenancy::case::resource;
-use crate::tenancy::case::text;
-use crate::tenancy::case::with_body;
 use crate::tenancy::facts::Holders;
 use crate::tenancy::facts::Node;
 use crate::tenancy::facts::OWNER;
@@ -41,6 +38,7 @@ use crate::tenancy::lists::with_fields;
 use crate::tenancy::masks::Sight;
 use crate::tenancy::provision::Provision;
 use crate::tenancy::refusal;
+use crate::tenancy::resource::Resource;
 
 /// From this version on a new node is in state `enroll`; before, it is `available` at once.
 const ENROLL: Microversion = Microversion::new(1, 11);
@@ -129,9 +127,9 @@ impl Nodes<'_> {
         errand.query = query;
         match self.send(errand).await {
             Ok(answer) if answer.status == StatusCode::OK => {
-                let shown = resource(&answer)?;
+                let shown = Resource::of(&answer)?;
                 let node = Node {
-                    uuid: text(&shown, "uuid").unwrap_or_default().to_owned(),
+                    uuid: shown.text("uuid").unwrap_or_default().into_owned(),
                     holders: Holders::of(&shown),
                     at: answer.location,
                 };
@@ -169,15 +167,16 @@ impl Nodes<'_> {
         if !answer.status.is_success() || answer.body.is_empty() {
             return Ok(answer);
         }
-        let mut node = resource(&answer)?;
+        let mut node = Resource::of(&answer)?;
         if !self.judges_itself(whose.at) {
             let target = whose.holders.target();
-            Sight::of(self.rules, &self.caller, &target).mask(&mut node);
+            let sight = Sight::of(self.rules, &self.caller, &target);
+            sight.mask(&mut node).map_err(|_| Error::Unreadable)?;
         }
         for name in strip {
-            node.remove(*name);
+            node.remove(name);
         }
-        Ok(with_body(answer, &node))
+        Ok(node.shown_by(answer))
     }
 
     async fn patch_node(&self, ident: &str, body: &[u8]) -> Result<Answer, Error> {
@@ -194,8 +193,19 @@ impl Nodes<'_> {
         for rule in rules {
             self.permit_at(rule, &node)?;
         }
+        if let Member::Text(parent) = patch.outcome("/parent_node") {
+            self.check_parent(&parent).await?;
+        }
         let answer = self.below_node(&node, patch.to_bytes()).await?;
         self.masked(answer, &node, &[])
+    }
+
+    /// A node that is hidden is refused as one is that is absent, before anything else could be found wrong: another
+    /// location's is refused by this gateway, whatever the rest of the body says.
+    async fn check_parent(&self, parent: &str) -> Result<(), Error> {
+        let is_known = parent.is_empty() || self.visible_node(parent).await?.is_some();
+        let refused = || refusal::unlinkable("parent_node", parent);
+        is_known.then_some(()).ok_or_else(refused)
     }
 
     async fn below_node(&self, node: &Node, body: Bytes) -> Result<Answer, Error> {
@@ -254,21 +264,13 @@ impl Nodes<'_> {
             )
             .at(node.at);
             let page = self.read(errand).await?.unwrap_or_default();
-            let events: Vec<&Resource> = match page.get("history") {
-                Some(Value::Array(events)) => events.iter().filter_map(Value::as_object).collect(),
-                _ => Vec::new(),
-            };
-            if events
-                .iter()
-                .any(|known| text(known, "uuid") == Some(event))
-            {
+            let events = page.resources("history");
+            if events.iter().any(|known| known.says("uuid", event)) {
                 return Ok(());
             }
-            let last = events
-                .last()
-                .and_then(|known| text(known, "uuid"))
-                .map(str::to_owned);
-            if !page.contains_key("next") || last.is_none() || last == marker {
+            let last = events.last().and_then(|known| known.text("uuid"));
+            let last = last.map(Cow::into_owned);
+            if page.raw("next").is_none() || last.is_none() || last == marker {
                 return Err(Objection::Absent(format!(
                     "Node history record {event} could not be found."
                 ))
@@ -289,15 +291,14 @@ impl Nodes<'_> {
         let filter = Query::default().with("parent_node", &node.uuid);
         // Where the node is its children are; who else is silent takes none of them away.
         let (visible, _) = self.visible_nodes_at(filter, node.at).await?;
-        let mut body = resource(&answer)?;
-        if let Some(Value::Array(children)) = body.get_mut("children") {
+        let mut body = Resource::of(&answer)?;
+        if let Some(mut children) = body.elements("children") {
             children.retain(|child| {
-                child
-                    .as_str()
-                    .is_some_and(|child| visible.get(node.at, child).is_some())
+                json::decode(child).is_some_and(|child| visible.get(node.at, &child).is_some())
             });
+            body.set_list("children", children.iter().map(|child| &**child));
         }
-        Ok(with_body(answer, &body))
+        Ok(body.shown_by(answer))
     }
 
     /// A list of what is at one node: whoever sees the node sees it.
@@ -353,6 +354,9 @@ impl Nodes<'_> {
             if !own {
                 self.leave(Rule::NodeCreate, &Target::Nothing);
             }
+            if let Some(parent) = parent_of(&object, self.request.version) {
+                self.check_parent(&parent).await?;
+            }
             return self.send(self.errand(object.to_bytes())).await;
         }
         if !own {
@@ -367,7 +371,7 @@ impl Nodes<'_> {
             return self.send(self.errand(object.to_bytes())).await;
         };
         let version = self.request.version;
-        if is_too_young(&object, version) || object.value("owner") == Member::Other {
+        if is_too_young(&object, version) {
             // It is for the location to refuse, in its words and after its schema: nothing is added, nor lifted.
             return self.new_old_node(&object, project).await;
         }
@@ -377,18 +381,16 @@ impl Nodes<'_> {
                 "Cannot create a node as a project scoped admin with an owner other than your own project.",
             ));
         }
-        if version >= PARENT_NODE_SINCE
-            && let Some(parent) = object
-                .text("parent_node")
-                .filter(|parent| !parent.is_empty())
-        {
+        if let Some(parent) = parent_of(&object, version) {
             let node = self.visible_node(&parent).await?;
             // Ironic's `authorize_node_link`: parent and child must have the same owner.
             let mine = node.filter(|node| node.holders.owner.as_deref() == Some(project.id));
             let node = mine.ok_or_else(|| refusal::unlinkable("parent_node", &parent))?;
             object.set("parent_node", &node.uuid);
         }
-        if version < ENROLL {
+        // An owner that is no text is for the location to refuse too, but not before the parent is judged: where it is
+        // would tell that it exists.
+        if version < ENROLL || object.value("owner") == Member::Other {
             return self.new_old_node(&object, project).await;
         }
         object.set("owner", project.id);
@@ -423,14 +425,20 @@ impl Nodes<'_> {
     }
 }
 
+fn parent_of(node: &Object, version: Microversion) -> Option<String> {
+    let parent = node.text("parent_node")?;
+    (version >= PARENT_NODE_SINCE && !parent.is_empty()).then_some(parent)
+}
+
 /// Whether Ironic refuses a member of a new node at this version (`reject_fields_in_newer_versions` of
 /// `ironic/api/controllers/v1/node.py`): whatever it says but null, or "" for the conductor group.
 fn is_too_young(node: &Object, version: Microversion) -> bool {
     YOUNG.iter().any(|(name, minor)| {
-        let is_blank = match node.json(name) {
-            None => true,
-            Some(Value::String(text)) if *name == "conductor_group" => text.is_empty(),
-            Some(value) => value.is_null() && *name != "conductor_group",
+        let is_blank = match node.value(name) {
+            Member::Absent => true,
+            Member::Null => *name != "conductor_group",
+            Member::Text(text) => text.is_empty() && *name == "conductor_group",
+            Member::Other => false,
         };
         version < Microversion::new(1, *minor) && !is_blank
     })

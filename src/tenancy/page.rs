@@ -1,17 +1,17 @@
 //! A page of a list, its items taken apart.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use http::HeaderValue;
-use serde_json::Value;
-use serde_json::json;
 
 use crate::api::header;
+use crate::api::json;
 use crate::federate::Error;
 use crate::request::Answer;
 use crate::request::Content;
 use crate::tenancy::case::Found;
-use crate::tenancy::case::Resource;
-use crate::tenancy::case::resource;
-use crate::tenancy::case::with_body;
+use crate::tenancy::resource::Resource;
 
 /// A page as it was answered, without its items.
 pub(crate) struct Page {
@@ -28,23 +28,16 @@ impl Page {
         if !answer.status.is_success() {
             return Err(Error::Reply(Box::new(answer)));
         }
-        let mut body = resource(&answer)?;
-        let next = match body.remove("next") {
-            Some(Value::String(next)) => Some(next),
-            _ => None,
-        };
-        let listed = match body.remove(key) {
-            Some(Value::Array(listed)) => listed,
-            _ => Vec::new(),
-        };
+        let body = Resource::of(&answer)?;
+        let next = body.raw("next").and_then(|next| json::decode(next));
+        let next = next.map(Cow::into_owned);
+        let listed = body.elements(key).unwrap_or_default();
         let mut places = answer.places.iter();
         let items = listed.into_iter().filter_map(|item| {
             // A merged answer names the location of each item in their order; one location's own answer names it once.
             let at = places.next().copied().or(answer.location);
-            match item {
-                Value::Object(resource) => Some(Found { resource, at }),
-                _ => None,
-            }
+            let resource = Resource::read(&item).ok()?;
+            Some(Found { resource, at })
         });
         Ok(Self {
             items: items.collect(),
@@ -79,20 +72,21 @@ impl Page {
 
     /// `linked`: with gophercloud's `<collection>_links`.
     pub(crate) fn into_answer(mut self, linked: bool) -> Answer {
-        let mut body = Resource::new();
+        let mut body = Resource::default();
         // Of the items that are left: what follows masks each as its location does.
         self.answer.places = self.items.iter().filter_map(|found| found.at).collect();
-        let items = self.items.into_iter();
-        let items = items.map(|found| Value::Object(found.resource)).collect();
+        let items = self.items.iter().map(|found| found.resource.to_bytes());
+        let items: Vec<Bytes> = items.collect();
         if let Some(next) = self.next.as_deref().filter(|_| linked) {
-            let links = json!([{"rel": "next", "href": next}]);
-            body.insert(format!("{}_links", self.key), links);
+            let next = json::escape(next);
+            let links = format!("[{{\"rel\": \"next\", \"href\": \"{next}\"}}]");
+            body.set(&format!("{}_links", self.key), links);
         }
-        body.insert(self.key, Value::Array(items));
+        body.set_list(&self.key, items.iter().map(|item| &**item));
         if let Some(next) = self.next {
-            body.insert("next".to_owned(), Value::String(next));
+            body.set_text("next", &next);
         }
-        with_body(self.answer, &body)
+        body.shown_by(self.answer)
     }
 }
 

@@ -19,7 +19,6 @@ use crate::tenancy::by_node;
 use crate::tenancy::by_node::ByNode;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
-use crate::tenancy::case::text;
 use crate::tenancy::facts::Visible;
 use crate::tenancy::lists::Lists;
 use crate::tenancy::lists::Share;
@@ -127,10 +126,9 @@ impl Lists<'_> {
         if let Some(marker) = self.marker() {
             let found = self.look_up_part(collection, &marker).await?;
             let is_there = |found: &Found| {
-                nodes.iter().any(|node| {
-                    node.at == found.at
-                        && text(&found.resource, "node_uuid") == Some(node.uuid.as_str())
-                })
+                nodes
+                    .iter()
+                    .any(|node| node.at == found.at && found.resource.says("node_uuid", &node.uuid))
             };
             if !found.iter().any(is_there) {
                 return Err(refusal::absent(collection, &marker.item));
@@ -154,8 +152,8 @@ impl Lists<'_> {
 
     fn is_at(&self, found: &Found, nodes: &Visible) -> bool {
         self.judges_itself(found.at)
-            || text(&found.resource, "node_uuid")
-                .is_some_and(|node| nodes.get(found.at, node).is_some())
+            || (found.resource.text("node_uuid"))
+                .is_some_and(|node| nodes.get(found.at, &node).is_some())
     }
 
     fn parts_sieve<'s>(
@@ -213,7 +211,7 @@ impl Lists<'_> {
         }
         if let Some(marker) = self.marker() {
             let is_marked = |found: &Found| {
-                text(&found.resource, "uuid") == Some(&*marker.item)
+                found.resource.says("uuid", &marker.item)
                     && (marker.location.is_none() || marker.location == found.at)
             };
             let Some(at) = page.items.iter().position(is_marked) else {

@@ -113,7 +113,9 @@ impl Parts<'_> {
             // Ironic refuses it before its policy.
             return Err(refusal::too_new());
         }
-        // With both, whichever is judged, Ironic's schema refuses the body.
-        Ok("node_ident")
+        // With both Ironic's schema refuses the body; what is judged is what it would be sent by.
+        let named = ["node_uuid", "node_ident"].into_iter();
+        let mut named = named.filter(|name| object.text(name).is_some());
+        Ok(named.next().unwrap_or("node_ident"))
     }
 }

@@ -17,6 +17,7 @@ use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::facts::Node;
 use crate::tenancy::refusal;
+use crate::tenancy::resource::Resource;
 
 /// Steps that may come of a patch, as far as they are judged one by one. Runbooks have a few dozen.
 const MOST_JUDGED: usize = 4096;
@@ -71,8 +72,8 @@ impl Provision<'_> {
                 let found = self
                     .look_up(&["runbooks", &runbook.uuid], "uuid,steps")
                     .await?;
-                let steps = found.first().and_then(|found| found.resource.get("steps"));
-                self.check_each(steps, &node.holders.target())?;
+                let steps = found.first().map(|found| steps_of(&found.resource));
+                self.check_each(steps.as_ref(), &node.holders.target())?;
             }
         }
         let errand = self.errand(object.to_bytes()).at(node.at);
@@ -152,8 +153,9 @@ impl Provision<'_> {
         // `ironic/api/controllers/v1/runbook.py`). Which of them a number means depends on what the patch did before,
         // so each that could come of it is judged.
         let found = self.look_up(&["runbooks", runbook], "uuid,steps").await?;
-        let known = found.first().and_then(|found| found.resource.get("steps"));
-        let known = known.and_then(Value::as_array).into_iter().flatten();
+        let known = found.first().map(|found| steps_of(&found.resource));
+        let known = known.as_ref().and_then(Value::as_array);
+        let known = known.into_iter().flatten();
         let all = |name: &str| -> HashSet<&str> {
             let each = steps.iter().chain(known.clone());
             each.filter_map(|step| step.get(name)?.as_str()).collect()
@@ -218,4 +220,12 @@ impl Provision<'_> {
         self.tell("baremetal:step:execute", None);
         refusal::forbidden(text)
     }
+}
+
+/// The steps of a runbook, as far as rules look at them.
+fn steps_of(runbook: &Resource) -> Value {
+    let steps = runbook.resources("steps").into_iter();
+    steps
+        .map(|step| json!({"interface": step.text("interface"), "step": step.text("step")}))
+        .collect()
 }

@@ -6,8 +6,10 @@ use futures_util::TryFutureExt;
 use futures_util::future::BoxFuture;
 use http::Method;
 
+use crate::api::body::BodyError;
 use crate::api::collection::Collection;
 use crate::api::identifier::is_uuid_like;
+use crate::api::json;
 use crate::api::route::table::About;
 use crate::api::route::table::Form;
 use crate::api::route::table::Payload;
@@ -45,6 +47,10 @@ pub async fn serve(
     };
     let case = Case::new(federation, request, judged, caller);
     let body = request.body.held().clone();
+    // Before the rules, as with every body that is none: what a rule cannot read it cannot judge.
+    if let Some(at) = json::unheld(&body) {
+        return Err(BodyError::Unheld(at).into());
+    }
     // Without a row no rule of Ironic's speaks of this route: it is denied, not guessed.
     let Some(row) = judged.row else {
         case.tell(UNKNOWN, None);

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import scripted
 from exchange import Answer
 from projects import LOCATION, MINE, OTHER, STRANGER, TENANT, hub
 from refusals import form_a
@@ -137,6 +138,34 @@ def test_where_all_judge_nobody_else_learns_what_is_taken(judges):
         told = judges.ask(who, method, path, json.loads(json.dumps(body).replace("WORD", taken)))
         assert told.status == 409, (method, path, told)
         assert not [one for site in (judges.first, judges.second) for one in site.asked(method)], path
+
+
+def test_what_was_sent_is_not_sent_again(judges):
+    """The answer was lost, and what has the UUID is another: the location was asked once, whatever the rules here say."""
+    [ours] = judges.first.nodes
+    judges.first.forget_requests()
+    judges.first.fault(scripted.close(), "POST", "/v1/nodes")
+    try:
+        told = judges.ask(TENANT, "POST", "/v1/nodes", {"driver": "d", "uuid": ours["uuid"], "name": "another"})
+    finally:
+        judges.first.heal()
+    assert (told.status, len(judges.first.asked("POST"))) == (409, 1), told
+
+
+@pytest.mark.parametrize("more", [{"owner": 5}, {"driver": 5}])
+def test_where_a_hidden_node_is_is_told_by_no_parent(house, more):
+    """Not by what else is wrong with the body either."""
+    for site, group in ((house.ours, "grp1"), (house.judge, None)):
+        hidden = site.add(node(f"hidden{group}", owner=OTHER))["uuid"]
+        own = (house.judge if site is house.ours else house.ours).nodes[0]["uuid"]
+        answers = []
+        for parent in (hidden, new_uuid()):
+            body = {"driver": "d", "parent_node": parent, **more, **({"conductor_group": group} if group else {})}
+            patch = [{"op": "add", "path": "/parent_node", "value": parent}, {"op": "add", "path": "/driver", "value": 5}]
+            for method, path, sent in (("POST", "/v1/nodes", body), ("PATCH", f"/v1/nodes/{own}", patch)):
+                reply = house.ask(TENANT, method, path, sent)
+                answers.append((reply.status, (reply.text() or "").replace(parent, "")))
+        assert answers[:2] == answers[2:], answers
 
 
 def test_allocations(house):

@@ -99,6 +99,15 @@ def test_what_was_deleted_meanwhile_is_no_success(house):
     assert len(site.asked("PATCH", ONE)) == 1
 
 
+def test_what_is_gone_when_it_is_to_get_its_owner_after_all_is_not_left(house):
+    """It was deleted, and the answer to that was lost."""
+    site = house.fleet.loc1
+    site.fault(LOCKED, "PATCH", ONE, times=1)
+    site.fault(scripted.executed(scripted.close()), "DELETE", ONE)
+    made = make(house)
+    assert (made.status, "is locked" in made.text(), owners(house)) == (409, True, []), made
+
+
 def test_a_create_whose_answer_is_lost_is_logged(house):
     house.fleet.loc1.fault(scripted.close(), "POST", NODES)
     house.fleet.loc1.fault(BUSY, "GET", ONE)

@@ -164,3 +164,12 @@ def test_an_administrator_is_told_all_the_same(house):
     reply = house.ask("GET", "/v1/nodes", who=ADMIN)
     assert (reply.status, "loc2 (connect)" in reply.text()) == (503, True)
     assert house.ask("GET", "/v1/nodes", who=ADMIN, **OPEN).header("X-Ironic-Proxy-Incomplete") == "loc2;reason=connect"
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_group_that_is_a_location_s_default_one(tells):
+    with hub(*sites()[1][:2], groups="_:loc1,grp:loc2", each={"loc2": {"local_groups": "grp:_"}}, api={"tell_location": tells}) as running:
+        for path in ("/v1/ports", "/v1/ports?sort_key=address"):
+            refused = running.get(TENANT, f"{path}{'&' if '?' in path else '?'}conductor_groups=grp")
+            assert (refused.status, "conductor_groups cannot ask for grp" in refused.text()) == (400, True), refused
+            assert ("loc2" in refused.text()) == tells, refused

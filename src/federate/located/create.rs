@@ -185,7 +185,11 @@ impl Creation<'_> {
             let claims = claims_of(collection, &uuid, &sent);
             // The UUID is the first claim, and it is the one that was taken.
             let conflict = claims.into_iter().next().map(|claim| claim.conflict);
-            return Err(Objection::Taken(conflict.unwrap_or_default()).into());
+            return Err(Objection::Taken {
+                text: conflict.unwrap_or_default(),
+                is_sent: true,
+            }
+            .into());
         }
         // The GET says 200; the client asked for a create and gets its status and `Location`.
         answer.status = StatusCode::CREATED;

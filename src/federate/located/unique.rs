@@ -125,7 +125,11 @@ pub async fn ask_whether_free<'a>(
         match answer {
             Ok(true) => {
                 let conflict = claim.conflict.clone();
-                return Err(Objection::Taken(conflict).into());
+                return Err(Objection::Taken {
+                    text: conflict,
+                    is_sent: false,
+                }
+                .into());
             }
             Err(silence)
                 if silent
