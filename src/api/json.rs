@@ -8,6 +8,7 @@
 //! location unreadable.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 #[cfg(test)]
 pub(crate) mod random;
@@ -489,6 +490,18 @@ pub fn raw_members<'a, const N: usize>(
         if let Some(index) = names.iter().position(|name| key.is(name)) {
             found[index] = Some(value);
         }
+        Ok(())
+    })?;
+    reader.end()?;
+    Ok(found)
+}
+
+/// All members of a one-object body, undecoded, by name.
+pub fn all_members(body: &[u8]) -> Result<HashMap<Cow<'_, [u8]>, &[u8]>, Malformed> {
+    let mut reader = Reader::new(body)?;
+    let mut found = HashMap::new();
+    reader.members(|reader, key| {
+        found.insert(key.name(), reader.value()?.of(body));
         Ok(())
     })?;
     reader.end()?;

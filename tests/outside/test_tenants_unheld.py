@@ -4,6 +4,7 @@ it takes nothing away from anybody."""
 import json
 
 import pytest
+import scripted
 from projects import MINE, OTHER, TENANT, hub
 from standin import Standin, new_uuid, node
 from tenants import ADMIN
@@ -130,3 +131,12 @@ def test_an_administrator_may_do_as_before(house):
     made = house.ask("POST", "/v1/nodes", written({"driver": "d", "extra": {"a": "ODD"}}, "1e400"), who=ADMIN)
     assert made.status == 201, made
     assert house.ask("DELETE", f"/v1/nodes/{made.json()['uuid']}", who=ADMIN).status == 204
+
+
+def test_an_administrator_finds_it_by_its_node(house):
+    [allocation], own = house.site.objects["allocations"], house.own[0]
+    said = json.dumps({**allocation, "links": []}).replace("{}", ODD.decode()).encode()
+    house.site.fault(scripted.answers(200, said), "GET", f"/v1/nodes/{own}/allocation")
+    for owner, count in ((MINE, 1), (OTHER, 0)):
+        found = house.ask("GET", f"/v1/allocations?node={own}&owner={owner}", who=ADMIN)
+        assert (found.status, found.body.count(ODD)) == (200, count), found

@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use http::Method;
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::api::body::Object;
 use crate::api::collection::Collection;
+use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::page::Keep;
 use crate::api::query::Query;
@@ -360,18 +360,17 @@ impl<'a> Allocations<'a> {
         }
         let mut body = String::from("{\"allocations\": [");
         if let Some(reply) = found {
-            let allocation: Value =
-                serde_json::from_slice(&reply.body).map_err(|_| there.misspoke())?;
-            let meets = ["resource_class", "state", "owner"].iter().all(|filter| {
-                request
-                    .query
-                    .value(filter)
-                    .is_none_or(|wanted| allocation[*filter].as_str() == Some(wanted))
+            const FILTERS: [&str; 3] = ["resource_class", "state", "owner"];
+            // No tree: `extra` may hold what Python alone reads.
+            let said = json::strings(&reply.body, FILTERS).map_err(|_| there.misspoke())?;
+            let meets = FILTERS.iter().zip(&said).all(|(filter, said)| {
+                let wanted = request.query.value(filter);
+                wanted.is_none_or(|wanted| said.as_deref() == Some(wanted))
             });
             // A node has one allocation at most, so nothing follows any marker.
             let after_marker = request.query.value("marker").is_some();
             if meets && !after_marker {
-                let shown = self.shown(there, &allocation, reply).await?;
+                let shown = self.shown(there, reply).await?;
                 body.push_str(&shown);
             }
         }
@@ -386,15 +385,15 @@ impl<'a> Allocations<'a> {
     async fn shown(
         &self,
         location: &Location,
-        allocation: &Value,
         whole: crate::wire::transport::Reply,
     ) -> Result<String, Error> {
         let request = self.request;
-        let uuid = allocation["uuid"].as_str().unwrap_or_default();
         let reply = match request.query.value("fields") {
             None => whole,
             Some(fields) => {
-                let mut path = format!("/v1/allocations/{}", encode_segment(uuid));
+                let uuid = json::member(&whole.body, "uuid").map_err(|_| location.misspoke())?;
+                let uuid = uuid.unwrap_or_default();
+                let mut path = format!("/v1/allocations/{}", encode_segment(&uuid));
                 Query::default().with("fields", fields).append_to(&mut path);
                 let selected = Expect::Document {
                     member: Some("links"),
