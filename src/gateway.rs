@@ -43,15 +43,13 @@ use crate::api::header::RequestId;
 use crate::api::trace::TraceContext;
 use crate::gateway::connection::KEEPALIVE;
 use crate::gateway::context::InFlight;
+use crate::gateway::respond::WRITE_TIMEOUT;
 use crate::gateway::service::Course;
 use crate::gateway::service::Next;
 use crate::gateway::service::Service;
 use crate::gateway::service::Stage;
 use crate::gateway::service::Stop;
 use crate::request::Versions;
-
-/// A client that takes longer for a part of an answer is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What Pingora carries from phase to phase.
 #[derive(Debug)]

@@ -33,6 +33,7 @@ use crate::gateway::rescue::Trouble;
 use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locations::credentials::Proof;
+use crate::locations::endpoints::Line;
 use crate::locations::location::Location;
 use crate::locations::order::Act;
 use crate::locations::peer::Peer;
@@ -46,6 +47,7 @@ use crate::locations::traffic::Outcome;
 use crate::locations::trail::Asking;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::wire::peer::be_patient;
 use crate::wire::transport::on_fresh_connection;
 
 /// The same request again: with new credentials, or to where the thing is now. Nothing was executed.
@@ -65,7 +67,9 @@ pub struct Forwarding {
     permit: OwnedSemaphorePermit,
     proof: Option<Proof>,
     renewed: bool,
-    /// Peers that could not be reached.
+    /// The peers in the order of the first try: it may be another one by the second.
+    line: Line,
+    /// Peers of it that could not be reached.
     failed: usize,
     peer: Option<Arc<Peer>>,
     begun: Instant,
@@ -111,6 +115,7 @@ impl Forwarding {
             permit,
             proof,
             renewed: false,
+            line: location.line(),
             failed: 0,
             peer: None,
             begun,
@@ -162,7 +167,10 @@ impl Forwarding {
             return Err(self.give_up(self.silence(Reason::Timeout, false)));
         }
         let location = self.location(federation);
-        let Some(peer) = location.peer(self.failed) else {
+        if self.failed == 0 {
+            self.line = location.line();
+        }
+        let Some(peer) = self.line.get(self.failed).cloned() else {
             location.failed(Reason::Connect);
             return Err(self.give_up(self.silence(Reason::Connect, false)));
         };
@@ -172,6 +180,7 @@ impl Forwarding {
         let mut http = peer.http.clone();
         if !self.request.method.is_safe() {
             on_fresh_connection(&mut http);
+            be_patient(&mut http);
         }
         self.peer = Some(peer);
         Ok(Box::new(http))
@@ -185,7 +194,7 @@ impl Forwarding {
     ) -> Box<PingoraError> {
         let location = self.location(federation);
         self.failed += 1;
-        let another = location.peer(self.failed).is_some();
+        let another = self.line.get(self.failed).is_some();
         error.set_retry(another);
         if !another {
             let timeout = matches!(

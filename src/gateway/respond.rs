@@ -1,6 +1,7 @@
 //! Writes an answer, with the headers that every answer of the gateway has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -21,6 +22,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::api::header;
+use crate::api::merged_page::Parts;
 use crate::gateway::body;
 use crate::gateway::compress::Compressing;
 use crate::gateway::compress::Compressor;
@@ -33,6 +35,10 @@ use crate::request::Versions;
 
 /// Bytes of an answer that are written at a time.
 const PART: usize = 64 << 10;
+/// A client that takes longer for a part of an answer is gone.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes a second that a client takes of a large answer at least.
+const SLOWEST: usize = 32 << 10;
 const VARIES: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
 /// What answers are signed with.
@@ -134,21 +140,42 @@ impl Respond {
         let silent = bodiless || length == 0 || asked.method == Method::HEAD;
         session.write_response_header(Box::new(head)).await?;
         if !silent {
-            // The write clock runs for one part: it measures silence, not the size of the answer.
-            let mut parts = body.into_parts(PART);
-            while let Some(part) = parts.next() {
-                let is_last = parts.is_over();
-                let part = match &mut compressor {
-                    None => part,
-                    Some(running) if !is_last => running.feed(&part),
-                    Some(running) => std::mem::take(running).finish(&part),
-                };
-                // An empty chunk would be the last one.
-                if is_last || !part.is_empty() {
-                    session.write_response_body(part, is_last).await?;
-                }
+            let writing = write_parts(session, body.into_parts(PART), compressor);
+            if length <= PART {
+                // Which the write clock bounds.
+                return writing.await;
             }
+            tokio::time::timeout(patience(length), writing)
+                .await
+                .unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
         }
         Ok(())
     }
+}
+
+/// The write clock runs for one part: it measures silence, not the size of the answer.
+async fn write_parts(
+    session: &mut ServerSession,
+    mut parts: Parts,
+    mut compressor: Option<Compressor>,
+) -> Result<()> {
+    while let Some(part) = parts.next() {
+        let is_last = parts.is_over();
+        let part = match &mut compressor {
+            None => part,
+            Some(running) if !is_last => running.feed(&part),
+            Some(running) => std::mem::take(running).finish(&part),
+        };
+        // An empty chunk would be the last one.
+        if is_last || !part.is_empty() {
+            session.write_response_body(part, is_last).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How long a client may take for a large answer, which is held for it meanwhile, out of what all answers share
+/// (`max_buffered`).
+fn patience(length: usize) -> Duration {
+    WRITE_TIMEOUT + Duration::from_secs((length / SLOWEST) as u64)
 }

@@ -39,6 +39,7 @@ use crate::locations::breaker::Breaker;
 use crate::locations::breaker::Change;
 use crate::locations::credentials::Credentials;
 use crate::locations::endpoints::Endpoints;
+use crate::locations::endpoints::Line;
 use crate::locations::order::Act;
 use crate::locations::order::Order;
 use crate::locations::order::forbids;
@@ -368,9 +369,9 @@ impl Location {
         }
     }
 
-    /// The peer to try first, or after `failed` others.
-    pub fn peer(&self, failed: usize) -> Option<Arc<Peer>> {
-        self.endpoints.line().get(failed).cloned()
+    /// Its peers in the order in which one question tries them.
+    pub fn line(&self) -> Line {
+        self.endpoints.line()
     }
 
     /// It could be reached after others could not: it is tried first from now on.

@@ -19,6 +19,7 @@ use pingora::tls::WebPkiClientVerifier;
 use pingora::tls::install_default_crypto_provider;
 use pingora::tls::version::TLS12;
 use pingora::tls::version::TLS13;
+use rustls::crypto::ring::Ticketer;
 
 use crate::config::ListenerTls;
 use crate::config::TlsVersion;
@@ -119,6 +120,10 @@ fn acceptor(config: &ListenerTls) -> Result<Acceptor, TlsError> {
     let mut server = builder
         .with_single_cert(identity.chain, identity.key)
         .map_err(|_| TlsError::new(&config.cert_file, "cannot be served"))?;
+    // The default remembers the sessions of the last hundred clients or so; what is in a ticket, the client remembers. Its
+    // key lives as long as what was read: a session is not taken up again under other authorities.
+    server.ticketer = Ticketer::new()
+        .map_err(|_| TlsError::new(&config.cert_file, "cannot be served: no random numbers"))?;
     // Not h2: where a client ends a request with an empty DATA frame, Pingora 0.9.1 writes the last chunk to the location
     // twice and spoils that connection for the next request (cloudflare/pingora#935).
     server.alpn_protocols = vec![b"http/1.1".to_vec()];

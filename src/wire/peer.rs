@@ -122,6 +122,16 @@ pub fn dial(endpoint: &Endpoint, address: SocketAddr, tls: &Tls, clocks: Clocks)
     http
 }
 
+/// For a large body. A server whose workers are busy takes nothing for a while, and the kernel ends such a connection as it
+/// ends one into a black hole: `TCP_USER_TIMEOUT` counts a window of zero too (tcp(7)).
+pub fn be_patient(http: &mut HttpPeer) {
+    if let (Some(keepalive), Some(patience)) =
+        (&mut http.options.tcp_keepalive, http.options.write_timeout)
+    {
+        keepalive.user_timeout = patience;
+    }
+}
+
 /// Certificates that were read since.
 pub fn secure(http: &mut HttpPeer, tls: &Tls) {
     http.group_key = tls.group;

@@ -32,6 +32,7 @@ pub use crate::wire::message::Head;
 pub use crate::wire::message::Message;
 pub use crate::wire::message::Reply;
 pub use crate::wire::message::Sent;
+use crate::wire::peer::be_patient;
 use crate::wire::shown;
 
 /// A connection without reuse belongs to a group of its own.
@@ -105,6 +106,10 @@ pub const LARGE_HEAD: usize = 3 << 10;
 /// throw it away (Apache's lingering close), and then nobody knows whether it was executed.
 const YOUNG: Duration = Duration::from_secs(4);
 
+/// Bytes of a body from which on it has a connection of its own. What is shorter fits into the buffers on the way, whether
+/// the server reads or not (`net.ipv4.tcp_rmem` begins with 128 KiB).
+const LARGE_BODY: usize = 64 << 10;
+
 /// How long a connection that is closed is waited for.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -167,11 +172,14 @@ impl Transport {
                 }
             }
         }
+        let own = is_large(message.body).then(|| alone(peer));
+        let peer = own.as_ref().unwrap_or(peer);
         let mut stream = self.connect(peer, message, bounds).await?;
         shown::note(peer, &stream);
         match converse(&mut stream, message, bounds, &self.budget).await {
             Ok((reply, after)) => {
                 self.tell_trust(peer, None);
+                let after = if own.is_some() { After::Closed } else { after };
                 self.part(peer, stream, after).await;
                 Ok(reply)
             }
@@ -194,11 +202,13 @@ impl Transport {
 
     /// A connection on which something was asked before.
     fn used_before(&self, peer: &HttpPeer, message: Message<'_>) -> Option<Stream> {
-        let age = match message.body {
-            // What a client sends while it is passed on cannot be sent again.
-            Sent::Streamed(_) => return None,
-            _ if message.head.method().is_safe() => Duration::MAX,
-            Sent::Nothing | Sent::Whole(_) => YOUNG,
+        if is_large(message.body) {
+            return None;
+        }
+        let age = if message.head.method().is_safe() {
+            Duration::MAX
+        } else {
+            YOUNG
         };
         self.idle.take(peer.reuse_hash(), age)
     }
@@ -306,6 +316,22 @@ impl Transport {
             distrusted.insert(*address, kind.to_owned());
         }
     }
+}
+
+/// What a client sends while it is passed on is taken for large, and cannot be sent again.
+fn is_large(body: Sent<'_>) -> bool {
+    match body {
+        Sent::Nothing => false,
+        Sent::Whole(body) => body.len() > LARGE_BODY,
+        Sent::Streamed(_) => true,
+    }
+}
+
+/// The peer for a large body.
+fn alone(peer: &HttpPeer) -> HttpPeer {
+    let mut own = peer.clone();
+    be_patient(&mut own);
+    own
 }
 
 /// Says goodbye where TLS wants that. Who does not listen is not waited for.

@@ -1,5 +1,6 @@
 """How long a location is waited for: by what is asked, since a write that is given up may be done a moment later."""
 
+import socket
 import threading
 
 import pytest
@@ -54,3 +55,28 @@ def test_an_answer_that_stops_is_given_up_after_its_own_clock(hub, free):
 
     hub.loc1.fault(half)
     assert_unavailable(hub.get("/v1/nodes/slow"), "loc1")
+
+
+CLOCK = {"connect_timeout": 1, "timeout": 30, "probe_interval": 600}
+LARGE = {"max_json_body_size": 16384}
+
+
+class Busy(Standin):
+    """All its workers are busy for a while when somebody sends a PUT: it is accepted, and not read."""
+
+    WHILE = 4
+
+    def _serve(self, connection, number):
+        if connection.recv(3, socket.MSG_PEEK) == b"PUT":
+            threading.Event().wait(self.WHILE)
+        super()._serve(connection, number)
+
+
+@pytest.mark.parametrize("path", ["/v1/nodes/busy/states/provision", "/v1/nodes/busy/vendor_passthru?method=flash"])
+def test_a_large_body_waits_longer_for_a_busy_server_than_a_connection_may_take(path):
+    """What is not taken looks to the kernel like a black hole, and that has the clock of connecting."""
+    with fleet(Busy([node("busy", provision_state="available")]), every=CLOCK, api=LARGE) as hub:
+        assert hub.get("/v1/nodes/busy").status == 200
+        body = {"target": "active", "configdrive": "A" * (8 << 20)}
+        assert hub.put(path, body).status < 300
+        assert len(hub.loc1.asked("PUT")) == 1

@@ -346,3 +346,28 @@ def test_the_end_of_every_certificate_is_in_the_log(tmp_path, ends, line):
         ]:
             pattern = line.format(name, day) + re.escape(f" ({owner}, {path})")
             running.logged(pattern)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_hundreds_of_clients_take_up_their_sessions(ca, site, version):
+    """However many came meanwhile; and not under another certificate."""
+    identity, other = (ca.issue(name, hosts=["127.0.0.1"]) for name in ("one", "two"))
+    with Running(ca, site, listener_config(identity)) as hub:
+        until(lambda: hub.status() == 200)
+        context = hub.context(maximum_version=version)
+
+        def meet(session=None):
+            """The session that a client gets, and whether it was taken up from an earlier one."""
+            with socket.create_connection(("127.0.0.1", hub.port), timeout=10) as plain:
+                with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as secured:
+                    # With TLS 1.3 tickets come after the handshake, with the answer.
+                    secured.sendall(b"GET / HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")
+                    assert secured.recv(12) == b"HTTP/1.1 200"
+                    return secured.session, secured.session_reused
+
+        met = [meet() for _ in range(300)]
+        assert not any(reused for _, reused in met)
+        assert all(meet(session)[1] for session, _ in met)
+        identity.install(other)
+        until(lambda: hub.serial() == other.serial, SOON, "the new certificate")
+        assert not meet(met[0][0])[1]

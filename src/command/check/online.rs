@@ -206,9 +206,10 @@ impl Examination<'_> {
         let question = Question::get("/".to_owned(), Microversion::new(1, 1));
         let (mut silent, mut clocks) = (Vec::new(), Vec::new());
         let mut place = 0;
-        while let Some(peer) = self.location.peer(place) {
+        let line = self.location.line();
+        while let Some(peer) = line.get(place) {
             place += 1;
-            let Ok(head) = self.location.head(&peer, &self.asker, &question, None) else {
+            let Ok(head) = self.location.head(peer, &self.asker, &question, None) else {
                 continue;
             };
             let bounds = Bounds {

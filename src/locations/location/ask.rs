@@ -395,7 +395,7 @@ impl Location {
         if !self.breaker().is_closed() {
             return;
         }
-        if let Some(peer) = self.peer(0) {
+        if let Some(peer) = self.line().get(0) {
             let patience = self.config.connect_timeout.min(asker.patience());
             let connecting = asker.transport.make_ready(&peer.http);
             let _ = tokio::time::timeout(patience, connecting).await;

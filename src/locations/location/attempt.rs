@@ -57,7 +57,7 @@ struct Outcome {
 impl Attempt<'_> {
     /// What the first peer says that can be reached. What is safe is asked of the next one whatever went wrong.
     pub(super) async fn make(&self) -> Result<Heard, Failure> {
-        let line = self.location.endpoints.line();
+        let line = self.location.line();
         let is_safe = self.question.method.is_safe();
         let mut last = Failure::Connect;
         let mut tried = 0;
