@@ -110,8 +110,7 @@ impl Backend {
 
     /// Connects. Returns whether it can be used now.
     pub async fn connect(&self) -> bool {
-        let dialled = timeout(self.config.connect_timeout, dial(&self.config)).await;
-        match dialled.unwrap_or(Err(Away::Late)) {
+        match dial(&self.config).await {
             Ok(Dialled { connection, driver }) => {
                 tokio::spawn(driver);
                 if let Err(why) = self.try_out(connection.clone()).await {

@@ -29,12 +29,12 @@ end
 for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
 return 1";
 
-/// One that is gone was anybody's meanwhile.
+/// One that is gone was anybody's meanwhile. Written anew: `PEXPIRE` would be one more command that the user must be allowed.
 const KEEP: &str = "
 for _, key in ipairs(KEYS) do
   if redis.call('GET', key) ~= ARGV[1] then return 0 end
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[2]) end
+for _, key in ipairs(KEYS) do redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
 return 1";
 
 /// Only what is still ours.

@@ -19,6 +19,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use crate::config::ClientTls;
 use crate::config::CoordinationConfig;
@@ -49,24 +50,20 @@ pub(super) async fn dial(config: &CoordinationConfig) -> Result<Dialled, Away> {
         .map(load)
         .transpose()
         .map_err(Away::Tls)?;
-    let Some(sentinel) = &config.sentinel else {
-        let mut why = Away::NoMaster;
-        for server in &config.servers {
-            match open(server, tls.as_ref()).await {
-                Ok(stream) => return log_in(stream, &config.login, config.db).await,
-                Err(error) => why = error,
-            }
-        }
-        return Err(why);
-    };
-    let to_sentinels = match (&tls, sentinel.is_secured) {
-        (_, false) => None,
-        (Some(tls), true) => Some(tls.clone()),
-        (None, true) => Some(load(&ClientTls::default()).map_err(Away::Tls)?),
+    let to_sentinels = match &config.sentinel {
+        Some(sentinel) if sentinel.is_secured => match &tls {
+            Some(tls) => Some(tls.clone()),
+            None => Some(load(&ClientTls::default()).map_err(Away::Tls)?),
+        },
+        Some(_) | None => None,
     };
     let mut why = Away::NoMaster;
     for server in &config.servers {
-        let master = async {
+        let attempt = async {
+            let Some(sentinel) = &config.sentinel else {
+                let stream = open(server, tls.as_ref()).await?;
+                return log_in(stream, &config.login, config.db).await;
+            };
             let stream = open(server, to_sentinels.as_ref()).await?;
             let master = master_by(stream, sentinel).await?;
             let stream = open(&master, tls.as_ref()).await?;
@@ -75,7 +72,9 @@ pub(super) async fn dial(config: &CoordinationConfig) -> Result<Dialled, Away> {
             is_master(&mut dialled).await?;
             Ok(dialled)
         };
-        match master.await {
+        // Each has its own clock: one that is switched off, or names a master that is, must not cost the others their turn.
+        let dialled = timeout(config.connect_timeout, attempt).await;
+        match dialled.unwrap_or(Err(Away::Late)) {
             Ok(dialled) => return Ok(dialled),
             Err(error) => why = error,
         }

@@ -1,9 +1,14 @@
 """The backend that gateways share: how it is reached, what becomes of claims whose holder is gone, and the states of locations."""
 
+import contextlib
+import re
+import socket
+
 import pytest
 from admin import Admin
 from backend import Redis, configuration, gateways, reserved
 from fleet import until
+from gateway import REPOSITORY
 from pki import Authority
 from standin import Standin, new_uuid
 from test_coordination import NODE, UNVERIFIED, Later, begun, claims, connected
@@ -31,6 +36,22 @@ def test_a_password():
             for hub in hubs:
                 told = hub.gateway.log() + Admin(hub.gateway).get("/status").text
                 assert "keptsecret" not in told and "wrongsecret" not in told
+
+
+@pytest.mark.parametrize("db", [0, 2])
+def test_a_user_who_may_do_no_more_than_it_needs(db):
+    """As docs/operate.md lists it. Redis asks what a user may inside scripts as well."""
+    listed = re.search("needs\n(.*?) on keys of the namespace", (REPOSITORY / "docs/operate.md").read_text(), re.DOTALL)
+    allowed = [f"+{word.lower()}" for word in re.findall("`([A-Z]+)`", listed[1])] + ["+select"] * (db != 0)
+    with reserved() as port, Redis("--port", port, "--bind", "127.0.0.1") as redis:
+        assert redis.say("ACL", "SETUSER", "gateway", "on", ">secret", "~ironic-proxy:*", *allowed) == "OK"
+        with gateways(Standin(), backend=[f"redis://gateway:secret@127.0.0.1:{port}/{db}"] * 2) as hubs:
+            # A claim is taken, kept after the write and released.
+            assert all(verified(hub) for hub in hubs * 2)
+            Admin(hubs[0].gateway).set("loc1", "draining")
+            agreed(hubs, "loc1", "draining")
+            for hub in hubs:
+                assert "cannot be used" not in hub.gateway.log(), hub.gateway.log()
 
 
 def test_tls(tmp_path):
@@ -79,6 +100,38 @@ def test_sentinels_know_the_master():
                 watcher.stop(5)
 
 
+@contextlib.contextmanager
+def silent():
+    """The port of a server that takes connections and says nothing, as one that was switched off says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@contextlib.contextmanager
+def sentinel(directory, master):
+    """The port of a sentinel that takes this port's server for the master."""
+    with reserved() as port:
+        file = directory / f"{port}.conf"
+        file.write_text(f"port {port}\nbind 127.0.0.1\nsentinel monitor hub 127.0.0.1 {master} 1\n")
+        watcher = Process(["redis-server", file, "--sentinel"], directory / f"{port}.log")
+        try:
+            wait_until(lambda: "+monitor master hub" in watcher.log(), watcher, 20, "the sentinel")
+            yield port
+        finally:
+            watcher.stop(5)
+
+
+def test_the_next_sentinel_is_asked_where_one_leads_nowhere(tmp_path):
+    """The first says nothing, and another one names a master that says nothing."""
+    with reserved() as port, Redis("--port", port, "--bind", "127.0.0.1"), silent() as hole:
+        with sentinel(tmp_path, hole) as stale, sentinel(tmp_path, port) as good:
+            more = f"sentinel=hub&socket_connect_timeout=0.3&sentinel_fallback=127.0.0.1:{good}"
+            with gateways(Standin(), backend=[f"redis://127.0.0.1:{first}?{more}" for first in (hole, stale)]) as hubs:
+                for hub in hubs:
+                    connected(hub)
+                    assert verified(hub)
+
+
 # --- claims
 
 
@@ -101,8 +154,9 @@ def test_a_write_that_lasts_keeps_its_claim():
             body = {**NODE, "name": "wanted"}
             slow, event = begun(first, body, first.loc1)
             quick = Later(lambda: second.post("/v1/nodes", {**body, "conductor_group": "grp1"}))
-            # Once in a quarter of its time.
-            until(lambda: redis.calls("pexpire") >= 6, what="six renewals")
+            before = redis.calls("set")
+            # Once in a quarter of its time. Who waits writes nothing.
+            until(lambda: redis.calls("set") >= before + 6, what="six renewals")
             assert not second.loc2.asked("POST"), "the claim was over before the write"
             event.set()
             assert (slow.reply().status, slow.reply().header(UNVERIFIED)) == (201, None)
