@@ -2,7 +2,7 @@
 //! and the states that operators set. Without it each gateway is right by itself; while it is away all go on alone, and
 //! say so.
 //!
-//! - [`dial`]: one connection to it, through sentinels if need be;
+//! - `dial`: one connection to it, through sentinels if need be;
 //! - [`claims`]: values that are held for the time of a write;
 //! - [`board`]: texts that the newest writer replaces.
 

@@ -6,7 +6,7 @@ import pytest
 import scripted
 from fleet import fleet, together, until
 from pki import Authority, SecuredStandin
-from standin import Standin, new_uuid, node
+from standin import new_uuid, node
 
 
 @pytest.fixture(scope="module", params=["http", "https"])

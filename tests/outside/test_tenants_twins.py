@@ -3,7 +3,7 @@
 import pytest
 import scripted
 from projects import LOCATION, MINE, OTHER, ROLES, STRANGER, TENANT, hub, twins
-from standin import Standin, new_uuid, node
+from standin import Standin, node
 from tenants import ADMIN
 
 THIRD = {"X-Roles": ROLES, "X-Project-Id": "33333333cccc", "X-Project-Name": "third"}
