@@ -22,6 +22,7 @@ use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::CoordinationConfig;
@@ -35,8 +36,22 @@ use crate::tls::pem::TlsError;
 /// Whether it can be used.
 #[derive(Clone, Debug)]
 enum Link {
-    Up(MultiplexedConnection),
+    Up(Arc<Line>),
     Away(Away),
+}
+
+/// One connection. Ends when the last who waits for an answer on it has let go of it.
+#[derive(Debug)]
+struct Line {
+    connection: MultiplexedConnection,
+    driver: AbortHandle,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // A server that is frozen would keep its task and its socket for ever.
+        self.driver.abort();
+    }
 }
 
 /// How it is, for those who run the gateway.
@@ -71,7 +86,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Reads the certificates, speaks to nobody. What was counted `before` goes on.
+    /// Reads the certificates, speaks to nobody.
     ///
     /// # Errors
     /// A file of the TLS options cannot be used.
@@ -112,40 +127,42 @@ impl Backend {
     pub async fn connect(&self) -> bool {
         match dial(&self.config).await {
             Ok(Dialled { connection, driver }) => {
-                tokio::spawn(driver);
-                if let Err(why) = self.try_out(connection.clone()).await {
-                    self.lose(&why);
+                let driver = tokio::spawn(driver).abort_handle();
+                let line = Arc::new(Line { connection, driver });
+                if let Err(why) = self.try_out(&line).await {
+                    self.lose(None, &why);
                     return false;
                 }
                 info!(
                     "The coordination backend is connected: writes of unique values are serialised with other gateways"
                 );
-                self.link
-                    .send_replace((Link::Up(connection), Timestamp::now()));
+                self.link.send_replace((Link::Up(line), Timestamp::now()));
                 true
             }
             Err(why) => {
-                self.lose(&why);
+                self.lose(None, &why);
                 false
             }
         }
     }
 
     /// A server that is full, read only or forbids scripts takes logins all the same.
-    async fn try_out(&self, mut connection: MultiplexedConnection) -> Result<(), Away> {
+    async fn try_out(&self, line: &Line) -> Result<(), Away> {
         let mut command = redis::cmd("EVAL");
         command
             .arg("return redis.call('SET', KEYS[1], '', 'PX', 1)")
             .arg(1)
             .arg(self.key("trial"));
-        let answer = timeout(self.config.timeout, command.query_async(&mut connection)).await;
-        let () = answer.map_err(|_| Away::Late)??;
-        Ok(())
+        self.answer(line, &command).await
     }
 
     /// Its answer to one command.
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
-        let mut connection = self.connection().await?;
+        self.answer(&*self.line().await?, command).await
+    }
+
+    async fn answer<T: FromRedisValue>(&self, line: &Line, command: &Cmd) -> Result<T, Away> {
+        let mut connection = line.connection.clone();
         let answer = timeout(self.config.timeout, command.query_async(&mut connection)).await;
         let answer = answer.map_err(|_| Away::Late)?;
         answer.map_err(Away::from)
@@ -153,35 +170,42 @@ impl Backend {
 
     /// The same; who gave no answer is not asked again until it is connected anew.
     async fn told<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Away> {
-        let answer = self.ask(command).await;
+        let line = self.line().await?;
+        let answer = self.answer(&line, command).await;
         if let Err(why) = &answer {
-            self.lose(why);
+            self.lose(Some(&line), why);
         }
         answer
     }
 
     /// Right after the start the first attempt is waited for.
-    async fn connection(&self) -> Result<MultiplexedConnection, Away> {
+    async fn line(&self) -> Result<Arc<Line>, Away> {
         let mut link = self.link.subscribe();
         let begun = link.wait_for(|(link, _)| !matches!(link, Link::Away(Away::Starting)));
         let found = timeout(self.config.timeout, begun).await;
         match found {
             Ok(Ok(found)) => match &found.0 {
-                Link::Up(connection) => Ok(connection.clone()),
+                Link::Up(line) => Ok(Arc::clone(line)),
                 Link::Away(why) => Err(why.clone()),
             },
             Ok(Err(_)) | Err(_) => Err(Away::Starting),
         }
     }
 
-    /// Tells of it once an outage, not once a request.
-    fn lose(&self, why: &Away) {
+    /// An attempt to connect failed, or a command on this line. Tells of it once an outage, not once a request.
+    fn lose(&self, line: Option<&Arc<Line>>, why: &Away) {
         let was_used = self.link.send_if_modified(|(link, since)| {
-            let is_news = !matches!(link, Link::Away(known) if known == why);
-            let was_away = matches!(link, Link::Away(known) if *known != Away::Starting);
-            if is_news {
-                *link = Link::Away(why.clone());
+            // Who waited on an old line must not take the new one down.
+            let is_in_force = match (&*link, line) {
+                (Link::Up(link), Some(line)) => Arc::ptr_eq(link, line),
+                (Link::Away(_), None) => true,
+                _ => false,
+            };
+            if !is_in_force {
+                return false;
             }
+            let was_away = matches!(link, Link::Away(known) if *known != Away::Starting);
+            *link = Link::Away(why.clone());
             if !was_away {
                 *since = Timestamp::now();
             }

@@ -124,6 +124,11 @@ impl Error {
             _ => false,
         }
     }
+
+    /// A write whose answer was lost, so that it may have been executed.
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Silent(silent) if silent.iter().any(|silence| silence.sent))
+    }
 }
 
 impl From<Silence> for Error {

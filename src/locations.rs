@@ -147,6 +147,8 @@ impl Locations {
     /// It will not be in force after a restart.
     pub fn order(&self, id: LocationId, mut order: Order) -> io::Result<()> {
         let location = self.location(id);
+        // Nothing may be heard between the look at the newest time and the write.
+        let _changing = self.orders.changing();
         // What was heard from another gateway, whose clock may be ahead, came before this.
         let before = self.orders.since(location.name());
         let after = before.and_then(|before| {
@@ -175,6 +177,7 @@ impl Locations {
             configured: location.state,
             read_at: self.read_at,
         };
+        let _changing = self.orders.changing();
         let Some((order, kept)) = self.orders.hear(place, text) else {
             return;
         };

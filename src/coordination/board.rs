@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use crate::coordination::Away;
 use crate::coordination::Backend;
 
-/// Keeps the newest, and counts changes, so that readers see with one question that there are none.
+/// Keeps the newest, whatever nonsense was there, and counts changes, so that readers see with one question that there are none.
 const PIN: &str = "
 local known = redis.call('HGET', KEYS[1], ARGV[1])
-if known and tonumber(string.match(known, '^%d+')) >= tonumber(ARGV[2]) then return 0 end
+local at = known and tonumber(string.match(known, '^%d+'))
+if at and at >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
 return redis.call('INCR', KEYS[2])";
 

@@ -57,10 +57,11 @@ pub enum Unheld {
     Taken,
 }
 
-/// Held until it is dropped.
+/// Held until it is released or dropped.
 #[derive(Debug)]
 pub struct Held {
     keys: Arc<Keys>,
+    is_released: bool,
     renewal: Option<AbortHandle>,
 }
 
@@ -95,6 +96,7 @@ impl Backend {
         // From here on: what was taken is released, whoever stops waiting.
         let mut held = Held {
             renewal: None,
+            is_released: false,
             keys,
         };
         let mut pause = FIRST_PAUSE;
@@ -131,6 +133,15 @@ impl Held {
         let _ = self.keys.keep().await;
     }
 
+    /// So that it is over when this returns, and the next of our own requests finds nothing of it.
+    pub async fn release(mut self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.abort();
+        }
+        self.keys.release().await;
+        self.is_released = true;
+    }
+
     /// Whether nobody else can have had any of it, as far as is known.
     pub fn is_sure(&self) -> bool {
         let until = *self
@@ -146,6 +157,9 @@ impl Drop for Held {
     fn drop(&mut self) {
         if let Some(renewal) = &self.renewal {
             renewal.abort();
+        }
+        if self.is_released {
+            return;
         }
         let keys = Arc::clone(&self.keys);
         // Without a runtime the process ends, and the keys expire.

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::time::timeout_at;
+
 use crate::api::header;
 use crate::coordination::Backend;
 use crate::coordination::claims::Held;
@@ -18,7 +20,7 @@ use crate::request::Answer;
 /// What `X-Ironic-Proxy-Unverified` says beside the names of locations.
 const COORDINATION: &str = "coordination";
 
-/// Held until it is dropped.
+/// Held until it is released, or dropped by a request that is given up.
 #[derive(Debug)]
 pub struct Hold<'a> {
     among_gateways: AmongGateways,
@@ -44,7 +46,8 @@ impl<'a> Hold<'a> {
     ) -> Result<Self, Error> {
         let values: Vec<String> = stakes.iter().map(Stake::text).collect();
         // Here first: of this gateway's requests one at most contends with other gateways.
-        let here = turns.take(stakes).await;
+        let here = timeout_at(deadline.into(), turns.take(stakes)).await;
+        let here = here.map_err(|_| Error::Contended)?;
         let among_gateways = match backend.filter(|_| !values.is_empty()) {
             None => AmongGateways::Alone,
             Some(backend) => match backend.hold(values, deadline).await {
@@ -75,12 +78,24 @@ impl<'a> Hold<'a> {
         }
     }
 
-    /// Refuses, before anything is sent, what has to be sure.
-    pub fn or_refuse(self, required: bool) -> Result<Self, Error> {
+    /// Refuses what has to be sure: before anything is asked, and again right before the write, since the questions may
+    /// have outlasted a claim that could not be renewed.
+    pub fn suffices(&self, required: bool) -> Result<(), Error> {
         if required && !self.is_sure() {
             return Err(Error::Uncoordinated);
         }
-        Ok(self)
+        Ok(())
+    }
+
+    /// Before anybody here has a turn: the next one would meet our own claim at the backend.
+    pub async fn release(self) {
+        let Self {
+            among_gateways,
+            _here,
+        } = self;
+        if let AmongGateways::Held(held) = among_gateways {
+            held.release().await;
+        }
     }
 
     /// Announces that other gateways could not be kept from writing the same.
@@ -95,5 +110,24 @@ impl<'a> Hold<'a> {
             |locations| format!("{locations}, {COORDINATION}"),
         );
         answer.with(header::UNVERIFIED, &names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::collection::Collection;
+
+    #[tokio::test]
+    async fn nobody_waits_longer_than_its_request_may_take() {
+        let turns = Turns::default();
+        let stakes = HashSet::from([Stake::all_of(Collection::Chassis)]);
+        let first = Hold::take(&turns, None, stakes.clone(), Instant::now()).await;
+        let second = Hold::take(&turns, None, stakes.clone(), Instant::now());
+        let second = tokio::time::timeout(std::time::Duration::from_secs(5), second).await;
+        assert!(matches!(second, Ok(Err(Error::Contended))), "{second:?}");
+        drop(first);
+        let third = Hold::take(&turns, None, stakes, Instant::now()).await;
+        assert!(third.is_ok());
     }
 }

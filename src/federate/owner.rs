@@ -249,9 +249,9 @@ impl Federation {
     /// be made sure and has to be.
     pub async fn hold(&self, request: &Request, claims: &[Claim]) -> Result<Hold<'_>, Error> {
         let stakes = claims.iter().map(|claim| claim.stake.clone()).collect();
-        self.hold_stakes(request, stakes)
-            .await?
-            .or_refuse(self.require_unique)
+        let hold = self.hold_stakes(request, stakes).await?;
+        hold.suffices(self.require_unique)?;
+        Ok(hold)
     }
 
     /// The same for what need not be unique.

@@ -34,6 +34,7 @@ struct Kept {
 pub struct Orders {
     path: PathBuf,
     kept: Mutex<BTreeMap<String, Kept>>,
+    changing: Mutex<()>,
 }
 
 impl Orders {
@@ -56,6 +57,7 @@ impl Orders {
         Self {
             path,
             kept: Mutex::new(kept),
+            changing: Mutex::new(()),
         }
     }
 
@@ -65,6 +67,11 @@ impl Orders {
             Some(kept) if kept.configured == configured => kept.order.clone(),
             Some(_) | None => Order::of_file(configured),
         }
+    }
+
+    /// Nobody else changes any until this is dropped.
+    pub fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps a new one.
@@ -98,7 +105,13 @@ impl Orders {
     /// Another gateway was given one. Returns what is in force here then; `None`: what was.
     pub fn hear(&self, place: Place<'_>, text: &str) -> Option<(Order, io::Result<()>)> {
         let told: Kept = serde_json::from_str(text).ok()?;
-        if told.order.since <= self.since(place.name) {
+        let known = self.kept().get(place.name).map(|kept| kept.order.clone());
+        // The board tells times apart by microseconds, and of two orders of one time it keeps the first: so do all.
+        let at = |order: &Order| order.since.map(Timestamp::as_microsecond);
+        let is_old = known
+            .as_ref()
+            .is_some_and(|known| at(&told.order) < at(known) || told.order == *known);
+        if is_old || told.order.since.is_none() {
             return None;
         }
         // What was said after our file was read is the newer word. Of what was said before, the file may say something
@@ -179,7 +192,8 @@ mod tests {
         // Ours at second 10 said read_only, and our file, which says enabled, was read at second 20.
         for (told, configured, second, expected) in [
             (Maintenance, Enabled, 9, None),
-            (Maintenance, Enabled, 10, None),
+            (ReadOnly, Enabled, 10, None),
+            (Maintenance, Enabled, 10, Some(Maintenance)),
             (Maintenance, Enabled, 11, Some(Maintenance)),
             (Maintenance, Draining, 11, Some(Enabled)),
             (Maintenance, Draining, 21, Some(Maintenance)),

@@ -3,14 +3,16 @@
 import contextlib
 import re
 import socket
+import threading
 
 import pytest
+import scripted
 from admin import Admin
 from backend import Redis, configuration, gateways, reserved
 from fleet import until
 from gateway import REPOSITORY
 from pki import Authority
-from standin import Standin, new_uuid
+from standin import Standin, new_uuid, node
 from test_coordination import NODE, UNVERIFIED, Later, begun, claims, connected
 
 from bed.process import Process, wait_until
@@ -132,6 +134,12 @@ def test_the_next_sentinel_is_asked_where_one_leads_nowhere(tmp_path):
                     assert verified(hub)
 
 
+def test_writes_before_the_first_connection_tell_of_no_loss():
+    with silent() as hole, gateways(Standin(), backend=[f"redis://127.0.0.1:{hole}?socket_connect_timeout=60"]) as (hub,):
+        assert not verified(hub) and not verified(hub)
+        assert "cannot be used" not in hub.gateway.log()
+
+
 # --- claims
 
 
@@ -188,6 +196,28 @@ def test_a_claim_that_the_backend_forgot_is_told_of():
         assert (slow.reply().status, slow.reply().header(UNVERIFIED)) == (201, "coordination")
         assert claims(first, "lost") == 1
         first.logged('ERROR.*name "wanted" was written at location `loc1` and is at location `loc2` as well')
+
+
+@pytest.mark.parametrize("kind", ["create", "change", "replicated"])
+def test_a_claim_that_is_lost_during_the_questions_writes_nothing_where_it_has_to_be_unique(kind):
+    with Redis() as redis, gateways(
+        Standin(), Standin(), backend=[f"{redis.url}?lock_timeout=0.8"], api={"require_unique": True}
+    ) as (hub,):
+        uuid = hub.loc1.add(node("here"))["uuid"]
+        method, path, body, question = {
+            "create": ("POST", "/v1/nodes", {**NODE, "name": "wanted"}, "/v1/nodes/wanted"),
+            "change": ("PATCH", f"/v1/nodes/{uuid}", [{"op": "add", "path": "/name", "value": "wanted"}], "/v1/nodes/wanted"),
+            "replicated": ("POST", "/v1/chassis", {"uuid": uuid}, f"/v1/chassis/{uuid}"),
+        }[kind]
+        event = threading.Event()
+        hub.loc2.fault(scripted.held(event), method="GET", path=question)
+        later = Later(lambda: hub.call(method, path, body))
+        until(lambda: hub.loc2.asked("GET", question), what="the question")
+        redis.say("FLUSHALL")
+        until(lambda: claims(hub, "lost") == 1, what="the loss")
+        event.set()
+        assert later.reply().status == 503 and "require_unique" in later.reply().fault()["faultstring"], later.reply()
+        assert not hub.asked(method)
 
 
 # --- the states of locations
@@ -272,6 +302,10 @@ def test_nonsense_at_the_backend_changes_nothing():
         redis.say("DEL", "ironic-proxy:states:edition")
         for hub in hubs:
             connected(hub)
+        # It is written over, and the backend stays.
+        Admin(hubs[0].gateway).set("loc1", "draining")
+        agreed(hubs, "loc1", "draining")
+        assert Admin(hubs[0].gateway).get("/status").document["coordination"]["state"] == "up"
 
 
 # --- reload

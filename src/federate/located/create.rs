@@ -121,29 +121,39 @@ impl Creation<'_> {
         }
         // Held until the answer: of two creates that claim one name the second must see the first.
         let hold = federation.hold(request, &claims).await?;
-        let free = Free::elsewhere(federation, request, home, &claims).await?;
-        let mut question = request.question();
-        question.body = Body::Whole(object.to_bytes());
-        let location = federation.locations.location(home);
-        let reply = match location.reply(&request.asker, &question).await {
-            Ok(reply) => reply,
-            Err(silence) => {
-                let answer = self.was_it_made(object, given, silence).await?;
-                look_for_twins(federation, request, home, (&claims, &hold)).await;
-                let answer = free.flag(&federation.locations, answer, singular(collection));
-                return Ok(hold.flag(answer));
+        let answer = async {
+            let free = Free::elsewhere(federation, request, home, &claims).await?;
+            let mut question = request.question();
+            question.body = Body::Whole(object.to_bytes());
+            let location = federation.locations.location(home);
+            hold.suffices(federation.require_unique)?;
+            let reply = match location.reply(&request.asker, &question).await {
+                Ok(reply) => reply,
+                Err(silence) => {
+                    let made = self.was_it_made(object, given, silence).await;
+                    // What may have been made may have a twin as well.
+                    if made.as_ref().err().is_none_or(Error::is_ambiguous) {
+                        look_for_twins(federation, request, home, (&claims, &hold, &free)).await;
+                    }
+                    let answer = made?;
+                    let answer = free.flag(&federation.locations, answer, singular(collection));
+                    return Ok(hold.flag(answer));
+                }
+            };
+            let answer = federation.relay(request, home, Subject::Member(collection), reply);
+            if !answer.status.is_success() {
+                return Ok(answer);
             }
-        };
-        let answer = federation.relay(request, home, Subject::Member(collection), reply);
-        if !answer.status.is_success() {
-            return Ok(answer);
+            let (uuid, name) = (object.text("uuid"), object.text("name"));
+            let idents = (uuid.as_deref(), name.as_deref());
+            free.vouch(&federation.locator, collection, idents, home);
+            look_for_twins(federation, request, home, (&claims, &hold, &free)).await;
+            let answer = free.flag(&federation.locations, answer, singular(collection));
+            Ok(hold.flag(answer))
         }
-        let (uuid, name) = (object.text("uuid"), object.text("name"));
-        let idents = (uuid.as_deref(), name.as_deref());
-        free.vouch(&federation.locator, collection, idents, home);
-        look_for_twins(federation, request, home, (&claims, &hold)).await;
-        let answer = free.flag(&federation.locations, answer, singular(collection));
-        Ok(hold.flag(answer))
+        .await;
+        hold.release().await;
+        answer
     }
 
     /// The answer to a create was lost. The create is not repeated; its UUID is asked for.

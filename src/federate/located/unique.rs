@@ -1,9 +1,12 @@
 //! Asks every other location, with the gateway's own credential, whether a name, UUID or address is free.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use http::StatusCode;
 use log::error;
 use log::warn;
+use tokio::time::timeout;
 
 use crate::api::collection::Collection;
 use crate::api::header;
@@ -34,6 +37,9 @@ use crate::locations::walk::Walk;
 use crate::locations::window::ask_all;
 use crate::request::Answer;
 use crate::request::Request;
+
+/// How long a client whose write is done waits for a second look at the other locations.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Proof that no location that could be asked has the value.
 #[derive(Debug)]
@@ -150,24 +156,25 @@ pub async fn look_for_twins(
     federation: &Federation,
     request: &Request,
     home: LocationId,
-    (claims, hold): (&[Claim], &Hold<'_>),
+    (claims, hold, free): (&[Claim], &Hold<'_>, &Free),
 ) {
     hold.confirm().await;
     if hold.is_sure() {
         return;
     }
+    // The client waits: who was silent a moment ago is not waited for once more.
     let others = federation
         .locations
         .iter()
-        .filter(move |location| location.id != home);
+        .filter(|location| location.id != home && !free.unverified.contains(&location.id));
     let pairs = others.flat_map(|location| claims.iter().map(move |claim| (location, claim)));
     let asked = pairs.map(|(location, claim)| async move {
-        let found = is_taken(request, location, &claim.stake).await;
-        (location, claim, found)
+        let found = timeout(PATIENCE, is_taken(request, location, &claim.stake)).await;
+        (location, claim, matches!(found, Ok(Ok(true))))
     });
     for (location, claim, found) in join_all(asked).await {
         let stake = &claim.stake;
-        if !matches!(found, Ok(true)) {
+        if !found {
             continue;
         }
         error!(

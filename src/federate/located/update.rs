@@ -13,7 +13,9 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::Subject;
+use crate::federate::claim::Claim;
 use crate::federate::claim::claims_in;
+use crate::federate::hold::Hold;
 use crate::federate::located::beside::check_beside;
 use crate::federate::located::create::PARENT_NODE_SINCE;
 use crate::federate::located::home::GROUPS_SINCE;
@@ -23,6 +25,7 @@ use crate::federate::located::unique::look_for_twins;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
+use crate::federate::owner::Visit;
 use crate::locations::question::Body;
 use crate::request::Answer;
 use crate::request::Request;
@@ -62,17 +65,29 @@ impl<'a> Update<'a> {
     /// `PATCH`
     pub async fn send(&self) -> Result<Answer, Error> {
         let federation = self.federation;
-        let mut visit = federation
+        let visit = federation
             .visit(self.request, self.collection, self.ident)
             .await?;
         let claims = claims_in(self.collection, self.ident, &self.patch);
         // Held until the answer: of two patches that claim one name the second must see the first.
         let hold = federation.hold(self.request, &claims).await?;
+        let answer = self.send_under(&hold, &claims, visit).await;
+        hold.release().await;
+        answer
+    }
+
+    async fn send_under(
+        &self,
+        hold: &Hold<'_>,
+        claims: &[Claim],
+        mut visit: Visit<'_>,
+    ) -> Result<Answer, Error> {
+        let federation = self.federation;
         loop {
             let home = visit.location();
             let checked = async {
                 self.check_stays(home).await?;
-                Free::elsewhere(federation, self.request, home, &claims).await
+                Free::elsewhere(federation, self.request, home, claims).await
             };
             let free = match checked.await {
                 Ok(free) => free,
@@ -86,7 +101,18 @@ impl<'a> Update<'a> {
                 }
                 Err(error) => return Err(error),
             };
-            let reply = self.send_to(home).await?;
+            hold.suffices(federation.require_unique)?;
+            let reply = match self.send_to(home).await {
+                Ok(reply) => reply,
+                Err(error) => {
+                    // What may have been written may have a twin as well.
+                    if error.is_ambiguous() {
+                        let what = (claims, hold, &free);
+                        look_for_twins(federation, self.request, home, what).await;
+                    }
+                    return Err(error);
+                }
+            };
             if reply.status == StatusCode::NOT_FOUND {
                 // A 404 of Ironic's means that nothing was changed, so the patch may be sent to the new location.
                 let denial = Denial::of(self.collection, &reply.body);
@@ -96,7 +122,7 @@ impl<'a> Update<'a> {
             }
             let answer = self.changed(home, &free, reply);
             if answer.status.is_success() {
-                look_for_twins(federation, self.request, home, (&claims, &hold)).await;
+                look_for_twins(federation, self.request, home, (claims, hold, &free)).await;
                 return Ok(hold.flag(answer));
             }
             return Ok(answer);

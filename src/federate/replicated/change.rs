@@ -17,6 +17,7 @@ use crate::federate::claim::Stake;
 use crate::federate::claim::claims_in;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::ask_each;
+use crate::federate::hold::Hold;
 use crate::federate::located::unique::ask_whether_free;
 use crate::federate::objection::Objection;
 use crate::federate::replicated::Replicated;
@@ -48,6 +49,18 @@ impl Replicated<'_> {
         let stakes = [Stake::all_of(self.collection)];
         let hold = self.federation.hold_stakes(self.request, stakes.into());
         let hold = hold.await?;
+        let answer = self.change_under(&hold, ident, change, act).await;
+        hold.release().await;
+        answer
+    }
+
+    async fn change_under(
+        &self,
+        hold: &Hold<'_>,
+        ident: &str,
+        change: Change<'_>,
+        act: Question,
+    ) -> Result<Answer, Error> {
         // Named by the location header the object is an ordinary one of that location: nothing is replicated or undone.
         if let Some(pinned) = self.request.pinned {
             let location = self.federation.locations.location(pinned);
@@ -80,7 +93,7 @@ impl Replicated<'_> {
             .collect();
         let reply = match write.everywhere(&parts).await? {
             Some(reply) => reply,
-            None if patch.is_some() => {
+            None if matches!(change, Change::Patch(_)) => {
                 let question = self
                     .request
                     .ask(Method::GET, member(self.collection, &uuid))

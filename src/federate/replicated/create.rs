@@ -13,6 +13,7 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::claim::Stake;
 use crate::federate::claim::claims_of;
+use crate::federate::hold::Hold;
 use crate::federate::located::create::Creation;
 use crate::federate::located::create::singular;
 use crate::federate::located::unique::ask_whether_free;
@@ -55,16 +56,24 @@ impl Replicated<'_> {
         };
         let stakes = [Stake::all_of(collection)];
         let hold = self.federation.hold_stakes(self.request, stakes.into());
-        let hold = hold.await?.or_refuse(self.federation.require_unique)?;
+        let hold = hold.await?;
+        hold.suffices(self.federation.require_unique)?;
+        let made = self.make(&hold, &uuid, &object).await;
+        hold.release().await;
+        made
+    }
+
+    async fn make(&self, hold: &Hold<'_>, uuid: &str, object: &Object) -> Result<Answer, Error> {
+        let collection = self.collection;
         // Every location has to say that nothing is in the way; before that nothing is written.
-        let claims = claims_of(collection, &uuid, &object);
+        let claims = claims_of(collection, uuid, object);
         let all = self.federation.locations.iter();
         let silent = ask_whether_free(self.request, all.clone(), &claims).await?;
         if !silent.is_empty() {
             return Err(Error::Silent(silent));
         }
         let mut parts: Vec<_> = all
-            .map(|location| self.making(location, &uuid, &object))
+            .map(|location| self.making(location, uuid, object))
             .collect();
         // The first location is written alone, and its error is the one that the client sees.
         parts.sort_by_key(|part| part.location != self.first());
@@ -72,12 +81,13 @@ impl Replicated<'_> {
             locations: &self.federation.locations,
             asker: &self.request.asker,
             collection,
-            ident: &uuid,
+            ident: uuid,
             goal: Goal::Made,
         };
+        hold.suffices(self.federation.require_unique)?;
         match write.everywhere(&parts).await? {
             Some(reply) => Ok(hold.flag(self.everywhere(self.first(), reply))),
-            None => Ok(hold.flag(self.as_made(&uuid).await?)),
+            None => Ok(hold.flag(self.as_made(uuid).await?)),
         }
     }
 
