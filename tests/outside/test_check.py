@@ -1,8 +1,11 @@
 """`ironic-proxy check`: the files, the gateway that runs, and with --online every location and both Keystones."""
 
 import contextlib
+import http.server
 import json
+import socketserver
 import subprocess
+import threading
 
 import pytest
 from admin import SECTION
@@ -56,6 +59,31 @@ def test_a_gateway_that_is_named_has_to_be_there(tmp_path, sites):
     done = check(tmp_path, [site.endpoint for site in sites], "--socket", tmp_path / "x.sock")
     assert (done.returncode, done.stdout) == (69, "ok\n")
     assert "no gateway answers" in done.stderr
+
+
+class Erring(http.server.BaseHTTPRequestHandler):
+    """A gateway whose admin door cannot answer."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = b'{"error": "The gateway failed to serve the request."}'
+        self.send_response(500)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self):
+        return "a unix socket"
+
+
+def test_a_gateway_that_cannot_say_what_it_runs(tmp_path, sites):
+    """Nothing seems to change then, and that is not the same as that nothing changes."""
+    with socketserver.UnixStreamServer(str(tmp_path / "x.sock"), Erring) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        done = check(tmp_path, [site.endpoint for site in sites], "--socket", tmp_path / "x.sock")
+    assert "what would change is not known: the gateway answers 500 to /locations" in done.stdout + done.stderr, done
 
 
 def test_json(tmp_path, sites):

@@ -6,7 +6,7 @@ import re
 import pytest
 from fleet import Client, fleet, until
 from house import application_credential
-from standin import Standin, node
+from standin import Standin, StandinKeystone, node
 
 from bed.keystone import PASSWORD, PROJECT, SERVICE_PROJECT, Keystone
 
@@ -349,6 +349,29 @@ def test_keystone_stops_and_comes_back(keystone, reader):
         until(lambda: hub.get(HERE, headers=with_token(fresh)).status == 200, 30, "Keystone to be asked again")
         assert hub.get(HERE, headers=with_token("nonsense")).status == 401
         hub.logged(r"INFO.*Tokens can be validated again")
+
+
+def test_a_token_that_ends_while_keystone_is_asked_ends_an_outage_too():
+    """It answered, whatever it said: the next outage is told of again."""
+    with StandinKeystone({"gw": PASSWORD, "reader": PASSWORD}) as standin:
+        own = {"auth_type": "password", "auth_url": standin.endpoint, "username": "gw", "password": PASSWORD,
+               "user_domain_id": "default", "system_scope": "all", "token_cache_time": -1, "http_request_max_retries": 0}  # fmt: skip
+        with fleet(Standin([node("here")]), wait=False, api={"auth_strategy": "keystone"}, sections={"keystone_authtoken": own}) as hub:
+            person = {"name": "reader", "password": PASSWORD, "domain": {"id": "default"}}
+            identity = {"methods": ["password"], "password": {"user": person}}
+            issued = standin._issue({"identity": identity, "scope": {"system": {"all": True}}})
+            token = dict(issued.headers)["X-Subject-Token"]
+            until(lambda: hub.get(HERE, headers=with_token(token)).status == 200)
+            for outage in (1, 2):
+                standin.down()
+                assert_unavailable(hub.get(HERE, headers=with_token(token)))
+                until(lambda: hub.gateway.log().count("Tokens cannot be validated") == outage)
+                # It still said yes when the token's time came.
+                standin.valid = lambda token: token in standin.tokens
+                standin.tokens[token]["expires_at"] = "2020-01-01T00:00:00.000000Z"
+                standin.up()
+                until(lambda: hub.get(HERE, headers=with_token(token)).status == 401, 30, "Keystone to be asked again")
+                until(lambda: hub.gateway.log().count("Tokens can be validated again") == outage)
 
 
 def test_the_gateway_starts_without_its_keystone(keystone, reader):
