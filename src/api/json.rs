@@ -96,6 +96,8 @@ pub struct Key<'a> {
 #[derive(Clone, Debug)]
 pub struct Shape<R> {
     known: Vec<Naming<R>>,
+    /// How many of them at most.
+    room: usize,
 }
 
 /// One member's name, from what is before it to what is between it and its value.
@@ -107,12 +109,21 @@ struct Naming<R> {
     role: R,
 }
 
-/// Members of an object that are remembered. Ironic's have less than a hundred.
-const SHAPE: usize = 256;
+impl<R> Shape<R> {
+    /// Of the objects of a list. Ironic's have less than a hundred members.
+    pub fn of_many() -> Self {
+        Self {
+            known: Vec::new(),
+            room: 256,
+        }
+    }
 
-impl<R> Default for Shape<R> {
-    fn default() -> Self {
-        Self { known: Vec::new() }
+    /// Of an object that no other follows: nothing is remembered.
+    pub fn of_one() -> Self {
+        Self {
+            known: Vec::new(),
+            room: 0,
+        }
     }
 }
 
@@ -249,7 +260,7 @@ impl<'a> Reader<'a> {
                         };
                         match shape.known.get_mut(place) {
                             Some(known) => *known = naming,
-                            None if place < SHAPE => shape.known.push(naming),
+                            None if place < shape.room => shape.known.push(naming),
                             None => {}
                         }
                         naming

@@ -110,7 +110,7 @@ impl Base {
                     if !key.is("links") {
                         return reader.value().map(drop);
                     }
-                    each_href(reader, &mut Shape::default(), &mut |quoted| {
+                    each_href(reader, &mut Shape::of_many(), &mut |quoted| {
                         href.get_or_insert(quoted.span);
                     })
                     .map(drop)
@@ -213,7 +213,7 @@ impl<'a> Linking<'a> {
         Self {
             from,
             cuts: Cuts::default(),
-            shape: Shape::default(),
+            shape: Shape::of_many(),
         }
     }
 }

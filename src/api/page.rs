@@ -96,7 +96,7 @@ impl Page {
     pub fn decode(body: Bytes, key: &str, need: &Need<'_>) -> Result<Self, Malformed> {
         let mut reader = Reader::new(&body)?;
         let mut entries = None;
-        let mut reading = Reading::new(need);
+        let mut reading = Reading::new(need, Shape::of_many());
         let mut has_next = false;
         reader.members(|reader, member| {
             if member.is(key) {
@@ -179,7 +179,7 @@ impl Page {
 impl Document {
     /// Reads `body`, one resource.
     pub fn decode(body: Bytes, need: &Need<'_>) -> Result<Self, Malformed> {
-        let mut reading = Reading::new(need);
+        let mut reading = Reading::new(need, Shape::of_one());
         let mut reader = Reader::new(&body)?;
         let mut entry = reading.entry(&mut reader)?;
         reader.end()?;
@@ -373,13 +373,13 @@ impl<'p> Noted<'p> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(need: &'a Need<'a>) -> Self {
+    fn new(need: &'a Need<'a>, shape: Shape<Role>) -> Self {
         Self {
             need,
             linking: Linking::new(need.from),
             idents: Vec::new(),
             noted: Vec::new(),
-            shape: Shape::default(),
+            shape,
         }
     }
 
