@@ -449,7 +449,15 @@ impl Directory {
             sight.location == location && sight.belief != Belief::Contested
         });
         if !belongs_there {
-            self.forget(key);
+            let mut things = self.write();
+            if let Some(number) = things.find(key.collection, key.ident.as_id()) {
+                if key.ident.is_uuid_like() {
+                    things.remove(number);
+                } else {
+                    // Who else has the UUID of what was called so is another question, which nobody was asked.
+                    things.take(number, Kind::Text);
+                }
+            }
         }
         let ident = key.ident.to_string();
         let (uuid, name) = if key.ident.is_uuid_like() {

@@ -70,6 +70,22 @@ fn a_name_leads_there_only_if_everybody_was_asked() {
 }
 
 #[test]
+fn to_settle_a_name_is_not_to_settle_its_uuid() {
+    let directory = directory(100);
+    let now = Instant::now();
+    for location in [1, 2] {
+        let sighting = seen(UUID, "a", location, Asked::All);
+        directory.learn(Collection::Nodes, sighting, now);
+    }
+    directory.settle(&key("a"), Place(1), now);
+    assert_eq!(directory.hint(&key("a"), now), Some(at(1)));
+    assert!(matches!(
+        directory.hint(&key(UUID), now),
+        Some(Hint::Contested { .. })
+    ));
+}
+
+#[test]
 fn names_expire_sooner() {
     let directory = directory(100);
     let now = Instant::now();
