@@ -95,8 +95,10 @@ def body(kind, tag="A"):
 def stock(hub, kind, *names, **members):
     """The same object at these locations (all), behind the gateway's back; returns its uuid."""
     ident = new_uuid()
+    # As a site shows what was created there.
+    given = {"owner": None, "public": False} if kind == "runbooks" else {}
     for name in names or hub.sites:
-        record = {"created_at": "2026-11-22T10:00:00+00:00", "updated_at": None, **body(kind), **members, "uuid": ident}
+        record = {"created_at": "2026-11-22T10:00:00+00:00", "updated_at": None, **given, **body(kind), **members, "uuid": ident}
         hub.sites[name].objects[kind].append(record)
     return ident
 
