@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bed.process import Process, wait_until
 from admin import SECTION
-from fleet import Fleet, fleet_config
+from fleet import Fleet, fleet_config, until
 from gateway import Gateway
 
 
@@ -166,7 +166,9 @@ class Memcached:
 
     def entries(self):
         """All that it holds: keys and values."""
-        lines = self.say(b"lru_crawler metadump all").splitlines()
+        # BUSY while it looks for what has ended.
+        said = until(lambda: (said := self.say(b"lru_crawler metadump all")).endswith(b"END\r\n") and said, what="the keys")
+        lines = said.splitlines()
         keys = [urllib.parse.unquote_to_bytes(line.split()[0].removeprefix(b"key=")) for line in lines if line.startswith(b"key=")]
         found = {}
         for key in keys:

@@ -318,7 +318,8 @@ def test_the_last_known_range_survives_a_restart(how):
         wait_range(hub, "1.2", "1.100")
         if how == "kill":
             # Written when it was learnt, not only at a clean end.
-            until(lambda: [path for path in (hub.gateway.directory / "state").rglob("*") if path.is_file()], what="a state file")
+            file = hub.gateway.directory / "state" / "directory.jsonl"
+            until(lambda: file.exists() and '"minor":100' in file.read_text(), what="what loc2 speaks in the state file")
             hub.gateway.kill()
         else:
             assert hub.gateway.stop() == 0

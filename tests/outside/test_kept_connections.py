@@ -37,7 +37,7 @@ def known(hub):
     ("method", "below", "body", "status"),
     [
         ("PATCH", "", [{"op": "add", "path": "/extra/a", "value": 1}], 200),
-        ("PATCH", "", [{"op": "add", "path": "/extra/a", "value": "x" * 100_000}], 200),
+        ("PATCH", "", [{"op": "add", "path": "/extra/a", "value": "x" * 60_000}], 200),
         ("PUT", "/states/power", {"target": "power on"}, 202),
         ("PUT", "/traits/CUSTOM_A", None, 204),
         ("DELETE", "/maintenance", None, 202),

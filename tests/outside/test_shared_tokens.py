@@ -62,9 +62,8 @@ def shared(keystone, memcached, hub):
     """A token that this gateway has asked about and told the others of: the token, its key and its value."""
     token, before = tenant_token(keystone), memcached.entries()
     come_in(hub, token)
-    new = until(lambda: memcached.entries().keys() - before.keys(), what="an entry")
-    key = new.pop()
-    return token, key, memcached.entries()[key]
+    new = until(lambda: {key: value for key, value in memcached.entries().items() if key not in before}, what="an entry")
+    return token, *new.popitem()
 
 
 def test_one_gateway_asks_for_all(keystone, memcached):
