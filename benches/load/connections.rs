@@ -40,8 +40,8 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
 fn idle(bench: &mut Bench) -> io::Result<()> {
     let locations = bench.locations(bench.options.locations, bench.nature(100))?;
     let gateway = Process::gateway(&addresses(&locations), 1000)?;
-    // The gateway keeps half of the files for its locations.
-    let count = IDLE.min((files()? / 2).saturating_sub(OTHER_FILES));
+    // The gateway keeps half of the files for its locations, and a quarter of the rest for clients that logged in.
+    let count = IDLE.min((files()? / 8 * 3).saturating_sub(OTHER_FILES));
     bench.progress(&format!("{count} clients that hold a connection"));
     let target = Target::plain(gateway.address);
     let request = target.get(&format!("/v1/nodes/{}", locations[0].uuids()[0]));
