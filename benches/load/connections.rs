@@ -76,7 +76,7 @@ fn idle(bench: &mut Bench) -> io::Result<()> {
 }
 
 /// Connections that have each served one request.
-pub(crate) fn hold(
+fn hold(
     driver: &Runtime,
     target: &Target,
     request: &bytes::Bytes,
