@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bed.process import Process, wait_until
 from admin import SECTION
-from fleet import Fleet, fleet_config, until
+from fleet import Fleet, fleet_config
 from gateway import Gateway
 
 
@@ -26,18 +26,13 @@ def reserved():
         yield keeper.getsockname()[1]
 
 
-class Redis:
-    """A Redis on a unix socket; use it in a `with` statement. `arguments` are its own options."""
+class _OnSocket:
+    """A server on a unix socket that can be killed and frozen; use it in a `with` statement. `start` is each one's own."""
 
-    def __init__(self, *arguments):
+    def __init__(self, name):
         self._stack = contextlib.ExitStack()
-        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-")))
-        self.path = self.directory / "redis.sock"
-        self._arguments = list(arguments) or ["--port", "0"]
-
-    @property
-    def url(self):
-        return f"redis://{self.path}"
+        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{name}-")))
+        self.path = self.directory / f"{name}.sock"
 
     def __enter__(self):
         try:
@@ -51,11 +46,6 @@ class Redis:
     def __exit__(self, *_):
         self._stack.close()
 
-    def start(self):
-        own = ["--unixsocket", self.path, "--dir", self.directory, "--save", "", "--appendonly", "no", "--daemonize", "no"]
-        self.process = Process(["redis-server", *own, *self._arguments], self.directory / "log")
-        wait_until(lambda: b"PONG" in self._said("PING") or b"NOAUTH" in self._said("PING"), self.process, 20, "Redis", pause=0.01)
-
     def kill(self):
         self.process.signal(signal.SIGKILL)
         self.process.wait(10)
@@ -67,6 +57,23 @@ class Redis:
 
     def thaw(self):
         self.process.signal(signal.SIGCONT)
+
+
+class Redis(_OnSocket):
+    """A Redis. `arguments` are its own options."""
+
+    def __init__(self, *arguments):
+        super().__init__("redis")
+        self._arguments = list(arguments) or ["--port", "0"]
+
+    @property
+    def url(self):
+        return f"redis://{self.path}"
+
+    def start(self):
+        own = ["--unixsocket", self.path, "--dir", self.directory, "--save", "", "--appendonly", "no", "--daemonize", "no"]
+        self.process = Process(["redis-server", *own, *self._arguments], self.directory / "log")
+        wait_until(lambda: b"PONG" in self._said("PING") or b"NOAUTH" in self._said("PING"), self.process, 20, "Redis", pause=0.01)
 
     def say(self, *words):
         """The answer to one command, as redis-cli prints it."""
@@ -111,44 +118,19 @@ def configuration(sites, url, **options):
     return fleet_config([site.endpoint for site in sites], sections=sections, **options)
 
 
-class Memcached:
-    """A memcached on a unix socket; use it in a `with` statement."""
+class Memcached(_OnSocket):
+    """A memcached."""
 
     def __init__(self):
-        self._stack = contextlib.ExitStack()
-        self.directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="memcached-")))
-        self.path = self.directory / "memcached.sock"
+        super().__init__("memcached")
 
     @property
     def address(self):
         return f"unix:{self.path}"
 
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self._stack.close()
-            raise
-        self._stack.callback(lambda: self.process.stop(5))
-        return self
-
-    def __exit__(self, *_):
-        self._stack.close()
-
     def start(self):
         self.process = Process(["memcached", "-u", "root", "-s", self.path, "-a", "0600", "-m", "16"], self.directory / "log")
         wait_until(self.path.exists, self.process, 20, "memcached", pause=0.01)
-
-    def kill(self):
-        self.process.signal(signal.SIGKILL)
-        self.process.wait(10)
-        self.path.unlink(missing_ok=True)
-
-    def freeze(self):
-        self.process.signal(signal.SIGSTOP)
-
-    def thaw(self):
-        self.process.signal(signal.SIGCONT)
 
     def say(self, command, *ends):
         """The answer to one command, up to a line that ends it."""
@@ -166,9 +148,7 @@ class Memcached:
 
     def entries(self):
         """All that it holds: keys and values."""
-        # BUSY while it looks for what has ended.
-        said = until(lambda: (said := self.say(b"lru_crawler metadump all")).endswith(b"END\r\n") and said, what="the keys")
-        lines = said.splitlines()
+        lines = self.say(b"lru_crawler metadump all").splitlines()
         keys = [urllib.parse.unquote_to_bytes(line.split()[0].removeprefix(b"key=")) for line in lines if line.startswith(b"key=")]
         found = {}
         for key in keys:
