@@ -16,6 +16,7 @@ use url::Url;
 use crate::drive;
 use crate::drive::Requests;
 use crate::drive::Samples;
+use crate::fleet::Shape;
 use crate::machine::Machine;
 use crate::process::Process;
 use crate::report::Report;
@@ -47,9 +48,14 @@ pub(crate) struct Options {
     /// Only these loads; may be repeated.
     #[arg(long, value_enum)]
     pub(crate) only: Vec<Part>,
-    /// A fleet instead: 5000 locations of 10 nodes, and what that costs.
-    #[arg(long)]
-    pub(crate) fleet: bool,
+    /// Fleets instead, such as 50x10 for 50 locations of 10 nodes each, and what they cost.
+    #[arg(
+        long,
+        value_name = "LOCATIONSxNODES",
+        num_args = 0..,
+        default_missing_values = ["5000x10", "20x10000"]
+    )]
+    pub(crate) fleet: Vec<Shape>,
     /// Long links instead, of so many milliseconds there and back: how many round trips an operation takes.
     #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "200")]
     pub(crate) wan: Option<u64>,

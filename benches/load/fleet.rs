@@ -1,381 +1,357 @@
-//! Thousands of locations behind one gateway: what an operation costs, as questions and items counted at the locations,
-//! and what the gateway takes of the machine meanwhile. All of them are one process and one port, each below a path of
-//! its own.
+//! Many locations behind one gateway: what an operation costs, as questions and items counted at the locations, and what
+//! the gateway takes of the machine meanwhile.
 
-use std::collections::HashMap;
-use std::fmt::Write;
+mod sites;
+
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::runtime::Handle;
-
+use crate::bars::Bar;
+use crate::bars::Bars;
 use crate::bench::Bench;
 use crate::process::Memory;
 use crate::process::Process;
+use crate::process::QUIET;
+use crate::report::Row;
 use crate::report::megabytes;
-use crate::simulated;
 use crate::wire::Target;
 use crate::wire::Wire;
+use crate::wire::next_marker;
+pub(crate) use sites::Shape;
+use sites::Sites;
+use sites::uuid;
 
-const LOCATIONS: u32 = 5000;
-const NODES: u32 = 10;
+/// As it is by default.
+const SWEEPING: &str = "[api]\nauth_strategy = noauth\n";
+/// A sweep takes no longer, on however busy a machine.
+const SWEEP: Duration = Duration::from_mins(5);
 
-/// All locations, and what they were asked.
-#[derive(Debug)]
-struct Fleet {
-    address: SocketAddr,
-    /// By uuid: its location and its place there.
-    nodes: HashMap<String, (u32, u32)>,
-    roots: AtomicU64,
-    questions: AtomicU64,
-    items: AtomicU64,
-    open: AtomicI64,
-    most_open: AtomicI64,
+/// One fleet, and what is told of it.
+struct Fleet<'a> {
+    bench: &'a mut Bench,
+    shape: Shape,
+    sites: Arc<Sites>,
+    /// What was asked, and what may be.
+    counts: Vec<(String, Bar)>,
+    /// How long clients waited.
+    waits: Vec<Row>,
 }
 
-/// What was asked since the last time.
-struct Asked {
+/// What an operation may ask of all locations together.
+#[derive(Clone, Copy)]
+struct Most {
     questions: f64,
     items: f64,
-    most_open: f64,
-}
-
-impl Fleet {
-    fn start(runtime: &Handle) -> io::Result<Arc<Self>> {
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
-        let all = (0..LOCATIONS).flat_map(|location| (0..NODES).map(move |node| (location, node)));
-        let fleet = Arc::new(Self {
-            address: listener.local_addr()?,
-            nodes: all.map(|at| (uuid(at), at)).collect(),
-            roots: AtomicU64::new(0),
-            questions: AtomicU64::new(0),
-            items: AtomicU64::new(0),
-            open: AtomicI64::new(0),
-            most_open: AtomicI64::new(0),
-        });
-        let serving = Arc::clone(&fleet);
-        runtime.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let fleet = Arc::clone(&serving);
-                tokio::spawn(async move {
-                    let open = fleet.open.fetch_add(1, Ordering::Relaxed) + 1;
-                    fleet.most_open.fetch_max(open, Ordering::Relaxed);
-                    // A connection that breaks is its client's business.
-                    fleet.serve(stream).await.ok();
-                    fleet.open.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-        });
-        Ok(fleet)
-    }
-
-    fn endpoints(&self) -> impl Iterator<Item = String> {
-        let address = self.address;
-        (0..LOCATIONS).map(move |location| format!("http://{address}/{location}"))
-    }
-
-    fn asked(&self) -> Asked {
-        let open = self.open.load(Ordering::Relaxed);
-        Asked {
-            questions: self.questions.swap(0, Ordering::Relaxed) as f64,
-            items: self.items.swap(0, Ordering::Relaxed) as f64,
-            most_open: self.most_open.swap(open, Ordering::Relaxed) as f64,
-        }
-    }
-
-    async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut received = Vec::with_capacity(1 << 10);
-        while let Some(head) = simulated::next_head(&mut stream, &mut received).await? {
-            let target = head.split_ascii_whitespace().nth(1).unwrap_or_default();
-            let (location, path) = target[1..].split_once('/').unwrap_or_default();
-            let answer = self.answer(location.parse().unwrap_or_default(), path);
-            stream.write_all(&answer).await?;
-        }
-        Ok(())
-    }
-
-    fn answer(&self, location: u32, path: &str) -> Bytes {
-        let base = format!("http://{}/{location}", self.address);
-        if path.is_empty() {
-            self.roots.fetch_add(1, Ordering::Relaxed);
-            return simulated::versions(&base);
-        }
-        self.questions.fetch_add(1, Ordering::Relaxed);
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        match path.strip_prefix("v1/nodes") {
-            Some("" | "/detail") => self.page(location, &base, query),
-            Some(member) => {
-                let ident = member.trim_matches('/');
-                match self.nodes.get(ident) {
-                    Some(&(home, node)) if home == location => {
-                        self.items.fetch_add(1, Ordering::Relaxed);
-                        simulated::answer("200 OK", record(&base, (location, node)).as_bytes())
-                    }
-                    _ => simulated::fault(
-                        "404 Not Found",
-                        &format!("Node {ident} could not be found."),
-                    ),
-                }
-            }
-            None => simulated::fault("404 Not Found", "The resource could not be found."),
-        }
-    }
-
-    fn page(&self, location: u32, base: &str, query: &str) -> Bytes {
-        let parameter = |wanted: &str| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| value)
-        };
-        let marker = parameter("marker").and_then(|marker| self.nodes.get(marker));
-        let limit = parameter("limit").and_then(|limit| limit.parse().ok());
-        let descending = parameter("sort_dir") == Some("desc");
-        let mut order: Vec<u32> = (0..NODES).collect();
-        if descending {
-            order.reverse();
-        }
-        let rest = order.iter().copied().skip_while(|node| {
-            marker.is_some_and(|(_, last)| {
-                if descending {
-                    node >= last
-                } else {
-                    node <= last
-                }
-            })
-        });
-        let shown: Vec<u32> = rest.take(limit.unwrap_or(1000)).collect();
-        self.items.fetch_add(shown.len() as u64, Ordering::Relaxed);
-        let mut body = String::from("{\"nodes\": [");
-        for (place, &node) in shown.iter().enumerate() {
-            // Writing to a String cannot fail.
-            let _ = write!(
-                body,
-                "{}{}",
-                if place == 0 { "" } else { ", " },
-                record(base, (location, node))
-            );
-        }
-        body.push_str("]}");
-        simulated::answer("200 OK", body.as_bytes())
-    }
-}
-
-fn uuid((location, node): (u32, u32)) -> String {
-    format!("{location:08x}-{node:04x}-4000-8000-000000000000")
-}
-
-fn record(base: &str, at: (u32, u32)) -> String {
-    let (uuid, (location, node)) = (uuid(at), at);
-    format!(
-        "{{\"uuid\": \"{uuid}\", \"name\": \"n-{location}-{node}\", \"instance_uuid\": null, \"maintenance\": false, \
-         \"power_state\": \"power on\", \"provision_state\": \"active\", \"links\": [{{\"href\": \
-         \"{base}/v1/nodes/{uuid}\", \"rel\": \"self\"}}, {{\"href\": \"{base}/nodes/{uuid}\", \"rel\": \"bookmark\"}}]}}"
-    )
 }
 
 pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
-    bench.progress("the gateway in front of 5000 locations of 10 nodes");
-    let fleet = Fleet::start(bench.world.handle())?;
-    let started = Instant::now();
-    let gateway = Process::gateway_at(
-        fleet.endpoints(),
-        1000,
-        "[api]\nauth_strategy = noauth\n[node_cache]\nsweep_interval = 600\n",
-    )?;
-    let mut wire = Wire::new(&Target::plain(gateway.address));
-    let target = Target::plain(gateway.address);
-    let (allowed, seconds) = (|limit: f64| limit, |taken: Duration| taken.as_secs_f64());
-    bench.report.figure(
-        "Start to READY=1",
-        seconds(gateway.ready),
-        "s",
-        allowed(10.0),
-    );
-    while fleet.roots.load(Ordering::Relaxed) < u64::from(LOCATIONS) {
-        thread::sleep(Duration::from_millis(10));
-    }
-    let known = seconds(started.elapsed());
-    bench
-        .report
-        .figure("Start to all versions known", known, "s", 10.0);
-    let mut ask = |bench: &mut Bench, what: &str, path: &str, limits: [Option<f64>; 3]| {
-        fleet.asked();
-        let taken = bench.once(&mut wire, &target.get(path))?;
-        let asked = fleet.asked();
-        let report = &mut bench.report;
-        report.figure(format!("{what}: questions"), asked.questions, "", limits[0]);
-        report.figure(format!("{what}: items read"), asked.items, "", limits[1]);
-        report.figure(
-            format!("{what}: time"),
-            seconds(taken) * 1e3,
-            "ms",
-            limits[2],
-        );
-        io::Result::Ok(())
-    };
-    bench.progress("pages");
-    let short = [Some(20.0), Some(40.0), Some(500.0)];
-    ask(bench, "limit=10, cold", "/v1/nodes?limit=10", short)?;
-    ask(bench, "limit=10 again", "/v1/nodes?limit=10", short)?;
-    let node = format!("/v1/nodes/{}", uuid((LOCATIONS / 2, 3)));
-    ask(
-        bench,
-        "a node, unknown here",
-        &node,
-        [Some(f64::from(LOCATIONS)), Some(1.0), None],
-    )?;
-    ask(
-        bench,
-        "the same, known",
-        &node,
-        [Some(1.0), Some(1.0), Some(5.0)],
-    )?;
-    bench.progress("a walk through all 50,000 nodes");
-    walk(bench, &fleet, &target)?;
-    bench.progress("known nodes");
-    let mut times = Vec::new();
-    for number in 0..200 {
-        let at = (number * 24 % LOCATIONS, number % NODES);
-        let path = format!("/v1/nodes/{}", uuid(at));
-        times.push(bench.once(&mut Wire::new(&target), &target.get(&path))?);
-    }
-    times.sort_unstable();
-    let (middle, last) = (times[100], times[197]);
-    let report = &mut bench.report;
-    report.figure("A known node, p50", seconds(middle) * 1e3, "ms", 5.0);
-    report.figure("A known node, p99", seconds(last) * 1e3, "ms", None);
-    bench.progress("a UUID that nobody has");
-    fleet.asked();
-    let nobody = target.get("/v1/nodes/ffffffff-0000-4000-8000-000000000000");
-    let sent = Instant::now();
-    let outcome = bench
-        .driver
-        .block_on(Wire::new(&target).exchange(&nobody, None))?;
-    let (taken, asked) = (sent.elapsed(), fleet.asked());
-    let report = &mut bench.report;
-    report.figure(
-        "A UUID of nobody: status",
-        f64::from(outcome.status),
-        "",
-        404.0,
-    );
-    report.figure("A UUID of nobody: time", seconds(taken) * 1e3, "ms", None);
-    report.figure("A UUID of nobody: questions", asked.questions, "", 5000.0);
-    report.figure("Most connections to locations", asked.most_open, "", None);
-    idle(bench, &fleet, &gateway);
-    for words in [&["status"][..], &["status", "--format", "json"]] {
-        let (text, taken) = gateway.told(words)?;
-        let report = &mut bench.report;
-        let what = words.join(" ");
-        report.figure(format!("`{what}`: time"), seconds(taken) * 1e3, "ms", None);
-        report.figure(
-            format!("`{what}`: lines"),
-            text.lines().count() as f64,
-            "",
-            None,
-        );
-    }
-    looked_at(bench, &gateway)?;
-    let lines = gateway.log().lines().count();
-    bench.report.figure("Lines of log", lines as f64, "", None);
-    Ok(())
-}
-
-/// What a scraper reads every quarter of a minute, and people when something is wrong.
-fn looked_at(bench: &mut Bench, gateway: &Process) -> io::Result<()> {
-    for (path, accept, most) in [
-        ("/metrics", "text/plain", Some((5.0, 100.0))),
-        ("/status", "text/html", Some((0.5, 100.0))),
-        ("/status", "application/json", None),
-    ] {
-        let (bytes, taken) = gateway.looked_at(path, accept)?;
-        let (largest, longest) = most.unzip();
-        let report = &mut bench.report;
-        let what = format!("`{path}` as {accept}");
-        report.figure(format!("{what}: size"), bytes as f64 / 1e6, "MB", largest);
-        report.figure(
-            format!("{what}: time"),
-            taken.as_secs_f64() * 1e3,
-            "ms",
-            longest,
-        );
-    }
-    Ok(())
-}
-
-fn walk(bench: &mut Bench, fleet: &Fleet, target: &Target) -> io::Result<()> {
-    fleet.asked();
-    let mut wire = Wire::new(target);
-    let (mut marker, mut pages, mut slowest) = (String::new(), 0, Duration::ZERO);
-    loop {
-        let path = format!("/v1/nodes?limit=1000{marker}");
-        let mut body = Vec::new();
-        let sent = Instant::now();
-        let outcome = bench
-            .driver
-            .block_on(wire.exchange(&target.get(&path), Some(&mut body)))?;
-        slowest = slowest.max(sent.elapsed());
-        if !outcome.is_success() {
-            return Err(io::Error::other(format!(
-                "a page was answered with {}",
-                outcome.status
-            )));
-        }
-        pages += 1;
-        let text = String::from_utf8_lossy(&body);
-        let Some(next) = text.split("marker=").nth(1) else {
-            break;
+    let mut groups: Vec<(String, Vec<Option<Bar>>)> = Vec::new();
+    let (mut waits, mut series) = (Vec::new(), Vec::new());
+    for shape in bench.options.fleet.clone() {
+        let mut fleet = Fleet {
+            sites: Sites::start(bench.world.handle(), shape)?,
+            bench: &mut *bench,
+            shape,
+            counts: Vec::new(),
+            waits: Vec::new(),
         };
-        marker = format!("&marker={}", &next[..36]);
+        fleet.costs()?;
+        fleet.stands()?;
+        if groups.is_empty() {
+            groups.extend(
+                fleet
+                    .counts
+                    .iter()
+                    .map(|(what, _)| (what.clone(), Vec::new())),
+            );
+        }
+        for ((_, bars), (_, bar)) in groups.iter_mut().zip(fleet.counts) {
+            bars.push(Some(bar));
+        }
+        waits.extend(fleet.waits);
+        series.push(shape.to_string());
     }
-    let asked = fleet.asked();
-    let (locations, items) = (f64::from(LOCATIONS), f64::from(LOCATIONS * NODES));
+    let bars = Bars {
+        title: "What locations are asked, of what is allowed",
+        x: "% of what is allowed",
+        series: &series,
+        groups: &groups,
+    };
     let report = &mut bench.report;
-    report.figure("Unsorted walk: pages", f64::from(pages), "", items / 1000.0);
-    let allowed = items / 1000.0 + 2.0 * locations;
-    report.figure("Unsorted walk: questions", asked.questions, "", allowed);
-    report.figure(
-        "Unsorted walk: items read",
-        asked.items,
-        "",
-        1.1 * items + locations,
+    report.plot("fleet-counts.svg", bars.svg());
+    report.distribution(
+        "fleet-waits.svg",
+        "A known node of a fleet, and pages of walks",
+        &waits,
     );
-    report.figure(
-        "Unsorted walk: slowest page",
-        slowest.as_secs_f64() * 1e3,
-        "ms",
-        None,
-    );
+    report.load("Fleets, as a client sees them", &waits);
     Ok(())
 }
 
-/// Nobody asks for anything.
-fn idle(bench: &mut Bench, fleet: &Fleet, gateway: &Process) {
-    let lasting = bench.lasting(60.0);
-    bench.progress(&format!("{:.0} s of silence", lasting.as_secs_f64()));
-    fleet.asked();
-    let (before, roots) = (gateway.cpu(), fleet.roots.load(Ordering::Relaxed));
-    thread::sleep(lasting);
-    let used = gateway.cpu().saturating_sub(before).as_secs_f64() / lasting.as_secs_f64();
-    let roots = (fleet.roots.load(Ordering::Relaxed) - roots) as f64;
-    let questions = fleet.asked().questions + roots;
-    let each = questions / f64::from(LOCATIONS) / (lasting.as_secs_f64() / 60.0);
-    let memory = megabytes(gateway.memory(Memory::Now));
-    let report = &mut bench.report;
-    report.figure("Idle: share of a core", used * 100.0, "%", 2.0);
-    report.figure("Idle: questions a minute and location", each, "", 1.0);
-    report.figure("Memory with 50,000 nodes known", memory, "MB", 250.0);
+impl Fleet<'_> {
+    fn progress(&self, what: &str) {
+        self.bench.progress(&format!("{}: {what}", self.shape));
+    }
+
+    fn figure(
+        &mut self,
+        what: &str,
+        measured: f64,
+        unit: &'static str,
+        limit: impl Into<Option<f64>>,
+    ) {
+        let text = format!("{}: {what}", self.shape);
+        self.bench.report.figure(text, measured, unit, limit);
+    }
+
+    /// What the locations were asked since the last time.
+    fn count(&mut self, what: &str, most: Most) {
+        let asked = self.sites.asked();
+        for (of, measured, allowed) in [
+            ("questions", asked.questions, most.questions),
+            ("items read", asked.items, most.items),
+        ] {
+            self.figure(&format!("{what}: {of}"), measured, "", allowed);
+            if allowed > 0.0 {
+                let bar = Bar {
+                    measured: measured / allowed * 100.0,
+                    allowed: 100.0,
+                };
+                self.counts.push((format!("{what}: {of}"), bar));
+            }
+        }
+    }
+
+    /// What is asked, and how long that takes, of a gateway that asks nothing by itself.
+    fn costs(&mut self) -> io::Result<()> {
+        let Shape { locations, nodes } = self.shape;
+        let (all, each) = (f64::from(self.shape.all()), f64::from(locations));
+        self.progress("a gateway that does not sweep");
+        let gateway = Process::gateway_at(self.sites.endpoints(), 1000, QUIET)?;
+        self.wait_for_versions(u64::from(locations));
+        let target = Target::plain(gateway.address);
+        let wire = &mut Wire::new(&target);
+        let short = Most {
+            questions: 20.0_f64.min(each),
+            items: 40.0,
+        };
+        self.once(wire, &target, "limit=10, cold", "/v1/nodes?limit=10", short)?;
+        self.once(wire, &target, "limit=10 again", "/v1/nodes?limit=10", short)?;
+        let node = format!("/v1/nodes/{}", uuid((locations / 2, nodes / 3)));
+        for (what, questions) in [("a node, unknown here", each), ("the same, known", 1.0)] {
+            let most = Most {
+                questions,
+                items: 1.0,
+            };
+            self.once(wire, &target, what, &node, most)?;
+        }
+        let pages = (all / f64::from(sites::PAGE)).ceil();
+        let most = Most {
+            questions: pages + 2.0 * each,
+            items: 1.1 * all + each,
+        };
+        self.walk(&target, "unsorted walk", "", most)?;
+        // One scan of keys, a question about the key, and for each page what each location has of it.
+        let scan = each * (f64::from(nodes) / f64::from(sites::PAGE)).ceil().max(1.0);
+        let most = Most {
+            questions: scan + each + 1.0 + pages * each.min(f64::from(sites::PAGE)),
+            items: all + 1.1 * all + 1.0,
+        };
+        self.walk(&target, "sorted walk", "&sort_key=name", most)?;
+        self.known(&target)?;
+        self.nobody(&target)?;
+        let most = self.sites.asked().most_open;
+        self.figure("most connections to locations", most, "", None);
+        let peak = megabytes(gateway.memory(Memory::Peak));
+        self.figure("memory at most", peak, "MB", 250.0);
+        Ok(())
+    }
+
+    fn wait_for_versions(&self, asked: u64) {
+        while self.sites.roots() < asked {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn once(
+        &mut self,
+        wire: &mut Wire,
+        target: &Target,
+        what: &str,
+        path: &str,
+        most: Most,
+    ) -> io::Result<()> {
+        self.sites.asked();
+        let taken = self.bench.once(wire, &target.get(path))?;
+        self.count(what, most);
+        self.figure(&format!("{what}: time"), millis(taken), "ms", None);
+        Ok(())
+    }
+
+    /// From the first page to the last.
+    fn walk(&mut self, target: &Target, what: &str, query: &str, most: Most) -> io::Result<()> {
+        self.progress(what);
+        self.sites.asked();
+        let mut wire = Wire::new(target);
+        let mut pages = Row::of(&format!("{}: {what}", self.shape));
+        let (mut first, mut slowest) = (Duration::ZERO, Duration::ZERO);
+        let mut next = Some(String::new());
+        while let Some(marker) = next {
+            let path = format!("/v1/nodes?limit={}{query}{marker}", sites::PAGE);
+            let request = target.get(&path);
+            let mut body = Vec::new();
+            let sent = Instant::now();
+            let page = wire.exchange(&request, Some(&mut body));
+            let outcome = self.bench.driver.block_on(page)?;
+            let taken = sent.elapsed();
+            if !outcome.is_success() {
+                let text = format!("{what}: a page was answered with {}", outcome.status);
+                return Err(io::Error::other(text));
+            }
+            if pages.samples.served() == 0 {
+                first = taken;
+            } else {
+                slowest = slowest.max(taken);
+            }
+            pages.add(taken);
+            next = next_marker(&body).map(|marker| format!("&marker={marker}"));
+        }
+        let full = (f64::from(self.shape.all()) / f64::from(sites::PAGE)).ceil();
+        let count = pages.samples.served() as f64;
+        self.figure(&format!("{what}: pages"), count, "", full);
+        self.count(what, most);
+        self.figure(&format!("{what}: first page"), millis(first), "ms", None);
+        let median = pages.samples.percentile(0.5);
+        self.figure(&format!("{what}: median page"), millis(median), "ms", None);
+        if full > 1.0 {
+            let what = format!("{what}: slowest later page");
+            self.figure(&what, millis(slowest), "ms", None);
+        }
+        self.waits.push(pages);
+        Ok(())
+    }
+
+    /// Nodes all over the fleet, each by a client of its own.
+    fn known(&mut self, target: &Target) -> io::Result<()> {
+        let Shape { locations, nodes } = self.shape;
+        self.progress("known nodes");
+        self.sites.asked();
+        let mut shows = Row::of(&format!("{}: known node", self.shape));
+        let count = 200;
+        for number in 0..count {
+            let at = (number * locations / count, number * 7 % nodes);
+            let request = target.get(&format!("/v1/nodes/{}", uuid(at)));
+            shows.add(self.bench.once(&mut Wire::new(target), &request)?);
+        }
+        let count = f64::from(count);
+        let most = Most {
+            questions: count,
+            items: count,
+        };
+        self.count("200 known nodes", most);
+        let [middle, last] = [0.5, 0.99].map(|share| millis(shows.samples.percentile(share)));
+        self.figure("a known node, p50", middle, "ms", 5.0);
+        self.figure("a known node, p99", last, "ms", None);
+        self.waits.push(shows);
+        Ok(())
+    }
+
+    fn nobody(&mut self, target: &Target) -> io::Result<()> {
+        self.progress("a UUID that nobody has");
+        self.sites.asked();
+        let request = target.get("/v1/nodes/ffffffff-ffff-4000-8000-000000000000");
+        let mut wire = Wire::new(target);
+        let sent = Instant::now();
+        let asked = wire.exchange(&request, None);
+        let outcome = self.bench.driver.block_on(asked)?;
+        let taken = sent.elapsed();
+        if outcome.status != 404 {
+            let text = format!("a UUID of nobody: answered with {}", outcome.status);
+            return Err(io::Error::other(text));
+        }
+        let most = Most {
+            questions: f64::from(self.shape.locations),
+            items: 0.0,
+        };
+        self.count("a UUID of nobody", most);
+        self.figure("a UUID of nobody: time", millis(taken), "ms", None);
+        Ok(())
+    }
+
+    /// A gateway as it is by default, from its start on, and what it takes while nobody asks for anything.
+    fn stands(&mut self) -> io::Result<()> {
+        let locations = self.shape.locations;
+        self.progress("a gateway that sweeps");
+        let (roots, started) = (self.sites.roots(), Instant::now());
+        self.sites.asked();
+        let gateway = Process::gateway_at(self.sites.endpoints(), 1000, SWEEPING)?;
+        let ready = gateway.ready.as_secs_f64();
+        self.figure("start to READY=1", ready, "s", 10.0);
+        self.wait_for_versions(roots + u64::from(locations));
+        let known = started.elapsed().as_secs_f64();
+        self.figure("start to all versions known", known, "s", 10.0);
+        while !gateway.log().contains("Swept: ") {
+            if started.elapsed() > SWEEP {
+                return Err(io::Error::other("no sweep came to its end"));
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        let swept = started.elapsed().as_secs_f64();
+        self.figure("start to all nodes known", swept, "s", None);
+        let asked = self.sites.asked().questions;
+        self.figure("first sweep: questions", asked, "", None);
+        self.idle(&gateway);
+        let memory = megabytes(gateway.memory(Memory::Now));
+        let what = format!("memory with {} nodes known", self.shape.all());
+        self.figure(&what, memory, "MB", 250.0);
+        for words in [&["status"][..], &["status", "--format", "json"]] {
+            let (text, taken) = gateway.told(words)?;
+            let what = words.join(" ");
+            self.figure(&format!("`{what}`: time"), millis(taken), "ms", None);
+            let lines = text.lines().count() as f64;
+            self.figure(&format!("`{what}`: lines"), lines, "", None);
+        }
+        self.looked_at(&gateway)?;
+        let lines = gateway.log().lines().count() as f64;
+        self.figure("lines of log", lines, "", None);
+        Ok(())
+    }
+
+    fn idle(&mut self, gateway: &Process) {
+        let lasting = self.bench.lasting(60.0);
+        self.progress(&format!("{:.0} s of silence", lasting.as_secs_f64()));
+        self.sites.asked();
+        let (before, roots) = (gateway.cpu(), self.sites.roots());
+        thread::sleep(lasting);
+        let seconds = lasting.as_secs_f64();
+        let used = gateway.cpu().saturating_sub(before).as_secs_f64() / seconds;
+        let questions = self.sites.asked().questions + (self.sites.roots() - roots) as f64;
+        let each = questions / f64::from(self.shape.locations) / (seconds / 60.0);
+        self.figure("idle: share of a core", used * 100.0, "%", 2.0);
+        self.figure("idle: questions a minute and location", each, "", 1.0);
+    }
+
+    /// What a scraper reads every quarter of a minute, and people when something is wrong.
+    fn looked_at(&mut self, gateway: &Process) -> io::Result<()> {
+        for (path, accept, most) in [
+            ("/metrics", "text/plain", Some((5.0, 100.0))),
+            ("/status", "text/html", Some((0.5, 100.0))),
+            ("/status", "application/json", None),
+        ] {
+            let (bytes, taken) = gateway.looked_at(path, accept)?;
+            let (largest, longest) = most.unzip();
+            let what = format!("`{path}` as {accept}");
+            let size = bytes as f64 / 1e6;
+            self.figure(&format!("{what}: size"), size, "MB", largest);
+            self.figure(&format!("{what}: time"), millis(taken), "ms", longest);
+        }
+        Ok(())
+    }
+}
+
+fn millis(taken: Duration) -> f64 {
+    taken.as_secs_f64() * 1e3
 }

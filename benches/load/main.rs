@@ -19,6 +19,7 @@
     reason = "what fails here is a failed run; a table of options is long"
 )]
 
+mod bars;
 mod bench;
 mod cold_look_up;
 mod connections;
@@ -26,6 +27,7 @@ mod drive;
 mod fleet;
 mod growth;
 mod keystone;
+mod link;
 mod machine;
 mod merged_list;
 #[path = "../corpus/nodes.rs"]
@@ -76,7 +78,7 @@ fn run(mut bench: Bench) -> io::Result<()> {
         operators::measure(&mut bench, &url)?;
         return bench.finish();
     }
-    if bench.options.fleet {
+    if !bench.options.fleet.is_empty() {
         fleet::measure(&mut bench)?;
         return bench.finish();
     }

@@ -9,7 +9,7 @@ const RIGHT: f64 = 190.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 60.0;
 // Okabe and Ito's, which people who do not tell red from green can tell apart.
-const COLOURS: [&str; 8] = [
+pub(crate) const COLOURS: [&str; 8] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9", "#999999",
 ];
 
@@ -166,6 +166,6 @@ fn range(places: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
     (low - margin * spread, low + spread + margin * spread)
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }

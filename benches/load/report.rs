@@ -272,7 +272,12 @@ impl Report {
             y: ("milliseconds", Scale::Log),
             lines: &lines,
         };
-        self.plots.push((file.to_owned(), plot.svg()));
+        self.plot(file, plot.svg());
+    }
+
+    /// Another plot, in a file of this name.
+    pub(crate) fn plot(&mut self, file: &str, svg: String) {
+        self.plots.push((file.to_owned(), svg));
     }
 
     /// Prints the figures and writes the files. `others`: the share of the machine that others had.

@@ -79,6 +79,14 @@ impl Certificate {
         self.path("both.pem")
     }
 
+    /// What a gateway is told so that it trusts so many locations that have it.
+    pub(crate) fn trusted_by(&self, locations: u32) -> String {
+        let chain = self.chain();
+        let sections = (0..locations)
+            .map(|index| format!("[group:loc{index}]\ncafile = {}\n", chain.display()));
+        sections.collect()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

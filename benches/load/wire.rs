@@ -156,6 +156,14 @@ impl Target {
     }
 }
 
+/// The marker in the `next` of a page.
+pub(crate) fn next_marker(page: &[u8]) -> Option<String> {
+    let page = String::from_utf8_lossy(page);
+    let (_, rest) = page.rsplit_once("marker=")?;
+    let end = rest.find(['"', '&']).unwrap_or(rest.len());
+    Some(rest[..end].to_owned())
+}
+
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
