@@ -9,7 +9,6 @@ pub mod write;
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 
 use crate::api::collection::Collection;
@@ -26,6 +25,7 @@ use crate::federate::objection::Objection;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
 use crate::locations::location::Location;
+use crate::locations::window::ask_any;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
@@ -55,10 +55,10 @@ impl<'a> Replicated<'a> {
         }
         let question = self.request.question();
         let asker = &self.request.asker;
-        let mut asked: FuturesUnordered<_> = scope
+        let asked = scope
             .iter()
-            .map(|location| async { (location.id, location.reply(asker, &question).await) })
-            .collect();
+            .map(|location| async { (location.id, location.reply(asker, &question).await) });
+        let mut asked = ask_any(asked);
         let mut silent = Vec::new();
         let mut refused: Option<(LocationId, Reply)> = None;
         // The first 200 wins, so a slow location costs nothing; dropping the rest cancels their questions.

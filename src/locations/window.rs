@@ -1,9 +1,12 @@
 //! Questions to thousands of locations at once would need as many sockets: so many are under way at a time.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 
 /// Questions of one request that are under way: a connection each, where the connections of a fleet are not kept.
@@ -13,23 +16,39 @@ pub const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Asks all of them; what they bring, in their order.
 pub async fn ask_all<Q: Future>(questions: impl IntoIterator<Item = Q>) -> Vec<Q::Output> {
+    join_all(in_turn(questions)).await
+}
+
+/// Asks all of them; what they bring, as it comes. What is still under way ends with the stream.
+pub fn ask_any<Q: Future>(
+    questions: impl IntoIterator<Item = Q>,
+) -> impl Stream<Item = Q::Output> + Unpin {
+    in_turn(questions).collect::<FuturesUnordered<_>>()
+}
+
+/// The questions, each of which waits for its turn.
+fn in_turn<Q: Future>(
+    questions: impl IntoIterator<Item = Q>,
+) -> impl Iterator<Item = impl Future<Output = Q::Output>> {
     let questions: Vec<Q> = questions.into_iter().collect();
-    if questions.len() <= AT_ONCE {
-        return join_all(questions).await;
-    }
-    let window = Semaphore::new(AT_ONCE);
-    let window = &window;
-    let asked = questions.into_iter().map(|question| async move {
-        // It is never closed.
-        let permit = window.acquire().await;
-        let mut question = pin!(question);
-        if let Ok(answer) = tokio::time::timeout(PATIENCE, question.as_mut()).await {
-            return answer;
+    // Few have no turns.
+    let window = (questions.len() > AT_ONCE).then(|| Arc::new(Semaphore::new(AT_ONCE)));
+    questions.into_iter().map(move |question| {
+        let window = window.clone();
+        async move {
+            let Some(window) = window else {
+                return question.await;
+            };
+            // It is never closed.
+            let permit = window.acquire().await;
+            let mut question = pin!(question);
+            if let Ok(answer) = tokio::time::timeout(PATIENCE, question.as_mut()).await {
+                return answer;
+            }
+            drop(permit);
+            question.await
         }
-        drop(permit);
-        question.await
-    });
-    join_all(asked).await
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use futures_util::future::join_all;
 use log::debug;
 use uuid::Uuid;
 
@@ -23,6 +22,7 @@ use crate::locations::silence::Reason;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 use crate::sync::report::Swept;
 
 /// What was seen of a collection at a location that showed all of it, sorted.
@@ -66,7 +66,7 @@ pub async fn sweep(
         .locations
         .iter()
         .filter(|location| !location.config.forward_user_token);
-    let sights = join_all(ours.map(async |location| {
+    let sights = ask_all(ours.map(async |location| {
         if manner == Manner::Patient {
             // Who never speaks must not keep the others from their next sweep.
             let _ = tokio::time::timeout(FIRST_WORD, spoken(location)).await;

@@ -18,11 +18,11 @@ from standin_objects import Objects
 from standin_writes import Writes
 
 # What most tests want of a stand-in comes from here.
-__all__ = ["DEFAULT_FIELDS", "UUID_LIKE", "Standin", "StandinKeystone", "new_uuid", "node"]
+__all__ = ["DEFAULT_FIELDS", "UUID_LIKE", "Ironic", "Standin", "StandinKeystone", "new_uuid", "node"]
 
 
-class Standin(Lists, Writes, Objects, Site):
-    """One Ironic.
+class Ironic(Lists, Writes, Objects):
+    """What one Ironic has, and what it answers.
 
     `versions` are its microversions, `prefix` the path it lives under, `groups` the conductor groups that have a conductor (None:
     any), `database` whose collation it sorts by (sqlite, mysql or postgres), `credentials` None, `("basic", user, password)` or
@@ -59,10 +59,6 @@ class Standin(Lists, Writes, Objects, Site):
         for record in nodes:
             self.add(record)
         super().__init__()
-
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     def add(self, record):
         """Takes a node in, as the newest."""
@@ -400,3 +396,11 @@ class Standin(Lists, Writes, Objects, Site):
                 if minor >= since:
                     shown[name] = self._links(request, f"{path}/{name}")
         return shown
+
+
+class Standin(Ironic, Site):
+    """An Ironic that listens on a port of its own."""
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}{self.prefix}"

@@ -167,12 +167,14 @@ pub async fn look_for_twins(
         .locations
         .iter()
         .filter(|location| location.id != home && !free.unverified.contains(&location.id));
-    let pairs = others.flat_map(|location| claims.iter().map(move |claim| (location, claim)));
-    let asked = pairs.map(|(location, claim)| async move {
+    let pairs: Vec<(&Location, &Claim)> = others
+        .flat_map(|location| claims.iter().map(move |claim| (location, claim)))
+        .collect();
+    let asked = pairs.into_iter().map(|(location, claim)| async move {
         let found = timeout(PATIENCE, is_taken(request, location, &claim.stake)).await;
         (location, claim, matches!(found, Ok(Ok(true))))
     });
-    for (location, claim, found) in join_all(asked).await {
+    for (location, claim, found) in ask_all(asked).await {
         let stake = &claim.stake;
         if !found {
             continue;

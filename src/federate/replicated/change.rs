@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::Method;
 use http::StatusCode;
 use serde_json::Map;
@@ -30,6 +29,7 @@ use crate::federate::replicated::write::Part;
 use crate::federate::replicated::write::Write;
 use crate::locate::LocateError;
 use crate::locations::question::Question;
+use crate::locations::window::ask_all;
 use crate::request::Answer;
 use crate::wire::transport::Reply;
 
@@ -144,7 +144,7 @@ impl Replicated<'_> {
         });
         let mut told = Told::default();
         let mut copies = Vec::new();
-        for (location, version, answer) in join_all(asked).await {
+        for (location, version, answer) in ask_all(asked).await {
             let reply = match answer {
                 Ok(reply) => reply,
                 Err(silence) => {

@@ -1,7 +1,6 @@
 //! A write at every location. It is tried at the first location alone; if that refuses, the others are not asked. If a
 //! later location fails, the write is undone where it was done, and the error names the state of every location.
 
-use futures_util::future::join_all;
 use http::Method;
 use http::StatusCode;
 use serde_json::Map;
@@ -20,6 +19,7 @@ use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::silence::Silence;
+use crate::locations::window::ask_all;
 use crate::wire::transport::Reply;
 
 /// One location's part of a write.
@@ -116,7 +116,7 @@ impl Write<'_> {
             Outcome::Absent(reply) => return Err(refusal(reply, first.location)),
             outcome => return Err(self.broken(vec![(first, outcome)]).await),
         };
-        let outcomes = join_all(others.iter().map(|part| self.act(part))).await;
+        let outcomes = ask_all(others.iter().map(|part| self.act(part))).await;
         let done = |outcome: &Outcome| matches!(outcome, Outcome::Done(_));
         if outcomes.iter().all(done) {
             return Ok(made);
@@ -179,7 +179,7 @@ impl Write<'_> {
     /// Undoes what was done, and reports the state of every location.
     async fn broken(&self, outcomes: Vec<(&Part, Outcome)>) -> Error {
         let mut refused = None;
-        let states = join_all(outcomes.into_iter().map(|(part, outcome)| {
+        let states = ask_all(outcomes.into_iter().map(|(part, outcome)| {
             if let Outcome::Refused(reply) = &outcome {
                 refused.get_or_insert((part.location, reply.clone()));
             }

@@ -1,0 +1,77 @@
+"""Thousands of locations are not all asked at once: each question would be a socket. Lists, looks and writes alike go a thousand at
+a time."""
+
+import pytest
+from client import Client
+from crowd import Crowd
+from exchange import Answer
+from fleet import fleet_config, until
+from gateway import Gateway
+from refusals import form_a
+from standin import Ironic, new_uuid
+
+# `AT_ONCE` in src/locations/window.rs.
+AT_ONCE = 1000
+P = 1200
+PATIENT = {"timeout": 30, "connect_timeout": 10}
+
+
+class Lockable(Ironic):
+    is_locked = False
+
+    def answer(self, request):
+        if self.is_locked and request.method == "PATCH":
+            return Answer.of_json(409, form_a(409, "Locked"))
+        return super().answer(request)
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    with Crowd(Lockable() for _ in range(P)) as crowd:
+        yield crowd
+
+
+@pytest.fixture(scope="module")
+def hub(crowd):
+    with Gateway(fleet_config(crowd.endpoints, every=PATIENT, api={"request_deadline": 60})) as gateway:
+        hub = Client(gateway.url)
+        until(lambda: hub.get("/v1/nodes?limit=1").status == 200, seconds=30)
+        yield hub
+
+
+@pytest.fixture
+def chassis(crowd):
+    """One that every location has."""
+    ident = new_uuid()
+    for ironic in crowd.ironics:
+        ironic.is_locked = False
+        ironic.objects["chassis"] = [{"created_at": None, "updated_at": None, "description": "d", "extra": {}, "uuid": ident}]
+    crowd.requests = []
+    return f"/v1/chassis/{ident}"
+
+
+def test_a_look_by_uuid(hub, crowd, chassis):
+    with crowd.holding("GET") as holding:
+        assert hub.get(chassis).status == 200
+    assert 1 < holding.open <= AT_ONCE
+
+
+def test_a_write_everywhere(hub, crowd, chassis):
+    change = [{"op": "replace", "path": "/description", "value": "e"}]
+    with crowd.holding("GET") as looking:
+        assert hub.patch(chassis, change).status == 200
+    with crowd.holding("PATCH", skip=1) as writing:
+        assert hub.patch(chassis, change).status == 200
+    assert len(crowd.asked("PATCH", chassis)) == 2 * P
+    assert 1 < looking.open <= AT_ONCE
+    assert 1 < writing.open <= AT_ONCE
+
+
+def test_a_write_that_is_undone_everywhere(hub, crowd, chassis):
+    change = [{"op": "replace", "path": "/description", "value": "e"}]
+    crowd.ironics[-1].is_locked = True
+    with crowd.holding("PATCH", skip=P) as undoing:
+        assert (reply := hub.patch(chassis, change)).status == 409, reply
+    assert len(crowd.asked("PATCH", chassis)) == 2 * P - 1
+    assert {ironic.objects["chassis"][0]["description"] for ironic in crowd.ironics} == {"d"}
+    assert 1 < undoing.open <= AT_ONCE
