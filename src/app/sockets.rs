@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
+use pingora::listeners::L4BufferSettings;
+use pingora::listeners::ListenerConfig;
 use pingora::server::ListenFds;
 use pingora::server::ShutdownWatch;
 use pingora::services::Service;
@@ -48,7 +50,7 @@ pub enum ListenError {
 pub(super) struct Opened {
     name: String,
     socket: RawFd,
-    /// Mode of a unix socket: Pingora would set 0666 (`add_uds` without permissions).
+    /// Mode of a unix socket: Pingora would set 0666 (`ListenerConfig::uds` without permissions).
     permissions: Option<Permissions>,
 }
 
@@ -163,10 +165,15 @@ impl<A> OnSockets<A> {
     pub(super) fn new(application: A, sockets: Sockets, lifecycle: Arc<Lifecycle>) -> Self {
         let mut service = ListeningService::new(SERVICE.to_owned(), application);
         for opened in &sockets.opened {
-            match &opened.permissions {
-                None => service.add_tcp(&opened.name),
-                Some(permissions) => service.add_uds(&opened.name, Some(permissions.clone())),
-            }
+            let name = opened.name.as_str();
+            let listener = match &opened.permissions {
+                None => ListenerConfig::tcp(name),
+                Some(permissions) => ListenerConfig::uds(name).permissions(permissions.clone()),
+            };
+            // What is read and written here is buffered by `wire::downstream`, for as long as a request lasts; buffers below
+            // it would cost a copy, and each idle client two pages and more.
+            let listener = listener.l4_buffer(L4BufferSettings::unbuffered());
+            service.endpoints().add_listener(listener);
         }
         Self {
             service,

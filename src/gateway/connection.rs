@@ -69,7 +69,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
             let head = match downstream.head().await {
                 Ok(head) => head?,
                 Err(error) => {
-                    refuse(downstream, error).await;
+                    // Apart from what each idle connection holds.
+                    Box::pin(refuse(downstream, error)).await;
                     return None;
                 }
             };

@@ -222,8 +222,17 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Bounded<A> {
             .get_socket_digest()
             .and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         // `?` closes the connection without a word: an answer would cost what is short.
-        let _place = self.crowd.admit(address, Instant::now())?;
-        self.application.process_new(stream, shutdown).await
+        let place = self.crowd.admit(address, Instant::now())?;
+        // In a task of its own: Pingora's has room for a handshake of its listener's, 9 KB as long as a client stays.
+        let (application, shutdown) = (Arc::clone(&self.application), shutdown.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            let mut next = Some(stream);
+            while let Some(stream) = next {
+                next = application.process_new(stream, &shutdown).await;
+            }
+        });
+        None
     }
 
     async fn cleanup(&self) {

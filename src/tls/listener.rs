@@ -20,6 +20,7 @@ use pingora::tls::install_default_crypto_provider;
 use pingora::tls::version::TLS12;
 use pingora::tls::version::TLS13;
 use rustls::crypto::ring::Ticketer;
+use tokio::time::timeout;
 
 use crate::config::ListenerTls;
 use crate::config::TlsVersion;
@@ -168,7 +169,9 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
         let stream = stream.into_any().downcast::<TcpStream>().ok()?;
         // Taken once: certificates that are replaced during the handshake are for the next one.
         let read = self.listener.0.load_full();
-        match tokio::time::timeout(HANDSHAKE, read.acceptor.tls_handshake(*stream)).await {
+        // Boxed, since what it holds (10 KB) would otherwise be kept as long as the client stays.
+        let handshake = Box::pin(read.acceptor.tls_handshake(*stream));
+        match timeout(HANDSHAKE, handshake).await {
             Ok(Ok(secured)) => {
                 self.application
                     .process_new(Box::new(secured), shutdown)

@@ -5,8 +5,10 @@
 //! head and body separately, which costs a system call and a packet each.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::mem;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
@@ -143,9 +145,16 @@ impl Downstream {
         Ok(())
     }
 
+    /// Reads into memory of the stack first, since most of the time nothing comes.
     async fn read_more(&mut self) -> io::Result<usize> {
-        self.unread.reserve(4096);
-        self.stream.read_buf(&mut self.unread).await
+        poll_fn(|context| {
+            let mut part = [MaybeUninit::uninit(); 4096];
+            let mut part = ReadBuf::uninit(&mut part);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+            self.unread.extend_from_slice(part.filled());
+            Poll::Ready(Ok(part.filled().len()))
+        })
+        .await
     }
 
     /// The request is here: what comes now is the next one, which waits, or the end.

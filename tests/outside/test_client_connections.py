@@ -115,6 +115,23 @@ def test_unfinished_heads_cost_little(hub):
         assert resident(hub) - before < 300
 
 
+def test_an_idle_client_costs_little():
+    """What a connection was served with is given back: 10,000 of them are to fit into 150 MB."""
+    with fleet(1) as hub, contextlib.ExitStack() as stack:
+
+        def come(number, address):
+            for _ in range(number):
+                connection = stack.enter_context(socket.create_connection((hub.host, hub.port), 10, (address, 0)))
+                connection.sendall(head("GET", "/v1"))
+                assert answer(connection)[0] == 200
+
+        come(100, "127.0.1.1")
+        before = resident(hub)
+        come(800, "127.0.1.2")
+        # 2.5 KiB each; Pingora's own buffers and the room for a handshake would be 22 KiB more.
+        assert resident(hub) - before < 8
+
+
 # --- requests sent ahead
 
 
