@@ -211,7 +211,7 @@ def test_a_twin_that_was_made_meanwhile_is_told_of(hubs, redis, member):
         assert (slow.reply().status, slow.reply().header(UNVERIFIED)) == (201, "coordination")
     finally:
         redis.thaw()
-    first.logged(f'ERROR.*{member} "{value}" was written at location `loc1` and is at location `loc2` as well')
+    first.logged(f'ERROR.*{member} "{value}" was sent to location `loc1` and is at location `loc2` as well')
     until(lambda: read(Admin(first.gateway))("ironic_proxy_duplicates", kind=kind) == twins + 1, what="the metric")
 
 
@@ -247,7 +247,7 @@ def test_a_twin_of_what_may_have_been_written_is_told_of(hubs, redis, method):
         assert later.reply().status == 504, later.reply()
     finally:
         redis.thaw()
-    first.logged(f'ERROR.*name "{name}" was written at location `loc1` and is at location `loc2` as well')
+    first.logged(f'ERROR.*name "{name}" was sent to location `loc1` and is at location `loc2` as well')
 
 
 def test_who_was_silent_is_not_waited_for_once_more(hubs, redis):

@@ -195,7 +195,7 @@ def test_a_claim_that_the_backend_forgot_is_told_of():
         event.set()
         assert (slow.reply().status, slow.reply().header(UNVERIFIED)) == (201, "coordination")
         assert claims(first, "lost") == 1
-        first.logged('ERROR.*name "wanted" was written at location `loc1` and is at location `loc2` as well')
+        first.logged('ERROR.*name "wanted" was sent to location `loc1` and is at location `loc2` as well')
 
 
 @pytest.mark.parametrize("kind", ["create", "change", "replicated"])

@@ -134,6 +134,21 @@ def test_bad_gateways_are_no_answers(two):
     assert reading().status == 200
 
 
+def test_not_found_is_not_believed_while_the_first_may_have_it():
+    """Behind two endpoints may be two databases, one of which lags behind."""
+    with pair_of(sections={"admin": SECTION}) as (hub, pair, free):
+        hub.loc1.add(node("twofold"))
+        pair[0].fault(scripted.held(free))
+        pair[1].fault(scripted.says(404, "Node twofold could not be found."))
+        reading = background(lambda: hub.get("/v1/nodes/twofold"))
+        until(lambda: read(Admin(hub.gateway)).all("ironic_proxy_location_hedges_total")[("loc1", "won")], what="the first answer")
+        free.set()
+        assert reading().status == 200
+        pair[0].heal()
+        pair[0].fault(scripted.close())
+        assert hub.get("/v1/nodes/nobody").status == 404, "the only one that answers"
+
+
 def test_a_question_has_one_verdict():
     """However many endpoints were asked it: two failures would open this breaker."""
     with pair_of(every={"breaker_failures": 2, "breaker_reset": 60}) as (hub, pair, free):

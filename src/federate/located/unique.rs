@@ -180,7 +180,7 @@ pub async fn look_for_twins(
             continue;
         }
         error!(
-            "{} {:?} was written at location `{}` and is at location `{}` as well: another gateway wrote it at the same time, and \
+            "{} {:?} was sent to location `{}` and is at location `{}` as well: another gateway wrote it at the same time, and \
              the coordination backend could not be used. Change or delete one of the two",
             stake.column.name(),
             stake.value,

@@ -17,6 +17,7 @@ use crate::locations::question::Purpose;
 use crate::locations::question::Question;
 use crate::locations::question::Standpoint;
 use crate::locations::speech::Heard;
+use crate::locations::speech::Said;
 use crate::locations::speech::judge;
 use crate::locations::speed::Kind;
 use crate::locations::translation::in_our_words;
@@ -125,7 +126,7 @@ impl Attempt<'_> {
     }
 
     /// Asks the first of several, and the second as well if the first does not begin to answer in time. The first answer
-    /// is the answer, and the other exchange is dropped.
+    /// is the answer, and the other exchange is dropped; but nothing is said to be absent while the first may have it.
     async fn race(&self, line: &Line, [first, second]: [&Arc<Peer>; 2], kind: Kind) -> Outcome {
         let endpoints = &self.location.endpoints;
         let race = endpoints.race(line, kind);
@@ -175,6 +176,14 @@ impl Attempt<'_> {
                 outcome(0, heard, false)
             }
             Either::Left((_, trailing)) => outcome(1, trailing.await, false),
+            // Its database may lag behind the other's: "no such thing" is believed when the first says it too, or fails.
+            Either::Right((absent @ Ok(Heard::Said(Said::No(_))), leading)) => {
+                endpoints.won(line);
+                match leading.await {
+                    heard if is_said(&heard) => outcome(0, heard, false),
+                    _ => outcome(1, absent, false),
+                }
+            }
             Either::Right((heard, _)) if is_said(&heard) => {
                 // It took at least as long.
                 first.speed.note(kind, asked_at.elapsed());
