@@ -51,7 +51,6 @@ use crate::current::Lead;
 use crate::gateway::Gateway;
 use crate::gateway::connection::Connections;
 use crate::gateway::context::Surroundings;
-use crate::gateway::crowd::Bounded;
 use crate::gateway::crowd::Bounds;
 use crate::gateway::crowd::Crowd;
 use crate::keystone;
@@ -160,21 +159,20 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let api = Connections::new(proxy, Arc::clone(&lifecycle));
     let crowd = Arc::clone(&surroundings.crowd);
     server.bootstrap();
+    let sockets = opening.sockets;
     match &listener {
-        None => server.add_service(OnSockets::new(
-            Bounded::new(api, crowd),
-            opening.sockets,
-            Arc::clone(&lifecycle),
-        )),
-        Some(listener) => {
-            let secured = Secured::new(api, Arc::clone(listener));
-            let bounded = Bounded::new(secured, crowd);
-            server.add_service(OnSockets::new(
-                bounded,
-                opening.sockets,
-                Arc::clone(&lifecycle),
-            ))
-        }
+        None => server.add_service(OnSockets {
+            application: Arc::new(api),
+            sockets,
+            crowd,
+            lifecycle: Arc::clone(&lifecycle),
+        }),
+        Some(listener) => server.add_service(OnSockets {
+            application: Arc::new(Secured::new(api, Arc::clone(listener))),
+            sockets,
+            crowd,
+            lifecycle: Arc::clone(&lifecycle),
+        }),
     };
     let upkeep = Upkeep {
         listener: listener.clone(),

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -72,11 +73,23 @@ pub struct Doors {
 
 /// Who is connected.
 #[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<AtomicUsize>);
+pub struct Callers(Arc<Called>);
+
+#[derive(Debug, Default)]
+struct Called {
+    connected: AtomicUsize,
+    /// Another process lets them in.
+    elsewhere: AtomicBool,
+}
 
 impl Callers {
     pub fn are_there(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.0.connected.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether those who come from now on come to the process that has replaced this one.
+    pub fn come_elsewhere(&self) -> bool {
+        self.0.elsewhere.load(Ordering::SeqCst)
     }
 }
 
@@ -128,6 +141,7 @@ impl Doors {
         begin: Stage,
     ) -> Result<(), AdminError> {
         if self.unix.is_none() && self.loopback.is_empty() {
+            self.callers.0.elsewhere.store(true, Ordering::SeqCst);
             return Ok(());
         }
         // A runtime of its own: if the API's worker threads are blocked, `/live` must still be able to say so.
@@ -199,6 +213,7 @@ impl Doors {
         // Its sockets are another process's then; aborting the tasks closes them here.
         let _ = stages.wait_for(|stage| *stage == Stage::Replaced).await;
         doors.shutdown().await;
+        self.callers.0.elsewhere.store(true, Ordering::SeqCst);
     }
 }
 
@@ -238,7 +253,7 @@ struct Connection {
 impl Connection {
     fn spawn(self, stream: Stream, place: OwnedSemaphorePermit) {
         let callers = self.callers.clone();
-        callers.0.fetch_add(1, Ordering::SeqCst);
+        callers.0.connected.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
             // Never told to shut down: operators need this listener most while the API drains.
             let (_running, shutdown) = watch::channel(false);
@@ -246,7 +261,7 @@ impl Connection {
             let _visit = app.desk.visit();
             let served = app.process_new(Box::new(stream), &shutdown);
             let _ = tokio::time::timeout(LONGEST, served).await;
-            callers.0.fetch_sub(1, Ordering::SeqCst);
+            callers.0.connected.fetch_sub(1, Ordering::SeqCst);
             drop(place);
         });
     }

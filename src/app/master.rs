@@ -20,6 +20,7 @@ use tokio::signal::unix::signal;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
+use tokio::time::timeout;
 
 use crate::admin::listen::Callers;
 use crate::app::heartbeat::Heartbeat;
@@ -46,10 +47,6 @@ use crate::upkeep::sweep::Sweep;
 
 /// Pause between two checks of whether the last request is done.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// How long after the door is closed clients are still accepted: whoever has begun a handshake before ends it within a
-/// round trip.
-const HANDSHAKES: Duration = Duration::from_millis(100);
 
 /// The signals that mean something here. Any of them that is not caught would kill the process.
 pub(super) struct Signals {
@@ -313,35 +310,37 @@ impl Master {
             }
         }
         info!("Stopping: no new connections are accepted");
-        let begun = Instant::now();
         for socket in doors {
             if let Err(error) = socket.close_door() {
                 warn!("Clients that connect right now may be reset: {error}");
             }
         }
         lifecycle.reach(stage);
-        while !self.is_done(begun) {
-            if begun.elapsed() >= patience {
-                let left = self.in_flight.count();
-                warn!(
-                    "{left} requests are still in flight after {patience:?} ([DEFAULT] graceful_shutdown_timeout): they are cut off"
-                );
-                return;
-            }
-            sleep(LOOK).await;
+        if timeout(patience, self.all_served(stage)).await.is_err() {
+            let left = self.in_flight.count();
+            warn!(
+                "{left} requests are still in flight after {patience:?} ([DEFAULT] graceful_shutdown_timeout): they are cut off"
+            );
         }
     }
 
     /// No request is left, and every client had time to read that its connection closes.
-    fn is_done(&self, begun: Instant) -> bool {
-        let is_anybody_there = self.surroundings.crowd.open() > 0 || self.callers.are_there();
+    async fn all_served(&self, stage: Stage) {
+        let Surroundings { crowd, .. } = &*self.surroundings;
+        // Whoever is let in is counted from then on. The admin door is open as long as the process is there, or until
+        // another one has it.
+        let is_closed =
+            || crowd.is_closed() && (stage == Stage::Draining || self.callers.come_elsewhere());
+        while !is_closed() {
+            sleep(LOOK).await;
+        }
+        let begun = Instant::now();
         // Connections end by themselves after `PARTING`, unless somebody has begun a request and does not go on.
-        let patience = if is_anybody_there {
-            HANDSHAKES + 2 * PARTING
-        } else {
-            HANDSHAKES
-        };
-        self.in_flight.count() == 0 && begun.elapsed() > patience
+        let is_anybody_there =
+            || (crowd.open() > 0 || self.callers.are_there()) && begun.elapsed() < 2 * PARTING;
+        while self.in_flight.count() > 0 || is_anybody_there() {
+            sleep(LOOK).await;
+        }
     }
 
     /// Exits instead of returning: Pingora sleeps through its whole grace period, even if nothing is left to do.
@@ -378,7 +377,7 @@ impl Accession {
     }
 }
 
-/// Tells Pingora when to stop accepting.
+/// Tells Pingora's services when to stop.
 pub(super) struct Stop(pub(super) Arc<Lifecycle>);
 
 #[async_trait]
@@ -386,11 +385,7 @@ impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
         let mut stages = self.0.watch();
         // Cannot fail: `self` holds the sender.
-        let stage = stages.wait_for(|stage| stage.is_draining()).await;
-        if stage.is_ok_and(|stage| *stage == Stage::Draining) {
-            // The doors are closed: those who came before are let in.
-            sleep(HANDSHAKES).await;
-        }
+        let _ = stages.wait_for(|stage| stage.is_draining()).await;
         // The fast way would drop the tasks of requests in flight.
         ShutdownSignal::GracefulTerminate
     }

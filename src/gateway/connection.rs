@@ -85,10 +85,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
             downstream = *stream.into_any().downcast().ok()?;
         }
     }
-
-    async fn cleanup(&self) {
-        self.application.http_cleanup().await;
-    }
 }
 
 async fn drain_begins(stages: &mut watch::Receiver<Stage>) {

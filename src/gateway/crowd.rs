@@ -8,14 +8,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use async_trait::async_trait;
 use log::warn;
-use pingora::apps::ServerApp;
-use pingora::protocols::Stream;
-use pingora::server::ShutdownWatch;
 
 /// How long an address is known after somebody who may come in was there.
 const VOUCHED: Duration = Duration::from_hours(1);
@@ -52,6 +50,8 @@ impl Bounds {
 #[derive(Debug)]
 pub struct Crowd {
     present: Mutex<Present>,
+    /// Nobody else is let in.
+    closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Address {
 
 /// A connection's place, until it is dropped.
 #[derive(Debug)]
-struct Place {
+pub struct Place {
     crowd: Arc<Crowd>,
     address: Option<IpAddr>,
     stranger: bool,
@@ -94,6 +94,7 @@ impl Crowd {
                 addresses: HashMap::new(),
                 said: None,
             }),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -111,6 +112,15 @@ impl Crowd {
         self.present().all
     }
 
+    /// From here on nobody else is let in.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Somebody who may come in is at this address.
     pub fn vouch(&self, address: IpAddr, now: Instant) {
         let mut present = self.present();
@@ -124,7 +134,7 @@ impl Crowd {
     }
 
     /// `None`: there is no room.
-    fn admit(self: &Arc<Self>, address: Option<IpAddr>, now: Instant) -> Option<Place> {
+    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>, now: Instant) -> Option<Place> {
         let address = address.map(network);
         let mut present = self.present();
         let here = address.and_then(|address| present.addresses.get(&address));
@@ -192,51 +202,6 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
             IpAddr::V6(Ipv6Addr::from(prefix))
         }
         address @ IpAddr::V4(_) => address,
-    }
-}
-
-/// An application for as many connections as there is room for.
-#[derive(Debug)]
-pub struct Bounded<A> {
-    application: Arc<A>,
-    crowd: Arc<Crowd>,
-}
-
-impl<A> Bounded<A> {
-    pub fn new(application: A, crowd: Arc<Crowd>) -> Self {
-        Self {
-            application: Arc::new(application),
-            crowd,
-        }
-    }
-}
-
-#[async_trait]
-impl<A: ServerApp + Send + Sync + 'static> ServerApp for Bounded<A> {
-    async fn process_new(
-        self: &Arc<Self>,
-        stream: Stream,
-        shutdown: &ShutdownWatch,
-    ) -> Option<Stream> {
-        let address = stream
-            .get_socket_digest()
-            .and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        // `?` closes the connection without a word: an answer would cost what is short.
-        let place = self.crowd.admit(address, Instant::now())?;
-        // In a task of its own: Pingora's has room for a handshake of its listener's, 9 KB as long as a client stays.
-        let (application, shutdown) = (Arc::clone(&self.application), shutdown.clone());
-        tokio::spawn(async move {
-            let _place = place;
-            let mut next = Some(stream);
-            while let Some(stream) = next {
-                next = application.process_new(stream, &shutdown).await;
-            }
-        });
-        None
-    }
-
-    async fn cleanup(&self) {
-        self.application.cleanup().await;
     }
 }
 

@@ -23,9 +23,8 @@ use socket2::Socket;
 use socket2::Type;
 
 /// Clients that may wait to be accepted; the kernel takes less if `net.core.somaxconn` says so. With the 128 of the
-/// standard library a burst of connections waits a second for its repeated SYN. Pingora sets its own 65535 when it takes
-/// a socket of `[api]` (`listeners/l4.rs`): this one holds until then.
-const BACKLOG: i32 = 4096;
+/// standard library a burst of connections waits a second for its repeated SYN.
+pub const BACKLOG: i32 = 65_535;
 
 /// No interface has this number.
 const NOWHERE: NonZeroU32 = NonZeroU32::new(i32::MAX.unsigned_abs()).unwrap();

@@ -188,8 +188,4 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
             }
         }
     }
-
-    async fn cleanup(&self) {
-        self.application.cleanup().await;
-    }
 }

@@ -23,11 +23,12 @@ class Line:
     Its binary is a copy, so that a test can put another one in its place.
     """
 
-    def __init__(self, *, listen=None, **api):
+    def __init__(self, *, listen=None, env=None, **api):
         self.directory = Path(tempfile.mkdtemp(prefix="ironic-proxy-"))
         self._api = {"host_ip": "127.0.0.1", "port": 0, **api}
         self._stack = contextlib.ExitStack()
         self._listen = listen
+        self._env = env or {}
         self.told = []
 
     def __enter__(self):
@@ -44,7 +45,7 @@ class Line:
             self.first = Process(
                 [self.program, "--config-file", self.configuration],
                 self.directory / "log",
-                env={**os.environ, "NOTIFY_SOCKET": str(self.directory / "notify")},
+                env={**os.environ, "NOTIFY_SOCKET": str(self.directory / "notify"), **self._env},
                 listen=self._listen,
             )
             # Ends all of its session, successors too.

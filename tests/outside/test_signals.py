@@ -1,5 +1,6 @@
 """What signals do: a drain cuts no client, a log is opened again, and nothing but an end ends the process."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -7,13 +8,16 @@ import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import scripted
 from admin import SECTION, Admin
+from client import Client
 from clients import Clients
 from fleet import fleet, until
 from gateway import DIRECTORY
+from hesitant import Hesitation
 from standin import node
 from upgrading import Line
 
@@ -137,6 +141,32 @@ def test_a_client_that_waits_to_be_let_in_is_answered(tmp_path):
                 connection.close()
             assert line.ended() == 0
         assert not (unix.directory / "api.sock").exists()
+
+
+@pytest.mark.parametrize("end", ["stop", "upgrade", "restart"])
+def test_a_client_that_nobody_has_looked_at_yet_is_answered(end):
+    """The process is kept waiting between accept(2) and its next instruction: it must not end with that client in it."""
+    with Hesitation() as hesitation, contextlib.ExitStack() as stack:
+        if end == "restart":
+            # The service manager's socket stays open, so that nobody else need be waited for.
+            gateway = stack.enter_context(fleet(1, wait=False, env=hesitation.env)).gateway
+            process, url = gateway.process, gateway.url
+        else:
+            line = stack.enter_context(Line(env=hesitation.env))
+            process, url = line.first, f"http://{line.address()}"
+        client = Client(url)
+        waiter = stack.enter_context(ThreadPoolExecutor()).submit(client.get, "/v1")
+        stack.callback(hesitation.release)
+        hesitation.wait()
+        if end == "upgrade":
+            assert line.upgrade().returncode == 0
+        else:
+            process.signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        hesitation.release()
+        assert waiter.result().status == 200
+        assert process.wait(20) == 0
 
 
 def connected(line):
