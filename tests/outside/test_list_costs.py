@@ -107,6 +107,24 @@ def test_an_unsorted_walk(any_fleet, query):
     assert questions <= N / L + 2 * P and items <= 1.1 * N + P, (questions, items)
 
 
+@pytest.mark.parametrize("query", ["", "&sort_dir=desc"])
+def test_an_unsorted_walk_in_pages_as_large_as_locations_give(query):
+    """Then a page does not tell whether anything follows it."""
+    most = 20
+    ironics = [Ironic([node(f"n{number}-{place}") for number in range(60)], max_limit=most) for place in range(6)]
+    n, p = sum(len(ironic.nodes) for ironic in ironics), len(ironics)
+    expected = [record["name"] for ironic in ironics for record in ironic.nodes]
+    with Crowd(ironics) as crowd, Gateway(fleet_config(crowd.endpoints)) as gateway:
+        hub = Client(gateway.url)
+        until(lambda: hub.get("/v1/nodes?limit=1").status == 200)
+        crowd.counted()
+        names, pages = follow(hub, f"/v1/nodes?limit={most}{query}")
+        questions, items = crowd.counted()
+        assert names == (expected[::-1] if query else expected)
+        assert pages == n // most
+        assert questions <= n / most + 2 * p and items <= 1.1 * n + p, (questions, items)
+
+
 def test_a_filtered_walk(any_fleet):
     names, _ = follow(any_fleet.hub, "/v1/nodes?limit=20&resource_class=c1")
     questions, items = any_fleet.counted()

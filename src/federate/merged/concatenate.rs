@@ -180,7 +180,8 @@ impl Concatenation<'_> {
         let known = self.known(start.place, start.course.as_ref());
         // One more than the page: `next` is present exactly when something follows. Ironic has it after a full last
         // page too.
-        let wanted = merge.wish.limit.saturating_add(1);
+        let limit = merge.wish.limit;
+        let wanted = limit.saturating_add(1);
         let mut least = 1;
         let mut manner =
             if start.course.is_none() && (merge.wish.is_filtered() || !merge.wish.is_limited) {
@@ -190,20 +191,31 @@ impl Concatenation<'_> {
             };
         loop {
             let Reached { count, place } = reached(&stops, start.place, wanted);
-            let is_full = count >= wanted;
+            let is_full =
+                count >= wanted || (count == limit && known.has_more_behind(&stops, place));
             let is_silent = stops
                 .get(place)
                 .is_some_and(|stop| matches!(stop.state, State::Silent(_)));
             // What a silent location has is unknown, but it belongs on a later page if this one is full.
-            if is_full || place == stops.len() || (is_silent && count >= merge.wish.limit) {
+            if is_full || place == stops.len() || (is_silent && count >= limit) {
                 break;
             }
-            let need = Need {
-                wanted: wanted - count,
+            let need = |wanted| Need {
+                wanted,
                 least,
                 manner,
             };
-            let asks = known.plan(&stops, place, &need);
+            let asks = if count == limit && least == 1 {
+                known.proof(&stops, place)
+            } else {
+                let asks = known.plan(&stops, place, &need((limit - count).max(1)));
+                let end = asks.last().map_or(place, |ask| ask.ahead);
+                if count < limit && known.has_more_behind(&stops, end) {
+                    asks
+                } else {
+                    known.plan(&stops, place, &need(wanted - count))
+                }
+            };
             manner = Manner::Sparing;
             self.ask(&mut stops, &asks, start.is_hint.then_some(start.place))
                 .await?;
@@ -289,6 +301,7 @@ impl Concatenation<'_> {
                 (None, None) => Some(0),
                 (None, Some(_)) => None,
             },
+            ahead: course.and_then(|course| course.ahead),
         }
     }
 

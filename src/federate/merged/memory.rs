@@ -47,6 +47,9 @@ pub struct Course {
     pub given: usize,
     /// Items that each location has, as far as this walk found out.
     pub totals: Vec<Option<u32>>,
+    /// The last location that had an item when this walk looked, counted in the same way. If it has none any more, the
+    /// walk ends with an empty page, as Ironic's do.
+    pub ahead: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -433,6 +436,7 @@ mod tests {
             place,
             given: 1,
             totals: vec![None; 100],
+            ahead: None,
         };
         for place in 0..100 {
             memory.keep_course(

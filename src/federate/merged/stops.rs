@@ -59,6 +59,8 @@ pub(super) struct Known {
     pub(super) first: usize,
     /// Items of the first location that earlier pages gave.
     pub(super) given: Option<usize>,
+    /// A location far ahead that had an item when this walk looked.
+    pub(super) ahead: Option<usize>,
 }
 
 impl Known {
@@ -97,6 +99,23 @@ impl Known {
             .collect()
     }
 
+    /// Whether something follows behind that location.
+    pub(super) fn has_more_behind(&self, stops: &[Stop<'_>], place: usize) -> bool {
+        let is_behind = |ahead| ahead > place;
+        self.ahead.is_some_and(is_behind) || farthest(stops).is_some_and(is_behind)
+    }
+
+    /// Whom to ask whether anything follows a full page: where it ended, and the last location, whose *yes* serves the
+    /// pages that follow as well. A location that gives no more than a page would otherwise be asked twice for each.
+    pub(super) fn proof(&self, stops: &[Stop<'_>], place: usize) -> Vec<Ask> {
+        let may_have = |&place: &usize| {
+            stops[place].is_open() && self.total_of(place, &stops[place]) != Some(0)
+        };
+        let last = (place + 1..stops.len()).rev().find(may_have);
+        let both = [place].into_iter().chain(last);
+        both.map(|ahead| Ask { ahead, limit: 1 }).collect()
+    }
+
     pub(super) fn given(&self, place: usize) -> usize {
         self.given
             .filter(|_| place == self.first)
@@ -123,8 +142,14 @@ impl Known {
             place: last,
             given: self.given(last) + given,
             totals: totals.collect(),
+            ahead: self.ahead.max(farthest(stops)),
         }
     }
+}
+
+/// The last location that gave anything.
+fn farthest(stops: &[Stop<'_>]) -> Option<usize> {
+    stops.iter().rposition(|stop| stop.count() > 0)
 }
 
 /// How far the items lead without a gap: how many there are, and the first location that may have more.
