@@ -76,7 +76,7 @@ fn idle(bench: &mut Bench) -> io::Result<()> {
 }
 
 /// Connections that have each served one request.
-fn hold(
+pub(crate) fn hold(
     driver: &Runtime,
     target: &Target,
     request: &bytes::Bytes,

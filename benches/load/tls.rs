@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::bench::Bench;
 use crate::bench::get;
 use crate::bench::shows;
+use crate::connections;
 use crate::drive::Requests;
+use crate::process::Memory;
 use crate::process::Process;
 use crate::process::QUIET;
 use crate::report::Row;
@@ -17,6 +19,7 @@ use crate::simulated::Location;
 use crate::wire::Target;
 
 const ROUNDS: usize = 5;
+const IDLE: u64 = 2000;
 
 /// One load on one process.
 struct Load {
@@ -161,6 +164,18 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
     turns(bench, "merged list through TLS", &mut listed);
     turns(bench, "a connection for each show", &mut begun);
     figures(bench, &shown, &listed, &begun);
+    bench.progress(&format!("{IDLE} clients that hold a TLS connection"));
+    let before = downstream.memory(Memory::Now);
+    let request = at.get(&format!("/v1/nodes/{}", plain[0].uuids()[0]));
+    let held = connections::hold(&bench.driver, &at, &request, IDLE)?;
+    let each = downstream.memory(Memory::Now).saturating_sub(before) as f64 / IDLE as f64;
+    drop(held);
+    bench.report.figure(
+        "TLS: memory of an idle connection",
+        each / 1024.0,
+        "KiB",
+        None,
+    );
     for (title, loads) in [
         (
             format!("Show one cached node through TLS, {connections} connections"),

@@ -227,6 +227,8 @@ impl Wire {
             None => self.target.connect().await?,
         };
         stream.write_all(request).await?;
+        // What rustls has encrypted may still be ours when the runtime has given this task its share.
+        stream.flush().await?;
         let end = loop {
             if let Some(end) = memmem::find(&self.received, b"\r\n\r\n") {
                 break end + 4;
