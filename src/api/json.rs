@@ -10,6 +10,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+pub mod shape;
+mod text;
+
 #[cfg(test)]
 pub(crate) mod random;
 
@@ -90,40 +93,27 @@ pub struct Key<'a> {
     pub start: u32,
 }
 
-/// How the members of an object are named, and what its reader makes of each name: objects of one list have the same
-/// members in the same order, written the same way. What was understood once is compared, not read again: a third of what
-/// splitting a list took. Safe, since equal bytes have the same meaning.
-#[derive(Clone, Debug)]
-pub struct Shape<R> {
-    known: Vec<Naming<R>>,
-    /// How many of them at most.
-    room: usize,
-}
+/// Names of members that mean something to a reader, and some that look alike: a bit for what begins with the same letter
+/// and is as long. Most names are told from them without being compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heeded(u64);
 
-/// One member's name, from what is before it to what is between it and its value.
-#[derive(Clone, Copy, Debug)]
-struct Naming<R> {
-    span: Span,
-    /// Where its opening quote is within that.
-    quote: u32,
-    role: R,
-}
+impl Heeded {
+    pub const NONE: Self = Self(0);
+    pub const ALL: Self = Self(u64::MAX);
 
-impl<R> Shape<R> {
-    /// Of the objects of a list. Ironic's have less than a hundred members.
-    pub fn of_many() -> Self {
-        Self {
-            known: Vec::new(),
-            room: 256,
-        }
+    #[must_use]
+    pub fn with(self, name: &str) -> Self {
+        Self(self.0 | 1 << Self::place(name.as_bytes()))
     }
 
-    /// Of an object that no other follows: nothing is remembered.
-    pub fn of_one() -> Self {
-        Self {
-            known: Vec::new(),
-            room: 0,
-        }
+    fn has(self, name: &[u8]) -> bool {
+        self.0 >> Self::place(name) & 1 == 1
+    }
+
+    fn place(name: &[u8]) -> usize {
+        let first = name.first().copied().unwrap_or_default();
+        (usize::from(first) * 5 + name.len()) % 64
     }
 }
 
@@ -179,12 +169,12 @@ impl<'a> Reader<'a> {
         if u32::try_from(body.len()).is_err() {
             return Err(Malformed::Size);
         }
-        std::str::from_utf8(body).map_err(|_| Malformed::Encoding)?;
+        let has_controls = text::has_controls(body).map_err(|_| Malformed::Encoding)?;
         Ok(Self {
             body,
             at: 0,
             depth: 0,
-            has_controls: has_controls(body),
+            has_controls,
         })
     }
 
@@ -221,7 +211,7 @@ impl<'a> Reader<'a> {
         let start = self.open(b'{')?;
         if self.token()? != b'}' {
             loop {
-                let key = self.key()?;
+                let key = self.name()?;
                 member(self, key)?;
                 if !self.separator(b'}')? {
                     break;
@@ -231,48 +221,21 @@ impl<'a> Reader<'a> {
         Ok(self.close(start))
     }
 
-    /// [`members`](Self::members) of an object that resembles earlier ones of the same document. `role`: what a name
-    /// stands for; `member` is called with that and with where the name is.
-    pub fn members_like<R: Copy>(
-        &mut self,
-        shape: &mut Shape<R>,
-        role: impl Fn(&Key<'a>) -> R,
-        mut member: impl FnMut(&mut Self, u32, R) -> Result<(), Malformed>,
-    ) -> Result<Span, Malformed> {
-        let start = self.open(b'{')?;
-        if self.token()? != b'}' {
-            for place in 0.. {
-                let begin = offset(self.at);
-                let rest = self.body.get(self.at..).unwrap_or_default();
-                let known = shape.known.get(place);
-                let naming = match known {
-                    Some(known) if rest.starts_with(known.span.of(self.body)) => {
-                        self.at += known.span.len();
-                        *known
-                    }
-                    _ => {
-                        let key = self.key()?;
-                        self.token()?;
-                        let naming = Naming {
-                            span: Span::new(begin, offset(self.at)),
-                            quote: key.start - begin,
-                            role: role(&key),
-                        };
-                        match shape.known.get_mut(place) {
-                            Some(known) => *known = naming,
-                            None if place < shape.room => shape.known.push(naming),
-                            None => {}
-                        }
-                        naming
-                    }
-                };
-                member(self, begin + naming.quote, naming.role)?;
-                if !self.separator(b'}')? {
-                    break;
-                }
-            }
+    /// Passes over members that nobody heeds, as long as they are short and written as Python writes them, up to where
+    /// another one begins. What is not found to be so is read as all else is.
+    fn pass(&mut self, heeded: Heeded) {
+        if !self.is_ordinary() {
+            return;
         }
-        Ok(self.close(start))
+        let mut rest = self.body.get(self.at..).unwrap_or_default();
+        while let Some((name, value)) = name_of(rest)
+            && !heeded.has(name)
+            && let Some(length) = brief(value)
+            && let Some([b',', behind @ ..]) = value.get(length..)
+        {
+            rest = behind;
+        }
+        self.at = self.body.len() - rest.len();
     }
 
     /// Reads a list. `element` is called before each element and must read exactly that.
@@ -305,6 +268,24 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The same of one that mostly begins with `known`, which holds neither escapes nor control characters.
+    pub fn string_like(&mut self, known: &str) -> Result<Quoted, Malformed> {
+        self.token()?;
+        if !self.has_controls
+            && let Some([b'"', text @ ..]) = self.body.get(self.at..)
+            && let Some(behind) = text.strip_prefix(known.as_bytes())
+            && let Some(length) = text::near_end::<64>(behind)
+        {
+            let start = self.at;
+            self.at += known.len() + length + 2;
+            return Ok(Quoted {
+                span: self.since(start),
+                escaped: false,
+            });
+        }
+        self.string()
+    }
+
     /// Reads any value whole.
     #[inline]
     pub fn value(&mut self) -> Result<Span, Malformed> {
@@ -327,15 +308,25 @@ impl<'a> Reader<'a> {
     /// Skips blanks and looks at the byte after them.
     #[inline]
     fn token(&mut self) -> Result<u8, Malformed> {
-        let bytes = self.body;
-        while let Some(&byte) = bytes.get(self.at) {
-            // One comparison for most: all blanks are below what is printed.
-            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Ok(byte);
+        // Python writes one blank or none.
+        match self.body.get(self.at..) {
+            Some([byte, ..]) if *byte > b' ' => Ok(*byte),
+            Some([b' ', byte, ..]) if *byte > b' ' => {
+                self.at += 1;
+                Ok(*byte)
             }
-            self.at += 1;
+            _ => self.token_behind(),
         }
-        Err(Malformed::CutOff)
+    }
+
+    /// The same behind any number of blanks.
+    #[inline(never)]
+    fn token_behind(&mut self) -> Result<u8, Malformed> {
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        let blanks = rest.iter().take_while(is_blank).count();
+        self.at += blanks;
+        rest.get(blanks).copied().ok_or(Malformed::CutOff)
     }
 
     fn open(&mut self, bracket: u8) -> Result<usize, Malformed> {
@@ -366,6 +357,25 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A key, and what is between it and the value.
+    #[inline]
+    fn name(&mut self) -> Result<Key<'a>, Malformed> {
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        if !self.has_controls
+            && let Some((raw, value)) = name_of(rest)
+        {
+            self.at = self.body.len() - value.len();
+            return Ok(Key {
+                raw,
+                escaped: false,
+                start: offset(self.at - raw.len() - 4),
+            });
+        }
+        let key = self.key()?;
+        self.token()?;
+        Ok(key)
+    }
+
     fn colon(&mut self) -> Result<(), Malformed> {
         if self.token()? != b':' {
             return Err(self.wrong());
@@ -375,6 +385,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Is there one more after this one?
+    #[inline]
     fn separator(&mut self, bracket: u8) -> Result<bool, Malformed> {
         match self.token()? {
             b',' => {
@@ -386,20 +397,49 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether nothing but the bytes themselves has to be looked at: an empty object is one level more.
+    fn is_ordinary(&self) -> bool {
+        !self.has_controls && self.depth < MAX_DEPTH
+    }
+
+    #[inline]
     fn skip_value(&mut self) -> Result<(), Malformed> {
         let first = self.token()?;
-        self.skip_from(first)
+        let rest = self.body.get(self.at..).unwrap_or_default();
+        match brief(rest) {
+            Some(length) if self.is_ordinary() => {
+                self.at += length;
+                Ok(())
+            }
+            _ => self.skip_from(first),
+        }
     }
 
     /// Moves behind a value, at whose first byte it is.
     fn skip_from(&mut self, first: u8) -> Result<(), Malformed> {
         match first {
             // `open` counts the levels, so this recursion ends at `MAX_DEPTH` whatever a location sends.
-            b'{' => self.members(|reader, _| reader.skip_value()).map(drop),
+            b'{' => self.skip_object(),
             b'[' => self.elements(Self::skip_value).map(drop),
             b'"' => self.skip_string().map(drop),
             _ => self.skip_scalar(),
         }
+    }
+
+    fn skip_object(&mut self) -> Result<(), Malformed> {
+        let start = self.open(b'{')?;
+        if self.token()? != b'}' {
+            loop {
+                self.pass(Heeded::NONE);
+                self.name()?;
+                self.skip_value()?;
+                if !self.separator(b'}')? {
+                    break;
+                }
+            }
+        }
+        self.close(start);
+        Ok(())
     }
 
     /// Moves behind a string; whether there was an escape in it.
@@ -408,7 +448,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let rest = self.body.get(self.at..).unwrap_or_default();
         if !self.has_controls
-            && let Some(length) = near_end(rest)
+            && let Some(length) = text::near_end::<24>(rest)
         {
             self.at += length + 1;
             return Ok(false);
@@ -424,7 +464,7 @@ impl<'a> Reader<'a> {
         loop {
             let rest = self.body.get(self.at..).unwrap_or_default();
             self.at += if self.has_controls {
-                plain_length(rest)
+                text::plain_length(rest)
             } else {
                 memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
             };
@@ -593,57 +633,39 @@ fn unquoted(raw: &[u8]) -> Option<&[u8]> {
     raw.strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
-/// Python writes none, and then a string need not be searched for them. The branch-free loop is made of vector
-/// instructions, a tenth of what the strings cost.
-fn has_controls(body: &[u8]) -> bool {
-    body.chunks(1 << 10)
-        .any(|part| part.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20)
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// The lowest bit that is set marks the first of these eight bytes that is a quote or a backslash; higher ones may be
-/// wrong for the borrow.
-fn ends(word: u64) -> u64 {
-    let quote = word ^ (ONES * 0x22);
-    let backslash = word ^ (ONES * 0x5C);
-    // Neither differs from the word in the bits that are looked at.
-    (quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES)) & !word & HIGHS
-}
-
-/// How long a string is that ends near and has neither an escape nor a control character, as nearly all have. Most end
-/// before memchr begins.
+/// The name of a member as Python writes most, and its value. No control characters are here.
 #[inline]
-fn near_end(rest: &[u8]) -> Option<usize> {
-    let near: &[u8; NEAR] = rest.first_chunk()?;
-    for (index, word) in near.as_chunks().0.iter().enumerate() {
-        let found = ends(u64::from_le_bytes(*word));
-        if found != 0 {
-            let at = index * 8 + found.trailing_zeros() as usize / 8;
-            return (near[at] == b'"').then_some(at);
-        }
+fn name_of(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let ([b' ', b'"', quoted @ ..] | [b'"', quoted @ ..]) = rest else {
+        return None;
+    };
+    let (name, behind) = quoted.split_at_checked(text::near_end::<24>(quoted)?)?;
+    match behind {
+        [b'"', b':', b' ', value @ ..] => Some((name, value)),
+        _ => None,
     }
-    None
 }
 
-/// As long as most keys of Ironic, and below what most other strings are long.
-const NEAR: usize = 24;
-
-/// How many bytes at the start of `rest` stand for themselves inside a string.
-fn plain_length(rest: &[u8]) -> usize {
-    let mut left = rest;
-    while let Some((eight, behind)) = left.split_first_chunk() {
-        let word = u64::from_le_bytes(*eight);
-        let found = ends(word) | (word.wrapping_sub(ONES * 0x20) & !word & HIGHS);
-        if found != 0 {
-            return rest.len() - left.len() + found.trailing_zeros() as usize / 8;
+/// How long a value is, if it is a short one.
+#[inline]
+fn brief(value: &[u8]) -> Option<usize> {
+    match value {
+        [b'"', quoted @ ..] => Some(text::near_end::<40>(quoted)? + 2),
+        [b'{', b'}', ..] | [b'[', b']', ..] => Some(2),
+        _ => {
+            let (word, behind) = value.split_first_chunk()?;
+            match u32::from_le_bytes(*word) {
+                NULL | TRUE => Some(4),
+                FALSE if behind.first() == Some(&b'e') => Some(5),
+                _ => None,
+            }
         }
-        left = behind;
     }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    rest.len() - left.len() + left.iter().position(special).unwrap_or(left.len())
 }
+
+const NULL: u32 = u32::from_le_bytes(*b"null");
+const TRUE: u32 = u32::from_le_bytes(*b"true");
+const FALSE: u32 = u32::from_le_bytes(*b"fals");
 
 fn scalar_length(rest: &[u8]) -> Option<usize> {
     Some(match rest {

@@ -9,7 +9,8 @@ use std::ops::Range;
 use indexmap::IndexSet;
 
 use crate::api::groups::GroupNames;
-use crate::api::json::{self, Key, Malformed, Quoted, Reader, Shape, Span, Type};
+use crate::api::json::shape::Shape;
+use crate::api::json::{self, Heeded, Malformed, Quoted, Reader, Span, Type};
 
 /// Where a Bare Metal API begins: scheme, authority and path prefix, without a slash at the end. `/v1` follows.
 ///
@@ -110,7 +111,7 @@ impl Base {
                     if !key.is("links") {
                         return reader.value().map(drop);
                     }
-                    each_href(reader, &mut Shape::of_many(), &mut |quoted| {
+                    each_href(reader, &mut hrefs(), "", &mut |quoted| {
                         href.get_or_insert(quoted.span);
                     })
                     .map(drop)
@@ -144,22 +145,61 @@ impl Base {
 }
 
 impl Kind {
-    pub(crate) fn place(self, key: &[u8]) -> Place {
-        match (self, key) {
-            (Self::BiosSetting, _) => Place::Document(Self::Plain),
-            (Self::Ramdisk, b"node") => Place::Document(Self::Node),
-            // What is a list of links in Ironic: `node.py` (`ports`, `states`, `portgroups`, `volume`), `chassis.py`
-            // (`nodes`), `driver.py` (`properties`). Elsewhere these names are a user's data.
-            (_, b"links")
-            | (Self::Node, b"ports" | b"portgroups" | b"states" | b"volume")
-            | (Self::Portgroup, b"ports")
-            | (Self::Chassis, b"nodes")
-            | (Self::Driver, b"properties")
-            | (Self::VolumeRoot, b"connectors" | b"targets") => Place::Links,
-            (Self::Node | Self::Conductor, b"conductor_group") => Place::Group,
-            (Self::Listing, _) => Place::Documents(Self::Plain),
-            (Self::Drivers, _) => Place::Documents(Self::Driver),
+    /// Which members mean something, of those that do not have the same meaning whatever they are called.
+    fn words(self) -> &'static [(&'static str, Place)] {
+        // What is a list of links in Ironic: `node.py` (`ports`, `states`, `portgroups`, `volume`), `chassis.py` (`nodes`),
+        // `driver.py` (`properties`). Elsewhere these names are a user's data.
+        match self {
+            Self::Node => &[
+                ("links", Place::Links),
+                ("ports", Place::Links),
+                ("portgroups", Place::Links),
+                ("states", Place::Links),
+                ("volume", Place::Links),
+                ("conductor_group", Place::Group),
+            ],
+            Self::Portgroup => &[("links", Place::Links), ("ports", Place::Links)],
+            Self::Chassis => &[("links", Place::Links), ("nodes", Place::Links)],
+            Self::Driver => &[("links", Place::Links), ("properties", Place::Links)],
+            Self::Conductor => &[("links", Place::Links), ("conductor_group", Place::Group)],
+            Self::VolumeRoot => &[
+                ("links", Place::Links),
+                ("connectors", Place::Links),
+                ("targets", Place::Links),
+            ],
+            Self::Ramdisk => &[
+                ("links", Place::Links),
+                ("node", Place::Document(Self::Node)),
+            ],
+            Self::InspectionRule | Self::Listing | Self::Drivers | Self::Plain => {
+                &[("links", Place::Links)]
+            }
+            Self::BiosSetting => &[],
+        }
+    }
+
+    fn others(self) -> Place {
+        match self {
+            Self::BiosSetting => Place::Document(Self::Plain),
+            Self::Listing => Place::Documents(Self::Plain),
+            Self::Drivers => Place::Documents(Self::Driver),
             _ => Place::Data,
+        }
+    }
+
+    pub(crate) fn place(self, key: &[u8]) -> Place {
+        let known = self.words().iter().find(|(word, _)| word.as_bytes() == key);
+        known.map_or_else(|| self.others(), |(_, place)| *place)
+    }
+
+    /// Members that are more than data.
+    pub(crate) fn heeded(self) -> Heeded {
+        match self.others() {
+            Place::Data => {
+                let words = self.words().iter().map(|(word, _)| word);
+                words.fold(Heeded::NONE, |heeded, word| heeded.with(word))
+            }
+            _ => Heeded::ALL,
         }
     }
 }
@@ -213,7 +253,7 @@ impl<'a> Linking<'a> {
         Self {
             from,
             cuts: Cuts::default(),
-            shape: Shape::of_many(),
+            shape: hrefs(),
         }
     }
 }
@@ -249,7 +289,7 @@ pub(crate) fn read_member(
         Place::Links => {
             let Linking { from, cuts, shape } = linking;
             let mut href = |href| cuts.link(kind, body, href, from.base);
-            each_href(reader, shape, &mut href)
+            each_href(reader, shape, &from.base.text, &mut href)
         }
         Place::Group => match linking.from.groups {
             Some(groups) if reader.peek()? == Type::String => {
@@ -264,26 +304,32 @@ pub(crate) fn read_member(
 
 type IsHref = bool;
 
-fn is_href(key: &Key<'_>) -> IsHref {
-    key.is("href")
+/// What matters of a link.
+fn hrefs() -> Shape<IsHref> {
+    Shape::of_many(Heeded::NONE.with("href"))
 }
 
 /// Reads a link, a list of links, or a list of such lists (`nodes` of a chassis).
 fn each_href(
     reader: &mut Reader<'_>,
     shape: &mut Shape<IsHref>,
+    known: &str,
     href: &mut impl FnMut(Quoted),
 ) -> Result<Span, Malformed> {
     match reader.peek()? {
-        Type::List => reader.elements(|reader| each_href(reader, shape, href).map(drop)),
-        Type::Object => reader.members_like(shape, is_href, |reader, _, is_href| {
-            if is_href && reader.peek()? == Type::String {
-                href(reader.string()?);
-            } else {
-                reader.value()?;
-            }
-            Ok(())
-        }),
+        Type::List => reader.elements(|reader| each_href(reader, shape, known, href).map(drop)),
+        Type::Object => reader.members_like(
+            shape,
+            |key| key.is("href"),
+            |reader, _, is_href| {
+                if is_href && reader.peek()? == Type::String {
+                    href(reader.string_like(known)?);
+                } else {
+                    reader.value()?;
+                }
+                Ok(())
+            },
+        ),
         Type::String | Type::Scalar => reader.value(),
     }
 }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use crate::api::json::{self, Key, Malformed, Reader, Shape, Span, Type};
+use crate::api::json::shape::Shape;
+use crate::api::json::{self, Heeded, Key, Malformed, Reader, Span, Type};
 use crate::api::link::{Base, Cuts, Dialect, Kind, Linking, Mask, Place, Stretch, read_member};
 
 /// What to take from each item of a [`Page`], or from a [`Document`].
@@ -96,7 +97,7 @@ impl Page {
     pub fn decode(body: Bytes, key: &str, need: &Need<'_>) -> Result<Self, Malformed> {
         let mut reader = Reader::new(&body)?;
         let mut entries = None;
-        let mut reading = Reading::new(need, Shape::of_many());
+        let mut reading = Reading::new(need, Shape::of_many);
         let mut has_next = false;
         reader.members(|reader, member| {
             if member.is(key) {
@@ -179,7 +180,7 @@ impl Page {
 impl Document {
     /// Reads `body`, one resource.
     pub fn decode(body: Bytes, need: &Need<'_>) -> Result<Self, Malformed> {
-        let mut reading = Reading::new(need, Shape::of_one());
+        let mut reading = Reading::new(need, Shape::of_one);
         let mut reader = Reader::new(&body)?;
         let mut entry = reading.entry(&mut reader)?;
         reader.end()?;
@@ -373,13 +374,13 @@ impl<'p> Noted<'p> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(need: &'a Need<'a>, shape: Shape<Role>) -> Self {
+    fn new(need: &'a Need<'a>, shape: fn(Heeded) -> Shape<Role>) -> Self {
         Self {
             need,
             linking: Linking::new(need.from),
             idents: Vec::new(),
             noted: Vec::new(),
-            shape,
+            shape: shape(need.heeded()),
         }
     }
 
@@ -516,6 +517,18 @@ impl Need<'_> {
             is_links: key.is("links"),
             is_sort_key: self.sort_key.is_some_and(|name| key.is(name)),
             note: self.note.iter().position(|name| key.is(name)),
+        }
+    }
+
+    /// What has a role other than to be written as it is.
+    fn heeded(&self) -> Heeded {
+        match self.keep {
+            Keep::All => {
+                let names = [self.id, "name", "links"].into_iter();
+                let names = names.chain(self.sort_key).chain(self.note.iter().copied());
+                names.fold(self.kind.heeded(), Heeded::with)
+            }
+            Keep::Only(_) => Heeded::ALL,
         }
     }
 
