@@ -414,8 +414,8 @@ impl Forwarding {
             error.etype(),
             ErrorType::ReadTimedout | ErrorType::WriteTimedout
         );
-        if timeout && !self.received {
-            // The location waits for what the client does not send.
+        if *error.etype() == ErrorType::ReadTimedout && !self.received {
+            // The location waits for what the client does not send. One that takes nothing ends with a write.
             self.reason = Some(Trouble::Late);
             return;
         }

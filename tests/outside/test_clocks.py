@@ -80,3 +80,13 @@ def test_a_large_body_waits_longer_for_a_busy_server_than_a_connection_may_take(
         body = {"target": "active", "configdrive": "A" * (8 << 20)}
         assert hub.put(path, body).status < 300
         assert len(hub.loc1.asked("PUT")) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/nodes/busy/states/provision", "/v1/nodes/busy/vendor_passthru?method=flash"])
+def test_who_takes_nothing_in_time_is_to_blame_for_it(path):
+    """And not the client, which sends as fast as it is allowed to."""
+    with fleet(Busy([node("busy", provision_state="available")]), every={**CLOCK, "timeout": 1, "response_timeout": 1}, api=LARGE) as hub:
+        assert hub.get("/v1/nodes/busy").status == 200
+        reply = hub.put(path, {"target": "active", "configdrive": "A" * (12 << 20)})
+        assert reply.status == 504, reply
+        assert "loc1" in reply.fault()["faultstring"]
