@@ -196,6 +196,12 @@ fn operations(uuids: &[String]) -> Vec<Operation> {
             list("?limit=50&sort_key=name&marker={marker}"),
             1.0,
         ),
+        get(
+            "Sorted list again, first page",
+            Before::Use,
+            list("?limit=50&sort_key=name"),
+            2.0,
+        ),
         write("DELETE", Before::Use, "DELETE", node(1), "", 1.0),
         get(
             "A known node after a silence",

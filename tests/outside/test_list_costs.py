@@ -155,6 +155,20 @@ def test_a_sorted_walk_over_missing_keys(any_fleet):
     assert items <= 3 * N, items
 
 
+def test_a_sorted_list_makes_no_further_connection(counted):
+    """Over a long link that would be one round trip more, and two over TLS."""
+    with Gateway(fleet_config([site.endpoint for site in counted.hub.all()])) as gateway:
+        hub = Hub(gateway, counted.hub.sites)
+        hub.wait_ready()
+        made = [site.connections for site in hub.all()]
+        for about_the_key in (1, 0):
+            Fleet(hub)
+            assert len(hub.get(f"/v1/nodes?limit={L}&sort_key=name").names()) == L
+            questions, _ = counted.counted()
+            assert questions == P + P + about_the_key
+        assert [site.connections for site in hub.all()] == made
+
+
 def test_a_short_page_of_many_locations():
     ironics = [Ironic([node(f"n{number}-{place}") for number in range(3)]) for place in range(500)]
     with Crowd(ironics) as crowd, Gateway(fleet_config(crowd.endpoints)) as gateway:

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use tokio::sync::SetOnce;
+
 use crate::api::collection::Spread;
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
@@ -49,6 +51,8 @@ enum Read {
 pub(super) struct Scanning<'a> {
     pub(super) merge: &'a Merge<'a>,
     pub(super) bodies: Bodies,
+    /// The place of the location that was read first: a further question there needs no other connection.
+    pub(super) first: &'a SetOnce<usize>,
 }
 
 impl Scanning<'_> {
@@ -61,11 +65,14 @@ impl Scanning<'_> {
                 shown.as_deref().map_or(Keep::All, Keep::Only),
             ),
         };
-        let scans = self
-            .merge
-            .scope()
-            .iter()
-            .map(|location| self.scan_one(&list, location));
+        let (list, first) = (&list, self.first);
+        let scope = self.merge.scope().iter().enumerate();
+        let scans = scope.map(|(place, location)| async move {
+            let read = self.scan_one(list, location).await;
+            // Another one may have been before.
+            let _ = first.set(place);
+            read
+        });
         let mut entries = Vec::with_capacity(self.merge.scope().len());
         let mut found = HashMap::new();
         let (mut silent, mut unknown) = (Vec::new(), None);

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::SetOnce;
+
 use crate::api::collection::Spread;
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
@@ -96,19 +98,19 @@ impl Sorted<'_> {
 
     /// Reads everything, and finds the marker in it.
     async fn anew(&self) -> Result<Reading, Error> {
-        let bodies = self.bodies_along();
-        let is_sortable = bodies != Bodies::None && self.is_known_to_sort();
+        let first = SetOnce::new();
         let scanning = Scanning {
             merge: &self.merge,
-            bodies,
+            bodies: self.bodies_along(),
+            first: &first,
         };
         let (valid, scan) = futures_util::join!(
             async {
-                if is_sortable {
-                    Ok(())
-                } else {
-                    self.validate().await
+                if self.is_known_to_sort() || self.merge.scope().is_empty() {
+                    return Ok(());
                 }
+                // Beside the scan it would need a second connection, which over TLS takes two round trips to make.
+                self.validate(*first.wait().await).await
             },
             scanning.scan()
         );
@@ -172,13 +174,15 @@ impl Sorted<'_> {
         })
     }
 
-    /// Lets Ironic accept or refuse the sort key: the scan reads in the order of creation and never sends it.
-    async fn validate(&self) -> Result<(), Error> {
+    /// Lets Ironic accept or refuse the sort key: the scan reads in the order of creation and never sends it. `first`:
+    /// whom to ask first.
+    async fn validate(&self, first: usize) -> Result<(), Error> {
         let query = self.merge.request.query.without(PAGING).with("limit", "1");
         let mut question = self.merge.request.shared();
         question.path.clone_from(&self.merge.listing.path);
         query.append_to(&mut question.path);
-        for location in self.merge.scope() {
+        let (before, from) = self.merge.scope().split_at(first);
+        for location in from.iter().chain(before) {
             match location.ask(&self.merge.request.asker, &question).await {
                 Ok(Said::Has(_)) => {
                     if let Some(key) = &self.merge.wish.sort_key {
