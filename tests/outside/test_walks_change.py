@@ -291,6 +291,24 @@ def test_two_walks_in_step_keep_apart(clean, direction, in_turn):
         assert sorted(ident for reply in walk for ident in reply.uuids()) == everything
 
 
+@pytest.mark.parametrize("limits", [(2, 2), (2, 4), (4, 2)])
+def test_two_walks_that_begin_alike_keep_apart(clean, limits):
+    """Nothing had changed between their beginnings; what is renamed later each lists once."""
+    hub, _ = clean
+    for number in range(0, 20, 2):
+        add(hub.all()[number % 3], number)
+    walks = [[hub.get(f"/v1/nodes?sort_key=name&limit={limit}")] for limit in limits]
+    # From the first page to the last one.
+    rename(hub, "n0", "n99")
+    while any("next" in walk[-1].json() for walk in walks):
+        for walk in walks:
+            if "next" in walk[-1].json():
+                walk.append(hub.get(onward(walk[-1], hub)))
+    everything = sorted(record["uuid"] for site in hub.all() for record in site.nodes)
+    for walk in walks:
+        assert sorted(ident for reply in walk for ident in reply.uuids()) == everything
+
+
 def test_a_walk_has_a_name_only_beside_one_that_lists_otherwise(clean):
     hub, other = clean
     for number in range(8):

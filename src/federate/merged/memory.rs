@@ -24,6 +24,8 @@ use crate::federate::merged::marker::PAGING;
 use crate::federate::merged::marker::WalkName;
 use crate::request::Request;
 
+/// Pages of one index whose next ones are remembered: whoever asks for the first one again and again leaves one each time.
+const ENDS: usize = 100;
 /// A client that takes longer between two pages pays for a new scan.
 const LIFETIME: Duration = Duration::from_mins(5);
 
@@ -58,14 +60,23 @@ enum Known {
     Index(Arc<Index>, Reach),
 }
 
-/// How far a sorted walk went.
+/// Walks that go on in one index, since it listed alike what there was when each of them began; and how far they went.
 #[derive(Debug, Default)]
 struct Reach {
     name: Option<WalkName>,
-    /// The ends of pages that were given, and whose next ones were not asked for yet.
+    /// The ends of pages that were given, and whose next ones were not asked for yet; of two walks in step each has its own.
     ends: Vec<usize>,
-    /// Its last page was given.
-    has_ended: bool,
+    /// Walks whose last page was not given yet.
+    under_way: usize,
+}
+
+impl Reach {
+    fn given(&mut self, end: usize) {
+        if self.ends.len() == ENDS {
+            self.ends.remove(0);
+        }
+        self.ends.push(end);
+    }
 }
 
 #[derive(Debug)]
@@ -175,13 +186,14 @@ impl Memory {
     pub fn keep_course(&self, walked: Walked, end: (String, LocationId), course: Course) {
         // 200 bytes stand for path and query.
         let weight = size_of::<Kept>() + 200 + course.totals.len() * size_of::<Option<u32>>();
-        self.keep(Kept {
+        let kept = Kept {
             walked,
             end: Some(end),
             known: Known::Course(course),
             weight,
             used: Instant::now(),
-        });
+        };
+        self.walks().keep(kept, self.budget);
     }
 
     /// The index of the walk with this name, and where it goes on behind the item.
@@ -228,45 +240,46 @@ impl Memory {
     /// another walk is under way that lists otherwise and may have a page that ends alike.
     pub fn keep_index(&self, walked: Walked, index: Arc<Index>, end: usize) -> Option<WalkName> {
         let now = Instant::now();
+        let mut walks = self.walks();
         let mut has_rival = false;
-        for kept in &mut self.walks().kept {
-            let is_fresh = kept.is_fresh(now);
+        for kept in &mut walks.kept {
+            let is_walked = kept.is_fresh(now) && kept.walked == walked;
             let Known::Index(one, reach) = &mut kept.known else {
                 continue;
             };
-            if Arc::ptr_eq(one, &index) {
-                if !reach.ends.contains(&end) {
-                    reach.ends.push(end);
-                }
+            let is_its_own = Arc::ptr_eq(one, &index);
+            let is_under_way = is_walked && reach.under_way > 0;
+            if is_its_own || (is_under_way && one.is_like(&index)) {
+                reach.under_way += usize::from(!is_its_own);
+                reach.given(end);
+                kept.used = now;
                 return reach.name;
             }
-            has_rival = has_rival
-                || (is_fresh && !reach.has_ended && kept.walked == walked && !one.is_like(&index));
+            has_rival |= is_under_way;
         }
         let weight = size_of::<Kept>() + 200 + index.weight();
         let name = has_rival.then(|| self.new_name());
         let reach = Reach {
             name,
             ends: vec![end],
-            has_ended: false,
+            under_way: 1,
         };
-        self.keep(Kept {
+        let kept = Kept {
             walked,
             end: None,
             known: Known::Index(index, reach),
             weight,
             used: now,
-        });
+        };
+        walks.keep(kept, self.budget);
         name
     }
 
     /// The last page was given.
     pub fn ended(&self, index: &Arc<Index>) {
         for kept in &mut self.walks().kept {
-            if let Known::Index(one, reach) = &mut kept.known
-                && Arc::ptr_eq(one, index)
-            {
-                reach.has_ended = true;
+            if let Some(reach) = kept.reach_in(index) {
+                reach.under_way = reach.under_way.saturating_sub(1);
             }
         }
     }
@@ -279,29 +292,14 @@ impl Memory {
         )
     }
 
-    /// Drops an index that turned out to be wrong about where things are.
-    pub fn forget_index(&self, index: &Arc<Index>) {
-        let is_it =
-            |kept: &Kept| matches!(&kept.known, Known::Index(one, _) if Arc::ptr_eq(one, index));
-        self.walks().drop_where(is_it);
-    }
-
-    fn keep(&self, new: Kept) {
-        // An index larger than the whole budget would evict every other walk and then itself.
-        if new.weight > self.budget {
-            return;
-        }
-        let mut walks = self.walks();
-        while walks.weight + new.weight > self.budget
-            || walks
-                .kept
-                .front()
-                .is_some_and(|kept| !kept.is_fresh(new.used))
-        {
-            walks.drop_oldest();
-        }
-        walks.weight += new.weight;
-        walks.kept.push_back(new);
+    /// A walk goes on in another index, since this one turned out to be wrong about where things are. Others that are on their
+    /// way in it have markers of their own.
+    pub fn left_index(&self, index: &Arc<Index>) {
+        self.ended(index);
+        self.walks().drop_where(|kept| {
+            kept.reach_in(index)
+                .is_some_and(|reach| reach.under_way == 0)
+        });
     }
 
     fn walks(&self) -> MutexGuard<'_, Walks> {
@@ -314,6 +312,23 @@ impl Memory {
 }
 
 impl Walks {
+    fn keep(&mut self, new: Kept, budget: usize) {
+        // An index larger than the whole budget would evict every other walk and then itself.
+        if new.weight > budget {
+            return;
+        }
+        while self.weight + new.weight > budget
+            || self
+                .kept
+                .front()
+                .is_some_and(|kept| !kept.is_fresh(new.used))
+        {
+            self.drop_oldest();
+        }
+        self.weight += new.weight;
+        self.kept.push_back(new);
+    }
+
     fn take_index(
         &mut self,
         is_named: bool,
@@ -353,9 +368,9 @@ impl Walks {
         }
     }
 
-    fn drop_where(&mut self, is_it: impl Fn(&Kept) -> bool) {
+    fn drop_where(&mut self, is_it: impl Fn(&mut Kept) -> bool) {
         let weight = &mut self.weight;
-        self.kept.retain(|kept| {
+        self.kept.retain_mut(|kept| {
             let goes = is_it(kept);
             *weight -= if goes { kept.weight } else { 0 };
             !goes
@@ -366,6 +381,13 @@ impl Walks {
 impl Kept {
     fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.used) < LIFETIME
+    }
+
+    fn reach_in(&mut self, index: &Arc<Index>) -> Option<&mut Reach> {
+        match &mut self.known {
+            Known::Index(one, reach) if Arc::ptr_eq(one, index) => Some(reach),
+            _ => None,
+        }
     }
 
     fn ends_with(&self, item: &str, location: Option<LocationId>) -> bool {
@@ -418,7 +440,7 @@ mod tests {
         memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
         assert!(found("/v1/nodes", "c").is_some());
         memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
-        memory.forget_index(&one);
+        memory.left_index(&one);
         assert!(found("/v1/nodes", "c").is_none());
         // Two whose pages ended alike: the newer one, and neither a second time.
         memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);

@@ -68,7 +68,7 @@ impl Sorted<'_> {
                 }
             }
             // The marker was deleted or moved since, so the whole index is suspect.
-            self.merge.memory.forget_index(&index);
+            self.merge.memory.left_index(&index);
         }
         let reading = self.anew().await?;
         // A fresh index holds its marker.
