@@ -15,6 +15,7 @@ pub mod merged_page;
 pub mod microversion;
 pub mod page;
 pub mod query;
+pub mod resource;
 pub mod route;
 pub mod rules;
 pub mod trace;

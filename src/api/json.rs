@@ -582,6 +582,13 @@ pub fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Whether two values are the same: whatever the order of members and the spelling. Of what Python alone reads only the
+/// same bytes are.
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let tree = |raw| serde_json::from_slice::<serde_json::Value>(raw).ok();
+    one == other || tree(one).is_some_and(|one| tree(other) == Some(one))
+}
+
 /// Where the first number, text or name stands that Python reads and no tree of ours holds: `1e400`, `NaN`, a lone
 /// surrogate. Of what is no JSON at all nothing is said.
 pub fn unheld(body: &[u8]) -> Option<u32> {

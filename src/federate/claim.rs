@@ -1,13 +1,13 @@
 //! The unique values that a request body claims: names, UUIDs and addresses. Within one Ironic the database keeps them
 //! unique; between Ironics the gateway has to ask ([`super::located::unique`]).
 
-use serde_json::Value as Json;
-
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;
+use crate::api::json;
+use crate::api::json::Reader;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
 
@@ -126,30 +126,34 @@ impl Stake {
 
     /// Whether an item of a list shows it.
     pub fn is_shown_by(&self, item: &[u8]) -> bool {
-        let Ok(item) = serde_json::from_slice::<Json>(item) else {
-            return false;
+        let is_of = |of_type: &str| {
+            json::member(item, "type").is_ok_and(|shown| shown.as_deref() == Some(of_type))
         };
-        let of_type = self.of_type.as_deref();
-        self.shows(&item) && of_type.is_none_or(|of_type| item["type"] == of_type)
+        self.shows(item) && self.of_type.as_deref().is_none_or(is_of)
     }
 
-    fn shows(&self, item: &Json) -> bool {
-        let shown = item[self.column.name()].as_str();
+    fn shows(&self, item: &[u8]) -> bool {
         // MySQL compares without regard to case, so at such a location "Node-A" finds "node-a" and would refuse it.
-        shown.is_some_and(|shown| shown.eq_ignore_ascii_case(&self.value))
+        json::member(item, self.column.name())
+            .is_ok_and(|shown| shown.is_some_and(|shown| shown.eq_ignore_ascii_case(&self.value)))
     }
 
     /// Whether an answer shows that the value is taken. `None`: it is no answer to this question.
     pub fn is_taken(&self, body: &[u8]) -> Option<bool> {
-        let body: Json = serde_json::from_slice(body).ok()?;
         match self.column {
-            Column::Uuid | Column::Name => self.shows(&body).then_some(true),
+            Column::Uuid | Column::Name => self.shows(body).then_some(true),
             Column::Instance | Column::Address | Column::Connector => {
-                let found = body[self.facts().key].as_array()?;
+                let [found] = json::raw_members(body, [self.facts().key]).ok()?;
+                let found = found?;
                 // An item that does not match the filter means that the location ignored it; its emptiness would mean
                 // nothing then.
-                let all = found.iter().all(|item| self.shows(item));
-                all.then_some(!found.is_empty())
+                let (mut any, mut all) = (false, true);
+                let read = Reader::again(found).elements(|reader| {
+                    any = true;
+                    all &= self.shows(reader.value()?.of(found));
+                    Ok(())
+                });
+                (read.is_ok() && all).then_some(any)
             }
         }
     }

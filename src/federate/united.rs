@@ -1,21 +1,23 @@
 //! One answer made of the answers of all locations (drivers and their details, shards), and requests that go to every
 //! location.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use http::StatusCode;
 use indexmap::IndexMap;
 use indexmap::map::Entry;
-use serde_json::Map;
-use serde_json::Value;
 
 use crate::api::accept::Words;
 use crate::api::body::Object as Json;
 use crate::api::collection::Collection;
+use crate::api::json;
 use crate::api::link;
 use crate::api::link::Kind;
 use crate::api::page::Keep;
 use crate::api::query::encode_segment;
+use crate::api::resource::Resource;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -42,8 +44,6 @@ use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
 
-type Object = Map<String, Value>;
-
 /// A request whose answer is made from several locations, or whose owner is not known.
 #[derive(Clone, Copy, Debug)]
 pub struct United<'a> {
@@ -55,7 +55,7 @@ impl United<'_> {
     /// `GET /v1/drivers`
     pub async fn drivers(&self) -> Result<Answer, Error> {
         self.each_name_once(Kind::Drivers, "drivers", |known, driver, location| {
-            self.unite_driver(known, driver, location);
+            self.unite_driver(known, &driver, location);
         })
         .await
     }
@@ -68,11 +68,11 @@ impl United<'_> {
             return Err(Error::Silent(missing));
         };
         for (location, other) in bodies {
-            self.unite_driver(&mut driver, other, location);
+            self.unite_driver(&mut driver, &other, location);
         }
         Ok(announce(
             &self.federation.locations,
-            united(driver),
+            united(&driver),
             &missing,
         ))
     }
@@ -80,16 +80,18 @@ impl United<'_> {
     /// Properties, RAID and passthru methods of a driver: if two locations have the same key, the first one counts.
     pub async fn driver_below(&self) -> Result<Answer, Error> {
         let (bodies, missing) = self.bodies(Kind::Plain).await?;
-        let mut whole = Object::new();
+        let mut whole = Resource::default();
         for (_, body) in bodies {
-            for (name, value) in body {
+            for (name, value) in body.members() {
                 // In the order of the configuration, so that the answer does not depend on who was faster.
-                whole.entry(name).or_insert(value);
+                if whole.raw(name).is_none() {
+                    whole.set(name, value.clone());
+                }
             }
         }
         Ok(announce(
             &self.federation.locations,
-            united(whole),
+            united(&whole),
             &missing,
         ))
     }
@@ -107,22 +109,19 @@ impl United<'_> {
         &self,
         kind: Kind,
         key: &str,
-        unite: impl Fn(&mut Object, Object, LocationId),
+        unite: impl Fn(&mut Resource, Resource, LocationId),
     ) -> Result<Answer, Error> {
         let locations = &self.federation.locations;
         let (bodies, missing) = self.bodies(kind).await?;
         // By name, since a location may list any number of them.
-        let mut items: IndexMap<Option<String>, Object> = IndexMap::new();
-        for (location, mut body) in bodies {
-            let Some(Value::Array(found)) = body.remove(key) else {
+        let mut items: IndexMap<Option<Bytes>, Resource> = IndexMap::new();
+        for (location, body) in bodies {
+            if body.elements(key).is_none() {
                 return Err(locations.location(location).misspoke().into());
-            };
-            for item in found {
-                let Value::Object(item) = item else {
-                    // Ironic lists objects only; anything else has no name to unite by.
-                    continue;
-                };
-                match items.entry(item.get("name").map(Value::to_string)) {
+            }
+            // Ironic lists objects only; anything else has no name to unite by.
+            for item in body.resources(key) {
+                match items.entry(item.raw("name").cloned()) {
                     Entry::Occupied(mut known) => unite(known.get_mut(), item, location),
                     Entry::Vacant(new) => {
                         new.insert(item);
@@ -130,9 +129,10 @@ impl United<'_> {
                 }
             }
         }
-        let items = items.into_values().map(Value::Object).collect();
-        let whole = Object::from_iter([(key.to_owned(), Value::Array(items))]);
-        Ok(announce(locations, united(whole), &missing))
+        let items: Vec<Bytes> = items.values().map(Resource::to_bytes).collect();
+        let mut whole = Resource::default();
+        whole.set_list(key, items.iter().map(|item| &**item));
+        Ok(announce(locations, united(&whole), &missing))
     }
 
     /// Vendor passthru of a driver goes to the only location that has the driver.
@@ -256,10 +256,10 @@ impl United<'_> {
             return self.one_of(told.replies, told.silent).map(Plan::Answer);
         }
         let (bodies, mut silent) = self.understand(Kind::Listing, told);
-        let mut whole = Object::new();
+        let mut whole = Resource::default();
         for (location, mut body) in bodies {
             match self.complete(location, &mut body).await {
-                Ok(()) => unite_lists(&mut whole, body),
+                Ok(()) => unite_lists(&mut whole, &body),
                 Err(Error::Silent(more)) => silent.extend(more),
                 Err(error) => return Err(error),
             }
@@ -267,16 +267,16 @@ impl United<'_> {
         let missing = tolerate(&self.federation.locations, request, scope.len(), silent)?;
         Ok(Plan::Answer(announce(
             &self.federation.locations,
-            united(whole),
+            united(&whole),
             &missing,
         )))
     }
 
     /// Appends the further pages of a location's list. Pages of our own need an order, and that of an unknown collection
     /// is not known; a location's own `next` leads nowhere here.
-    async fn complete(&self, location: LocationId, body: &mut Object) -> Result<(), Error> {
+    async fn complete(&self, location: LocationId, body: &mut Resource) -> Result<(), Error> {
         let request = self.request;
-        if body.remove("next").is_none_or(|next| next.is_null()) {
+        if body.remove("next").is_none_or(|next| *next == *b"null") {
             return Ok(());
         }
         let there = self.federation.locations.location(location);
@@ -296,25 +296,24 @@ impl United<'_> {
             note: &[],
         };
         let mut walk = Walk::behind(&list, &request.asker, there, Some(last.ident));
+        let mut items = body.elements(list.key).unwrap_or_default();
         loop {
             let page = match walk.next(None).await {
                 Ok(Some(page)) => page,
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Err(Halt::Silent(silence)) => return Err(silence.into()),
                 Err(Halt::Unknown(reply) | Halt::Refusal(reply)) => {
                     return Err(refusal(reply, location));
                 }
             };
-            let mut text = Vec::new();
-            let Some(Value::Array(items)) = body.get_mut(list.key) else {
-                return Ok(());
-            };
             for item in page.items() {
-                text.clear();
+                let mut text = Vec::new();
                 item.write(&mut text, &request.base);
-                items.push(serde_json::from_slice(&text).map_err(|_| there.misspoke())?);
+                items.push(text.into());
             }
         }
+        body.set_list(list.key, items.iter().map(|item| &**item));
+        Ok(())
     }
 
     fn one_of(
@@ -338,7 +337,10 @@ impl United<'_> {
     }
 
     /// Every location's answer to the client's own question, with links that point at us.
-    async fn bodies(&self, kind: Kind) -> Result<(Vec<(LocationId, Object)>, Vec<Silence>), Error> {
+    async fn bodies(
+        &self,
+        kind: Kind,
+    ) -> Result<(Vec<(LocationId, Resource)>, Vec<Silence>), Error> {
         let request = self.request;
         let scope = self.federation.scope(request);
         let told: Told = ask_each(&scope, &request.asker, &request.shared()).await;
@@ -350,7 +352,7 @@ impl United<'_> {
     }
 
     /// An answer that cannot be read counts as none.
-    fn understand(&self, kind: Kind, told: Told) -> (Vec<(LocationId, Object)>, Vec<Silence>) {
+    fn understand(&self, kind: Kind, told: Told) -> (Vec<(LocationId, Resource)>, Vec<Silence>) {
         let mut silent = told.silent;
         let mut bodies = Vec::new();
         for (location, reply) in told.replies {
@@ -362,69 +364,71 @@ impl United<'_> {
         (bodies, silent)
     }
 
-    fn body(&self, location: LocationId, kind: Kind, reply: &Reply) -> Result<Object, Silence> {
+    fn body(&self, location: LocationId, kind: Kind, reply: &Reply) -> Result<Resource, Silence> {
         let request = self.request;
         let location = self.federation.locations.location(location);
         let standing = location.standing();
         let from = location.dialect(standing.as_deref());
         let rewritten = link::rewrite_document(kind, &reply.body, from, &request.base)
             .map_err(|_| location.misspoke())?;
-        let body = rewritten.as_deref().unwrap_or(&reply.body);
-        serde_json::from_slice(body).map_err(|_| location.misspoke())
+        let body = rewritten.map_or_else(|| reply.body.clone(), Bytes::from);
+        Resource::read(&body).map_err(|_| location.misspoke())
     }
 
     /// `other`, of `location`, goes into `known`: hosts and interfaces of both; of defaults that differ the one where
     /// nodes without a conductor group are made.
-    fn unite_driver(&self, known: &mut Object, other: Object, location: LocationId) {
-        for (name, value) in other {
+    fn unite_driver(&self, known: &mut Resource, other: &Resource, location: LocationId) {
+        for (name, value) in other.members() {
             let set =
                 name == "hosts" || (name.starts_with("enabled_") && name.ends_with("_interfaces"));
             let default = name.starts_with("default_") && name.ends_with("_interface");
-            match known.get_mut(&name) {
-                None => {
-                    known.insert(name, value);
-                }
-                Some(ours) if set => unite_sets(ours, value),
-                Some(ours)
-                    if default && self.federation.groups.default_location() == Some(location) =>
-                {
-                    *ours = value;
-                }
-                Some(_) => {}
+            if known.raw(name).is_none()
+                || (default && self.federation.groups.default_location() == Some(location))
+            {
+                known.set(name, value.clone());
+            } else if set {
+                unite_sets(known, other, name);
             }
         }
     }
 }
 
 /// A shard is a label of nodes, so the same name at two locations is one shard.
-fn unite_shards(known: &mut Object, other: &Object) {
-    let count = |shard: &Object| {
-        let count = shard.get("count").and_then(Value::as_u64);
-        count.unwrap_or_default()
+fn unite_shards(known: &mut Resource, other: &Resource) {
+    let count = |shard: &Resource| {
+        let count = shard
+            .raw("count")
+            .and_then(|count| serde_json::from_slice(count).ok());
+        count.unwrap_or(0_u64)
     };
     // What a location says may be any number.
     let sum = count(known).saturating_add(count(other));
-    known.insert("count".to_owned(), sum.into());
+    known.set("count", sum.to_string());
 }
 
-fn unite_sets(known: &mut Value, other: Value) {
-    let (Value::Array(ours), Value::Array(theirs)) = (&*known, other) else {
+fn unite_sets(known: &mut Resource, other: &Resource, name: &str) {
+    let (Some(ours), Some(theirs)) = (known.elements(name), other.elements(name)) else {
         return;
     };
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let all: BTreeSet<String> = ours.iter().chain(&theirs).filter_map(text).collect();
-    *known = all.into_iter().map(Value::from).collect();
+    let all: BTreeSet<Cow<'_, str>> = ours
+        .iter()
+        .chain(&theirs)
+        .filter_map(|text| json::decode(text))
+        .collect();
+    let all: Vec<String> = all
+        .iter()
+        .map(|text| format!("\"{}\"", json::escape(text)))
+        .collect();
+    known.set_list(name, all.iter().map(String::as_bytes));
 }
 
 /// The items of both, and of the rest what came first.
-fn unite_lists(known: &mut Object, other: Object) {
-    for (name, value) in other {
-        match (known.get_mut(&name), value) {
-            (Some(Value::Array(known)), Value::Array(more)) => known.extend(more),
-            (Some(_), _) => {}
-            (None, value) => {
-                known.insert(name, value);
-            }
+fn unite_lists(known: &mut Resource, other: &Resource) {
+    for (name, value) in other.members() {
+        if known.raw(name).is_none() {
+            known.set(name, value.clone());
+        } else if let (Some(ours), Some(more)) = (known.elements(name), other.elements(name)) {
+            known.set_list(name, ours.iter().chain(&more).map(|item| &**item));
         }
     }
 }
@@ -439,22 +443,22 @@ struct Last {
     ident: String,
 }
 
-fn last_ident(body: &Object) -> Option<Last> {
+fn last_ident(body: &Resource) -> Option<Last> {
     let (list, items) = body
-        .iter()
-        .find_map(|(name, value)| Some((name, value.as_array()?)))?;
-    let last = items.last()?;
+        .names()
+        .find_map(|name| Some((name, body.elements(name)?)))?;
+    let last = Resource::read(items.last()?).ok()?;
     ["uuid", "name", "hostname"].into_iter().find_map(|member| {
         Some(Last {
-            list: list.clone(),
+            list: list.to_owned(),
             member,
-            ident: last.get(member)?.as_str()?.to_owned(),
+            ident: last.text(member)?.into_owned(),
         })
     })
 }
 
-fn united(body: Object) -> Answer {
-    Answer::json(StatusCode::OK, Value::Object(body).to_string())
+fn united(body: &Resource) -> Answer {
+    Answer::json(StatusCode::OK, body.to_bytes())
 }
 
 /// The client's own request, for one location.
@@ -471,42 +475,69 @@ pub fn forward_to(request: &Request, location: LocationId) -> Forward {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    fn resource(text: &str) -> Resource {
+        Resource::read(&Bytes::copy_from_slice(text.as_bytes())).unwrap()
+    }
 
     #[test]
     fn sets_are_united_and_sorted() {
-        let mut known = json!(["noop", "fake"]);
-        unite_sets(&mut known, json!(["fake", "agent"]));
-        assert_eq!(known, json!(["agent", "fake", "noop"]));
+        let mut known = resource(r#"{"hosts": ["noop", "fake"]}"#);
+        unite_sets(
+            &mut known,
+            &resource(r#"{"hosts": ["fake", "agent"]}"#),
+            "hosts",
+        );
+        assert_eq!(known.to_bytes(), r#"{"hosts": ["agent", "fake", "noop"]}"#);
     }
 
     #[test]
     fn counts_of_a_shard_are_added_whatever_they_are() {
         for (one, other, both) in [
-            (json!(2), json!(3), json!(5)),
-            (json!(u64::MAX), json!(1), json!(u64::MAX)),
-            (json!("many"), json!(3), json!(3)),
+            ("2", "3", "5"),
+            ("18446744073709551615", "1", "18446744073709551615"),
+            ("\"many\"", "3", "3"),
+            ("NaN", "3", "3"),
         ] {
-            let mut known = Object::from_iter([("count".to_owned(), one)]);
-            unite_shards(
-                &mut known,
-                &Object::from_iter([("count".to_owned(), other)]),
-            );
-            assert_eq!(known["count"], both);
+            let shard = |count: &str| resource(&format!("{{\"count\": {count}}}"));
+            let mut known = shard(one);
+            unite_shards(&mut known, &shard(other));
+            assert_eq!(known.raw("count").unwrap(), both);
+        }
+    }
+
+    #[test]
+    fn lists_are_put_together_as_they_were_written() {
+        let mut known = Resource::default();
+        for (text, whole) in [
+            (
+                r#"{"x": [{"a": NaN}], "y": 1}"#,
+                r#"{"x": [{"a": NaN}], "y": 1}"#,
+            ),
+            (
+                r#"{"x": [{"a": "\ud800"}, 1e400], "y": 2, "z": null}"#,
+                r#"{"x": [{"a": NaN}, {"a": "\ud800"}, 1e400], "y": 1, "z": null}"#,
+            ),
+        ] {
+            unite_lists(&mut known, &resource(text));
+            assert_eq!(known.to_bytes(), whole);
         }
     }
 
     #[test]
     fn what_a_marker_calls_an_item() {
-        let ident = |body: Value| last_ident(body.as_object().unwrap()).map(|last| last.ident);
-        assert_eq!(
-            ident(json!({"x": [{"uuid": "a"}, {"name": "n", "uuid": "b"}]})),
-            Some("b".to_owned())
-        );
-        assert_eq!(ident(json!({"x": [{"name": "n"}]})), Some("n".to_owned()));
-        assert_eq!(ident(json!({"x": [{"id": 5}]})), None);
-        assert_eq!(ident(json!({"x": []})), None);
+        let ident = |text: &str| last_ident(&resource(text)).map(|last| last.ident);
+        for (body, expected) in [
+            (
+                r#"{"x": [{"uuid": "a"}, {"name": "n", "uuid": "b", "extra": NaN}]}"#,
+                Some("b"),
+            ),
+            (r#"{"x": [{"name": "n"}]}"#, Some("n")),
+            (r#"{"x": [{"id": 5}]}"#, None),
+            (r#"{"x": []}"#, None),
+        ] {
+            assert_eq!(ident(body).as_deref(), expected, "{body}");
+        }
     }
 }

@@ -37,6 +37,7 @@ use crate::request::Answer;
 use crate::request::Request;
 use crate::request::Review;
 use crate::tenancy::refusal;
+use crate::tenancy::resource;
 use crate::tenancy::resource::Resource;
 
 /// From here on nodes have lessees.
@@ -259,7 +260,7 @@ impl<'a> Case<'a> {
         };
         match answer.status {
             StatusCode::OK => Ok(Some(Found {
-                resource: Resource::of(&answer)?,
+                resource: resource::shown(&answer)?,
                 at: answer.location,
             })),
             StatusCode::NOT_FOUND => Ok(None),

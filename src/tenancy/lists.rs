@@ -41,6 +41,7 @@ use crate::tenancy::masks::Sight;
 use crate::tenancy::page::Page;
 use crate::tenancy::page::lacks;
 use crate::tenancy::refusal;
+use crate::tenancy::resource;
 use crate::tenancy::resource::Resource;
 
 /// The words that oslo.utils reads as booleans.
@@ -407,7 +408,7 @@ impl Lists<'_> {
                 masks::target(target, self.rules, &self.caller);
             }
         };
-        let mut body = Resource::of(&answer)?;
+        let mut body = resource::shown(&answer)?;
         mask(&mut body, answer.location);
         if let Some(mut targets) = body.elements("targets") {
             // A merged list holds items of several locations, and each location's own policy may apply to its items.
@@ -421,7 +422,7 @@ impl Lists<'_> {
             }
             body.set_list("targets", targets.iter().map(|target| &**target));
         }
-        Ok(body.shown_by(answer))
+        Ok(resource::showing(answer, &body))
     }
 
     /// Reads until the page is full of visible items and it is known whether another one follows.

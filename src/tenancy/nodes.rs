@@ -38,7 +38,7 @@ use crate::tenancy::lists::with_fields;
 use crate::tenancy::masks::Sight;
 use crate::tenancy::provision::Provision;
 use crate::tenancy::refusal;
-use crate::tenancy::resource::Resource;
+use crate::tenancy::resource;
 
 /// From this version on a new node is in state `enroll`; before, it is `available` at once.
 const ENROLL: Microversion = Microversion::new(1, 11);
@@ -127,7 +127,7 @@ impl Nodes<'_> {
         errand.query = query;
         match self.send(errand).await {
             Ok(answer) if answer.status == StatusCode::OK => {
-                let shown = Resource::of(&answer)?;
+                let shown = resource::shown(&answer)?;
                 let node = Node {
                     uuid: shown.text("uuid").unwrap_or_default().into_owned(),
                     holders: Holders::of(&shown),
@@ -167,7 +167,7 @@ impl Nodes<'_> {
         if !answer.status.is_success() || answer.body.is_empty() {
             return Ok(answer);
         }
-        let mut node = Resource::of(&answer)?;
+        let mut node = resource::shown(&answer)?;
         if !self.judges_itself(whose.at) {
             let target = whose.holders.target();
             let sight = Sight::of(self.rules, &self.caller, &target);
@@ -176,7 +176,7 @@ impl Nodes<'_> {
         for name in strip {
             node.remove(name);
         }
-        Ok(node.shown_by(answer))
+        Ok(resource::showing(answer, &node))
     }
 
     async fn patch_node(&self, ident: &str, body: &[u8]) -> Result<Answer, Error> {
@@ -291,14 +291,14 @@ impl Nodes<'_> {
         let filter = Query::default().with("parent_node", &node.uuid);
         // Where the node is its children are; who else is silent takes none of them away.
         let (visible, _) = self.visible_nodes_at(filter, node.at).await?;
-        let mut body = Resource::of(&answer)?;
+        let mut body = resource::shown(&answer)?;
         if let Some(mut children) = body.elements("children") {
             children.retain(|child| {
                 json::decode(child).is_some_and(|child| visible.get(node.at, &child).is_some())
             });
             body.set_list("children", children.iter().map(|child| &**child));
         }
-        Ok(body.shown_by(answer))
+        Ok(resource::showing(answer, &body))
     }
 
     /// A list of what is at one node: whoever sees the node sees it.

@@ -11,6 +11,7 @@ use crate::federate::Error;
 use crate::request::Answer;
 use crate::request::Content;
 use crate::tenancy::case::Found;
+use crate::tenancy::resource;
 use crate::tenancy::resource::Resource;
 
 /// A page as it was answered, without its items.
@@ -28,7 +29,7 @@ impl Page {
         if !answer.status.is_success() {
             return Err(Error::Reply(Box::new(answer)));
         }
-        let body = Resource::of(&answer)?;
+        let body = resource::shown(&answer)?;
         let next = body.raw("next").and_then(|next| json::decode(next));
         let next = next.map(Cow::into_owned);
         let listed = body.elements(key).unwrap_or_default();
@@ -86,7 +87,7 @@ impl Page {
         if let Some(next) = self.next {
             body.set_text("next", &next);
         }
-        body.shown_by(self.answer)
+        resource::showing(self.answer, &body)
     }
 }
 

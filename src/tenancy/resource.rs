@@ -1,150 +1,18 @@
-//! A resource by its members, each byte for byte as the location wrote it. Of what Python writes (`NaN`, lone surrogates)
-//! no tree of ours could hold everything, and such a value in one thing must not hide a whole list.
+//! A resource as an answer shows it.
 
-use std::borrow::Cow;
-
-use bytes::Bytes;
-use indexmap::IndexMap;
-
-use crate::api::json;
-use crate::api::json::Malformed;
-use crate::api::json::Reader;
+pub(crate) use crate::api::resource::Resource;
 use crate::federate::Error;
 use crate::request::Answer;
 
-/// Of a repeated member the last value, as Python's parser has it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Resource(IndexMap<String, Bytes>);
-
-impl Resource {
-    /// What an answer shows.
-    pub(crate) fn of(answer: &Answer) -> Result<Self, Error> {
-        Self::read(&answer.body.bytes()).map_err(|_| Error::Unreadable)
-    }
-
-    pub(crate) fn read(body: &Bytes) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(body)?;
-        let mut members = IndexMap::new();
-        reader.members(|reader, key| {
-            let value = reader.value()?.of(body);
-            let name = String::from_utf8_lossy(&key.name()).into_owned();
-            members.insert(name, body.slice_ref(value));
-            Ok(())
-        })?;
-        reader.end()?;
-        Ok(Self(members))
-    }
-
-    pub(crate) fn raw(&self, name: &str) -> Option<&Bytes> {
-        self.0.get(name)
-    }
-
-    /// The member, if it is a text and not empty.
-    pub(crate) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
-        json::decode(self.raw(name)?).filter(|text| !text.is_empty())
-    }
-
-    /// Whether the member is this text.
-    pub(crate) fn says(&self, name: &str, text: &str) -> bool {
-        self.text(name).is_some_and(|said| said == text)
-    }
-
-    pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.raw(name).is_some_and(|raw| **raw == *b"true")
-    }
-
-    /// The elements of a list.
-    pub(crate) fn elements(&self, name: &str) -> Option<Vec<Bytes>> {
-        let list = self.raw(name)?;
-        let mut found = Vec::new();
-        let read = Reader::again(list).elements(|reader| {
-            found.push(list.slice_ref(reader.value()?.of(list)));
-            Ok(())
-        });
-        read.is_ok().then_some(found)
-    }
-
-    /// Those of them that are objects.
-    pub(crate) fn resources(&self, name: &str) -> Vec<Self> {
-        let elements = self.elements(name).into_iter().flatten();
-        elements
-            .filter_map(|element| Self::read(&element).ok())
-            .collect()
-    }
-
-    /// `value` is JSON.
-    pub(crate) fn set(&mut self, name: &str, value: impl Into<Bytes>) {
-        self.0.insert(name.to_owned(), value.into());
-    }
-
-    pub(crate) fn set_text(&mut self, name: &str, text: &str) {
-        self.set(name, format!("\"{}\"", json::escape(text)));
-    }
-
-    pub(crate) fn set_list<'e>(
-        &mut self,
-        name: &str,
-        elements: impl IntoIterator<Item = &'e [u8]>,
-    ) {
-        let elements: Vec<&[u8]> = elements.into_iter().collect();
-        let list = [b"[", &*elements.join(&b", "[..]), b"]"].concat();
-        self.set(name, list);
-    }
-
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Bytes> {
-        self.0.shift_remove(name)
-    }
-
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        let mut out = vec![b'{'];
-        for (index, (name, value)) in self.0.iter().enumerate() {
-            if index > 0 {
-                out.extend_from_slice(b", ");
-            }
-            out.extend_from_slice(format!("\"{}\": ", json::escape(name)).as_bytes());
-            out.extend_from_slice(value);
-        }
-        out.push(b'}');
-        out.into()
-    }
-
-    /// The same answer, showing this.
-    pub(crate) fn shown_by(&self, mut answer: Answer) -> Answer {
-        // The length is the old body's.
-        answer.headers.remove(http::header::CONTENT_LENGTH);
-        answer.body = self.to_bytes().into();
-        answer
-    }
+/// What an answer shows.
+pub(crate) fn shown(answer: &Answer) -> Result<Resource, Error> {
+    Resource::read(&answer.body.bytes()).map_err(|_| Error::Unreadable)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_python_writes_stays_as_it_is() {
-        let body = Bytes::from_static(
-            br#"{"uuid":"u","extra": {"a": NaN, "b": 1e400, "c": "\ud800"}, "owner": "\ud800", "is": true, "no": "", "l": [{"a": -Infinity}, "\ud800", 1]}"#,
-        );
-        let mut resource = Resource::read(&body).unwrap();
-        assert!(resource.says("uuid", "u") && resource.is_true("is"));
-        for name in ["owner", "no", "l", "nosuch"] {
-            assert_eq!(resource.text(name), None);
-        }
-        assert_eq!(resource.elements("l").unwrap().len(), 3);
-        let [element] = &resource.resources("l")[..] else {
-            panic!("{resource:?}");
-        };
-        assert_eq!(element.to_bytes(), r#"{"a": -Infinity}"#);
-        resource.remove("no");
-        resource.set_text("uuid", "\"");
-        resource.set_list("l", [&b"1"[..], b"{}"]);
-        assert_eq!(
-            resource.to_bytes(),
-            r#"{"uuid": "\"", "extra": {"a": NaN, "b": 1e400, "c": "\ud800"}, "owner": "\ud800", "is": true, "l": [1, {}]}"#
-        );
-        for broken in ["", "[]", "{", "{} x", r#"{"a": }"#] {
-            assert!(Resource::read(&Bytes::from(broken)).is_err(), "{broken}");
-        }
-    }
+/// The same answer, showing this.
+pub(crate) fn showing(mut answer: Answer, resource: &Resource) -> Answer {
+    // The length is the old body's.
+    answer.headers.remove(http::header::CONTENT_LENGTH);
+    answer.body = resource.to_bytes().into();
+    answer
 }

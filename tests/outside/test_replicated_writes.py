@@ -74,6 +74,22 @@ def test_what_the_client_s_version_does_not_show_is_put_back_too(hub, version):
     assert kept(hub, "runbooks", ident) == before
 
 
+@pytest.mark.parametrize("kind", ["runbooks", "deploy_templates"])
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_what_only_python_reads_as_json_is_changed_and_put_back(hub, kind, method):
+    odd = {"a": float("inf"), "b": [float("nan")], "c": "\ud800"}
+    ident = stock(hub, kind, name="CUSTOM_A", extra=odd, steps=[{"args": odd}], public=False)
+    before = json.dumps(kept(hub, kind, ident), sort_keys=True)
+    write = (method, f"/v1/{kind}/{ident}", change() if method == "PATCH" else None)
+    hub.loc2.fault(scripted.says(409, "Locked"), method=method)
+    assert ((reply := hub.call(*write)).status, reply.text()) == (409, "Locked"), reply
+    assert json.dumps(kept(hub, kind, ident), sort_keys=True) == before
+    hub.heal()
+    assert (reply := hub.call(*write)).status == (200 if method == "PATCH" else 204), reply
+    after = kept(hub, kind, ident)
+    assert all(one is None or one["extra"] == {"changed": True} for one in after) and len(set(map(json.dumps, after))) == 1
+
+
 def test_an_undoing_that_does_not_restore_all_is_not_called_one(hub):
     ident = stock(hub, "runbooks", name="CUSTOM_A", traits=["CUSTOM_T"])
     hub.loc2.fault(scripted.says(409, "Locked"), method="DELETE")

@@ -311,7 +311,7 @@ def connectors(site):
 def test_a_volume_connector_that_another_location_has(hub):
     kept = {name: connectors(site) for name, site in hub.sites.items()}
     for number in range(5):
-        kept["loc2"].append({"uuid": new_uuid(), "type": "iqn", "connector_id": f"iqn.{number}", "links": []})
+        kept["loc2"].append({"uuid": new_uuid(), "type": "iqn", "connector_id": f"iqn.{number}", "links": [], "extra": {"a": float("inf")}})
     here = hub.loc1.add(node("here"))
     taken = {"node_uuid": here["uuid"], "type": "iqn", "connector_id": "iqn.4"}
     reply = hub.post("/v1/volume/connectors", taken)

@@ -150,12 +150,15 @@ def test_markers_that_alternate_end_an_allocation(hub):
 def test_a_collection_that_nobody_knows_is_read_to_its_end(hub):
     for site in hub.all():
         site.max_limit = 2
-        site.objects["novelties"] += [{"uuid": new_uuid(), "name": f"x{number}"} for number in range(5)]
+        # What only Python reads as JSON is passed on as it is.
+        odd = {"a": float("inf"), "b": "\ud800"}
+        site.objects["novelties"] += [{"uuid": new_uuid(), "name": f"x{number}", "extra": odd} for number in range(5)]
     reply = hub.get("/v1/novelties")
     assert reply.status == 200, reply
     assert [item["uuid"] for item in reply.json()["novelties"]] == [
         record["uuid"] for site in hub.all() for record in site.objects["novelties"]
     ]
+    assert all(item["extra"] == odd for item in reply.json()["novelties"])
     assert f"{hub.loc1.port}" not in reply.body.decode()
 
 

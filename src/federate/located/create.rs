@@ -212,7 +212,7 @@ impl Creation<'_> {
 }
 
 /// Whether every sent member that a document shows has the value that was sent.
-fn shows(document: &[u8], sent: &Object) -> bool {
+pub(crate) fn shows(document: &[u8], sent: &Object) -> bool {
     let Ok(shown) = json::all_members(document) else {
         return false;
     };

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use http::Method;
 use http::StatusCode;
-use serde_json::Map;
-use serde_json::Value as Json;
 
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
+use crate::api::resource::Resource;
 use crate::federate::Error;
 use crate::federate::Subject;
 use crate::federate::claim::Stake;
@@ -153,10 +152,9 @@ impl Replicated<'_> {
                 }
             };
             if reply.status == StatusCode::OK {
-                let document: Map<String, Json> =
-                    serde_json::from_slice(&reply.body).map_err(|_| location.misspoke())?;
-                let uuid = document.get("uuid").and_then(Json::as_str);
-                let uuid = uuid.ok_or_else(|| location.misspoke())?.to_owned();
+                let document = Resource::read(&reply.body).map_err(|_| location.misspoke())?;
+                let uuid = document.text("uuid").ok_or_else(|| location.misspoke())?;
+                let uuid = uuid.into_owned();
                 copies.push(Copy {
                     location: location.id,
                     version,
@@ -232,10 +230,12 @@ impl Replicated<'_> {
         if !told.silent.is_empty() {
             return Err(Error::Silent(told.silent));
         }
-        for (_, reply) in told.replies {
-            let body: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
-            let nodes = body["nodes"].as_array();
-            if nodes.is_some_and(|nodes| !nodes.is_empty()) {
+        for (location, reply) in told.replies {
+            let body = Resource::read(&reply.body).ok();
+            let nodes = body.and_then(|body| body.elements("nodes"));
+            let nodes =
+                nodes.ok_or_else(|| self.federation.locations.location(location).misspoke())?;
+            if !nodes.is_empty() {
                 let text = format!(
                     "Cannot complete the requested action because chassis {ident} contains nodes."
                 );

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use http::Method;
-use serde_json::Map;
-use serde_json::Value as Json;
-use serde_json::json;
 
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
+use crate::api::json;
 use crate::api::microversion::Microversion;
+use crate::api::resource::Resource;
 use crate::config::LocationId;
 use crate::federate::replicated::member;
 use crate::locations::question::Body;
@@ -28,7 +28,7 @@ pub struct Copy {
     pub location: LocationId,
     pub version: Microversion,
     pub uuid: String,
-    pub document: Map<String, Json>,
+    pub document: Resource,
 }
 
 /// What is about to happen to a copy.
@@ -41,36 +41,29 @@ pub enum Change<'a> {
 }
 
 impl Copy {
-    pub fn question(&self, method: Method, path: String, body: Option<Json>) -> Question {
+    pub fn question(&self, method: Method, path: String, body: Option<Bytes>) -> Question {
         Question {
             method,
-            body: body.map_or(Body::None, |body| Body::Whole(body.to_string().into())),
+            body: body.map_or(Body::None, Body::Whole),
             ..Question::get(path, self.version)
         }
     }
 
     /// Whether a document shows the same: all but when it was written, and what it is called in links.
-    pub fn is(&self, document: &Map<String, Json>) -> bool {
-        let matters = |name: &&String| *name == "traits" || !SET_BY_IRONIC.contains(&name.as_str());
-        let names: BTreeSet<_> = self.document.keys().chain(document.keys()).collect();
-        let shown = |document: &Map<String, Json>, name: &String| {
-            let value = document.get(name).cloned().unwrap_or_default();
-            // No traits are the same as none shown.
-            if value == json!([]) {
-                Json::Null
-            } else {
-                value
+    pub fn is(&self, document: &Resource) -> bool {
+        let matters = |name: &&str| *name == "traits" || !SET_BY_IRONIC.contains(name);
+        let names: BTreeSet<_> = self.document.names().chain(document.names()).collect();
+        names.into_iter().filter(matters).all(|name| {
+            match (something(&self.document, name), something(document, name)) {
+                (Some(ours), Some(theirs)) => json::is_same(ours, theirs),
+                (ours, theirs) => ours == theirs,
             }
-        };
-        names
-            .into_iter()
-            .filter(matters)
-            .all(|name| shown(&self.document, name) == shown(document, name))
+        })
     }
 
     /// Whether the change touches what Ironic does not show: it could not be restored, so the write is refused.
     pub fn is_beyond_undoing(&self, collection: Collection, change: Change<'_>) -> bool {
-        let sensitive = self.document.get("sensitive") == Some(&Json::Bool(true));
+        let sensitive = self.document.is_true("sensitive");
         if collection != Collection::InspectionRules {
             return false;
         }
@@ -87,54 +80,61 @@ impl Copy {
     /// The requests that put it back as it was.
     pub fn inverse(&self, collection: Collection, change: Change<'_>) -> Vec<Question> {
         let path = member(collection, &self.uuid);
-        let traits = self.document.get("traits");
-        let set_traits = |traits: &Json| {
-            let body = json!({ "traits": traits });
-            self.question(Method::PUT, format!("{path}/traits"), Some(body))
+        let traits = something(&self.document, "traits");
+        let set_traits = |traits: &[u8]| {
+            let body = [b"{\"traits\": ", traits, b"}"].concat();
+            self.question(Method::PUT, format!("{path}/traits"), Some(body.into()))
                 .expecting(Expect::Effect)
         };
         match change {
             Change::Patch(patch) => {
-                let body = Json::Array(self.undo_patch(patch));
+                let body = self.undo_patch(patch);
                 vec![
                     self.question(Method::PATCH, path, Some(body))
                         .for_member(collection, &self.uuid),
                 ]
             }
-            Change::Traits => vec![set_traits(traits.unwrap_or(&json!([])))],
+            Change::Traits => vec![set_traits(traits.unwrap_or(b"[]"))],
             Change::Delete => {
                 let mut document = self.document.clone();
                 // Ironic shows members that are null, but does not take them in a POST.
-                document.retain(|name, value| {
-                    !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null()
-                });
+                document.retain(|name, value| !SET_BY_IRONIC.contains(&name) && value != b"null");
                 let all = format!("/v1/{}", collection.facts().path);
                 let again = self
-                    .question(Method::POST, all, Some(Json::Object(document)))
+                    .question(Method::POST, all, Some(document.to_bytes()))
                     .for_member(collection, &self.uuid);
-                let has_some =
-                    |traits: &&Json| traits.as_array().is_some_and(|all| !all.is_empty());
-                let traits = traits.filter(has_some).map(set_traits);
-                [again].into_iter().chain(traits).collect()
+                [again].into_iter().chain(traits.map(set_traits)).collect()
             }
         }
     }
 
     /// Gives every attribute that the patch touches its old value.
-    fn undo_patch(&self, patch: &Patch) -> Vec<Json> {
-        touched(patch)
-            .into_iter()
-            .map(|name| {
-                let path = format!("/{name}");
-                match self.document.get(&name) {
-                    Some(value) if !value.is_null() => {
-                        json!({"op": "add", "path": path, "value": value})
-                    }
-                    _ => json!({"op": "remove", "path": path}),
-                }
-            })
-            .collect()
+    fn undo_patch(&self, patch: &Patch) -> Bytes {
+        let mut out = Vec::new();
+        for name in touched(patch) {
+            let path = json::escape(&format!("/{name}"));
+            out.extend_from_slice(if out.is_empty() { b"[" } else { b", " });
+            let value = self.document.raw(&name);
+            if let Some(value) = value.filter(|value| value[..] != *b"null") {
+                let start = format!("{{\"op\": \"add\", \"path\": \"{path}\", \"value\": ");
+                out.extend_from_slice(start.as_bytes());
+                out.extend_from_slice(value);
+            } else {
+                let whole = format!("{{\"op\": \"remove\", \"path\": \"{path}\"");
+                out.extend_from_slice(whole.as_bytes());
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(if out.is_empty() { b"[]" } else { b"]" });
+        out.into()
     }
+}
+
+/// A member that is not null, nor an empty list: no traits are the same as none shown.
+fn something<'d>(document: &'d Resource, name: &str) -> Option<&'d [u8]> {
+    let is_empty = || document.elements(name).is_some_and(|list| list.is_empty());
+    let value = document.raw(name)?;
+    (**value != *b"null" && !is_empty()).then_some(value)
 }
 
 /// The attributes that a patch touches.
@@ -146,17 +146,21 @@ fn touched(patch: &Patch) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+    use serde_json::json;
+
     use super::*;
 
-    fn copy(document: Json) -> Copy {
-        let Json::Object(document) = document else {
-            panic!("no object");
-        };
+    fn resource(document: &str) -> Resource {
+        Resource::read(&Bytes::copy_from_slice(document.as_bytes())).unwrap()
+    }
+
+    fn copy(document: &Json) -> Copy {
         Copy {
             location: LocationId(0),
             version: Microversion::new(1, 115),
             uuid: "u".to_owned(),
-            document,
+            document: resource(&document.to_string()),
         }
     }
 
@@ -173,7 +177,7 @@ mod tests {
             br#"[{"op": "replace", "path": "/description", "value": "b"}, {"op": "add", "path": "/extra/x", "value": 1}, {"op": "add", "path": "/owner", "value": "p"}]"#,
         )
         .unwrap();
-        let before = copy(json!({"description": "a", "extra": {"y": 2}, "owner": null}));
+        let before = copy(&json!({"description": "a", "extra": {"y": 2}, "owner": null}));
         let questions = before.inverse(Collection::Runbooks, Change::Patch(&patch));
         assert_eq!(
             body(&questions[0]),
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_was_deleted_is_made_again_with_all_that_was_shown() {
-        let before = copy(json!({
+        let before = copy(&json!({
             "uuid": "u", "name": "n", "owner": null, "links": [], "created_at": "then", "traits": ["CUSTOM_A"],
         }));
         let questions = before.inverse(Collection::Runbooks, Change::Delete);
@@ -215,15 +219,46 @@ mod tests {
 
     #[test]
     fn what_is_the_same() {
-        let before =
-            copy(json!({"name": "n", "traits": [], "updated_at": null, "owner": null, "links": 1}));
-        let same = |document: Json| before.is(document.as_object().unwrap());
+        let before = copy(
+            &json!({"name": "n", "traits": [], "updated_at": null, "owner": null, "links": 1}),
+        );
+        let same = |document: Json| before.is(&resource(&document.to_string()));
         assert!(same(
             json!({"name": "n", "updated_at": "now", "links": 2, "owner": null})
         ));
         assert!(!same(json!({"name": "m"})));
         assert!(!same(json!({"name": "n", "traits": ["CUSTOM_A"]})));
         assert!(!same(json!({"name": "n", "more": 1})));
+    }
+
+    #[test]
+    fn what_only_python_reads_is_put_back_as_it_was() {
+        let odd = r#"{"uuid": "u", "name": "n", "extra": {"a": NaN, "b": "\ud800"}, "steps": [1e400], "updated_at": null}"#;
+        let before = Copy {
+            document: resource(odd),
+            ..copy(&json!({}))
+        };
+        assert!(before.is(&resource(odd)));
+        assert!(!before.is(&resource(&odd.replace("NaN", "Infinity"))));
+        let text = |change: Change<'_>| {
+            let questions = before.inverse(Collection::Runbooks, change);
+            let Body::Whole(body) = &questions[0].body else {
+                panic!("no body");
+            };
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let patch = Patch::parse(
+            br#"[{"op": "remove", "path": "/extra/a"}, {"op": "add", "path": "/owner", "value": "p"}]"#,
+        )
+        .unwrap();
+        assert_eq!(
+            text(Change::Patch(&patch)),
+            r#"[{"op": "add", "path": "/extra", "value": {"a": NaN, "b": "\ud800"}}, {"op": "remove", "path": "/owner"}]"#
+        );
+        assert_eq!(
+            text(Change::Delete),
+            r#"{"uuid": "u", "name": "n", "extra": {"a": NaN, "b": "\ud800"}, "steps": [1e400]}"#
+        );
     }
 
     #[test]
@@ -241,7 +276,7 @@ mod tests {
             (false, "conditions", false),
             (false, "sensitive", true),
         ] {
-            let rule = copy(json!({ "sensitive": sensitive }));
+            let rule = copy(&json!({ "sensitive": sensitive }));
             let patch = patch(name);
             let change = if name.is_empty() {
                 Change::Delete

@@ -110,7 +110,7 @@ impl Replicated<'_> {
                 .ask(Method::GET, path.clone())
                 .for_member(self.collection, uuid),
             before: Before::Nothing {
-                sent: serde_json::from_slice(&body).unwrap_or_default(),
+                sent: object.clone(),
             },
             undo: vec![
                 self.request

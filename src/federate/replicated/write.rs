@@ -3,15 +3,16 @@
 
 use http::Method;
 use http::StatusCode;
-use serde_json::Map;
-use serde_json::Value as Json;
 
+use crate::api::body::Object;
 use crate::api::collection::Collection;
 use crate::api::fault;
+use crate::api::resource::Resource;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::fan_out::let_all;
 use crate::federate::fan_out::refusal;
+use crate::federate::located::create::shows;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::replicated::copy::Copy;
@@ -40,7 +41,7 @@ pub struct Part {
 pub enum Before {
     /// Nothing: this is made.
     Nothing {
-        sent: Map<String, Json>,
+        sent: Object,
     },
     Copy(Copy),
 }
@@ -165,11 +166,11 @@ impl Write<'_> {
             (Before::Nothing { .. }, StatusCode::NOT_FOUND) => Some(false),
             (Before::Copy(_), StatusCode::NOT_FOUND) => Some(self.goal == Goal::Gone),
             (Before::Nothing { sent }, StatusCode::OK) => {
-                let shown = serde_json::from_slice(&there.body).ok()?;
-                Some(shows(&shown, sent))
+                Resource::read(&there.body).ok()?;
+                Some(shows(&there.body, sent))
             }
             (Before::Copy(copy), StatusCode::OK) => {
-                let shown = serde_json::from_slice(&there.body).ok()?;
+                let shown = Resource::read(&there.body).ok()?;
                 Some(self.goal == Goal::Changed && !copy.is(&shown))
             }
             _ => None,
@@ -248,7 +249,7 @@ impl Write<'_> {
         match (&part.before, there.status) {
             (Before::Nothing { .. }, StatusCode::NOT_FOUND) => true,
             (Before::Copy(copy), StatusCode::OK) => {
-                serde_json::from_slice(&there.body).is_ok_and(|shown| copy.is(&shown))
+                Resource::read(&there.body).is_ok_and(|shown| copy.is(&shown))
             }
             _ => false,
         }
@@ -264,13 +265,6 @@ impl Write<'_> {
             fate_unknown: left == Some(Left::Unknown),
         }
     }
-}
-
-/// Whether every sent member that a document shows has the value that was sent.
-fn shows(shown: &Map<String, Json>, sent: &Map<String, Json>) -> bool {
-    sent.iter()
-        .filter(|(_, value)| !value.is_null())
-        .all(|(name, value)| shown.get(name).is_none_or(|shown| shown == value))
 }
 
 fn not_done(answered: Result<Reply, Silence>) -> Outcome {
