@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use crate::bench::Bench;
 use crate::bench::addresses;
 use crate::bench::shows;
+use crate::drive;
 use crate::process::Memory;
 use crate::process::Process;
 use crate::report::Row;
@@ -121,24 +122,62 @@ fn active(bench: &mut Bench) -> io::Result<()> {
             }
         }
     }
-    let rows: Vec<Row> = served.into_iter().map(|(row, _)| row).collect();
-    bench.report.load(
-        &format!("Show one cached node, closed loop, {ACTIVE} connections"),
-        &rows,
-    );
+    let slowest = served
+        .iter()
+        .map(|(row, _)| row.samples.throughput())
+        .fold(f64::INFINITY, f64::min);
+    let rate = bench.options.rate.unwrap_or(slowest / 2.0);
+    let mut calm: Vec<Row> = served.iter().map(|(row, _)| Row::of(&row.name)).collect();
+    for round in 0..=ROUNDS {
+        for (row, (_, process)) in calm.iter_mut().zip(&served) {
+            bench.progress(&format!(
+                "{ACTIVE} clients, {rate:.0} requests a second, round {round}: {}",
+                row.name
+            ));
+            let target = Target::plain(process.address);
+            let requests = shows(&target, locations[0].uuids());
+            let taken = Row::measured("", Some(process), || {
+                bench.driver.block_on(drive::open(
+                    &target,
+                    ACTIVE,
+                    rate,
+                    bench.lasting(2.0),
+                    &requests,
+                ))
+            });
+            if round > 0 {
+                row.join(taken);
+            }
+        }
+    }
+    let busy: Vec<Row> = served.into_iter().map(|(row, _)| row).collect();
+    for (title, rows) in [
+        ("closed loop".to_owned(), &busy),
+        (format!("open loop of {rate:.0} requests a second"), &calm),
+    ] {
+        bench.report.load(
+            &format!("Show one cached node, {title}, {ACTIVE} connections"),
+            rows,
+        );
+    }
     bench.report.distribution(
         "latency-busy.svg",
         &format!("Latency of showing one node, {ACTIVE} clients that do not wait"),
-        &rows,
+        &busy,
     );
-    if let [haproxy, _, gateway] = &rows[..] {
-        let p99 = |row: &Row| row.samples.percentile(0.99).as_secs_f64();
-        bench.report.figure(
-            format!("{ACTIVE} busy clients: p99, of HAProxy's"),
-            p99(gateway) / p99(haproxy),
-            "x",
-            1.5,
-        );
+    for (what, rows) in [
+        (format!("{ACTIVE} clients that do not wait"), &busy),
+        (format!("{ACTIVE} clients at half load"), &calm),
+    ] {
+        if let [haproxy, _, gateway] = &rows[..] {
+            let p99 = |row: &Row| row.samples.percentile(0.99).as_secs_f64();
+            bench.report.figure(
+                format!("{what}: p99, of HAProxy's"),
+                p99(gateway) / p99(haproxy),
+                "x",
+                1.5,
+            );
+        }
     }
     Ok(())
 }

@@ -127,7 +127,7 @@ pub(crate) async fn open(
     let over = Arc::new(AtomicBool::new(false));
     let total = (rate * lasting.as_secs_f64()).max(1.0) as u64;
     // Connections are made before the clock starts.
-    let began = Instant::now() + Duration::from_millis(50);
+    let began = Instant::now() + Duration::from_millis(50 + connections as u64);
     let due = move |index: u64| began + Duration::from_secs_f64(index as f64 / rate);
     let mut workers = JoinSet::new();
     for _ in 0..connections {

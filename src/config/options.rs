@@ -240,7 +240,7 @@ const API: &[Opt] = &[
     opt(
         "request_deadline",
         "60",
-        "Seconds that one request may take once its body has arrived, with all its pages, locations and retries.",
+        "Seconds that one request may take once its body has arrived, with all its pages, locations and retries. Finding out or undoing what a write came to may take 10 more.",
     ),
     opt(
         "shutdown_delay",

@@ -79,15 +79,15 @@ impl Told {
                 _ => return Err(refusal(reply, location)),
             }
         }
-        match unknown {
-            Some((location, reply)) if found.is_empty() && self.silent.is_empty() => {
-                Err(refusal(reply, location))
-            }
-            Some(_) if found.is_empty() => Err(Error::Silent(self.silent)),
-            _ => Ok(Self {
+        if !found.is_empty() {
+            return Ok(Self {
                 replies: found,
                 silent: self.silent,
-            }),
+            });
+        }
+        match unknown {
+            Some((location, reply)) if self.silent.is_empty() => Err(refusal(reply, location)),
+            _ => Err(Error::Silent(self.silent)),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::federate::objection::Objection;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
 use crate::locations::location::Location;
+use crate::locations::question::Question;
 use crate::locations::window::ask_any;
 use crate::request::Answer;
 use crate::request::Request;
@@ -53,7 +54,7 @@ impl<'a> Replicated<'a> {
         if !Ident::new(ident).is_uuid_like() {
             return self.read_by_name(&scope, kind).await;
         }
-        let question = self.request.question();
+        let question = self.reading(&scope);
         let asker = &self.request.asker;
         let asked = scope
             .iter()
@@ -68,9 +69,17 @@ impl<'a> Replicated<'a> {
                     return self.copy(location, kind, reply);
                 }
                 Ok(reply) => {
-                    // The first in the order of the configuration, so that repeated requests get the same words.
-                    if refused.as_ref().is_none_or(|(first, _)| location < *first) {
-                        refused = Some((location, reply));
+                    // "Not found" is no answer of all where one refuses to say. Else the first in the order of the
+                    // configuration, so that repeated requests get the same words.
+                    let rank = |(location, reply): &(LocationId, Reply)| {
+                        (reply.status == StatusCode::NOT_FOUND, *location)
+                    };
+                    let said = (location, reply);
+                    if refused
+                        .as_ref()
+                        .is_none_or(|known| rank(&said) < rank(known))
+                    {
+                        refused = Some(said);
                     }
                 }
                 Err(silence) => silent.push(silence),
@@ -86,9 +95,18 @@ impl<'a> Replicated<'a> {
         }
     }
 
+    /// An error of one of several is no answer: another one may have it.
+    fn reading(&self, scope: &[&Location]) -> Question {
+        if scope.len() > 1 {
+            self.request.shared()
+        } else {
+            self.request.question()
+        }
+    }
+
     /// Objects made before there was a gateway may share a name and nothing else.
     async fn read_by_name(&self, scope: &[&Location], kind: Kind) -> Result<Answer, Error> {
-        let told = ask_each(scope, &self.request.asker, &self.request.question()).await;
+        let told = ask_each(scope, &self.request.asker, &self.reading(scope)).await;
         let found = told.found()?.replies;
         let uuids: BTreeSet<_> = found
             .iter()

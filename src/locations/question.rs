@@ -22,6 +22,9 @@ use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
 use crate::wire::upload::Upload;
 
+/// For what has to be found out or undone when a write has taken all of a request's time.
+const AFTERMATH: Duration = Duration::from_secs(10);
+
 /// In whose name, and on whose connections, a location is asked.
 #[derive(Clone, Debug)]
 pub struct Asker {
@@ -82,6 +85,15 @@ impl Asker {
             ..self.clone()
         };
         Some((asking, asker))
+    }
+
+    /// To find out what a write came to, or to undo it: one that was given up has used up the request's own time.
+    #[must_use]
+    pub fn afterwards(&self) -> Self {
+        Self {
+            deadline: self.deadline.max(Instant::now() + AFTERMATH),
+            ..self.clone()
+        }
     }
 
     /// Time that is left.

@@ -72,6 +72,8 @@ pub(crate) struct Errand {
     pub(crate) placed: Vec<(String, LocationId)>,
     /// Only to locations that judge the caller themselves.
     pub(crate) is_for_judges: bool,
+    /// What has to be done once something was made, however long that took.
+    pub(crate) follows_a_write: bool,
     pub(crate) review: Review,
 }
 
@@ -86,7 +88,15 @@ impl Errand {
             at: None,
             placed: Vec::new(),
             is_for_judges: false,
+            follows_a_write: false,
             review: Review::default(),
+        }
+    }
+
+    pub(crate) fn afterwards(self) -> Self {
+        Self {
+            follows_a_write: true,
+            ..self
         }
     }
 
@@ -161,6 +171,7 @@ impl<'a> Case<'a> {
             at: None,
             placed: Vec::new(),
             is_for_judges: false,
+            follows_a_write: false,
             review: Review::default(),
         }
     }
@@ -191,7 +202,11 @@ impl<'a> Case<'a> {
             placed: errand.placed,
             partial: self.request.partial,
             base: self.request.base.clone(),
-            asker: self.request.asker.clone(),
+            asker: if errand.follows_a_write {
+                self.request.asker.afterwards()
+            } else {
+                self.request.asker.clone()
+            },
             body,
             // What was judged is JSON, so it is sent as JSON, whatever the client called it.
             media: Media::Json,

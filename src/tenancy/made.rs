@@ -70,6 +70,7 @@ impl Case<'_> {
                 self.newest(),
             )
             .at(made.location)
+            .afterwards()
         };
         let patch = json!([{"op": "add", "path": "/owner", "value": project.id}]);
         let patch = Bytes::from(patch.to_string());
@@ -131,7 +132,8 @@ impl Case<'_> {
                     Query::default(),
                     self.request.version,
                 )
-                .at(made.location),
+                .at(made.location)
+                .afterwards(),
             )
             .await;
         Ok(match shown {

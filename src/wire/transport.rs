@@ -63,9 +63,12 @@ pub enum Failure {
     CutOff,
     #[error("the answer is too large")]
     TooLarge,
-    /// The request's own time; the location may have been quick enough.
+    /// Sent, maybe executed. The request's own time; the location may have been quick enough.
     #[error("the request's deadline has passed")]
     Deadline,
+    /// Nothing was sent.
+    #[error("the request's deadline has passed before there was a connection")]
+    TooLate,
     /// Nothing was sent.
     #[error("this machine has no descriptor, memory or route for it")]
     Local,
@@ -80,13 +83,20 @@ pub enum Failure {
 impl Failure {
     /// Whether asking once more would wait as long again.
     pub fn is_timeout(self) -> bool {
-        matches!(self, Self::ConnectTimeout | Self::Timeout | Self::Deadline)
+        matches!(
+            self,
+            Self::ConnectTimeout | Self::Timeout | Self::Deadline | Self::TooLate
+        )
     }
 
     /// Whether the request may have been executed.
     pub fn was_sent(self) -> bool {
         match self {
-            Self::Connect | Self::ConnectTimeout | Self::Local | Self::Abandoned => false,
+            Self::Connect
+            | Self::ConnectTimeout
+            | Self::TooLate
+            | Self::Local
+            | Self::Abandoned => false,
             Self::Timeout
             | Self::Broken
             | Self::CutOff
@@ -163,9 +173,9 @@ impl Transport {
                     close(stream).await;
                     if !is_stale(&fault) || !(is_safe || is_untouched) {
                         let failure = if is_safe {
-                            self.used_failure(peer, &fault)
+                            used_failure(&fault)
                         } else {
-                            self.failure(peer, &fault)
+                            failure(&fault)
                         };
                         return Err(at_head(failure, message));
                     }
@@ -185,7 +195,7 @@ impl Transport {
             }
             Err(fault) => {
                 close(stream).await;
-                Err(at_head(self.failure(peer, &fault), message))
+                Err(at_head(self.first_failure(peer, &fault), message))
             }
         }
     }
@@ -228,7 +238,7 @@ impl Transport {
             Sent::Nothing | Sent::Whole(_) => {
                 tokio::time::timeout_at(bounds.deadline.into(), connecting)
                     .await
-                    .map_err(|_| Failure::Deadline)?
+                    .map_err(|_| Failure::TooLate)?
             }
         };
         connected.map_err(|error| {
@@ -255,38 +265,18 @@ impl Transport {
         }
     }
 
-    /// Why there was no answer on a connection that was used before.
-    fn used_failure(&self, peer: &HttpPeer, fault: &Fault) -> Failure {
-        match fault {
-            // TCP_USER_TIMEOUT: what was sent on the idle connection was never acknowledged, so a new connection would wait
-            // as long again.
-            Fault::Write(error) | Fault::Head(error) if is_black_hole(error) => {
-                Failure::ConnectTimeout
-            }
-            _ => self.failure(peer, fault),
-        }
-    }
-
-    fn failure(&self, peer: &HttpPeer, fault: &Fault) -> Failure {
-        match fault {
-            Fault::Write(error) | Fault::Head(error) => {
-                let text = error.to_string();
-                if alert(&text).is_none() {
-                    return Failure::Broken;
-                }
-                // With TLS 1.3 a server can refuse our certificate, or that we show none, only after our side of the
-                // handshake (RFC 8446 4.4.2.4 and 6): in place of an answer, so nothing was executed.
+    /// Why there was no answer to what was asked first on a connection.
+    fn first_failure(&self, peer: &HttpPeer, fault: &Fault) -> Failure {
+        if let Fault::Write(error) | Fault::Head(error) = fault {
+            let text = error.to_string();
+            // With TLS 1.3 a server can refuse our certificate, or that we show none, only after our side of the handshake
+            // (RFC 8446 4.4.2.4 and 6): in place of an answer, so nothing was executed. Other alerts may come at any time.
+            if alert(&text).is_some_and(|alert| alert.refuses_us) {
                 self.tell_trust(peer, Some(&text));
-                Failure::Connect
+                return Failure::Connect;
             }
-            Fault::Closed | Fault::NotHttp => Failure::Broken,
-            Fault::Silence => Failure::Timeout,
-            Fault::Deadline => Failure::Deadline,
-            Fault::CutOff => Failure::CutOff,
-            Fault::TooLarge => Failure::TooLarge,
-            Fault::Exhausted(_) => Failure::Local,
-            Fault::Abandoned(_) => Failure::Abandoned,
         }
+        failure(fault)
     }
 
     /// `wrong`: what is wrong with its certificate or handshake. Without this, an operator could not tell a certificate that
@@ -307,7 +297,7 @@ impl Transport {
         let why = text.split_once("cause: ").map_or(text, |(_, why)| why);
         let why = why.split(", SNI: ").next().unwrap_or(why);
         let alert = alert(text);
-        let why = alert.as_deref().unwrap_or(why);
+        let why = alert.as_ref().map_or(why, |alert| alert.text.as_str());
         // Of one that is expired the time follows.
         let kind = why.split(": verification time").next().unwrap_or(why);
         // Once, not with every probe.
@@ -337,6 +327,28 @@ fn alone(peer: &HttpPeer) -> HttpPeer {
 /// Says goodbye where TLS wants that. Who does not listen is not waited for.
 async fn close(mut stream: Stream) {
     let _ = within(PARTING, None, stream.shutdown()).await;
+}
+
+/// Why there was no answer to what is safe on a connection that was used before.
+fn used_failure(fault: &Fault) -> Failure {
+    match fault {
+        // TCP_USER_TIMEOUT: what was sent on the idle connection was never acknowledged, so a new connection would wait
+        // as long again.
+        Fault::Write(error) | Fault::Head(error) if is_black_hole(error) => Failure::ConnectTimeout,
+        _ => failure(fault),
+    }
+}
+
+fn failure(fault: &Fault) -> Failure {
+    match fault {
+        Fault::Write(_) | Fault::Head(_) | Fault::Closed | Fault::NotHttp => Failure::Broken,
+        Fault::Silence => Failure::Timeout,
+        Fault::Deadline => Failure::Deadline,
+        Fault::CutOff => Failure::CutOff,
+        Fault::TooLarge => Failure::TooLarge,
+        Fault::Exhausted(_) => Failure::Local,
+        Fault::Abandoned(_) => Failure::Abandoned,
+    }
 }
 
 /// A connection that breaks at a large head.
@@ -391,8 +403,18 @@ fn not_connected(error: &Error) -> Failure {
     }
 }
 
-/// What a TLS peer said when it gave up, and what helps.
-fn alert(text: &str) -> Option<String> {
+const REFUSES: &str = "it refuses how we speak TLS";
+const GAVE_UP: &str = "it gave up";
+
+/// What a TLS peer said when it gave up.
+struct Alert {
+    /// And what helps.
+    text: String,
+    /// It is about who we are, or about how we speak TLS.
+    refuses_us: bool,
+}
+
+fn alert(text: &str) -> Option<Alert> {
     let (_, name) = text.split_once("received fatal alert: ")?;
     let name: String = name
         .chars()
@@ -413,9 +435,13 @@ fn alert(text: &str) -> Option<String> {
         | "UnsupportedCertificate"
         | "AccessDenied" => "it does not accept our client certificate: certfile and keyfile",
         "UnrecognisedName" => "it does not know the name that the endpoint has",
-        _ => "it gave up",
+        "DecryptError" | "InsufficientSecurity" | "NoApplicationProtocol" => REFUSES,
+        _ => GAVE_UP,
     };
-    Some(format!("received fatal alert: {name} ({helps})"))
+    Some(Alert {
+        text: format!("received fatal alert: {name} ({helps})"),
+        refuses_us: helps != GAVE_UP,
+    })
 }
 
 fn is_black_hole(error: &io::Error) -> bool {
@@ -446,3 +472,6 @@ fn has_errno(error: &Error, wanted: &[i32]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,6 +194,22 @@ def test_reading_needs_one_that_has_it(hub):
     assert reply.header(INCOMPLETE).startswith("loc1;reason=")
 
 
+@pytest.mark.parametrize("kind", REPLICATED)
+@pytest.mark.parametrize("failure", [*FAILURES, "403"])
+def test_absent_is_what_all_say_is_absent(hub, kind, failure):
+    """By UUID and by name, of one location and of all."""
+    paths = [f"/v1/{kind}/{new_uuid()}", *([f"/v1/{kind}/CUSTOM_NONE"] if kind in ("deploy_templates", "runbooks") else [])]
+    ways = {**FAILURES, "403": scripted.says(403, "Not you")}
+    for sites in ([hub.loc1], [hub.loc3], hub.all()):
+        for site in sites:
+            site.fault(ways[failure])
+        for path in paths:
+            assert hub.get(path).status == {"400": 400, "403": 403, "409": 409}.get(failure, 503), (path, sites)
+        hub.heal()
+        for path in paths:
+            assert hub.get(path).status == 404
+
+
 def test_two_objects_of_one_name(hub):
     first, second = stock(hub, "runbooks", "loc1"), stock(hub, "runbooks", "loc2")
     for method, content in (("GET", None), ("PATCH", change()), ("DELETE", None)):

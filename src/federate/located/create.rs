@@ -175,7 +175,7 @@ impl Creation<'_> {
         let path = format!("/v1/{}/{}", collection.facts().path, encode_segment(&uuid));
         let made = location
             .reply(
-                &request.asker,
+                &request.asker.afterwards(),
                 &request
                     .ask(Method::GET, path.clone())
                     .for_member(collection, &uuid),

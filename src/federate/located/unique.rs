@@ -25,6 +25,7 @@ use crate::locate::directory::Asked;
 use crate::locate::directory::Sighting;
 use crate::locations::Locations;
 use crate::locations::location::Location;
+use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
 use crate::locations::silence::Reason;
@@ -116,10 +117,11 @@ pub async fn ask_whether_free<'a>(
     if claims.is_empty() {
         return Ok(Vec::new());
     }
+    let asker = &request.asker.ours();
     let answers = ask_all(scope.map(|location| async move {
         let asked = claims
             .iter()
-            .map(|claim| is_taken(request, location, &claim.stake));
+            .map(|claim| is_taken((request, asker), location, &claim.stake));
         join_all(asked).await
     }))
     .await;
@@ -170,8 +172,10 @@ pub async fn look_for_twins(
     let pairs: Vec<(&Location, &Claim)> = others
         .flat_map(|location| claims.iter().map(move |claim| (location, claim)))
         .collect();
+    let asker = &request.asker.ours().afterwards();
     let asked = pairs.into_iter().map(|(location, claim)| async move {
-        let found = timeout(PATIENCE, is_taken(request, location, &claim.stake)).await;
+        let asked = is_taken((request, asker), location, &claim.stake);
+        let found = timeout(PATIENCE, asked).await;
         (location, claim, matches!(found, Ok(Ok(true))))
     });
     for (location, claim, found) in ask_all(asked).await {
@@ -201,7 +205,11 @@ pub async fn look_for_twins(
 
 /// Whether a location has it; only Ironic's 404 means no. Asked with our own credential: what a client's token may not
 /// see would look free.
-async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Result<bool, Silence> {
+async fn is_taken(
+    (request, asker): (&Request, &Asker),
+    location: &Location,
+    stake: &Stake,
+) -> Result<bool, Silence> {
     let question = match stake.column {
         Column::Uuid | Column::Name => request
             .probe(stake.path())
@@ -209,9 +217,9 @@ async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Resu
         Column::Instance | Column::Address => request
             .probe(stake.path())
             .expecting(Expect::list(stake.collection)),
-        Column::Connector => return is_listed(request, location, stake).await,
+        Column::Connector => return is_listed((request, asker), location, stake).await,
     };
-    match location.ask(&request.asker.ours(), &question).await? {
+    match location.ask(asker, &question).await? {
         Said::Has(Words { reply, .. }) => stake
             .is_taken(&reply.body)
             .ok_or_else(|| location.misspoke()),
@@ -223,7 +231,11 @@ async fn is_taken(request: &Request, location: &Location, stake: &Stake) -> Resu
 }
 
 /// The same for values that Ironic has no filter for: the whole list is read.
-async fn is_listed(request: &Request, location: &Location, stake: &Stake) -> Result<bool, Silence> {
+async fn is_listed(
+    (request, asker): (&Request, &Asker),
+    location: &Location,
+    stake: &Stake,
+) -> Result<bool, Silence> {
     let facts = stake.collection.facts();
     let list = List {
         path: stake.path(),
@@ -238,9 +250,8 @@ async fn is_listed(request: &Request, location: &Location, stake: &Stake) -> Res
         keep: Keep::All,
         note: &[],
     };
-    let asker = request.asker.ours();
     // Ironic has no filter for `connector_id`, so the list is read to its end.
-    let mut walk = Walk::new(&list, &asker, location);
+    let mut walk = Walk::new(&list, asker, location);
     loop {
         match walk.next(None).await {
             Ok(Some(page)) => {

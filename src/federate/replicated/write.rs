@@ -161,7 +161,8 @@ impl Write<'_> {
     /// Whether it was done; `None`: that cannot be seen.
     async fn is_done(&self, part: &Part) -> Option<bool> {
         let location = self.locations.location(part.location);
-        let there = location.reply(self.asker, &part.look).await.ok()?;
+        let asker = self.asker.afterwards();
+        let there = location.reply(&asker, &part.look).await.ok()?;
         match (&part.before, there.status) {
             (Before::Nothing { .. }, StatusCode::NOT_FOUND) => Some(false),
             (Before::Copy(_), StatusCode::NOT_FOUND) => Some(self.goal == Goal::Gone),
@@ -235,15 +236,16 @@ impl Write<'_> {
     /// Whether the old state is restored: judged by reading the object, or by the answers if it cannot be read.
     async fn undo(&self, part: &Part) -> bool {
         let location = self.locations.location(part.location);
+        let asker = self.asker.afterwards();
         let mut says_so = true;
         for question in &part.undo {
-            let answer = location.reply(self.asker, question).await;
+            let answer = location.reply(&asker, question).await;
             says_so &= answer.is_ok_and(|reply| {
                 let is_gone = reply.status == StatusCode::NOT_FOUND;
                 reply.status.is_success() || (is_gone && question.method == Method::DELETE)
             });
         }
-        let Ok(there) = location.reply(self.asker, &part.look).await else {
+        let Ok(there) = location.reply(&asker, &part.look).await else {
             return says_so;
         };
         match (&part.before, there.status) {

@@ -363,14 +363,20 @@ impl Location {
     ) -> Silence {
         let reason = match failure {
             Failure::Connect | Failure::Broken | Failure::HeadRefused => Reason::Connect,
-            Failure::ConnectTimeout | Failure::Timeout | Failure::Deadline => Reason::Timeout,
+            Failure::ConnectTimeout | Failure::Timeout | Failure::Deadline | Failure::TooLate => {
+                Reason::Timeout
+            }
             Failure::CutOff | Failure::TooLarge => Reason::Body,
             Failure::Local | Failure::Abandoned => Reason::Gateway,
         };
         let counts = match failure {
             // No connection at all says something of the location, whatever was to be asked.
             Failure::Connect | Failure::ConnectTimeout => true,
-            Failure::Deadline | Failure::Local | Failure::Abandoned | Failure::HeadRefused => false,
+            Failure::Deadline
+            | Failure::TooLate
+            | Failure::Local
+            | Failure::Abandoned
+            | Failure::HeadRefused => false,
             // Below a member it may be a BMC that is slow, or a store of inspection data that is down.
             Failure::Timeout | Failure::Broken | Failure::CutOff | Failure::TooLarge => {
                 question.purpose != Purpose::RoutedBelow

@@ -93,7 +93,7 @@ impl Attempt<'_> {
                 Err(failure) => {
                     let is_final = matches!(
                         failure,
-                        Failure::Local | Failure::Deadline | Failure::Abandoned
+                        Failure::Local | Failure::Deadline | Failure::TooLate | Failure::Abandoned
                     );
                     if is_final || failure.was_sent() && !is_safe {
                         return Err(failure);
@@ -118,6 +118,8 @@ impl Attempt<'_> {
             _ if !is_read => None,
             // Of probes, which nobody waits for.
             Expect::Versions => None,
+            // Whether something is free: a database that lags behind at the second would say so too early.
+            Expect::List { .. } if question.purpose == Purpose::Own => None,
             Expect::List { .. } => Some(Kind::List),
             Expect::Member { .. } | Expect::Document { .. } | Expect::Effect | Expect::Unknown => {
                 Some(Kind::Thing)
@@ -167,7 +169,9 @@ impl Attempt<'_> {
             heard,
             overtook,
         };
-        let outcome = match select(leading, trailing).await {
+        let ended = select(leading, trailing).await;
+        drop(permit);
+        match ended {
             Either::Left((heard, _)) if is_said(&heard) => {
                 endpoints.held(line, race, true);
                 if later.when().is_none() {
@@ -191,9 +195,7 @@ impl Attempt<'_> {
                 outcome(1, heard, true)
             }
             Either::Right((_, leading)) => outcome(0, leading.await, false),
-        };
-        drop(permit);
-        outcome
+        }
     }
 
     /// The exchange that was dropped took its connection along: without another, the next race would be lost by shaking
