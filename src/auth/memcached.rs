@@ -25,6 +25,9 @@ use tokio::time::timeout;
 use crate::config::MemcacheConfig;
 use crate::config::ServerAddress;
 
+/// To look up a name and connect: who is away costs it once in `dead_retry`.
+const CONNECT: Duration = Duration::from_secs(1);
+
 /// No value of ours comes near; a longer one is somebody else's.
 const LONGEST: usize = 64 << 10;
 
@@ -95,19 +98,18 @@ impl Memcached {
         let server = places
             .map(|place| &self.servers[place])
             .find(|server| !server.is_dead(now))?;
-        match timeout(self.timeout, server.exchange(command)).await {
-            Ok(Ok(said)) => {
+        // A burst of new tokens that waits for connections is no server's fault.
+        let place = timeout(self.timeout, server.connections.acquire()).await;
+        let _place = place.ok()?.ok()?;
+        match server.exchange(command, self.timeout).await {
+            Ok(said) => {
                 server.answered();
                 Some(said)
             }
             // Whoever can write there could otherwise switch it off for all tokens with one.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => None,
-            Ok(Err(error)) => {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => None,
+            Err(error) => {
                 server.failed(&error.kind().to_string(), self.dead_retry);
-                None
-            }
-            Err(_) => {
-                server.failed("it did not answer in time", self.dead_retry);
                 None
             }
         }
@@ -143,17 +145,16 @@ impl Server {
         }
     }
 
-    async fn exchange(&self, command: &[u8]) -> io::Result<Said> {
-        let _one = self.connections.acquire().await.map_err(io::Error::other)?;
+    async fn exchange(&self, command: &[u8], patience: Duration) -> io::Result<Said> {
         // One that was kept may have been closed by a server that was restarted.
         while let Some(mut stream) = self.kept() {
-            if let Ok(said) = converse(&mut stream, command).await {
+            if let Ok(said) = timeout(patience, converse(&mut stream, command)).await? {
                 self.keep(stream);
                 return Ok(said);
             }
         }
-        let mut stream = self.connect().await?;
-        let said = converse(&mut stream, command).await?;
+        let mut stream = timeout(CONNECT.max(patience), self.connect()).await??;
+        let said = timeout(patience, converse(&mut stream, command)).await??;
         self.keep(stream);
         Ok(said)
     }
@@ -219,6 +220,8 @@ fn parse(read: &[u8]) -> io::Result<Option<Said>> {
     };
     let (line, rest) = (&read[..end], &read[end + 2..]);
     match line {
+        // What it has no memory for, it does not keep, and is well otherwise.
+        _ if line.starts_with(b"SERVER_ERROR out of memory") => return Ok(Some(Said::Nothing)),
         b"END" | b"STORED" | b"NOT_STORED" => {
             return if rest.is_empty() {
                 Ok(Some(Said::Nothing))
@@ -259,6 +262,7 @@ fn odd() -> io::Error {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -275,6 +279,11 @@ mod tests {
                 "VALUE k 0 4\r\n\r\n\r\n\r\nEND\r\n",
                 Some(Some(Said::Value(b"\r\n\r\n".to_vec()))),
             ),
+            (
+                "SERVER_ERROR out of memory storing object\r\n",
+                Some(Some(Said::Nothing)),
+            ),
+            ("SERVER_ERROR\r\n", None),
             ("", Some(None)),
             ("VALUE k 0 2\r\nab\r\nEN", Some(None)),
             ("ERROR\r\n", None),
@@ -285,6 +294,35 @@ mod tests {
         ] {
             assert_eq!(parse(read.as_bytes()).ok(), expected, "{read:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_connection_switches_no_server_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = MemcacheConfig {
+            servers: vec![ServerAddress::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: listener.local_addr().unwrap().port(),
+            }],
+            secret: String::from("k").into(),
+            connections: 1,
+            timeout: Duration::from_millis(20),
+            dead_retry: Duration::from_mins(5),
+        };
+        let memcached = Memcached::new(&config);
+        let busy = memcached.servers[0].connections.acquire().await.unwrap();
+        assert_eq!(memcached.get("k").await, None);
+        drop(busy);
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream
+                .write_all(b"VALUE k 0 2\r\nab\r\nEND\r\n")
+                .await
+                .unwrap();
+            stream
+        };
+        let (found, _stream) = tokio::join!(memcached.get("k"), serving);
+        assert_eq!(found.as_deref(), Some(&b"ab"[..]));
     }
 
     proptest! {
