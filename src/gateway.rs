@@ -320,6 +320,7 @@ impl ProxyHttp for Gateway {
     ) {
         let session = session.as_downstream();
         let Exchange { service, course } = exchange;
+        course.context.took = course.context.started.elapsed();
         service.count(session, course);
         tracing::record(session, &course.context, &service.federation.locations);
         access_log::record(

@@ -247,13 +247,17 @@ impl Locator {
             // pecan would dispatch such a name to a sub-controller (`/v1/nodes/states`) instead of looking a node up.
             return Err(self.nobody(key.collection, text));
         }
-        match self.remembered(key) {
-            Some(owner) => {
-                self.lookups.ended(Ok(&owner));
-                Ok(owner)
-            }
+        match self.recalled(key) {
+            Some(owner) => Ok(owner),
             None => self.poll(asker, key).await,
         }
+    }
+
+    /// The same without asking anybody; `None` if nobody is remembered.
+    pub fn recalled(&self, key: &Key) -> Option<Owner> {
+        let owner = self.remembered(key)?;
+        self.lookups.ended(Ok(&owner));
+        Some(owner)
     }
 
     /// What no location can have, in Ironic's words.

@@ -292,7 +292,11 @@ impl Federation {
         subject: Subject,
     ) -> Result<Plan, Error> {
         let key = Key::new(member.collection, member.ident);
-        if matches!(subject, Subject::Member(_)) && self.is_its_own_poll(request, &key) {
+        let remembered = self.revisit(request, &key);
+        if remembered.is_none()
+            && matches!(subject, Subject::Member(_))
+            && self.is_its_own_poll(request, &key)
+        {
             let question = request.question();
             let found = self
                 .locator
@@ -306,7 +310,10 @@ impl Federation {
                 return Ok(Plan::Answer(answer));
             }
         }
-        let visit = self.visit(request, member.collection, member.ident).await?;
+        let visit = match remembered {
+            Some(visit) => visit,
+            None => self.visit(request, member.collection, member.ident).await?,
+        };
         if !request.target.is_vendors() {
             return self.fetch(request, visit, subject).await.map(Plan::Answer);
         }

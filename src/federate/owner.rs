@@ -195,6 +195,23 @@ impl Federation {
             .await
     }
 
+    /// The same of what is remembered by its UUID, or `None`.
+    pub(super) fn revisit<'a>(&'a self, request: &'a Request, key: &Key) -> Option<Visit<'a>> {
+        // By a name Ironic may mean something else.
+        if request.pinned.is_some() || !key.ident.is_uuid_like() {
+            return None;
+        }
+        Some(Visit {
+            locator: &self.locator,
+            asker: &request.asker,
+            key: key.clone(),
+            owner: self.locator.recalled(key)?,
+            moves: 0,
+            repeated: false,
+            is_blind: false,
+        })
+    }
+
     /// The same, in another's name.
     pub async fn visit_as<'a>(
         &'a self,

@@ -32,7 +32,7 @@ pub fn record(
     locations: &Locations,
     slow: Option<Duration>,
 ) {
-    let took = context.started.elapsed();
+    let took = context.took;
     let is_slow = slow.is_some_and(|slow| took >= slow);
     let level = match context.template {
         // Somebody asks every few seconds.
@@ -49,7 +49,7 @@ pub fn record(
         .map_or(0, |head| head.status.as_u16());
     let client = context
         .client
-        .map_or_else(|| peer(session), |client| Cow::Owned(client.to_string()));
+        .map_or_else(|| peer(session), |client| Cow::Owned(spell(client)));
     let identity = context.identity.as_ref().unwrap_or(&Identity::Anonymous);
     let user_identity = identity.user_identity().to_string();
     let (user, project) = identity.ids();
@@ -102,9 +102,28 @@ fn peer(session: &ServerSession) -> Cow<'static, str> {
         Cow::Owned(
             address
                 .as_inet()
-                .map_or_else(|| address.to_string(), |address| address.ip().to_string()),
+                .map_or_else(|| address.to_string(), |address| spell(address.ip())),
         )
     })
+}
+
+/// An address as the library writes it, for whose way of padding it 1,300 instructions are spent on one of IPv4.
+fn spell(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else {
+        return address.to_string();
+    };
+    let mut text = String::with_capacity(15);
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    text
 }
 
 /// What a slow request waited for the longest.
@@ -135,4 +154,23 @@ fn printable(text: &str) -> Cow<'_, str> {
             })
             .collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_spelled_as_the_library_does() {
+        for text in [
+            "0.0.0.0",
+            "10.100.9.99",
+            "255.1.20.205",
+            "::1",
+            "fe80::1:20",
+        ] {
+            let address: IpAddr = text.parse().unwrap();
+            assert_eq!(spell(address), address.to_string());
+        }
+    }
 }

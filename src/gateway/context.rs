@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::time::Instant;
 
 use crate::api::header::RequestId;
@@ -59,6 +60,8 @@ impl Drop for Served {
 #[derive(Debug)]
 pub struct Context {
     pub started: Instant,
+    /// How long it took, once it has come to its end.
+    pub took: Duration,
     pub request_id: RequestId,
     pub identity: Option<Identity>,
     /// Who is at the other side of the proxy in front, if it is believed.
@@ -86,6 +89,7 @@ impl Context {
     pub fn new(in_flight: &Arc<InFlight>) -> Self {
         Self {
             started: Instant::now(),
+            took: Duration::ZERO,
             request_id: RequestId::default(),
             identity: None,
             client: None,

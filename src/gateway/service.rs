@@ -222,9 +222,11 @@ impl Service {
         };
         let is_judged = matches!(passage, Passage::ByThing(_));
         let mut feed = None;
-        let started = Instant::now();
         self.vouch(session, &course.context);
-        request.body = match body_use(&request.method, &request.target.route) {
+        let body_use = body_use(&request.method, &request.target.route);
+        // Most requests have none.
+        let started = (body_use != BodyUse::None).then(Instant::now);
+        request.body = match body_use {
             BodyUse::None | BodyUse::Proxied => Body::None,
             // What is judged has to be known.
             _ if is_judged => body::read(session, limits).await??.into(),
@@ -237,7 +239,7 @@ impl Service {
         };
         self.door.check_media(&request)?;
         // How long a client takes to send is its own affair.
-        request.asker.deadline += started.elapsed();
+        request.asker.deadline += started.map_or(Duration::ZERO, |started| started.elapsed());
         let identity = course.context.identity.clone();
         if !is_judged {
             passage = self.door.check_patch(&request, identity.as_ref())?;
@@ -441,7 +443,7 @@ impl Service {
         let context = &course.context;
         let method = &session.req_header().method;
         let requests = &self.surroundings.metrics.requests;
-        requests.count(context.template, method, status, context.started.elapsed());
+        requests.count(context.template, method, status, context.took);
     }
 
     pub(super) fn rescue(&self, context: &Context, trouble: Trouble) -> Answer {

@@ -66,7 +66,7 @@ pub fn record(session: &ServerSession, context: &Context, locations: &Locations)
         return;
     }
     let state = state.and_then(|state| state.to_str().ok().map(str::to_owned));
-    let took = context.started.elapsed();
+    let took = context.took;
     let head = session.req_header();
     let status = session
         .response_written()

@@ -45,7 +45,7 @@ impl Search {
     pub fn end(&mut self, buffer: &[u8]) -> Result<Option<usize>, HeadError> {
         loop {
             let from = self.at.max(self.seen).min(buffer.len());
-            let Some(found) = buffer[from..].iter().position(|&byte| byte == b'\n') else {
+            let Some(found) = memchr::memchr(b'\n', &buffer[from..]) else {
                 self.seen = buffer.len();
                 break;
             };
@@ -84,16 +84,14 @@ impl Search {
 /// How the body ends that follows this head.
 pub fn body(head: &[u8]) -> Body {
     let mut length = None;
-    for line in head.split(|&byte| byte == b'\n').skip(1) {
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
-            continue;
-        };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+    for end in memchr::memchr_iter(b'\n', head) {
+        // The line behind this end: the first one is no field.
+        let line = &head[end + 1..];
+        if value_of(line, b"transfer-encoding:").is_some() {
             // Where chunks end is for Pingora to find; a length beside them is refused later (`gateway/framing.rs`).
             return Body::Unclear;
         }
-        if name.eq_ignore_ascii_case(b"content-length") {
+        if let Some(value) = value_of(line, b"content-length:") {
             // `parse` alone would take `+21` (RFC 9110, 8.6: digits only).
             let number = std::str::from_utf8(value)
                 .ok()
@@ -106,6 +104,17 @@ pub fn body(head: &[u8]) -> Body {
         }
     }
     Body::Length(length.unwrap_or(0))
+}
+
+/// What is behind a field's name and colon on the line at the beginning of `rest`. Looking at each byte of a head for line
+/// ends and colons took 2,600 instructions a request.
+fn value_of<'h>(rest: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
+    let (begin, value) = rest.split_at_checked(name.len())?;
+    if !begin.eq_ignore_ascii_case(name) {
+        return None;
+    }
+    let end = memchr::memchr(b'\n', value).unwrap_or(value.len());
+    Some(value[..end].trim_ascii())
 }
 
 #[cfg(test)]
