@@ -1,6 +1,5 @@
 //! TLS towards clients and towards locations: handshakes, small answers, large ones.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -57,15 +56,7 @@ pub(crate) fn measure(bench: &mut Bench) -> io::Result<()> {
         certificate.chain().display(),
         certificate.key().display()
     );
-    let trusts = (0..secured.len()).fold(String::new(), |mut text, index| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "[group:loc{index}]\ncafile = {}",
-            certificate.chain().display()
-        );
-        text
-    });
+    let trusts = certificate.trusted_by(bench.options.locations);
     let neither = gateway(&plain, "")?;
     let downstream = gateway(&plain, &serves)?;
     let upstream = gateway(&secured, &trusts)?;

@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import scripted
 from client import Client
 from crowd import Crowd
 from fleet import Fleet as Hub
@@ -123,6 +124,17 @@ def test_an_unsorted_walk_in_pages_as_large_as_locations_give(query):
         assert names == (expected[::-1] if query else expected)
         assert pages == n // most
         assert questions <= n / most + 2 * p and items <= 1.1 * n + p, (questions, items)
+
+
+def test_a_page_does_not_wait_for_the_last_location():
+    """It is asked beside the page whether it has anything, and its silence is not the page's."""
+    sites = [Standin([node(f"n{number}-{place}") for number in range(60)], max_limit=20) for place in range(3)]
+    with fleet(*sites, wait=False, every={"timeout": 5}) as hub:
+        until(lambda: hub.get("/v1/nodes?limit=1").status == 200)
+        hub.loc3.fault(scripted.hang(), path="/v1/nodes")
+        reply = hub.get("/v1/nodes?limit=20")
+        assert len(reply.names()) == 20 and "next" in reply.json()
+        assert reply.seconds < 2, reply
 
 
 def test_a_filtered_walk(any_fleet):

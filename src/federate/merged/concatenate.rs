@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
 use crate::api::page::Page;
@@ -28,6 +30,7 @@ use crate::locations::walk::Halt;
 use crate::locations::walk::List;
 use crate::locations::walk::Told;
 use crate::locations::walk::Walk;
+use crate::locations::window::PATIENCE;
 use crate::locations::window::ask_all;
 use crate::request::Answer;
 
@@ -205,8 +208,15 @@ impl Concatenation<'_> {
                 least,
                 manner,
             };
-            let asks = if count == limit && least == 1 {
-                known.proof(&stops, place)
+            let is_proof = count == limit && least == 1;
+            // Whether anything follows a full page tells the location where it ended, and for all the pages that follow
+            // the last one: a location that gives no more than a page would otherwise be asked twice for each.
+            let last = (is_proof && start.course.is_none())
+                .then(|| known.last_behind(&stops, place))
+                .flatten();
+            let asks = if is_proof {
+                let both = [place].into_iter().chain(last);
+                both.map(|ahead| Ask { ahead, limit: 1 }).collect()
             } else {
                 let asks = known.plan(&stops, place, &need((limit - count).max(1)));
                 let end = asks.last().map_or(place, |ask| ask.ahead);
@@ -217,8 +227,8 @@ impl Concatenation<'_> {
                 }
             };
             manner = Manner::Sparing;
-            self.ask(&mut stops, &asks, start.is_hint.then_some(start.place))
-                .await?;
+            let hint = start.is_hint.then_some(start.place);
+            self.ask(&mut stops, &asks, hint, last).await?;
             // The locations asked had nothing, as with a filter: ask twice as many next, so that 100 of them take 7
             // rounds.
             let is_vain = reached(&stops, start.place, wanted).count == count;
@@ -237,11 +247,13 @@ impl Concatenation<'_> {
         !silent.is_empty() && self.merge.tolerate(silent).is_err()
     }
 
+    /// `hint`: whose 404 may only mean that the walk is not there. `beside`: who is not waited for if it is slow.
     async fn ask(
         &self,
         stops: &mut [Stop<'_>],
         asks: &[Ask],
         hint: Option<usize>,
+        beside: Option<usize>,
     ) -> Result<(), Error> {
         let limits: Vec<Option<usize>> = (0..stops.len())
             .map(|place| {
@@ -252,12 +264,20 @@ impl Concatenation<'_> {
         let asked = stops.iter_mut().zip(limits).enumerate();
         let asked = asked.filter_map(|(place, (stop, limit))| {
             limit.map(|limit| async move {
-                let told = stop.walk.next(Some(limit)).await;
+                let told = stop.walk.next(Some(limit));
+                let told = if beside == Some(place) {
+                    timeout(PATIENCE, told).await.ok()
+                } else {
+                    Some(told.await)
+                };
                 (place, stop, told)
             })
         });
         for (place, stop, told) in ask_all(asked).await {
             let location = stop.walk.location().id;
+            let Some(told) = told else {
+                continue;
+            };
             match told {
                 Ok(page) => {
                     stop.pages.extend(page.map(Arc::new));

@@ -105,15 +105,12 @@ impl Known {
         self.ahead.is_some_and(is_behind) || farthest(stops).is_some_and(is_behind)
     }
 
-    /// Whom to ask whether anything follows a full page: where it ended, and the last location, whose *yes* serves the
-    /// pages that follow as well. A location that gives no more than a page would otherwise be asked twice for each.
-    pub(super) fn proof(&self, stops: &[Stop<'_>], place: usize) -> Vec<Ask> {
+    /// The last location that may have anything, behind this one.
+    pub(super) fn last_behind(&self, stops: &[Stop<'_>], place: usize) -> Option<usize> {
         let may_have = |&place: &usize| {
             stops[place].is_open() && self.total_of(place, &stops[place]) != Some(0)
         };
-        let last = (place + 1..stops.len()).rev().find(may_have);
-        let both = [place].into_iter().chain(last);
-        both.map(|ahead| Ask { ahead, limit: 1 }).collect()
+        (place + 1..stops.len()).rev().find(may_have)
     }
 
     pub(super) fn given(&self, place: usize) -> usize {
