@@ -11,6 +11,7 @@ pub mod head;
 mod idle;
 pub mod message;
 pub mod peer;
+mod reading;
 pub mod shown;
 pub mod transport;
 pub mod upload;

@@ -34,6 +34,8 @@ use crate::wire::message::Bounds;
 use crate::wire::message::Message;
 use crate::wire::message::Reply;
 use crate::wire::message::Sent;
+use crate::wire::reading;
+use crate::wire::reading::READ;
 use crate::wire::upload::Abandoned;
 
 /// Heads of answers other than the last one (RFC 9110 15.2) that are skipped. Ironic sends at most one.
@@ -41,8 +43,6 @@ const MAX_INTERIM: usize = 4;
 /// Fields, and bytes, of an answer's head at most.
 const FIELDS: usize = 128;
 const LARGEST_HEAD: usize = 64 << 10;
-/// Most answers about one thing fit, and are read at once.
-const READ: usize = 8 << 10;
 /// A part of a body as it is written, and one that is read at a time: the clock measures this much.
 const PART: usize = 64 << 10;
 const LARGE_PART: usize = 256 << 10;
@@ -240,8 +240,7 @@ impl Conversation<'_> {
                 if may_be_whole {
                     tried = self.read.len();
                 }
-                self.read.reserve(READ);
-                let reading = self.stream.read_buf(&mut self.read);
+                let reading = reading::more(self.stream, &mut self.read);
                 let read = within(self.bounds.response, self.deadline, reading)
                     .await?
                     .map_err(Fault::Head)?;
@@ -379,8 +378,7 @@ impl Conversation<'_> {
     }
 
     async fn more(&mut self) -> Result<(), Fault> {
-        self.read.reserve(READ);
-        let reading = self.stream.read_buf(&mut self.read);
+        let reading = reading::more(self.stream, &mut self.read);
         match within(self.bounds.silence, self.deadline, reading).await? {
             Ok(read) if read > 0 => Ok(()),
             Ok(_) | Err(_) => Err(Fault::CutOff),

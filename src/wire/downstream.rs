@@ -5,10 +5,8 @@
 //! head and body separately, which costs a system call and a packet each.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
@@ -45,6 +43,7 @@ use crate::wire::head;
 use crate::wire::head::Body;
 use crate::wire::head::HeadError;
 use crate::wire::head::Search;
+use crate::wire::reading;
 
 /// Bytes that are held back at most. What is larger gains nothing from waiting.
 const HELD: usize = 16 << 10;
@@ -145,16 +144,8 @@ impl Downstream {
         Ok(())
     }
 
-    /// Reads into memory of the stack first, since most of the time nothing comes.
     async fn read_more(&mut self) -> io::Result<usize> {
-        poll_fn(|context| {
-            let mut part = [MaybeUninit::uninit(); 4096];
-            let mut part = ReadBuf::uninit(&mut part);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
-            self.unread.extend_from_slice(part.filled());
-            Poll::Ready(Ok(part.filled().len()))
-        })
-        .await
+        reading::more(&mut self.stream, &mut self.unread).await
     }
 
     /// The request is here: what comes now is the next one, which waits, or the end.
