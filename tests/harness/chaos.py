@@ -3,12 +3,13 @@ the truth at the sites. What it finds it tells with the seed and the story of th
 
 import contextlib
 import dataclasses
+import functools
 import random
 import signal
 import threading
 import time
 
-from chaos_clients import CLASSES, DEADLINE, GROUPS, Keeper, Person, Violation
+from chaos_clients import CLASSES, DEADLINE, GROUPS, SLACK, Keeper, Person, Violation
 from chaos_sites import Book, ChaosSite
 from chaos_weather import RECOVERY, Weather, plan
 from client import Client
@@ -21,12 +22,13 @@ NODES_EACH = 12
 CLIENTS = 6
 # Clocks that let a spell of seconds be noticed and forgotten, and that a busy machine keeps.
 CLOCKS = {"connect_timeout": 3, "timeout": 4, "response_timeout": 4, "breaker_failures": 3, "breaker_reset": 0.5, "probe_interval": 1}
-USER, PASSWORD = "gateway", "secret"
+PASSWORD = "secret"
 # The sites that want a token of Keystone's.
 GUARDED = {"loc2", "loc3"}
-AWAY, AGAIN = "Keystone is away", "Keystone withdraws tokens once more"
-# How long a gateway without a token waits before it asks Keystone again (src/keystone/renewal.rs).
-PATIENCE = 9
+AWAY, WITHDRAWN, AGAIN = "Keystone is away", "Keystone withdraws all tokens", "Keystone withdraws tokens once more"
+# How long a gateway without a token waits at most before it asks Keystone again, and one whose new tokens are refused, too
+# (src/keystone/renewal.rs); and what this busy machine adds to it.
+PATIENCE, LONG_PATIENCE = 8 + SLACK, 60 + 8 + SLACK
 # A few are enough to see a kind.
 ENOUGH = 5
 
@@ -38,6 +40,26 @@ class Event:
     what: str
     began: float
     ended: float = float("inf")
+
+
+class ChaosKeystone(StandinKeystone):
+    """Its users are the gateways; it knows when a token of one of them was last taken, and where."""
+
+    def __init__(self, users):
+        super().__init__(users)
+        self._taken = {}
+
+    def takes(self, site, token):
+        # Before it is looked at: all may be withdrawn right behind.
+        now = time.monotonic()
+        document = self.tokens.get(token)
+        if document is None:
+            return False
+        self._taken.setdefault((document["user"]["name"], site), []).append(now)
+        return self.valid(token)
+
+    def took(self, user, site, since, until):
+        return any(since < at <= until for at in self._taken.get((user, site), ()))
 
 
 class Replica(Gateway):
@@ -117,12 +139,17 @@ class Chaos:
         """The sites that this request's gateway may have taken for sick."""
         sick = self.weather.sick(asked.since, asked.until)
         started = next(gateway.started for gateway in self.gateways if gateway.name == asked.gateway)
-        for event in self._events:
+        events = [event for event in self._events if event.began <= asked.until]
+        for event in events:
             # Who starts while Keystone is away has no token, and asks for one again after some seconds.
             tokenless = event.what == AWAY and event.began - RECOVERY <= started <= event.ended + RECOVERY
-            # A token that is refused soon after the last one was, is replaced less and less often.
-            if (tokenless or event.what == AGAIN) and event.began <= asked.until and asked.since <= max(started, event.ended) + PATIENCE:
+            if tokenless and asked.since <= max(started, event.ended) + PATIENCE:
                 sick |= GUARDED
+            # A token that is refused soon after the last one was, is replaced less and less often; and none is had from a Keystone
+            # that went away. With a token that was taken since, it is well again.
+            is_away = any(other.what == AWAY and other.ended >= event.began for other in events)
+            if (event.what == AGAIN or (event.what == WITHDRAWN and is_away)) and asked.since <= event.ended + LONG_PATIENCE:
+                sick |= {name for name in GUARDED if not self.keystone.took(asked.gateway, name, event.ended, asked.since)}
         return sick
 
     def remembers(self, pages):
@@ -141,15 +168,15 @@ class Chaos:
     # --- the run
 
     def run(self):
-        self.keystone = StandinKeystone({USER: PASSWORD})
+        self.keystone = ChaosKeystone(dict.fromkeys(("one", "two"), PASSWORD))
         self.sites = {}
         for number in range(1, SITES + 1):
             nodes = [self.new_node(f"s-{number}-{each}") for each in range(NODES_EACH)]
-            credentials = ("token", self.keystone.valid) if f"loc{number}" in GUARDED else None
-            self.sites[f"loc{number}"] = ChaosSite(f"loc{number}", self.book, nodes, credentials=credentials)
+            name = f"loc{number}"
+            credentials = ("token", functools.partial(self.keystone.takes, name)) if name in GUARDED else None
+            self.sites[name] = ChaosSite(name, self.book, nodes, credentials=credentials)
         try:
-            text = self._configuration()
-            with Replica("one", text) as one, Replica("two", text) as two:
+            with Replica("one", self._configuration("one")) as one, Replica("two", self._configuration("two")) as two:
                 self.gateways = [one, two]
                 self._play()
         finally:
@@ -158,8 +185,8 @@ class Chaos:
             self.keystone.close()
         return self
 
-    def _configuration(self, **api):
-        token = {"auth_type": "password", "auth_url": self.keystone.endpoint, "username": USER, "password": PASSWORD}
+    def _configuration(self, user, **api):
+        token = {"auth_type": "password", "auth_url": self.keystone.endpoint, "username": user, "password": PASSWORD}
         token |= {"user_domain_name": "Default", "system_scope": "all"}
         groups = ",".join(f"{group or '_'}:loc{number}" for number, group in enumerate(GROUPS, 1))
         return fleet_config(
@@ -212,7 +239,7 @@ class Chaos:
         rng = random.Random(f"keystone {self.seed}")
         while not self._ended.wait(rng.uniform(2, 6)):
             if rng.random() < 0.5:
-                with self._event(AGAIN if self._refused() else "Keystone withdraws all tokens"):
+                with self._event(AGAIN if self._refused() else WITHDRAWN):
                     self.keystone.revoke_all()
             else:
                 with self._event(AWAY):
@@ -222,7 +249,7 @@ class Chaos:
 
     def _refused(self):
         """Whether a token was refused before."""
-        is_refusal = [event.what.startswith("Keystone withdraws") for event in self._events]
+        is_refusal = [event.what in (WITHDRAWN, AGAIN) for event in self._events]
         return any(is_refusal) or any(spell.way == "401" and spell.site in GUARDED and spell.began for spell in self.weather.spells)
 
     def _gateways(self):
@@ -234,7 +261,7 @@ class Chaos:
             gateway, what = rng.choice(self.gateways), rng.choice(["reload", "reload", "restart", "kill"])
             with self._event(f"{what} of {gateway.name}"):
                 if what == "reload":
-                    gateway.write_config(self._configuration(walk_memory=rng.choice([1 << 20, 64 << 20])))
+                    gateway.write_config(self._configuration(gateway.name, walk_memory=rng.choice([1 << 20, 64 << 20])))
                     gateway.process.signal(signal.SIGHUP)
                 else:
                     gateway.restarted() if what == "restart" else gateway.killed()
