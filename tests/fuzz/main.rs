@@ -1,6 +1,7 @@
-//! Bytes of any kind into everything that reads what came over the network or from a file that others may have touched: nothing panics, what is read can be written
-//! again, and no input takes more than linear time. `PROPTEST_CASES=1000000 cargo test --test fuzz` goes on for longer;
-//! an input that once failed is kept in `tests/proptest-regressions` and tried first.
+//! Bytes of any kind into everything that reads what came over the network or from a file that others may have touched:
+//! nothing panics, what is read can be written again, and no input takes more than linear time. `tests/run` goes on for
+//! minutes; `FUZZ_INPUTS=1000000 cargo test --test fuzz` does so with other inputs each time. Inputs are made of pieces
+//! of `corpus/`; one that once failed is kept in `tests/proptest-regressions` and tried first.
 
 #![allow(clippy::expect_used, reason = "what fails here is a failed test")]
 
@@ -18,6 +19,7 @@ use ironic_proxy::api::body::DepthGauge;
 use ironic_proxy::api::body::Object;
 use ironic_proxy::api::body::Patch;
 use ironic_proxy::api::fault;
+use ironic_proxy::api::header::RequestId;
 use ironic_proxy::api::json;
 use ironic_proxy::api::link;
 use ironic_proxy::api::link::Base;
@@ -33,10 +35,13 @@ use ironic_proxy::api::page::Page;
 use ironic_proxy::api::query::Query;
 use ironic_proxy::api::route::Target;
 use ironic_proxy::api::route::path::Path;
+use ironic_proxy::api::trace::TraceContext;
 use ironic_proxy::keystone::message;
 use ironic_proxy::locate::state;
 use ironic_proxy::wire::head;
 use proptest::prelude::*;
+use told::CONFIGURATION;
+use told::CONFIGURATION_WORDS;
 use told::KEYSTONE_WORDS;
 use told::POLICY;
 use told::POLICY_WORDS;
@@ -44,6 +49,7 @@ use told::STATE;
 use told::STATE_WORDS;
 use told::TOKEN;
 use told::VALIDATED;
+use told::read_configuration;
 use told::read_identity;
 use told::read_policy;
 use told::read_state;
@@ -285,6 +291,9 @@ fn read_headers(value: &[u8]) {
         "x-openstack-ironic-api-version",
         "openstack-api-version",
         "content-type",
+        "x-openstack-request-id",
+        "traceparent",
+        "tracestate",
     ] {
         for value in value.split(|byte| *byte == b'\n').take(5) {
             if let Ok(value) = HeaderValue::from_bytes(value) {
@@ -295,10 +304,21 @@ fn read_headers(value: &[u8]) {
     let _ = Requested::from_headers(&headers);
     let accept = Accept::of(&headers);
     let _ = (accept.takes_json(), accept.words());
+    let _ = (RequestId::new(&headers), TraceContext::passed(&headers));
+}
+
+/// A whole file, with defaults behind it, takes as long as so many other inputs.
+const FILE: u32 = 50;
+
+/// How many inputs a target is given, each of which takes as long as `cost` usual ones. `PROPTEST_CASES` would be the same for all.
+fn inputs(cost: u32) -> u32 {
+    let told = std::env::var("FUZZ_INPUTS").ok();
+    let inputs: u32 = told.map_or(256, |told| told.parse().expect("FUZZ_INPUTS is a number"));
+    (inputs / cost).max(64)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, cases: inputs(1), ..ProptestConfig::default() })]
 
     #[test]
     fn bodies_of_locations(body in json()) {
@@ -331,13 +351,26 @@ proptest! {
     }
 
     #[test]
+    fn state_files(text in mixed(&[STATE], STATE_WORDS)) {
+        read_state(&text);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        max_shrink_iters: 2000,
+        cases: inputs(FILE),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
     fn policy_files(text in mixed(&[POLICY], POLICY_WORDS)) {
         read_policy(&text);
     }
 
     #[test]
-    fn state_files(text in mixed(&[STATE], STATE_WORDS)) {
-        read_state(&text);
+    fn configurations(text in mixed(&[CONFIGURATION], CONFIGURATION_WORDS)) {
+        read_configuration(&text);
     }
 }
 
@@ -353,6 +386,7 @@ fn the_corpus_is_read() {
         read_identity(text);
     }
     read_policy(POLICY);
+    assert!(read_configuration(CONFIGURATION));
     assert!(state::is_whole(&mut &*STATE));
     read_state(STATE);
     read_head(HEAD);

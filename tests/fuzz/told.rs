@@ -1,10 +1,12 @@
-//! What Keystone says, what an operator wrote as policy, and what was left on disk.
+//! What Keystone says, what an operator wrote as policy or as configuration, and what was left on disk.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
+use ironic_proxy::config::Config;
 use ironic_proxy::config::Interface;
 use ironic_proxy::config::PolicyConfig;
 use ironic_proxy::config::PolicyFiles;
@@ -12,12 +14,16 @@ use ironic_proxy::config::ProjectScoped;
 use ironic_proxy::keystone::catalog::Wanted;
 use ironic_proxy::keystone::message;
 use ironic_proxy::locate::state;
+use ironic_proxy::oslo::sources::Source;
+use ironic_proxy::oslo::sources::Sources;
 use ironic_proxy::policy::in_force::Policy;
 use ironic_proxy::wire::transport::Reply;
+use tempfile::TempDir;
 
 pub(crate) const TOKEN: &[u8] = include_bytes!("corpus/token.json");
 pub(crate) const VALIDATED: &[u8] = include_bytes!("corpus/validated.json");
 pub(crate) const POLICY: &[u8] = include_bytes!("corpus/policy.yaml");
+pub(crate) const CONFIGURATION: &[u8] = include_bytes!("corpus/ironic-proxy.conf");
 pub(crate) const STATE: &[u8] = include_bytes!("corpus/state.jsonl");
 
 pub(crate) const KEYSTONE_WORDS: &[&str] = &[
@@ -70,6 +76,38 @@ pub(crate) const POLICY_WORDS: &[&str] = &[
     "a: ",
     "True:",
 ];
+pub(crate) const CONFIGURATION_WORDS: &[&str] = &[
+    "\n",
+    "\n ",
+    " = ",
+    ":",
+    "[",
+    "]",
+    "\n[group:loc3]\n",
+    "\n[api]\n",
+    "\n[DEFAULT]\n",
+    "#",
+    "$",
+    "${",
+    "}",
+    "$DEFAULT.groups",
+    "${api.port}",
+    "port = ${port}\n",
+    "99999999999999999999",
+    "-1",
+    "1e309",
+    "\"",
+    "'",
+    ",",
+    "http://",
+    "[::",
+    "_:",
+    "true",
+    "\u{feff}",
+    "\u{a0}",
+    "\r",
+    "\0",
+];
 pub(crate) const STATE_WORDS: &[&str] = &[
     "\n",
     "{\"format\":1}\n",
@@ -111,11 +149,20 @@ pub(crate) fn read_identity(body: &[u8]) {
     }
 }
 
+thread_local! {
+    /// One for a whole test: to make and remove it takes longer than to read what is in it.
+    static DIRECTORY: TempDir = tempfile::tempdir().expect("a directory");
+}
+
+fn written(name: &str, text: &[u8]) -> PathBuf {
+    let file = DIRECTORY.with(|directory| directory.path().join(name));
+    std::fs::write(&file, text).expect("a file");
+    file
+}
+
 /// A policy file: what is wrong with it is said, or each of its rules is in force.
 pub(crate) fn read_policy(text: &[u8]) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("policy.yaml");
-    std::fs::write(&file, text).expect("a file");
+    let file = written("policy.yaml", text);
     let policy = Policy::load(&PolicyConfig {
         files: PolicyFiles {
             file,
@@ -131,6 +178,18 @@ pub(crate) fn read_policy(text: &[u8]) {
         Ok(policy) => assert!(policy.in_force().names().count() > 100),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
+}
+
+/// A configuration: what is wrong with it is said.
+pub(crate) fn read_configuration(text: &[u8]) -> bool {
+    let file = written("ironic-proxy.conf", text);
+    let sources = Sources::new(vec![Source::File(file)]);
+    let read = Config::load(&sources, std::iter::empty::<(String, String)>());
+    match &read {
+        Ok(config) => assert!(!config.locations.is_empty()),
+        Err(errors) => assert!(!errors.to_string().is_empty()),
+    }
+    read.is_ok()
 }
 
 /// Half a state file is never taken for a whole one.
