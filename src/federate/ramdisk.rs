@@ -20,10 +20,12 @@ use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
 use crate::locate::LocateError;
+use crate::locate::verdict::says_no;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;
 use crate::locations::question::Standpoint;
+use crate::locations::silence::Reason;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
@@ -163,8 +165,14 @@ impl<'a> Ramdisk<'a> {
             question,
         )
         .await;
-        told.replies
-            .retain(|(_, reply)| reply.status == StatusCode::OK);
+        let locations = &self.federation.locations;
+        told.replies.retain(|(id, reply)| {
+            if reply.status != StatusCode::OK && !says_no(reply.status) {
+                let location = locations.location(*id);
+                told.silent.push(location.silent(Reason::Status));
+            }
+            reply.status == StatusCode::OK
+        });
         match told.replies.len() {
             0 if !told.silent.is_empty() => Err(Error::Silent(told.silent)),
             0 | 1 => Ok(told),
@@ -181,6 +189,10 @@ impl<'a> Ramdisk<'a> {
             .visit_as(self.request, asker, Collection::Nodes, node)
             .await;
         visit.map_err(|error| match error {
+            Error::Locate(LocateError::Nobody { first, reply }) if !says_no(reply.status) => {
+                let refusing = self.federation.locations.location(first);
+                Error::Silent(vec![refusing.silent(Reason::Status)])
+            }
             Error::Locate(
                 LocateError::Nobody { .. }
                 | LocateError::Ambiguous { .. }

@@ -144,7 +144,8 @@ impl Tally {
     }
 }
 
-fn says_no(status: StatusCode) -> bool {
+/// Whether a location has said that it has no such thing; with 401 and 403 it says nothing of the kind.
+pub fn says_no(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
 }
 
