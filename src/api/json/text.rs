@@ -8,8 +8,8 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 const PART: usize = 512;
 
 /// Whether `body`, which is to be UTF-8, holds control characters. Python writes none, and then a string need not be
-/// searched for them. What is ASCII need not be decoded: most of it is passed over by vector instructions, in a fifth of
-/// the time that the library takes for the decoding alone.
+/// searched for them. What is ASCII need not be decoded: both looks together take 1,400 instructions of a node, where the
+/// library takes 1,800 for the decoding alone.
 pub(super) fn has_controls(body: &[u8]) -> Result<bool, Utf8Error> {
     let mut found = false;
     // Where what is not ASCII begins. No character lies across the border to what is.
