@@ -348,3 +348,47 @@ def test_what_stays_is_listed_once_where_it_is_the_same_everywhere(clean, kind):
     finally:
         for site in hub.all():
             site.objects[kind].clear()
+
+
+@pytest.mark.parametrize(("at_page", "place", "skipped"), [(1, 1, "n10"), (2, 2, "n14")])
+def test_a_walk_goes_on_behind_a_page_that_lacks_a_location(clean, at_page, place, skipped):
+    """The page says so. What the walk knows of the order is whole, so what is renamed later is listed once."""
+    hub, _ = clean
+    for number in range(0, 20, 2):
+        add(hub.all()[number % 3], number, "same")
+    everything = {record["uuid"] for site in hub.all() for record in site.nodes if record["name"] != skipped}
+    walk, target = [], "/v1/nodes?sort_key=name&fields=uuid,name,owner&limit=2"
+    if at_page == 2:
+        walk = [hub.get(target)]
+        target = onward(walk[0], hub)
+    # The keys are read, and the bodies are not.
+    hub.all()[place].fault(scripted.says(503, "away"), path="/v1/nodes", query="owner")
+    walk.append(hub.get(target, headers=ALLOW))
+    assert walk[-1].header(INCOMPLETE), walk[-1]
+    hub.heal()
+    # One that was given to behind the end, one that was not to before the marker.
+    rename(hub, "n0", "n99")
+    rename(hub, "n8", "n00")
+    while "next" in walk[-1].json():
+        walk.append(hub.get(onward(walk[-1], hub), headers=ALLOW))
+        assert walk[-1].header(INCOMPLETE) is None
+    assert sorted(ident for reply in walk for ident in reply.uuids()) == sorted(everything)
+
+
+@pytest.mark.parametrize("what", ["fields=bogus", "detail=bogus"])
+@pytest.mark.parametrize("which", ["sort_key=name&owner=nobody", "sort_key=name&marker={last}", "sort_key=created_at&owner=nobody", "sort_key=created_at"])
+def test_a_sorted_list_is_refused_whatever_is_known_of_its_key(clean, which, what):
+    """Where no body is read, or all of each, only the question about the key shows Ironic what the client selects."""
+    hub, _ = clean
+    last = [add(hub.loc1, number)["uuid"] for number in range(3)][-1]
+    for site in hub.all():
+        site.fault(scripted.says(400, "bogus is no such thing"), query=what)
+    # How many there are is known then: more than a page.
+    assert len(hub.get("/v1/nodes?sort_key=uuid").names()) == 3
+    target = f"/v1/nodes?limit=2&{which.format(last=last)}"
+    # That the list can be sorted so is known from now on.
+    assert hub.get(target).status == 200
+    assert hub.get(f"{target}&fields=uuid").status == 200
+    for _ in range(2):
+        reply = hub.get(f"{target}&{what}")
+        assert (reply.status, "no such thing" in reply.text()) == (400, True), reply

@@ -99,14 +99,16 @@ impl Sorted<'_> {
     /// Reads everything, and finds the marker in it.
     async fn anew(&self) -> Result<Reading, Error> {
         let first = SetOnce::new();
+        let bodies = self.bodies_along();
+        let is_validated = !self.is_known_to_sort() || self.is_selection_replaced();
         let scanning = Scanning {
             merge: &self.merge,
-            bodies: self.bodies_along(),
+            bodies,
             first: &first,
         };
         let (valid, scan) = futures_util::join!(
             async {
-                if self.is_known_to_sort() || self.merge.scope().is_empty() {
+                if !is_validated || self.merge.scope().is_empty() {
                     return Ok(());
                 }
                 // Beside the scan it would need a second connection, which over TLS takes two round trips to make.
@@ -124,6 +126,10 @@ impl Sorted<'_> {
                     .await?
             }
         };
+        let is_page_read = bodies != Bodies::None || behind < scan.index.len();
+        if !is_validated && !is_page_read && self.is_selecting() && first.initialized() {
+            self.validate(*first.wait().await).await?;
+        }
         Ok(Reading {
             index: Arc::new(scan.index),
             behind,
@@ -174,7 +180,21 @@ impl Sorted<'_> {
         })
     }
 
-    /// Lets Ironic accept or refuse the sort key: the scan reads in the order of creation and never sends it. `first`:
+    /// What is wrong with the client's selection Ironic says when bodies are read with it.
+    fn is_selecting(&self) -> bool {
+        let query = &self.merge.request.query;
+        ["fields", "detail"]
+            .iter()
+            .any(|name| query.value(name).is_some())
+    }
+
+    /// Bodies are read with all details instead, since only those show the sort key.
+    fn is_selection_replaced(&self) -> bool {
+        let bodies = &self.merge.wish.bodies;
+        self.is_selecting() && bodies.is_detailed && bodies.shown.is_some()
+    }
+
+    /// Lets Ironic accept or refuse the sort key and the selection: the scan reads in the order of creation and never sends it. `first`:
     /// whom to ask first.
     async fn validate(&self, first: usize) -> Result<(), Error> {
         let query = self.merge.request.query.without(PAGING).with("limit", "1");
@@ -252,8 +272,9 @@ impl Sorted<'_> {
         if !reading.is_remembered {
             page.more |= page.end < index.len();
         }
-        let is_whole = page.missing.is_empty();
         let missing = self.merge.tolerate(std::mem::take(&mut page.missing))?;
+        // The page may lack bodies that it could not read; the index is whole all the same.
+        let is_whole = reading.missing.is_empty();
         let walk = if page.more && is_whole {
             self.keep(&reading.index, page.end)
         } else {
