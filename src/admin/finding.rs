@@ -123,6 +123,15 @@ pub async fn asked(federation: &Federation, asker: &Asker, ident: &str) -> Findi
                 });
                 finding.unknown.extend(each);
             }
+            Err(LocateError::Refused { by, reply }) => {
+                let (path, name) = (
+                    collection.facts().path,
+                    federation.locations.location(by).name(),
+                );
+                finding
+                    .unknown
+                    .push(format!("{path}: {name} ({})", reply.status.as_u16()));
+            }
             Err(LocateError::Unready) => {
                 let text = format!(
                     "{}: no location has told its versions",

@@ -189,8 +189,8 @@ impl<'a> Ramdisk<'a> {
             .visit_as(self.request, asker, Collection::Nodes, node)
             .await;
         visit.map_err(|error| match error {
-            Error::Locate(LocateError::Nobody { first, reply }) if !says_no(reply.status) => {
-                let refusing = self.federation.locations.location(first);
+            Error::Locate(LocateError::Refused { by, .. }) => {
+                let refusing = self.federation.locations.location(by);
                 Error::Silent(vec![refusing.silent(Reason::Status)])
             }
             Error::Locate(

@@ -307,7 +307,9 @@ fn federation(names: Names<'_>, error: federate::Error) -> Answer {
         | federate::Error::Locate(LocateError::Unasked { silent }) => {
             return unavailable(names, &silent);
         }
-        federate::Error::Locate(LocateError::Nobody { reply, first }) => {
+        federate::Error::Locate(
+            LocateError::Nobody { reply, first } | LocateError::Refused { reply, by: first },
+        ) => {
             return Answer {
                 location: None,
                 ..Answer::relay(*reply, first)

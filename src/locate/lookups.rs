@@ -29,7 +29,9 @@ impl Lookups {
                 &self.polled
             }
             Err(LocateError::Nobody { .. }) => &self.absent,
-            Err(LocateError::Unasked { .. } | LocateError::Unready) => &self.unknown,
+            Err(
+                LocateError::Refused { .. } | LocateError::Unasked { .. } | LocateError::Unready,
+            ) => &self.unknown,
         };
         counter.bump();
     }

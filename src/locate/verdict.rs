@@ -49,6 +49,9 @@ pub enum LocateError {
         first: LocationId,
         reply: Box<Reply>,
     },
+    /// All others said no, and this location did not say: with 401 or 403, to the user's own token.
+    #[error("a location does not say whether it has it")]
+    Refused { by: LocationId, reply: Box<Reply> },
     /// Two things have the name.
     #[error("more than one location has it")]
     Ambiguous { owners: Vec<LocationId> },
@@ -113,15 +116,18 @@ impl Tally {
             }
             1 => Ok(self.owners.remove(0)),
             0 => {
-                // A 401 or 403 to the user's own token comes first: that location did not say no.
+                // A refusal comes first: that location did not say no.
                 let first = self
                     .refusals
                     .into_iter()
                     .min_by_key(|(location, reply)| (says_no(reply.status), *location));
                 if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
-                    return Err(LocateError::Nobody {
-                        first,
-                        reply: Box::new(reply),
+                    let says_no = says_no(reply.status);
+                    let reply = Box::new(reply);
+                    return Err(if says_no {
+                        LocateError::Nobody { first, reply }
+                    } else {
+                        LocateError::Refused { by: first, reply }
                     });
                 }
                 let silent = self.silent;
@@ -144,7 +150,7 @@ impl Tally {
     }
 }
 
-/// Whether a location has said that it has no such thing; with 401 and 403 it says nothing of the kind.
+/// Whether a location has said that it has no such thing.
 pub fn says_no(status: StatusCode) -> bool {
     matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
 }
@@ -230,6 +236,19 @@ mod tests {
             let found = tally(&[], &[(0, 404), (1, status)], &[]).verdict(true, None);
             let is_absent = matches!(found, Err(LocateError::Nobody { .. }));
             assert_eq!(is_absent, says_no, "{status}");
+        }
+        for status in [401, 403] {
+            let found = tally(&[], &[(0, 404), (1, status)], &[]).verdict(true, None);
+            assert!(
+                matches!(
+                    found,
+                    Err(LocateError::Refused {
+                        by: LocationId(1),
+                        ..
+                    })
+                ),
+                "{status}"
+            );
         }
     }
 
