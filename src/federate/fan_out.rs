@@ -87,7 +87,11 @@ impl Told {
         }
         match unknown {
             Some((location, reply)) if self.silent.is_empty() => Err(refusal(reply, location)),
-            _ => Err(Error::Silent(self.silent)),
+            // What every Ironic fails at is the client's business, however many of them there are.
+            _ => Err(match self.silent.iter().find_map(malformed) {
+                Some(fault) => fault.into(),
+                None => Error::Silent(self.silent),
+            }),
         }
     }
 }

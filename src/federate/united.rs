@@ -1,7 +1,6 @@
 //! One answer made of the answers of all locations (drivers and their details, shards), and requests that go to every
 //! location.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -54,25 +53,27 @@ pub struct United<'a> {
 impl United<'_> {
     /// `GET /v1/drivers`
     pub async fn drivers(&self) -> Result<Answer, Error> {
-        self.each_name_once(Kind::Drivers, "drivers", |known, driver, location| {
-            self.unite_driver(known, &driver, location);
-        })
-        .await
+        let unite = |known: &mut Driver, driver: Resource, location| {
+            known.unite(&driver, self.is_default(location));
+        };
+        self.each_name_once((Kind::Drivers, "drivers"), unite, Driver::whole)
+            .await
     }
 
     /// `GET /v1/drivers/{d}`
     pub async fn driver(&self) -> Result<Answer, Error> {
         let (bodies, missing) = self.bodies(Kind::Driver).await?;
         let mut bodies = bodies.into_iter();
-        let Some((_, mut driver)) = bodies.next() else {
+        let Some((_, driver)) = bodies.next() else {
             return Err(Error::Silent(missing));
         };
+        let mut driver = Driver::from(driver);
         for (location, other) in bodies {
-            self.unite_driver(&mut driver, &other, location);
+            driver.unite(&other, self.is_default(location));
         }
         Ok(announce(
             &self.federation.locations,
-            united(&driver),
+            united(&driver.whole()),
             &missing,
         ))
     }
@@ -98,23 +99,27 @@ impl United<'_> {
 
     /// `GET /v1/shards`: nodes of a shard are counted wherever they are.
     pub async fn shards(&self) -> Result<Answer, Error> {
-        self.each_name_once(Kind::Plain, "shards", |known, shard, _| {
-            unite_shards(known, &shard);
-        })
-        .await
+        let unite = |known: &mut Resource, shard: Resource, _| unite_shards(known, &shard);
+        self.each_name_once((Kind::Plain, "shards"), unite, |shard| shard)
+            .await
+    }
+
+    /// Where nodes without a conductor group are made.
+    fn is_default(&self, location: LocationId) -> bool {
+        self.federation.groups.default_location() == Some(location)
     }
 
     /// The lists of all locations as one; `unite` adds what another location says of a name that is there already.
-    async fn each_name_once(
+    async fn each_name_once<T: From<Resource>>(
         &self,
-        kind: Kind,
-        key: &str,
-        unite: impl Fn(&mut Resource, Resource, LocationId),
+        (kind, key): (Kind, &str),
+        unite: impl Fn(&mut T, Resource, LocationId),
+        whole: impl Fn(T) -> Resource,
     ) -> Result<Answer, Error> {
         let locations = &self.federation.locations;
         let (bodies, missing) = self.bodies(kind).await?;
         // By name, since a location may list any number of them.
-        let mut items: IndexMap<Option<Bytes>, Resource> = IndexMap::new();
+        let mut items: IndexMap<Option<Bytes>, T> = IndexMap::new();
         for (location, body) in bodies {
             if body.elements(key).is_none() {
                 return Err(locations.location(location).misspoke().into());
@@ -124,15 +129,18 @@ impl United<'_> {
                 match items.entry(item.raw("name").cloned()) {
                     Entry::Occupied(mut known) => unite(known.get_mut(), item, location),
                     Entry::Vacant(new) => {
-                        new.insert(item);
+                        new.insert(item.into());
                     }
                 }
             }
         }
-        let items: Vec<Bytes> = items.values().map(Resource::to_bytes).collect();
-        let mut whole = Resource::default();
-        whole.set_list(key, items.iter().map(|item| &**item));
-        Ok(announce(locations, united(&whole), &missing))
+        let items: Vec<Bytes> = items
+            .into_values()
+            .map(|item| whole(item).to_bytes())
+            .collect();
+        let mut list = Resource::default();
+        list.set_list(key, items.iter().map(|item| &**item));
+        Ok(announce(locations, united(&list), &missing))
     }
 
     /// Vendor passthru of a driver goes to the only location that has the driver.
@@ -256,10 +264,10 @@ impl United<'_> {
             return self.one_of(told.replies, told.silent).map(Plan::Answer);
         }
         let (bodies, mut silent) = self.understand(Kind::Listing, told);
-        let mut whole = Resource::default();
+        let mut whole = Lists::default();
         for (location, mut body) in bodies {
             match self.complete(location, &mut body).await {
-                Ok(()) => unite_lists(&mut whole, &body),
+                Ok(()) => whole.unite(&body),
                 Err(Error::Silent(more)) => silent.extend(more),
                 Err(error) => return Err(error),
             }
@@ -267,7 +275,7 @@ impl United<'_> {
         let missing = tolerate(&self.federation.locations, request, scope.len(), silent)?;
         Ok(Plan::Answer(announce(
             &self.federation.locations,
-            united(&whole),
+            united(&whole.whole()),
             &missing,
         )))
     }
@@ -374,23 +382,64 @@ impl United<'_> {
         let body = rewritten.map_or_else(|| reply.body.clone(), Bytes::from);
         Resource::read(&body).map_err(|_| location.misspoke())
     }
+}
 
-    /// `other`, of `location`, goes into `known`: hosts and interfaces of both; of defaults that differ the one where
-    /// nodes without a conductor group are made.
-    fn unite_driver(&self, known: &mut Resource, other: &Resource, location: LocationId) {
+/// A driver as several locations have it. Sets are put together at the end: among thousands of locations each host would be
+/// read again for every other one.
+struct Driver {
+    first: Resource,
+    sets: IndexMap<String, BTreeSet<String>>,
+}
+
+impl From<Resource> for Driver {
+    fn from(first: Resource) -> Self {
+        Self {
+            first,
+            sets: IndexMap::new(),
+        }
+    }
+}
+
+impl Driver {
+    /// Hosts and interfaces of both; of defaults that differ those of the default location.
+    fn unite(&mut self, other: &Resource, is_default: bool) {
         for (name, value) in other.members() {
-            let set =
+            let is_set =
                 name == "hosts" || (name.starts_with("enabled_") && name.ends_with("_interfaces"));
             let default = name.starts_with("default_") && name.ends_with("_interface");
-            if known.raw(name).is_none()
-                || (default && self.federation.groups.default_location() == Some(location))
+            if self.first.raw(name).is_none() || (default && is_default) {
+                self.first.set(name, value.clone());
+            } else if is_set && let (Some(ours), Some(theirs)) = (self.set(name), set(other, name))
             {
-                known.set(name, value.clone());
-            } else if set {
-                unite_sets(known, other, name);
+                ours.extend(theirs);
             }
         }
     }
+
+    fn set(&mut self, name: &str) -> Option<&mut BTreeSet<String>> {
+        if !self.sets.contains_key(name) {
+            self.sets.insert(name.to_owned(), set(&self.first, name)?);
+        }
+        self.sets.get_mut(name)
+    }
+
+    fn whole(mut self) -> Resource {
+        for (name, set) in self.sets {
+            self.first.set_list(&name, set.iter().map(String::as_bytes));
+        }
+        self.first
+    }
+}
+
+/// Texts, each as JSON has it.
+fn set(driver: &Resource, name: &str) -> Option<BTreeSet<String>> {
+    let elements = driver.elements(name)?;
+    let texts = elements.iter().filter_map(|text| json::decode(text));
+    Some(
+        texts
+            .map(|text| format!("\"{}\"", json::escape(&text)))
+            .collect(),
+    )
 }
 
 /// A shard is a label of nodes, so the same name at two locations is one shard.
@@ -406,30 +455,32 @@ fn unite_shards(known: &mut Resource, other: &Resource) {
     known.set("count", sum.to_string());
 }
 
-fn unite_sets(known: &mut Resource, other: &Resource, name: &str) {
-    let (Some(ours), Some(theirs)) = (known.elements(name), other.elements(name)) else {
-        return;
-    };
-    let all: BTreeSet<Cow<'_, str>> = ours
-        .iter()
-        .chain(&theirs)
-        .filter_map(|text| json::decode(text))
-        .collect();
-    let all: Vec<String> = all
-        .iter()
-        .map(|text| format!("\"{}\"", json::escape(text)))
-        .collect();
-    known.set_list(name, all.iter().map(String::as_bytes));
+/// The items of all, and of the rest what came first. Written once, at the end, as [`Driver`]'s sets are.
+#[derive(Default)]
+struct Lists {
+    first: Resource,
+    items: IndexMap<String, Vec<Bytes>>,
 }
 
-/// The items of both, and of the rest what came first.
-fn unite_lists(known: &mut Resource, other: &Resource) {
-    for (name, value) in other.members() {
-        if known.raw(name).is_none() {
-            known.set(name, value.clone());
-        } else if let (Some(ours), Some(more)) = (known.elements(name), other.elements(name)) {
-            known.set_list(name, ours.iter().chain(&more).map(|item| &**item));
+impl Lists {
+    fn unite(&mut self, other: &Resource) {
+        for (name, value) in other.members() {
+            match (other.elements(name), self.items.get_mut(name)) {
+                (Some(more), Some(items)) => items.extend(more),
+                (more, None) if self.first.raw(name).is_none() => {
+                    self.first.set(name, value.clone());
+                    self.items.extend(more.map(|more| (name.to_owned(), more)));
+                }
+                _ => {}
+            }
         }
+    }
+
+    fn whole(mut self) -> Resource {
+        for (name, items) in self.items {
+            self.first.set_list(&name, items.iter().map(|item| &**item));
+        }
+        self.first
     }
 }
 
@@ -483,13 +534,12 @@ mod tests {
 
     #[test]
     fn sets_are_united_and_sorted() {
-        let mut known = resource(r#"{"hosts": ["noop", "fake"]}"#);
-        unite_sets(
-            &mut known,
-            &resource(r#"{"hosts": ["fake", "agent"]}"#),
-            "hosts",
+        let mut known = Driver::from(resource(r#"{"hosts": ["noop", "fake"]}"#));
+        known.unite(&resource(r#"{"hosts": ["fake", "agent"]}"#), false);
+        assert_eq!(
+            known.whole().to_bytes(),
+            r#"{"hosts": ["agent", "fake", "noop"]}"#
         );
-        assert_eq!(known.to_bytes(), r#"{"hosts": ["agent", "fake", "noop"]}"#);
     }
 
     #[test]
@@ -509,20 +559,18 @@ mod tests {
 
     #[test]
     fn lists_are_put_together_as_they_were_written() {
-        let mut known = Resource::default();
-        for (text, whole) in [
-            (
-                r#"{"x": [{"a": NaN}], "y": 1}"#,
-                r#"{"x": [{"a": NaN}], "y": 1}"#,
-            ),
-            (
-                r#"{"x": [{"a": "\ud800"}, 1e400], "y": 2, "z": null}"#,
-                r#"{"x": [{"a": NaN}, {"a": "\ud800"}, 1e400], "y": 1, "z": null}"#,
-            ),
+        let mut known = Lists::default();
+        for text in [
+            r#"{"x": [{"a": NaN}], "y": 1}"#,
+            r#"{"x": [{"a": "\ud800"}, 1e400], "y": 2, "z": null}"#,
+            r#"{"y": [3], "x": [], "z": []}"#,
         ] {
-            unite_lists(&mut known, &resource(text));
-            assert_eq!(known.to_bytes(), whole);
+            known.unite(&resource(text));
         }
+        assert_eq!(
+            known.whole().to_bytes(),
+            r#"{"x": [{"a": NaN}, {"a": "\ud800"}, 1e400], "y": 1, "z": null}"#
+        );
     }
 
     #[test]

@@ -76,3 +76,11 @@ pub struct Silence {
     /// An error of Ironic's own, if that is what it said.
     pub reply: Option<Box<Reply>>,
 }
+
+impl Silence {
+    /// Of who was asked about what was done before: that must not be repeated.
+    #[must_use]
+    pub fn after_a_write(self) -> Self {
+        Self { sent: true, ..self }
+    }
+}

@@ -41,7 +41,8 @@ def request(method, template, ident):
 def test_no_route_says_absent_for_one_that_did_not(hub, who, says):
     wrong = []
     for method, template in table():
-        if (method, template) in SAME:
+        # The answer to an event has no body that could be cut off.
+        if (method, template) in SAME or (template, says) == ("events", "is cut off"):
             continue
         for ident in {new_uuid(), "some-name" if "{}" in template else ""} - {""}:
             mend(hub)
@@ -51,5 +52,5 @@ def test_no_route_says_absent_for_one_that_did_not(hub, who, says):
             reply = hub.call(*asked)
             is_marked = (method, template) in PLACED and reply.header("X-Ironic-Proxy-Unverified")
             if (reply.status == 404 or reply.status < 400) and not is_marked:
-                wrong.append((*asked[:2], reply.status, reply.text()[:100]))
+                wrong.append((*asked[:2], str(reply)[:300]))
     assert not wrong, "\n".join(map(str, wrong))

@@ -15,6 +15,7 @@ use crate::federate::claim::Stake;
 use crate::federate::claim::claims_in;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::ask_each;
+use crate::federate::fan_out::refusal;
 use crate::federate::hold::Hold;
 use crate::federate::located::unique::ask_whether_free;
 use crate::federate::objection::Objection;
@@ -28,6 +29,7 @@ use crate::federate::replicated::write::Part;
 use crate::federate::replicated::write::Write;
 use crate::locate::LocateError;
 use crate::locations::question::Question;
+use crate::locations::silence::Silence;
 use crate::locations::window::ask_all;
 use crate::request::Answer;
 use crate::wire::transport::Reply;
@@ -98,7 +100,9 @@ impl Replicated<'_> {
                     .ask(Method::GET, member(self.collection, &uuid))
                     .for_member(self.collection, &uuid);
                 let location = self.federation.locations.location(first);
-                location.reply(&self.request.asker, &question).await?
+                let asker = self.request.asker.afterwards();
+                let reply = location.reply(&asker, &question).await;
+                reply.map_err(Silence::after_a_write)?
             }
             // It was done and its answer was lost: what Ironic says to a DELETE, and to traits.
             None => Reply {
@@ -231,6 +235,12 @@ impl Replicated<'_> {
             return Err(Error::Silent(told.silent));
         }
         for (location, reply) in told.replies {
+            match reply.status {
+                StatusCode::OK => {}
+                // It has gone there meanwhile.
+                StatusCode::NOT_FOUND => continue,
+                _ => return Err(refusal(reply, location)),
+            }
             let body = Resource::read(&reply.body).ok();
             let nodes = body.and_then(|body| body.elements("nodes"));
             let nodes =

@@ -26,6 +26,7 @@ use crate::federate::replicated::write::Write;
 use crate::locations::location::Location;
 use crate::locations::question::Body;
 use crate::locations::question::Expect;
+use crate::locations::silence::Silence;
 use crate::request::Answer;
 
 impl Replicated<'_> {
@@ -128,7 +129,9 @@ impl Replicated<'_> {
             .request
             .ask(Method::GET, path.clone())
             .for_member(self.collection, uuid);
-        let mut reply = location.reply(&self.request.asker, &question).await?;
+        let asker = self.request.asker.afterwards();
+        let reply = location.reply(&asker, &question).await;
+        let mut reply = reply.map_err(Silence::after_a_write)?;
         reply.status = StatusCode::CREATED;
         if let Ok(href) = HeaderValue::from_str(&format!("{}{path}", self.request.base.as_str())) {
             reply.headers.insert(http::header::LOCATION, href);

@@ -19,6 +19,7 @@ use crate::federate::replicated::copy::Copy;
 use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
+use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::window::ask_all;
 use crate::wire::transport::Reply;
@@ -78,6 +79,8 @@ enum Outcome {
     Failed(String),
     /// It is unknown whether it was done.
     Doubtful(String),
+    /// It was not answered and does not show: it may still be done.
+    Late(String),
 }
 
 /// Where a write that failed leaves a location.
@@ -130,6 +133,9 @@ impl Write<'_> {
     /// Does one part. After an error the object is read, since an error may hide that the write was done.
     async fn act(&self, part: &Part) -> Outcome {
         let location = self.locations.location(part.location);
+        if self.asker.patience().is_zero() {
+            return Outcome::Failed("was not asked: no time was left".to_owned());
+        }
         let answered = location.reply(self.asker, &part.act).await;
         let is_doubtful = match &answered {
             Ok(reply) if reply.status.is_success() => return Outcome::Done(answered.ok()),
@@ -148,7 +154,13 @@ impl Write<'_> {
         }
         match self.is_done(part).await {
             Some(true) => Outcome::Done(None),
-            Some(false) => not_done(answered),
+            Some(false) => match answered {
+                // Whoever is slow may still do it.
+                Err(silence) if silence.reason == Reason::Timeout => {
+                    Outcome::Late(format!("could not be asked ({})", silence.reason))
+                }
+                answered => not_done(answered),
+            },
             None => in_doubt(answered),
         }
     }
@@ -202,6 +214,14 @@ impl Write<'_> {
         let (done, otherwise) = match outcome {
             Outcome::Done(_) => (None, Left::Done),
             Outcome::Doubtful(text) => (Some(text), Left::Unknown),
+            Outcome::Late(text) => {
+                self.undo(part).await;
+                return State {
+                    location,
+                    text: format!("{text}, may still be done"),
+                    left: Left::Unknown,
+                };
+            }
             Outcome::Refused(reply) | Outcome::Absent(reply) => {
                 let text = said(&reply);
                 return State {
