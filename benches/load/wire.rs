@@ -156,11 +156,11 @@ impl Target {
     }
 }
 
-/// The marker in the `next` of a page.
+/// The marker in the `next` of a page, and what stands behind it: the name of the walk.
 pub(crate) fn next_marker(page: &[u8]) -> Option<String> {
     let page = String::from_utf8_lossy(page);
     let (_, rest) = page.rsplit_once("marker=")?;
-    let end = rest.find(['"', '&']).unwrap_or(rest.len());
+    let end = rest.find('"').unwrap_or(rest.len());
     Some(rest[..end].to_owned())
 }
 

@@ -1,6 +1,7 @@
 """Walks while things change: what was there all through is listed exactly once, by replicas in turn too, or it is said that it is not."""
 
 import contextlib
+import re
 
 import pytest
 import scripted
@@ -309,26 +310,71 @@ def test_two_walks_that_begin_alike_keep_apart(clean, limits):
         assert sorted(ident for reply in walk for ident in reply.uuids()) == everything
 
 
-def test_a_walk_has_a_name_only_beside_one_that_lists_otherwise(clean):
+def test_the_links_of_a_sorted_walk_name_it(clean):
     hub, other = clean
     for number in range(8):
         add(hub.all()[number % 3], number)
-    # The filter is no other test's: what it left under way is no rival.
     target = "/v1/nodes?sort_key=name&maintenance=false&limit=2"
-    plain = f"sort_key=name&maintenance=false&limit=2&marker={hub.get(target).uuids()[-1]}"
-    # Alone, and beside walks that list the same: the client's own question and the marker, as Ironic has it.
-    for _ in range(3):
-        assert onward(hub.get(target), hub) == f"/v1/nodes?{plain}"
+    plain = f"{target}&marker={hub.get(target).uuids()[-1]}"
+    # Walks that list the same share what is remembered.
+    [link] = {onward(hub.get(target), hub) for _ in range(3)}
+    assert re.fullmatch(rf"{re.escape(plain)}&walk=[0-9a-f]{{16}}", link), link
     rename(hub, "n2", "n7-2")
     named = hub.get(target)
-    assert "&walk=" in onward(named, hub)
+    assert onward(named, hub) != link
+    # A page that is asked for again is the same, and the page of each walk is its own.
+    for _ in range(2):
+        assert hub.get(link).names() == ["n7-2", "N3"]
+        assert hub.get(onward(named, hub)).names() == ["N3", "n4"]
     # Another gateway does not know the name, and one that is none is Ironic's to refuse.
     assert other.get(onward(named, hub)).names() == hub.get(onward(named, hub)).names()
     for name in ("", "1", "0123456789ABCDEF"):
-        assert hub.get(f"/v1/nodes?{plain}&walk={name}").status == 400
+        assert hub.get(f"{plain}&walk={name}").status == 400
     assert hub.get(f"{onward(named, hub)}&walk=0123456789abcdef").status == 400, "twice"
-    # A page that is asked for again is the same.
-    assert hub.get(onward(named, hub)).names() == hub.get(onward(named, hub)).names()
+    # What is not remembered has no name: without memory, and where location follows location.
+    assert onward(other.get(target), other) == f"{target}&marker={other.get(target).uuids()[-1]}"
+    assert "walk" not in onward(hub.get("/v1/nodes?limit=2"), hub)
+
+
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_first_pages_that_nobody_went_on_from_are_not_taken_for_another_gateway_s(clean, has_memory):
+    """Each of them had ended where the other gateway's first page did, before there was all that there is now."""
+    hub, without = clean
+    for number in [0, 1, 2, 3, 96, 97, 98, 99]:
+        add(hub.all()[number % 3], number)
+    target = "/v1/nodes?sort_key=name&limit=2"
+    for _ in range(3):
+        hub.get(target)
+    made = {add(hub.all()[number % 3], number)["uuid"] for number in range(48, 52)}
+    with contextlib.ExitStack() as stack:
+        other = without
+        if has_memory:
+            other = Client(stack.enter_context(Gateway(fleet_config([site.endpoint for site in hub.all()]))).url)
+        # The link as it is, and a marker that a client makes of an item itself.
+        for way in ("next", "marker", "next"):
+            first = other.get(target)
+            assert first.status == 200, first
+            following = onward(first, other) if way == "next" else f"{target}&marker={first.uuids()[-1]}"
+            rest = [ident for reply in pages([hub], following) for ident in reply.uuids()]
+            assert made <= set(rest)
+            assert len(rest) == len(set(rest)) == 10
+
+
+def test_first_pages_push_no_walk_out(clean):
+    hub, _ = clean
+    for number in range(0, 20, 2):
+        add(hub.all()[number % 3], number)
+    everything = sorted(record["uuid"] for site in hub.all() for record in site.nodes)
+    target = "/v1/nodes?sort_key=name&sort_dir=asc&limit=2"
+    walk = [hub.get(target)]
+    walk.append(hub.get(onward(walk[-1], hub)))
+    for _ in range(101):
+        hub.get(target)
+    rename(hub, "n0", "n99")
+    rename(hub, "n8", "n00")
+    while "next" in walk[-1].json():
+        walk.append(hub.get(onward(walk[-1], hub)))
+    assert sorted(ident for reply in walk for ident in reply.uuids()) == everything
 
 
 @pytest.mark.parametrize("kind", ["chassis", "runbooks", "deploy_templates"])

@@ -3,8 +3,9 @@
 //! A marker is the item before it and, if another location may have an item with the same identifier, the location:
 //! `<uuid>@<tag of the location>`. Clients need not know; the plain form is taken too, and the location's name.
 //!
-//! A walk has a name if another one with the same question is under way that lists in another order, since both may have
-//! a page that ends with the same item. It stands in the links to its further pages.
+//! What a sorted walk goes on in has a name, which stands in the links to its further pages: an item does not tell it from
+//! what another walk read before things were made, here or at another replica. Whoever does not know the name starts anew
+//! from the marker.
 
 use std::fmt;
 
@@ -12,13 +13,13 @@ use crate::api::query::Query;
 use crate::config::LocationId;
 use crate::locations::Locations;
 
-/// The parameter that carries a walk's name.
+/// The parameter that carries the name.
 pub const WALK: &str = "walk";
 
 /// What says which page of a list is asked for, and not which list.
 pub const PAGING: &[&str] = &["limit", "marker", WALK];
 
-/// The name of a walk: 16 hexadecimal digits.
+/// The name of what a walk goes on in: 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkName(pub u64);
 

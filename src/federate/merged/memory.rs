@@ -24,8 +24,6 @@ use crate::federate::merged::marker::PAGING;
 use crate::federate::merged::marker::WalkName;
 use crate::request::Request;
 
-/// Pages of one index whose next ones are remembered: whoever asks for the first one again and again leaves one each time.
-const ENDS: usize = 100;
 /// A client that takes longer between two pages pays for a new scan.
 const LIFETIME: Duration = Duration::from_mins(5);
 
@@ -56,34 +54,14 @@ pub struct Course {
 
 #[derive(Debug)]
 enum Known {
-    Course(Course),
-    Index(Arc<Index>, Reach),
-}
-
-/// Walks that go on in one index, since it listed alike what there was when each of them began; and how far they went.
-#[derive(Debug, Default)]
-struct Reach {
-    name: Option<WalkName>,
-    /// The ends of pages that were given, and whose next ones were not asked for yet; of two walks in step each has its own.
-    ends: Vec<usize>,
-    /// Walks whose last page was not given yet.
-    under_way: usize,
-}
-
-impl Reach {
-    fn given(&mut self, end: usize) {
-        if self.ends.len() == ENDS {
-            self.ends.remove(0);
-        }
-        self.ends.push(end);
-    }
+    /// And the item that the page ended with.
+    Course(Course, String, LocationId),
+    Index(Arc<Index>, WalkName),
 }
 
 #[derive(Debug)]
 struct Kept {
     walked: Walked,
-    /// The item that the page ended with; of an index, its [`Reach`] tells.
-    end: Option<(String, LocationId)>,
     known: Known,
     weight: usize,
     used: Instant,
@@ -91,7 +69,7 @@ struct Kept {
 
 #[derive(Debug, Default)]
 struct Walks {
-    /// Oldest first.
+    /// Least recently used first.
     kept: VecDeque<Kept>,
     weight: usize,
 }
@@ -106,7 +84,7 @@ pub struct Memory {
     /// Sort keys that Ironic accepted. Bounded by the number of its columns.
     sortable: Mutex<HashSet<(&'static str, String, Microversion)>>,
     hasher: RandomState,
-    /// How many walks were given a name.
+    /// How many names were given.
     names: AtomicU64,
 }
 
@@ -172,9 +150,10 @@ impl Memory {
         let now = Instant::now();
         let walks = self.walks();
         walks.kept.iter().rev().find_map(|kept| match &kept.known {
-            Known::Course(course)
+            Known::Course(course, end, there)
                 if kept.is_fresh(now)
-                    && kept.ends_with(item, location)
+                    && end == item
+                    && location.is_none_or(|location| location == *there)
                     && kept.walked == *walked =>
             {
                 Some(course.clone())
@@ -188,15 +167,14 @@ impl Memory {
         let weight = size_of::<Kept>() + 200 + course.totals.len() * size_of::<Option<u32>>();
         let kept = Kept {
             walked,
-            end: Some(end),
-            known: Known::Course(course),
+            known: Known::Course(course, end.0, end.1),
             weight,
             used: Instant::now(),
         };
         self.walks().keep(kept, self.budget);
     }
 
-    /// The index of the walk with this name, and where it goes on behind the item.
+    /// The index with this name, and where it goes on behind the item.
     pub fn named_index(
         &self,
         walked: &Walked,
@@ -204,102 +182,37 @@ impl Memory {
         item: &str,
         place: Option<usize>,
     ) -> Option<(Arc<Index>, usize)> {
-        let now = Instant::now();
-        self.walks().kept.iter_mut().find_map(|kept| {
-            let is_walked = kept.is_fresh(now) && kept.walked == *walked;
-            let Known::Index(index, reach) = &mut kept.known else {
-                return None;
-            };
-            if !is_walked || reach.name != Some(name) {
-                return None;
-            }
-            let behind = index.behind(item, place)?;
-            reach.ends.retain(|end| *end != behind);
-            let index = Arc::clone(index);
-            kept.used = now;
-            Some((index, behind))
-        })
+        let mut walks = self.walks();
+        let (index, _) = walks.find(walked, |_, known| known == name)?;
+        let behind = index.behind(item, place)?;
+        Some((index, behind))
     }
 
-    /// The index of the walk whose page ended with this item, and where it goes on. It is taken once: who asks for the
-    /// same page again may be on another walk, begun at another replica after things were made that this index lacks.
-    pub fn take_index(
-        &self,
-        walked: &Walked,
-        item: &str,
-        place: Option<usize>,
-    ) -> Option<(Arc<Index>, usize)> {
+    /// A page of it was given, and there are more; it may be known already. Its name, unless it is too large to be kept.
+    /// Walks that list alike share what they go on in.
+    pub fn keep_index(&self, walked: Walked, index: Arc<Index>) -> Option<WalkName> {
         let mut walks = self.walks();
-        // Who follows the links of a walk that has a name comes with the name.
-        [false, true]
-            .into_iter()
-            .find_map(|is_named| walks.take_index(is_named, walked, item, place))
-    }
-
-    /// A page was given that ended there; the index may be known already. The name of the walk, if it needs one: if
-    /// another walk is under way that lists otherwise and may have a page that ends alike.
-    pub fn keep_index(&self, walked: Walked, index: Arc<Index>, end: usize) -> Option<WalkName> {
-        let now = Instant::now();
-        let mut walks = self.walks();
-        let mut has_rival = false;
-        for kept in &mut walks.kept {
-            let is_walked = kept.is_fresh(now) && kept.walked == walked;
-            let Known::Index(one, reach) = &mut kept.known else {
-                continue;
-            };
-            let is_its_own = Arc::ptr_eq(one, &index);
-            let is_under_way = is_walked && reach.under_way > 0;
-            if is_its_own || (is_under_way && one.is_like(&index)) {
-                reach.under_way += usize::from(!is_its_own);
-                reach.given(end);
-                kept.used = now;
-                return reach.name;
-            }
-            has_rival |= is_under_way;
+        let is_it = |one: &Arc<Index>, _| Arc::ptr_eq(one, &index) || one.is_like(&index);
+        if let Some((_, name)) = walks.find(&walked, is_it) {
+            return Some(name);
         }
+        let name = self.new_name();
         let weight = size_of::<Kept>() + 200 + index.weight();
-        let name = has_rival.then(|| self.new_name());
-        let reach = Reach {
-            name,
-            ends: vec![end],
-            under_way: 1,
-        };
         let kept = Kept {
             walked,
-            end: None,
-            known: Known::Index(index, reach),
+            known: Known::Index(index, name),
             weight,
-            used: now,
+            used: Instant::now(),
         };
-        walks.keep(kept, self.budget);
-        name
+        walks.keep(kept, self.budget).then_some(name)
     }
 
-    /// The last page was given.
-    pub fn ended(&self, index: &Arc<Index>) {
-        for kept in &mut self.walks().kept {
-            if let Some(reach) = kept.reach_in(index) {
-                reach.under_way = reach.under_way.saturating_sub(1);
-            }
-        }
-    }
-
-    /// Another gateway's walk has this one by chance only: the state of the hasher is this process's own.
+    /// Another gateway's index has this one by chance only: the state of the hasher is this process's own.
     fn new_name(&self) -> WalkName {
         WalkName(
             self.hasher
                 .hash_one(self.names.fetch_add(1, Ordering::Relaxed)),
         )
-    }
-
-    /// A walk goes on in another index, since this one turned out to be wrong about where things are. Others that are on their
-    /// way in it have markers of their own.
-    pub fn left_index(&self, index: &Arc<Index>) {
-        self.ended(index);
-        self.walks().drop_where(|kept| {
-            kept.reach_in(index)
-                .is_some_and(|reach| reach.under_way == 0)
-        });
     }
 
     fn walks(&self) -> MutexGuard<'_, Walks> {
@@ -312,10 +225,11 @@ impl Memory {
 }
 
 impl Walks {
-    fn keep(&mut self, new: Kept, budget: usize) {
+    /// Whether there is room for it.
+    fn keep(&mut self, new: Kept, budget: usize) -> bool {
         // An index larger than the whole budget would evict every other walk and then itself.
         if new.weight > budget {
-            return;
+            return false;
         }
         while self.weight + new.weight > budget
             || self
@@ -327,39 +241,26 @@ impl Walks {
         }
         self.weight += new.weight;
         self.kept.push_back(new);
+        true
     }
 
-    fn take_index(
+    /// That index of such a walk, which is used now: many other walks may not push it out.
+    fn find(
         &mut self,
-        is_named: bool,
         walked: &Walked,
-        item: &str,
-        place: Option<usize>,
-    ) -> Option<(Arc<Index>, usize)> {
+        is_it: impl Fn(&Arc<Index>, WalkName) -> bool,
+    ) -> Option<(Arc<Index>, WalkName)> {
         let now = Instant::now();
-        let mut found = None;
-        // Of two walks whose pages end alike nobody knows which one goes on: the newer index lacks nothing of either.
-        for kept in self.kept.iter_mut().rev() {
-            let is_fresh = kept.is_fresh(now);
-            let Known::Index(index, reach) = &mut kept.known else {
-                continue;
+        let (at, found) = self.kept.iter().enumerate().find_map(|(at, kept)| {
+            let Known::Index(index, name) = &kept.known else {
+                return None;
             };
-            if !is_fresh || kept.walked != *walked || reach.name.is_some() != is_named {
-                continue;
-            }
-            let is_it = |end: &usize| {
-                index.before(*end).is_some_and(|spot| {
-                    *index.entry(spot).id == *item
-                        && place.is_none_or(|place| place == spot.place as usize)
-                })
-            };
-            if let Some(at) = reach.ends.iter().rposition(is_it) {
-                let behind = reach.ends.remove(at);
-                kept.used = now;
-                found.get_or_insert_with(|| (Arc::clone(index), behind));
-            }
-        }
-        found
+            let is_found = kept.is_fresh(now) && kept.walked == *walked && is_it(index, *name);
+            is_found.then(|| (at, (Arc::clone(index), *name)))
+        })?;
+        let kept = self.kept.remove(at)?;
+        self.kept.push_back(Kept { used: now, ..kept });
+        Some(found)
     }
 
     fn drop_oldest(&mut self) {
@@ -367,33 +268,11 @@ impl Walks {
             self.weight -= kept.weight;
         }
     }
-
-    fn drop_where(&mut self, is_it: impl Fn(&mut Kept) -> bool) {
-        let weight = &mut self.weight;
-        self.kept.retain_mut(|kept| {
-            let goes = is_it(kept);
-            *weight -= if goes { kept.weight } else { 0 };
-            !goes
-        });
-    }
 }
 
 impl Kept {
     fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.used) < LIFETIME
-    }
-
-    fn reach_in(&mut self, index: &Arc<Index>) -> Option<&mut Reach> {
-        match &mut self.known {
-            Known::Index(one, reach) if Arc::ptr_eq(one, index) => Some(reach),
-            _ => None,
-        }
-    }
-
-    fn ends_with(&self, item: &str, location: Option<LocationId>) -> bool {
-        self.end.as_ref().is_some_and(|(known, there)| {
-            known == item && location.is_none_or(|location| location == *there)
-        })
     }
 }
 
@@ -424,31 +303,46 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_goes_on_where_its_page_ended() {
+    fn a_walk_goes_on_in_what_its_link_names() {
         let memory = Memory::new(1 << 20);
+        let keep = |index: &Arc<Index>| {
+            let name = memory.keep_index(walked("/v1/nodes"), Arc::clone(index));
+            name.unwrap()
+        };
         let (one, other) = (index(&["a", "b", "c"]), index(&["b", "a", "c"]));
-        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 2);
-        memory.keep_index(walked("/v1/nodes"), Arc::clone(&other), 2);
-        let found = |path: &str, item: &str| memory.take_index(&walked(path), item, None);
-        // Of two walks the one whose page ended so.
-        let (found_one, behind) = found("/v1/nodes", "b").unwrap();
-        assert!(Arc::ptr_eq(&found_one, &one) && behind == 2);
-        let (found_other, _) = found("/v1/nodes", "a").unwrap();
-        assert!(Arc::ptr_eq(&found_other, &other));
-        assert!(found("/v1/nodes", "b").is_none(), "taken once");
-        assert!(found("/v1/nodes", "c").is_none() && found("/v1/ports", "b").is_none());
-        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
-        assert!(found("/v1/nodes", "c").is_some());
-        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
-        memory.left_index(&one);
-        assert!(found("/v1/nodes", "c").is_none());
-        // Two whose pages ended alike: the newer one, and neither a second time.
-        memory.keep_index(walked("/v1/nodes"), Arc::clone(&one), 3);
-        let newer = index(&["a", "b", "b2", "c"]);
-        memory.keep_index(walked("/v1/nodes"), Arc::clone(&newer), 4);
-        let (found_newer, behind) = found("/v1/nodes", "c").unwrap();
-        assert!(Arc::ptr_eq(&found_newer, &newer) && behind == 4);
-        assert!(found("/v1/nodes", "c").is_none());
+        let (of_one, of_other) = (keep(&one), keep(&other));
+        assert_ne!(of_one, of_other);
+        let find = |path: &str, name, item: &str| {
+            let found = memory.named_index(&walked(path), name, item, None);
+            found.map(|(index, behind)| (Arc::as_ptr(&index), behind))
+        };
+        // As often as it is asked for.
+        for _ in 0..2 {
+            assert_eq!(find("/v1/nodes", of_one, "b"), Some((Arc::as_ptr(&one), 2)));
+            let found = find("/v1/nodes", of_other, "b");
+            assert_eq!(found, Some((Arc::as_ptr(&other), 1)));
+        }
+        assert_eq!(find("/v1/ports", of_one, "b"), None);
+        assert_eq!(find("/v1/nodes", of_one, "d"), None);
+        assert_eq!(find("/v1/nodes", WalkName(of_one.0 ^ 1), "b"), None);
+        // Walks that list alike share one.
+        assert_eq!(keep(&index(&["a", "b", "c"])), of_one);
+        assert_eq!(keep(&one), of_one);
+        assert_eq!(memory.walks().kept.len(), 2);
+    }
+
+    #[test]
+    fn first_pages_push_no_walk_out_that_goes_on() {
+        let one = index(&["a", "b", "c"]);
+        let memory = Memory::new(10 * (size_of::<Kept>() + 200 + one.weight()));
+        let name = memory.keep_index(walked("/v1/nodes"), one).unwrap();
+        for other in 0..100 {
+            let other = index(&["a", "b", &other.to_string()]);
+            memory.keep_index(walked("/v1/nodes"), other).unwrap();
+            let found = memory.named_index(&walked("/v1/nodes"), name, "b", None);
+            assert!(found.is_some());
+        }
+        assert!(memory.walks().kept.len() <= 10);
     }
 
     #[test]
@@ -480,7 +374,7 @@ mod tests {
         );
         assert_eq!(memory.course(&walked("/v1/nodes"), "0", None), None);
         let none = Memory::new(0);
-        none.keep_index(walked("/v1/nodes"), index(&["a"]), 1);
-        assert!(none.take_index(&walked("/v1/nodes"), "a", None).is_none());
+        let name = none.keep_index(walked("/v1/nodes"), index(&["a"]));
+        assert_eq!(name, None, "a link names nothing that is not kept");
     }
 }

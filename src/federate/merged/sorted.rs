@@ -52,23 +52,16 @@ impl Sorted<'_> {
     async fn page(&self) -> Result<Answer, Error> {
         if let Some((index, behind)) = self.remembered() {
             let reading = Reading {
-                index: Arc::clone(&index),
+                index,
                 behind,
                 is_remembered: true,
                 bodies: HashMap::new(),
                 missing: Vec::new(),
             };
-            match self.read(reading).await {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) => {}
-                Err(error) => {
-                    // The client will ask for this page again, by the link that it has.
-                    let _ = self.keep(&index, behind);
-                    return Err(error);
-                }
+            if let Some(answer) = self.read(reading).await? {
+                return Ok(answer);
             }
             // The marker was deleted or moved since, so the whole index is suspect.
-            self.merge.memory.left_index(&index);
         }
         let reading = self.anew().await?;
         // A fresh index holds its marker.
@@ -76,18 +69,17 @@ impl Sorted<'_> {
         answer.ok_or_else(|| Objection::NOWHERE.into())
     }
 
+    /// A marker alone does not tell: the client may have its page from another replica, which read it after things were
+    /// made that an index here lacks.
     fn remembered(&self) -> Option<(Arc<Index>, usize)> {
         let merge = &self.merge;
-        let marker = merge.marker?;
+        let (marker, walk) = (merge.marker?, merge.wish.walk?);
         let place = match marker.location {
             None => None,
             Some(location) => Some(merge.place(location)?),
         };
-        let (walked, item) = (merge.walked(), &marker.item);
-        match merge.wish.walk {
-            Some(walk) => merge.memory.named_index(&walked, walk, item, place),
-            None => merge.memory.take_index(&walked, item, place),
-        }
+        let memory = merge.memory;
+        memory.named_index(&merge.walked(), walk, &marker.item, place)
     }
 
     /// Collections that are usually smaller than a page: everything is read each time.
@@ -276,20 +268,12 @@ impl Sorted<'_> {
         // The page may lack bodies that it could not read; the index is whole all the same.
         let is_whole = reading.missing.is_empty();
         let walk = if page.more && is_whole {
-            self.keep(&reading.index, page.end)
+            let memory = self.merge.memory;
+            memory.keep_index(self.merge.walked(), Arc::clone(&reading.index))
         } else {
-            if !page.more {
-                self.merge.memory.ended(&reading.index);
-            }
             None
         };
         self.answer(index, page, walk, missing).map(Some)
-    }
-
-    /// Remembers the walk; its name, if it needs one.
-    fn keep(&self, index: &Arc<Index>, end: usize) -> Option<WalkName> {
-        let memory = self.merge.memory;
-        memory.keep_index(self.merge.walked(), Arc::clone(index), end)
     }
 
     /// Whether the marker is still there, where nothing is asked for that tells.
