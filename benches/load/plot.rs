@@ -90,10 +90,17 @@ impl Plot<'_> {
         let across = |place: f64| LEFT + (place - xs.0) / (xs.1 - xs.0) * (WIDTH - LEFT - RIGHT);
         let up =
             |place: f64| HEIGHT - BOTTOM - (place - ys.0) / (ys.1 - ys.0) * (HEIGHT - TOP - BOTTOM);
+        // A name of the legend that is longer than the margin makes all of it wider.
+        let longest = self
+            .lines
+            .iter()
+            .map(|line| line.name.chars().count())
+            .max();
+        let width = WIDTH + (8.0 * longest.unwrap_or_default() as f64 + 52.0 - RIGHT).max(0.0);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" \
              font-family=\"sans-serif\" font-size=\"13\">\n\
-             <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
+             <rect width=\"{width}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
              <text x=\"{LEFT}\" y=\"28\" font-size=\"17\">{}</text>\n",
             escaped(self.title)
         );
