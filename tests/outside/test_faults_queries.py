@@ -166,6 +166,8 @@ def test_next_is_the_clients_own_question(hub):
     reply = hub.get(f"/v1/nodes?{query}")
     path, parameters = following(reply)
     assert path == "/v1/nodes"
+    # What the gateway remembers of the walk is named, and nothing else is added.
+    assert len(parameters.pop("walk")) == 16
     assert parameters == {
         "owner": "a b&c=d",
         "sort_key": "description",
