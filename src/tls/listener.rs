@@ -161,11 +161,6 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Secured<A> {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        if stream.get_ssl_digest().is_some() {
-            // Pingora calls this again with a connection that is kept alive (`handle_event` in pingora-core's
-            // `services/listening.rs`); its handshake is long over.
-            return self.application.process_new(stream, shutdown).await;
-        }
         let stream = stream.into_any().downcast::<TcpStream>().ok()?;
         // Taken once: certificates that are replaced during the handshake are for the next one.
         let read = self.listener.0.load_full();

@@ -3,8 +3,10 @@
 import pytest
 import scripted
 from faults import GROUPS, body, change, hubs, mend
+from projects import TENANT
+from projects import hub as house
 from routes import table
-from standin import new_uuid
+from standin import Standin, new_uuid
 
 SAYS = {
     "closes": scripted.close(),
@@ -50,6 +52,31 @@ def test_no_route_says_absent_for_one_that_did_not(hub, who, says):
                 hub.sites[name].fault(SAYS[says])
             asked = request("POST" if method == "*" else method, template, ident)
             reply = hub.call(*asked)
+            is_marked = (method, template) in PLACED and reply.header("X-Ironic-Proxy-Unverified")
+            if (reply.status == 404 or reply.status < 400) and not is_marked:
+                wrong.append((*asked[:2], str(reply)[:300]))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.fixture(scope="module")
+def project():
+    with house(Standin(), Standin(), Standin(), every={"timeout": 1, "breaker_failures": 1_000_000}) as running:
+        yield running
+
+
+@pytest.mark.parametrize("says", SAYS)
+@pytest.mark.parametrize("who", WHO)
+def test_no_project_is_told_so_either(project, who, says):
+    wrong = []
+    for method, template in table():
+        if (method, template) in SAME:
+            continue
+        for ident in {new_uuid(), "some-name" if "{}" in template else ""} - {""}:
+            mend(project.fleet)
+            for name in WHO[who]:
+                project.fleet.sites[name].fault(SAYS[says])
+            asked = request("POST" if method == "*" else method, template, ident)
+            reply = project.ask(TENANT, *asked)
             is_marked = (method, template) in PLACED and reply.header("X-Ironic-Proxy-Unverified")
             if (reply.status == 404 or reply.status < 400) and not is_marked:
                 wrong.append((*asked[:2], str(reply)[:300]))

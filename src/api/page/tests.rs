@@ -74,6 +74,18 @@ fn two_nodes(base: &str) -> String {
     )
 }
 
+/// Of nodes, with all that they show.
+fn need(from: &Base) -> Need<'_> {
+    Need {
+        kind: Kind::Node,
+        from: from.into(),
+        id: "uuid",
+        sort_key: None,
+        keep: Keep::All,
+        note: &[],
+    }
+}
+
 #[test]
 fn collection_is_written_as_ironic_writes_it() {
     let page = decode(&two_nodes(FROM), "nodes", Kind::Node, Keep::All).unwrap();
@@ -222,14 +234,7 @@ fn members_nobody_asked_for_are_left_out() {
 fn document_is_a_single_item() {
     let body = format!(" {}\n", node(FROM, "0001", "\"n\"", "\"active\""));
     let from = base(FROM);
-    let need = Need {
-        kind: Kind::Node,
-        from: (&from).into(),
-        id: "uuid",
-        sort_key: None,
-        keep: Keep::All,
-        note: &[],
-    };
+    let need = need(&from);
     let document = Document::decode(Bytes::from(body), &need).unwrap();
     assert_eq!(document.item().id().as_deref(), Some("0001"));
     assert_eq!(document.item().name().as_deref(), Some("n"));
@@ -301,14 +306,7 @@ proptest! {
         prop_assert_eq!(page.is_ok(), are_objects, "{}", body);
         for item in page.iter().flat_map(Page::items) {
             let from = base(FROM);
-            let need = Need {
-                kind: Kind::Node,
-                from: (&from).into(),
-                id: "uuid",
-                sort_key: None,
-                keep: Keep::All,
-                note: &[],
-            };
+            let need = need(&from);
             let alone = Document::decode(Bytes::copy_from_slice(item.text()), &need).unwrap();
             let told = |item: &Item<'_>| {
                 let [id, name] = [item.id(), item.name()].map(|ident| ident.map(Cow::into_owned));
