@@ -32,23 +32,40 @@ fn in_turn<Q: Future>(
 ) -> impl Iterator<Item = impl Future<Output = Q::Output>> {
     let questions: Vec<Q> = questions.into_iter().collect();
     // Few have no turns.
-    let window = (questions.len() > AT_ONCE).then(|| Arc::new(Semaphore::new(AT_ONCE)));
+    let window = (questions.len() > AT_ONCE).then(|| Arc::new(Window::default()));
     questions.into_iter().map(move |question| {
         let window = window.clone();
         async move {
-            let Some(window) = window else {
-                return question.await;
-            };
-            // It is never closed.
-            let permit = window.acquire().await;
-            let mut question = pin!(question);
-            if let Ok(answer) = tokio::time::timeout(PATIENCE, question.as_mut()).await {
-                return answer;
+            match window {
+                None => question.await,
+                Some(window) => window.turn(question).await,
             }
-            drop(permit);
-            question.await
         }
     })
+}
+
+/// For questions that are not all known when the first ones are asked.
+#[derive(Debug)]
+pub struct Window(Semaphore);
+
+impl Default for Window {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+impl Window {
+    /// Asks when it is this question's turn.
+    pub async fn turn<Q: Future>(&self, question: Q) -> Q::Output {
+        // It is never closed.
+        let permit = self.0.acquire().await;
+        let mut question = pin!(question);
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, question.as_mut()).await {
+            return answer;
+        }
+        drop(permit);
+        question.await
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use http::Method;
 use serde_json::Map;
 use serde_json::Value;
@@ -33,6 +32,7 @@ use crate::locations::speech::Said;
 use crate::locations::speech::Words;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 use crate::sync::compare::Object;
 use crate::sync::compare::Shelf;
 use crate::sync::compare::TRAITS;
@@ -179,7 +179,7 @@ impl Sites {
                 }),
             }
         });
-        join_all(each).await.into_iter().flatten().collect()
+        ask_all(each).await.into_iter().flatten().collect()
     }
 
     pub fn newest(&self, id: LocationId) -> Microversion {
@@ -193,7 +193,7 @@ impl Sites {
             .locations
             .iter()
             .filter(|location| self.newest(location.id) >= collection.since());
-        let each = join_all(knowing.map(|location| self.read_one(location, collection))).await;
+        let each = ask_all(knowing.map(|location| self.read_one(location, collection))).await;
         let (mut shelves, mut unanswered) = (Vec::new(), Vec::new());
         for outcome in each {
             match outcome {

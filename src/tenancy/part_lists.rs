@@ -14,6 +14,7 @@ use crate::federate::Error;
 use crate::federate::merged::marker::Marker;
 use crate::federate::merged::marker::PAGING;
 use crate::federate::owner::Denial;
+use crate::locations::window::Window;
 use crate::request::Answer;
 use crate::tenancy::by_node;
 use crate::tenancy::by_node::ByNode;
@@ -195,8 +196,10 @@ impl Lists<'_> {
         wish: &ByNode<'_>,
         sieve: &Sieve<'_>,
     ) -> Result<Page, Error> {
+        // One for the nodes of all locations: each is a question of its own.
+        let window = Window::default();
         let homes = wish.homes.iter();
-        let read = try_join_all(homes.map(|home| self.parts_at(home, sieve))).await?;
+        let read = try_join_all(homes.map(|home| self.parts_at(home, sieve, &window))).await?;
         let mut page = Page::new(Answer::json(StatusCode::OK, Bytes::new()), sieve.key);
         let mut known = Vec::new();
         for (parts, (at, _)) in read.into_iter().zip(&wish.homes) {
@@ -230,6 +233,7 @@ impl Lists<'_> {
         &self,
         (at, nodes): &(LocationId, Vec<&str>),
         sieve: &Sieve<'_>,
+        window: &Window,
     ) -> Result<PartsAt, Error> {
         let asked = (sieve.query.without(PAGING)).without(&["sort_key", "sort_dir"]);
         let errand = |query| {
@@ -240,7 +244,7 @@ impl Lists<'_> {
             // One less than a page: whether another one follows is asked for along with it.
             let most = self.federation.max_limit.saturating_sub(1).max(1);
             let whole = errand(asked.clone().with("limit", most.to_string()));
-            let mut page = Page::of(self.send(whole).await?, sieve.key)?;
+            let mut page = Page::of(window.turn(self.send(whole)).await?, sieve.key)?;
             if page.next.is_none() {
                 page.items.retain(|found| (sieve.keep)(found));
                 return Ok(PartsAt {
@@ -255,7 +259,7 @@ impl Lists<'_> {
             let mut items = Vec::new();
             let errand = errand(asked.clone().with("node", *node));
             let parts = self.each_of(errand, sieve.key, |found| items.push(found));
-            match parts.await {
+            match window.turn(parts).await {
                 Ok(missing) => Ok((items, missing)),
                 // Deleted since it was listed.
                 Err(Error::Reply(answer)) if is_gone(&answer) => Ok((Vec::new(), None)),

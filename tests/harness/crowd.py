@@ -19,11 +19,12 @@ HELD = 0.25
 
 
 class Holding:
-    """Questions of one method that are held back together, and how many were open then."""
+    """Questions of one method, for one path or all, that are held back together, and how many were open then."""
 
-    def __init__(self, method, skip):
+    def __init__(self, method, skip, path):
         self.method = method
         self.skip = skip
+        self.path = path
         self.waiting = []
         self.open = 0
 
@@ -70,9 +71,9 @@ class Crowd:
         return counted
 
     @contextlib.contextmanager
-    def holding(self, method, skip=0):
+    def holding(self, method, skip=0, of=""):
         """Holds back the questions of this method that come next, but for the first ones, until all that come at once have."""
-        self._holding = holding = Holding(method, skip)
+        self._holding = holding = Holding(method, skip, of)
         yield holding
         self._holding = None
 
@@ -81,7 +82,7 @@ class Crowd:
     def take(self, conversation, request):
         self.requests.append(request)
         holding = self._holding
-        if holding is None or request.method != holding.method:
+        if holding is None or request.method != holding.method or not request.path.endswith(holding.path):
             return self._answer(conversation, request)
         if holding.skip:
             holding.skip -= 1

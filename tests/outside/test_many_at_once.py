@@ -7,8 +7,10 @@ from crowd import Crowd
 from exchange import Answer
 from fleet import fleet_config, until
 from gateway import Gateway
+from projects import MINE, TENANT
 from refusals import form_a
-from standin import Ironic, new_uuid
+from standin import Ironic, new_uuid, node
+from tenants import ADMIN, Everybody
 
 # `AT_ONCE` in src/locations/window.rs.
 AT_ONCE = 1000
@@ -37,6 +39,26 @@ def hub(crowd):
         hub = Client(gateway.url)
         until(lambda: hub.get("/v1/nodes?limit=1").status == 200, seconds=30)
         yield hub
+
+
+@pytest.fixture(scope="module")
+def tenants(crowd):
+    """Sends a request of these people."""
+    with Everybody({"gw": "secret"}) as keystone:
+        inbound = {
+            "auth_type": "password", "auth_url": keystone.endpoint, "username": "gw", "password": "secret",
+            "user_domain_id": "default", "system_scope": "all",
+        }  # fmt: skip
+        api = {"request_deadline": 60, "auth_strategy": "keystone"}
+        sections = {"keystone_authtoken": inbound}
+        with Gateway(fleet_config(crowd.endpoints, every=PATIENT, api=api, sections=sections)) as gateway:
+            client = Client(gateway.url)
+
+            def get(who, path):
+                return client.get(path, headers={"X-Auth-Token": keystone.token_of(who)})
+
+            until(lambda: get(ADMIN, "/v1/nodes?limit=1").status == 200, seconds=30)
+            yield get
 
 
 @pytest.fixture
@@ -75,3 +97,24 @@ def test_a_write_that_is_undone_everywhere(hub, crowd, chassis):
     assert len(crowd.asked("PATCH", chassis)) == 2 * P - 1
     assert {ironic.objects["chassis"][0]["description"] for ironic in crowd.ironics} == {"d"}
     assert 1 < undoing.open <= AT_ONCE
+
+
+def test_a_create_that_asks_each_for_two_values(hub, crowd):
+    made = {"driver": "fake-hardware", "uuid": new_uuid(), "name": "new"}
+    with crowd.holding("GET") as asking:
+        assert (reply := hub.post("/v1/nodes", made)).status == 201, reply
+    assert len(crowd.asked("GET", f"/v1/nodes/({made['uuid']}|{made['name']})")) >= 2 * (P - 1)
+    # And the connection that is made ready for the create itself.
+    assert 1 < asking.open <= AT_ONCE + 1
+
+
+def test_the_ports_of_a_project_with_a_node_everywhere(tenants, crowd):
+    crowd.requests = []
+    for place, ironic in enumerate(crowd.ironics):
+        own = ironic.add(node(f"own-{place}", owner=MINE))
+        ironic.ports = [{"uuid": new_uuid(), "address": f"52:54:00:00:{place // 256:02x}:{place % 256:02x}", "node_uuid": own["uuid"]}]
+    with crowd.holding("GET", of="/v1/ports") as asking:
+        assert (reply := tenants(TENANT, "/v1/ports")).status == 200, reply
+    assert len(crowd.asked("GET", "/v1/ports")) == P
+    assert len(reply.json()["ports"]) == AT_ONCE
+    assert 1 < asking.open <= AT_ONCE

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
 
-use futures_util::future::join_all;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use serde::Deserialize;
@@ -25,6 +24,7 @@ use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::speech::Said;
+use crate::locations::window::ask_all;
 use crate::tenancy::case::LESSEE;
 use crate::tls::expiry;
 use crate::wire::budget::Budget;
@@ -47,7 +47,7 @@ pub async fn ask(config: &Config) -> Result<Findings, LocationError> {
     let locations = Locations::new(config, None)?;
     let budget = Budget::new(config.api.max_buffered);
     let transport = Arc::new(Transport::new(config.locations.len(), budget));
-    let each = join_all(locations.iter().map(async |location| {
+    let each = ask_all(locations.iter().map(async |location| {
         let mut examination = Examination {
             config,
             locations: &locations,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::api::bmc::bmcs;
@@ -13,6 +12,7 @@ use crate::locations::location::Location;
 use crate::locations::silence::Silence;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
+use crate::locations::window::ask_all;
 use crate::sync::sites::Sites;
 use crate::sync::sites::Unanswered;
 
@@ -55,7 +55,7 @@ pub(super) async fn read(sites: &Sites) -> Result<Vec<Holding>, Vec<Unanswered>>
         .iter()
         .map(|location| read_one(sites, location));
     let (mut holdings, mut unanswered) = (Vec::new(), Vec::new());
-    for outcome in join_all(each).await {
+    for outcome in ask_all(each).await {
         match outcome {
             Ok(holding) => holdings.push(holding),
             Err(Silence {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use http::StatusCode;
 use log::error;
 use log::warn;
@@ -118,18 +117,14 @@ pub async fn ask_whether_free<'a>(
         return Ok(Vec::new());
     }
     let asker = &request.asker.ours();
-    let answers = ask_all(scope.map(|location| async move {
-        let asked = claims
-            .iter()
-            .map(|claim| is_taken((request, asker), location, &claim.stake));
-        join_all(asked).await
-    }))
-    .await;
+    let questions: Vec<(&Location, &Claim)> = scope
+        .flat_map(|location| claims.iter().map(move |claim| (location, claim)))
+        .collect();
+    let asked = questions
+        .iter()
+        .map(|(location, claim)| is_taken((request, asker), location, &claim.stake));
     let mut silent: Vec<Silence> = Vec::new();
-    for (claim, answer) in answers
-        .into_iter()
-        .flat_map(|answers| claims.iter().zip(answers))
-    {
+    for ((_, claim), answer) in questions.iter().zip(ask_all(asked).await) {
         match answer {
             Ok(true) => {
                 let conflict = claim.conflict.clone();
