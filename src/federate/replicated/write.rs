@@ -19,7 +19,6 @@ use crate::federate::replicated::copy::Copy;
 use crate::locations::Locations;
 use crate::locations::question::Asker;
 use crate::locations::question::Question;
-use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::window::ask_all;
 use crate::wire::transport::Reply;
@@ -79,7 +78,7 @@ enum Outcome {
     Failed(String),
     /// It is unknown whether it was done.
     Doubtful(String),
-    /// It was not answered and does not show: it may still be done.
+    /// It was sent and not answered, and does not show: it may still be done.
     Late(String),
 }
 
@@ -152,16 +151,13 @@ impl Write<'_> {
             answered if !is_doubtful => return not_done(answered),
             _ => {}
         }
-        match self.is_done(part).await {
-            Some(true) => Outcome::Done(None),
-            Some(false) => match answered {
-                // Whoever is slow may still do it.
-                Err(silence) if silence.reason == Reason::Timeout => {
-                    Outcome::Late(format!("could not be asked ({})", silence.reason))
-                }
-                answered => not_done(answered),
-            },
-            None => in_doubt(answered),
+        match (self.is_done(part).await, answered) {
+            (Some(true), _) => Outcome::Done(None),
+            // Whoever is slow may still do it, whether it is we who gave up or a web server between, and a connection that
+            // breaks stops no Ironic either.
+            (_, Err(silence)) => Outcome::Late(format!("could not be asked ({})", silence.reason)),
+            (Some(false), answered) => not_done(answered),
+            (None, answered) => in_doubt(answered),
         }
     }
 
