@@ -222,6 +222,19 @@ impl Locator {
         }
     }
 
+    /// With a user's own token one caller's 404 is not another's, so no poll is shared.
+    fn depends_on_users(&self) -> bool {
+        let mut locations = self.locations.iter();
+        locations.any(|location| location.config.forward_user_token)
+    }
+
+    /// Whether all answers to this asker together tell of everything. To a user a location may show a part of what it has,
+    /// and its *no* then proves nothing to another one.
+    pub fn is_told_everything(&self, asker: &Asker) -> bool {
+        let mut locations = self.locations.iter();
+        locations.all(|location| location.shows_ours(asker))
+    }
+
     /// Whether no location was added since: then "all of ours answered" still means all.
     fn is_current(&self) -> bool {
         self.directory.generation() == self.generation
@@ -291,6 +304,10 @@ impl Locator {
         // First of all: whoever comes meanwhile is not to be sent where it is not.
         self.directory.forget(key);
         let question = self.question(key)?;
+        if self.depends_on_users() {
+            let found = self.ask_all(asker, key, &question, Breadth::All).await;
+            return found.map(|(owner, _)| owner);
+        }
         let came = self.polls.arrive();
         loop {
             match self.polls.turn(&(key.clone(), Breadth::All), came) {
@@ -359,9 +376,7 @@ impl Locator {
             _ if key.ident.is_uuid_like() => Breadth::First,
             _ => Breadth::All,
         };
-        let forwards = |one: &Location| one.config.forward_user_token;
-        if self.locations.iter().any(forwards) {
-            // With the user's own token one caller's 404 is not another's, so nothing is shared.
+        if self.depends_on_users() {
             let (owner, reply) = self.ask_all(asker, key, question, breadth).await?;
             return Ok((owner, Some(reply)));
         }
@@ -458,16 +473,21 @@ impl Locator {
             }
         }
         drop(answers);
-        self.conclude(key, tally)
+        self.conclude(asker, key, tally)
     }
 
     /// What everybody's answers mean, and what is remembered of them.
-    fn conclude(&self, key: &Key, tally: Tally) -> Result<(Owner, Reply), LocateError> {
+    fn conclude(
+        &self,
+        asker: &Asker,
+        key: &Key,
+        tally: Tally,
+    ) -> Result<(Owner, Reply), LocateError> {
         let known = match self.hint(key) {
             Some(Hint::Contested { known }) => Some(known),
             _ => None,
         };
-        let asked = if tally.silent.is_empty() {
+        let asked = if tally.silent.is_empty() && self.is_told_everything(asker) {
             Asked::All
         } else {
             Asked::Some

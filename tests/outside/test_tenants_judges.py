@@ -12,6 +12,7 @@ from tenants import ADMIN
 
 MEMBER = {**TENANT, "X-Roles": "member,reader"}
 READER = {**TENANT, "X-Roles": "reader"}
+SYSTEM_READER = {"X-Roles": "reader", "OpenStack-System-Scope": "all"}
 STRANGER_READER = {**STRANGER, "X-Roles": "reader"}
 AVAILABLE = {"provision_state": "available", "power_state": "power off", "resource_class": "x"}
 DENIED = "Access was denied to the following resource: baremetal:its:own"
@@ -214,3 +215,33 @@ def test_lists_of_both(house):
     shown = [port["uuid"] for port in house.get(TENANT, "/v1/ports").json()["ports"]]
     assert shown == [house.ours.ports[0]["uuid"], house.judge.ports[0]["uuid"]]
     assert house.get(ADMIN, "/v1/nodes").names() == ["ours", "hidden", "theirs"]
+
+
+def hidden_from(who, house):
+    """What the location that judges itself says to them of its nodes: nothing."""
+
+    def fault(exchange):
+        if exchange.request.header("X-Auth-Token") != house.keystone.token_of(who):
+            return exchange.true_answer()
+        if exchange.request.path == "/v1/nodes":
+            return Answer.of_json(200, {"nodes": []})
+        return says(exchange)
+
+    says = {"404": scripted.says(404, "Node web could not be found."), "403": scripted.says(403, DENIED)}[house.way]
+    return fault
+
+
+@pytest.mark.parametrize("way", ["404", "403"])
+@pytest.mark.parametrize("path", ["/v1/nodes/web", "/v1/nodes"])
+def test_what_one_user_is_not_shown_another_one_may_have(house, way, path):
+    """A name is not known to be one location's alone because somebody was shown it there only."""
+    house.way = way
+    for site in (house.ours, house.judge):
+        site.add(node("web", owner=MINE))
+    house.judge.fault(hidden_from(SYSTEM_READER, house), method="GET")
+    seen = house.get(SYSTEM_READER, path)
+    found = seen.json().get("nodes", [seen.json()])
+    assert (seen.status, [record["name"] for record in found].count("web")) == (200, 1), seen
+    for method, body in (("GET", None), ("PATCH", [{"op": "add", "path": "/extra/a", "value": 1}]), ("DELETE", None)):
+        reply = house.ask(ADMIN, method, "/v1/nodes/web", body)
+        assert (reply.status, "loc1" in reply.text(), "loc2" in reply.text()) == (400, True, True), reply

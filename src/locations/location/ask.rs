@@ -117,7 +117,7 @@ impl Location {
     }
 
     /// Whether a credential of ours is shown to the location in this asker's name.
-    pub(super) fn shows_ours(&self, asker: &Asker) -> bool {
+    pub fn shows_ours(&self, asker: &Asker) -> bool {
         match asker.standing {
             Standpoint::Ours => true,
             Standpoint::Authorised => !self.config.forward_user_token,
