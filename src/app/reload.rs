@@ -109,6 +109,7 @@ impl Reloader {
         let api = &after.config.api;
         let bounds = Bounds::new(self.files, api.max_connections_per_address);
         self.surroundings.crowd.bound(bounds);
+        after.federation.walks.resize(api.walk_memory);
         let (budget, bytes) = (self.budget.clone(), api.max_buffered);
         // Shrinking waits until enough of the budget is returned, which a reload must not wait for.
         tokio::spawn(async move { budget.resize(bytes).await });

@@ -301,6 +301,16 @@ def token(keystone, name, password):
         return answer.headers["X-Subject-Token"]
 
 
+def test_what_walks_may_take_changes_with_the_configuration():
+    """A link names what the gateway remembers of a sorted walk, if it may remember any."""
+    sites = [Standin([node(name) for name in "ab"]) for _ in range(2)]
+    with fleet(*sites, every={"token": "t"}) as hub:
+        for api, is_named in (({}, True), ({"walk_memory": 0}, False), ({"walk_memory": 1 << 20}, True)):
+            reload(hub, configuration(*sites, every={"token": "t"}, api=api))
+            following = hub.get("/v1/nodes?sort_key=name&limit=1").json()["next"]
+            assert ("walk=" in following) == is_named, (api, following)
+
+
 def test_the_log_changes_with_the_configuration():
     with fleet(1) as hub:
         hub.gateway.write_config(configuration(hub.loc1, default={"log_file": "@DIR@/other.log", "use_json": True}))

@@ -67,18 +67,18 @@ struct Kept {
     used: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Walks {
     /// Least recently used first.
     kept: VecDeque<Kept>,
     weight: usize,
+    /// Bytes for all of them.
+    budget: usize,
 }
 
 /// Walks under way, and how many items locations have.
 #[derive(Debug)]
 pub struct Memory {
-    /// Bytes for walks.
-    budget: usize,
     walks: Mutex<Walks>,
     totals: Mutex<HashMap<(Collection, LocationId), usize>>,
     /// Sort keys that Ironic accepted. Bounded by the number of its columns.
@@ -91,13 +91,21 @@ pub struct Memory {
 impl Memory {
     pub fn new(budget: usize) -> Self {
         Self {
-            budget,
-            walks: Mutex::default(),
+            walks: Mutex::new(Walks {
+                kept: VecDeque::new(),
+                weight: 0,
+                budget,
+            }),
             totals: Mutex::default(),
             sortable: Mutex::default(),
             hasher: RandomState::new(),
             names: AtomicU64::new(0),
         }
+    }
+
+    /// What is beyond the new bound is forgotten.
+    pub fn resize(&self, budget: usize) {
+        self.walks().resize(budget);
     }
 
     pub fn walked(&self, request: &Request, path: &str, scope: Vec<LocationId>) -> Walked {
@@ -171,7 +179,7 @@ impl Memory {
             weight,
             used: Instant::now(),
         };
-        self.walks().keep(kept, self.budget);
+        self.walks().keep(kept);
     }
 
     /// The index with this name, and where it goes on behind the item.
@@ -204,7 +212,7 @@ impl Memory {
             weight,
             used: Instant::now(),
         };
-        walks.keep(kept, self.budget).then_some(name)
+        walks.keep(kept).then_some(name)
     }
 
     /// Another gateway's index has this one by chance only: the state of the hasher is this process's own.
@@ -226,12 +234,12 @@ impl Memory {
 
 impl Walks {
     /// Whether there is room for it.
-    fn keep(&mut self, new: Kept, budget: usize) -> bool {
+    fn keep(&mut self, new: Kept) -> bool {
         // An index larger than the whole budget would evict every other walk and then itself.
-        if new.weight > budget {
+        if new.weight > self.budget {
             return false;
         }
-        while self.weight + new.weight > budget
+        while self.weight + new.weight > self.budget
             || self
                 .kept
                 .front()
@@ -261,6 +269,13 @@ impl Walks {
         let kept = self.kept.remove(at)?;
         self.kept.push_back(Kept { used: now, ..kept });
         Some(found)
+    }
+
+    fn resize(&mut self, budget: usize) {
+        self.budget = budget;
+        while self.weight > budget {
+            self.drop_oldest();
+        }
     }
 
     fn drop_oldest(&mut self) {
@@ -373,6 +388,14 @@ mod tests {
             None
         );
         assert_eq!(memory.course(&walked("/v1/nodes"), "0", None), None);
+        memory.resize(weight / 2);
+        assert!(memory.walks().weight <= weight / 2);
+        assert_eq!(
+            memory.course(&walked("/v1/nodes"), "99", None),
+            Some(course(99))
+        );
+        memory.resize(0);
+        assert!(memory.walks().kept.is_empty());
         let none = Memory::new(0);
         let name = none.keep_index(walked("/v1/nodes"), index(&["a"]));
         assert_eq!(name, None, "a link names nothing that is not kept");
