@@ -24,7 +24,6 @@ use crate::locate::verdict::says_no;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;
-use crate::locations::question::Standpoint;
 use crate::locations::silence::Reason;
 use crate::request::Answer;
 use crate::request::Request;
@@ -102,7 +101,7 @@ impl<'a> Ramdisk<'a> {
 
     /// `POST /v1/heartbeat/{n}`
     pub async fn heartbeat(&self, node: &str) -> Result<Answer, Error> {
-        let asker = ours(self.request);
+        let asker = self.request.asker.ours();
         let mut visit = self.node(&asker, node).await?;
         loop {
             let answer = self.pass(visit.location()).await;
@@ -138,7 +137,7 @@ impl<'a> Ramdisk<'a> {
     async fn machine(&self, addresses: &[String]) -> Result<LocationId, Error> {
         let request = self.request;
         if let Some(node) = request.query.value("node_uuid") {
-            let asker = ours(request);
+            let asker = request.asker.ours();
             return Ok(self.node(&asker, node).await?.location());
         }
         if let Some(pinned) = request.pinned {
@@ -180,6 +179,8 @@ impl<'a> Ramdisk<'a> {
         }
     }
 
+    /// Finding out where to send it is our own question, with our own credentials, whatever a location gets otherwise; what
+    /// is sent there has none.
     async fn node<'b>(&self, asker: &'b Asker, node: &str) -> Result<Visit<'b>, Error>
     where
         'a: 'b,
@@ -241,12 +242,4 @@ fn lookup_path(addresses: &[String]) -> Result<String, Objection> {
         .with("addresses", addresses.join(","))
         .append_to(&mut path);
     Ok(path)
-}
-
-/// Finding out where to send it is our own question, with our own credentials; what is sent there has none.
-fn ours(request: &Request) -> Asker {
-    Asker {
-        standing: Standpoint::Authorised,
-        ..request.asker.clone()
-    }
 }

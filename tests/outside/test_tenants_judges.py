@@ -1,6 +1,7 @@
 """A location that gets the user's token judges by its own policy, beside one where the gateway's rules are what there is."""
 
 import json
+import re
 
 import pytest
 import scripted
@@ -245,3 +246,21 @@ def test_what_one_user_is_not_shown_another_one_may_have(house, way, path):
     for method, body in (("GET", None), ("PATCH", [{"op": "add", "path": "/extra/a", "value": 1}]), ("DELETE", None)):
         reply = house.ask(ADMIN, method, "/v1/nodes/web", body)
         assert (reply.status, "loc1" in reply.text(), "loc2" in reply.text()) == (400, True, True), reply
+
+
+@pytest.mark.parametrize("token", [{}, {"X-Auth-Token": "stolen"}])
+def test_a_ramdisk_reaches_a_location_that_gets_tokens_of_users(token):
+    """Where its node is asks the gateway itself, with its own credential: a ramdisk has none, or one that nobody looked at."""
+    own = {"forward_user_token": True, "auth_type": "admin_token", "token": "own"}
+    theirs = node("theirs")
+    with hub(Standin(), Judge([theirs]), api={"enable_ramdisk_endpoints": True}, each={"loc2": own}) as running:
+        for method, path, known in (
+            ("POST", "/v1/heartbeat/{}", 202), ("GET", "/v1/lookup?node_uuid={}", 200), ("POST", "/v1/continue_inspection?node_uuid={}", 202),
+        ):  # fmt: skip
+            for uuid, expected in ((theirs["uuid"], known), (new_uuid(), 404)):
+                body = {"callback_url": "http://x"} if method == "POST" else None
+                reply = running.fleet.call(method, path.format(uuid), body, headers=token)
+                assert reply.status == expected, (path, reply)
+        asked = running.fleet.loc2.asked()
+        assert {bool(re.search("lookup|heartbeat|continue", one.path)): one.header("X-Auth-Token") for one in asked} == {True: None, False: "own"}
+        assert "stolen" not in {one.header("X-Auth-Token") for one in asked}
