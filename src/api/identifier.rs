@@ -56,8 +56,11 @@ impl Alias {
 
     /// Ironic's words, as if the client's own identifier had been asked for.
     pub fn reword(&self, words: &[u8]) -> Bytes {
-        let words = String::from_utf8_lossy(words);
-        words.replace(&self.strange, &self.meant).into()
+        self.reword_text(&String::from_utf8_lossy(words)).into()
+    }
+
+    pub fn reword_text(&self, words: &str) -> String {
+        words.replace(&self.strange, &self.meant)
     }
 }
 

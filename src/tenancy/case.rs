@@ -300,6 +300,24 @@ impl<'a> Case<'a> {
         fields: &str,
         at: Option<LocationId>,
     ) -> Result<Vec<Found>, Error> {
+        let found = self.look_up_so(segments, fields, at).await?;
+        let Some((last, before)) = segments.split_last().filter(|_| found.is_empty()) else {
+            return Ok(found);
+        };
+        // As in `Federation::visit_as`: the end of a path that was taken off may be the end of a name.
+        let Some(whole) = self.request.target.fallback(last) else {
+            return Ok(found);
+        };
+        self.look_up_so(&[before, &[&*whole]].concat(), fields, at)
+            .await
+    }
+
+    async fn look_up_so(
+        &self,
+        segments: &[&str],
+        fields: &str,
+        at: Option<LocationId>,
+    ) -> Result<Vec<Found>, Error> {
         let query = Query::default().with("fields", fields);
         let errand = Errand::get(path(segments), query, self.newest()).at(at);
         if at.is_none() && !self.too_old.is_empty() {

@@ -8,6 +8,7 @@ use http::Method;
 
 use crate::api::body::BodyError;
 use crate::api::collection::Collection;
+use crate::api::identifier::Alias;
 use crate::api::identifier::is_uuid_like;
 use crate::api::json;
 use crate::api::route::table::About;
@@ -62,7 +63,29 @@ pub async fn serve(
     } else {
         act(&case, row, body).map_ok(Plan::Answer).boxed()
     };
-    planned.await
+    let planned = planned.await;
+    match request.target.alias() {
+        None => planned,
+        Some(alias) => reworded(alias, planned),
+    }
+}
+
+/// The client's own word in place of what stood in for it.
+fn reworded(alias: &Alias, planned: Result<Plan, Error>) -> Result<Plan, Error> {
+    let reworded = |answer: Answer| Answer {
+        body: alias.reword(answer.body.whole()).into(),
+        ..answer
+    };
+    match planned {
+        Ok(Plan::Answer(answer)) if !answer.status.is_success() => {
+            Ok(Plan::Answer(reworded(answer)))
+        }
+        Err(Error::Reply(answer)) => Err(Error::Reply(Box::new(reworded(*answer)))),
+        Err(Error::Objection(Objection::Absent(text))) => {
+            Err(Objection::Absent(alias.reword_text(&text)).into())
+        }
+        planned => planned,
+    }
 }
 
 /// A vendor's method: the rules are about the node alone, and the body is streamed to it unseen.

@@ -201,3 +201,44 @@ def test_all_of_it_holds_for_a_named_location(way):
         assert not [one for site in (first, second) for one in site.asked("DELETE")]
         assert ask({"X-Roles": "admin"}, "GET", "/v1/nodes").status == 403
         assert ask(ADMIN, "GET", "/v1/nodes").names() == ["here", "leased", "theirs", "made"]
+
+
+def test_a_name_may_end_in_json():
+    """Below 1.91 Ironic takes `.json` off the end of a path, and puts it on again if nobody has the rest."""
+    sites = [Standin([node("web.json", owner=MINE), node("other.json", owner=OTHER), node("other", owner=OTHER)]), Standin([node("both", owner=MINE)])]
+    sites[1].add(node("both.json", owner=MINE))
+    group = {"uuid": new_uuid(), "name": "pair.json", "node_uuid": sites[0].nodes[0]["uuid"], "address": None, "extra": {}}
+    sites[0].objects["portgroups"].append(group)
+    mine = {"uuid": new_uuid(), "name": "claim.json", "owner": MINE, "node_uuid": None, "state": "active", "extra": {}}
+    sites[1].objects["allocations"].append(mine)
+    change = [{"op": "add", "path": "/extra/a", "value": 1}]
+    with hub(*sites) as running:
+        headers = {"X-Auth-Token": running.keystone.token_of(TENANT)}
+
+        def ask(method, path, body=None):
+            reply = running.fleet.call(method, path, body, version="1.80", headers=headers)
+            return reply.status, reply.json().get("name") if reply.status == 200 else None
+
+        for method, body in (("GET", None), ("PATCH", change)):
+            assert ask(method, "/v1/nodes/web.json", body) == (200, "web.json")
+            assert ask(method, "/v1/portgroups/pair.json", body) == (200, "pair.json")
+            assert ask(method, "/v1/allocations/claim.json", body) == (200, "claim.json")
+            # That of another project is there, and is not this one's.
+            assert ask(method, "/v1/nodes/other.json", body) == (404, None)
+        assert ask("GET", "/v1/nodes/none.json") == (404, None)
+        # The shorter name first.
+        assert ask("PATCH", "/v1/nodes/both.json", change) == (200, "both")
+        assert ask("DELETE", "/v1/nodes/web.json") == (204, None)
+        assert sites[0].find("web.json") is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("DELETE", "/v1/nodes/detail"), ("PATCH", "/v1/nodes/validate"), ("GET", "/v1/nodes/detail/states")],
+)
+def test_a_refusal_says_what_the_client_wrote(method, path):
+    change = [{"op": "add", "path": "/extra/a", "value": 1}] if method == "PATCH" else None
+    with hub(Standin(), Standin()) as running:
+        mine, admin = (running.ask(who, method, path, change) for who in (TENANT, ADMIN))
+        assert (mine.status, mine.text()) == (admin.status, admin.text())
+        assert mine.status in (400, 404) and f"{path.split('/')[3]}-" not in mine.text(), mine
