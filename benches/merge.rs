@@ -28,7 +28,7 @@ use ironic_proxy::api::page::{Keep, Need, Page};
 mod nodes;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const LOCATIONS: u32 = 3;
 /// As the gateway sends.

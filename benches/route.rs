@@ -51,7 +51,7 @@ use ironic_proxy::policy::in_force::Policy;
 use ironic_proxy::policy::targets;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Nodes in the directory.
 const NODES: u32 = 1_000_000;

@@ -39,7 +39,7 @@ use ironic_proxy::telemetry;
 use ironic_proxy::telemetry::spool;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What the files of its configuration are called.
 const PROGRAM: &str = "ironic-proxy";

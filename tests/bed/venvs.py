@@ -86,7 +86,7 @@ def _install_one(venv):
 
 
 def _system_packages():
-    # The build wants cmake, the tests of the units systemd-analyze, those of the documentation curl.
+    # The build wants cmake and make, the tests of the units systemd-analyze, those of the documentation curl.
     # nginx and uWSGI stand in front of some of the locations, HAProxy and keepalived in front of the gateway; watchdogs ask it
     # by curl and wget.
     # gophercloud is a client that reads other words than Ironic's own.
@@ -103,6 +103,7 @@ def _system_packages():
         "ip": "iproute2",
         "keepalived": "keepalived",
         "logrotate": "logrotate",
+        "make": "make",
         "memcached": "memcached",
         "nginx": "nginx-light",
         "prometheus": "prometheus",
