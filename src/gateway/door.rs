@@ -492,6 +492,7 @@ impl Door {
             request_id: context.request_id.for_locations(),
             token: self.guard.authenticator.user_token(headers),
             standing,
+            hedges: true,
             deadline: Instant::now() + self.request_deadline,
             trail: context.trail.clone(),
             trace: context.trace.clone(),

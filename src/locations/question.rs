@@ -34,6 +34,8 @@ pub struct Asker {
     /// The client's own token, for locations that are to see it.
     pub token: Option<HeaderValue>,
     pub standing: Standpoint,
+    /// Whether a read may be asked of a second endpoint beside a slow first one, whose database may be ahead.
+    pub hedges: bool,
     /// When the request ends, whatever it is made of: pages, endpoints, retries, polls.
     pub deadline: Instant,
     /// Who was asked for it.
@@ -62,6 +64,7 @@ impl Asker {
             request_id,
             token: None,
             standing: Standpoint::Ours,
+            hedges: true,
             deadline: Instant::now() + patience,
             trail: Trail::default(),
             trace: None,
@@ -87,10 +90,12 @@ impl Asker {
         Some((asking, asker))
     }
 
-    /// To find out what a write came to, or to undo it: one that was given up has used up the request's own time.
+    /// To find out what a write came to, or to undo it: one that was given up has used up the request's own time. What was
+    /// just written a second endpoint may not show yet.
     #[must_use]
     pub fn afterwards(&self) -> Self {
         Self {
+            hedges: false,
             deadline: self.deadline.max(Instant::now() + AFTERMATH),
             ..self.clone()
         }

@@ -6,6 +6,7 @@ import threading
 import pytest
 import scripted
 from admin import SECTION, Admin
+from exchange import Answer
 from fleet import assert_unavailable, fleet, together, until
 from metrics import read
 from standin import new_uuid, node
@@ -147,6 +148,26 @@ def test_not_found_is_not_believed_while_the_first_may_have_it():
         pair[0].heal()
         pair[0].fault(scripted.close())
         assert hub.get("/v1/nodes/nobody").status == 404, "the only one that answers"
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_what_a_write_came_to_is_asked_where_it_was_written(two, method):
+    """The second endpoint's database may not have it yet."""
+    hub, pair, _ = two
+    before = {"uuid": new_uuid(), "description": "", "extra": {}, "created_at": None, "updated_at": None}
+    hub.loc1.objects["chassis"].append(dict(before))
+    path = f"/v1/chassis/{before['uuid']}"
+    warm(hub, pair)
+
+    def slow_from_now_on(exchange):
+        pair[0].fault(scripted.late(0.3), method="GET", times=1)
+        return scripted.executed(scripted.reset())(exchange)
+
+    pair[0].fault(slow_from_now_on, method=method)
+    pair[1].fault(lambda _: Answer.of_json(200, before), method="GET")
+    change = [{"op": "add", "path": "/extra/a", "value": 1}] if method == "PATCH" else None
+    reply = hub.call(method, path, change)
+    assert (reply.status, pair[1].asked("GET")) == (204 if method == "DELETE" else 200, []), reply
 
 
 def test_a_question_has_one_verdict():

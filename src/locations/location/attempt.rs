@@ -109,6 +109,7 @@ impl Attempt<'_> {
     fn kind(&self) -> Option<Kind> {
         let question = self.question;
         let is_read = question.method.is_safe()
+            && self.asker.hedges
             // The agent's token is in the first answer to a ramdisk's look-up, and in no other one (Ironic's
             // api/controllers/v1/ramdisk.py).
             && self.asker.standing != Standpoint::Anonymous
