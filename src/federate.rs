@@ -37,7 +37,6 @@ use crate::config::Config;
 use crate::config::GroupMap;
 use crate::config::LocationId;
 use crate::coordination::Backend;
-use crate::federate::claim::Stake;
 use crate::federate::located::place::Placement;
 use crate::federate::merged::memory::Memory;
 use crate::federate::objection::Objection;
@@ -156,8 +155,8 @@ pub struct Federation {
     /// What other gateways share with this one.
     pub backend: Option<Arc<Backend>>,
     pub twins: Arc<Twins>,
-    /// Values that requests in flight are about to take.
-    turns: Arc<Turns<Stake>>,
+    /// Values that requests in flight are about to take, as [`claim::Stake::text`] has them.
+    turns: Arc<Turns<String>>,
 }
 
 impl Federation {

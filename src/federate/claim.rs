@@ -19,7 +19,7 @@ pub struct Claim {
     pub conflict: String,
 }
 
-/// What is claimed. Two requests with the same stake are served one after the other.
+/// What is claimed. Two requests whose stakes have the same text are served one after the other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stake {
     pub collection: Collection,
@@ -90,7 +90,7 @@ impl Stake {
         }
     }
 
-    /// As gateways tell each other.
+    /// What has to be held to write it, here and among gateways.
     pub fn text(&self) -> String {
         let collection = self.facts().path;
         let of_type = self.of_type.as_deref().unwrap_or_default();

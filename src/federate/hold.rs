@@ -24,7 +24,7 @@ const COORDINATION: &str = "coordination";
 #[derive(Debug)]
 pub struct Hold<'a> {
     among_gateways: AmongGateways,
-    _here: Turn<'a, Stake>,
+    _here: Turn<'a, String>,
 }
 
 #[derive(Debug)]
@@ -39,14 +39,14 @@ enum AmongGateways {
 impl<'a> Hold<'a> {
     /// Waits until nobody else holds any of it.
     pub async fn take(
-        turns: &'a Turns<Stake>,
+        turns: &'a Turns<String>,
         backend: Option<&Arc<Backend>>,
         stakes: HashSet<Stake>,
         deadline: Instant,
     ) -> Result<Self, Error> {
-        let values: Vec<String> = stakes.iter().map(Stake::text).collect();
+        let values: HashSet<String> = stakes.iter().map(Stake::text).collect();
         // Here first: of this gateway's requests one at most contends with other gateways.
-        let here = timeout_at(deadline.into(), turns.take(stakes)).await;
+        let here = timeout_at(deadline.into(), turns.take(values.clone())).await;
         let here = here.map_err(|_| Error::Contended)?;
         let among_gateways = match backend.filter(|_| !values.is_empty()) {
             None => AmongGateways::Alone,

@@ -16,7 +16,12 @@ NODE = {"driver": "fake-hardware"}
 
 
 class Site(Standin):
-    """A stand-in whose portgroups can be asked for by address."""
+    """A stand-in whose portgroups can be asked for by address, and whose MySQL takes names for the same that differ in case only."""
+
+    def find(self, ident):
+        if self.database != "mysql":
+            return super().find(ident)
+        return next((one for one in self.nodes if ident.lower() in (one["uuid"], (one["name"] or "").lower())), None)
 
     def _routed(self, request, path, parameters, minor):
         if request.method == "GET" and path == ["v1", "portgroups"] and "address" in parameters:
@@ -42,7 +47,7 @@ def mend(hub):
     for site in hub.all():
         if not site.listening():
             site.up()
-        site.versions = ("1.1", "1.115")
+        site.versions, site.database = ("1.1", "1.115"), "sqlite"
         site.nodes.clear()
         site.ports.clear()
         for records in site.objects.values():
@@ -207,6 +212,15 @@ def test_two_creates_at_once_do_not_both_find_it_free(hub, members):
     replies = together(*[lambda body=body: hub.post("/v1/nodes", body) for body in bodies])
     assert sorted(reply.status for reply in replies) == [201, 409, 409], replies
     assert sum(len(site.nodes) for site in hub.all()) == 1
+
+
+def test_two_creates_at_once_of_names_that_are_one_to_a_database(hub):
+    for site in hub.all():
+        site.database = "mysql"
+        site.fault(scripted.late(0.1), method="POST")
+    bodies = [{**NODE, "name": name, "conductor_group": group} for name, group in (("Node-A", ""), ("node-a", "grp1"))]
+    replies = together(*[lambda body=body: hub.post("/v1/nodes", body) for body in bodies])
+    assert sorted(reply.status for reply in replies) == [201, 409], replies
 
 
 def test_two_ports_at_once(hub):
