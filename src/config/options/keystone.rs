@@ -65,7 +65,7 @@ pub(crate) const KEYSTONE_AUTHTOKEN: &[Opt] = &[
     opt(
         "memcache_pool_socket_timeout",
         "0.05",
-        "Seconds that a request waits for memcached before it asks Keystone.",
+        "Seconds that a memcached may take to answer, beside 1 s to connect, before Keystone is asked.",
     ),
     opt(
         "memcache_pool_dead_retry",
