@@ -253,16 +253,21 @@ impl Locator {
     /// The way from an identifier to a location, wherever the identifier stands: as far as is remembered, else as the
     /// locations say.
     pub async fn owner(&self, asker: &Asker, key: &Key) -> Verdict {
-        if let Ident::Text(text) = &key.ident
-            && key.collection != Collection::Conductors
-            && !route::identifies(key.collection, text)
-        {
-            // pecan would dispatch such a name to a sub-controller (`/v1/nodes/states`) instead of looking a node up.
-            return Err(self.nobody(key.collection, text));
-        }
+        self.check(key)?;
         match self.recalled(key) {
             Some(owner) => Ok(owner),
             None => self.poll(asker, key).await,
+        }
+    }
+
+    /// Nobody is asked for what cannot be asked for by its path: pecan would dispatch such a name to a sub-controller
+    /// (`/v1/nodes/states`) instead of looking a node up, and web servers take dots for a way up.
+    pub fn check(&self, key: &Key) -> Result<(), LocateError> {
+        match &key.ident {
+            Ident::Text(text) if !route::identifies(key.collection, text) => {
+                Err(self.nobody(key.collection, text))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -405,6 +410,7 @@ impl Locator {
     }
 
     fn question(&self, key: &Key) -> Result<Question, LocateError> {
+        self.check(key)?;
         let common = self.locations.common().ok_or(LocateError::Unready)?;
         let question = Question::get(path(key, common.max()), common.max());
         Ok(question.for_member(key.collection, &key.ident.to_string()))

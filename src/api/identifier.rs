@@ -21,6 +21,11 @@ pub fn is_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
+/// Dots are a name to Ironic; to web servers in front of it they lead up and out of a collection (RFC 3986 5.2.4).
+pub fn is_way_up(text: &str) -> bool {
+    matches!(text, "." | "..")
+}
+
 /// `args.uuid_or_name`
 pub fn is_uuid_or_name(text: &str) -> bool {
     is_name(text) || is_uuid_like(text)

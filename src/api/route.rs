@@ -387,9 +387,15 @@ fn bind(
     }
     // By an identifier that Ironic takes for one of its own words nothing can be asked for.
     let of = member_of(row.action);
-    let is_a_word = of
-        .zip(values.first())
-        .is_some_and(|(of, ident)| pecan::is_known_below(of.facts().path, ident));
+    let is_a_word = values.first().is_some_and(|ident| {
+        // The query may have brought what no path can.
+        identifier::is_way_up(ident)
+            || of.is_some_and(|of| pecan::is_known_below(of.facts().path, ident))
+    });
+    let is_way_up = |value: &String| identifier::is_way_up(value);
+    if values.iter().skip(1).any(is_way_up) || values.iter().any(|value| value.contains('/')) {
+        return Err(Fault::not_found().into());
+    }
     let mut segments = row.spell(&values);
     let reads_the_same = segments == asked
         || pecan::call(method.as_str(), version.minor, &segments).is_some_and(|again| {
@@ -428,10 +434,15 @@ fn surplus(method: &Method) -> Fault {
     Fault::new(status, text)
 }
 
-/// Whether a path with this identifier is about a member of the collection: it may be a name, and is none of Ironic's own
-/// words there.
+/// Whether a path with this identifier is about a member of the collection: it may be a name, is none of Ironic's own words
+/// there, and no way up.
 pub fn identifies(of: Collection, ident: &str) -> bool {
-    identifier::is_uuid_or_name(ident) && !pecan::is_known_below(of.facts().path, ident)
+    if ident.is_empty() || identifier::is_way_up(ident) {
+        return false;
+    }
+    // Of hosts, any text may be the name.
+    of == Collection::Conductors
+        || identifier::is_uuid_or_name(ident) && !pecan::is_known_below(of.facts().path, ident)
 }
 
 /// Whose member the first parameter names.

@@ -11,6 +11,7 @@ use crate::api::collection::Collection;
 use crate::api::header;
 use crate::api::page::Keep;
 use crate::api::query::Query;
+use crate::api::route;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -206,6 +207,10 @@ async fn is_taken(
     stake: &Stake,
 ) -> Result<bool, Silence> {
     let question = match stake.column {
+        // Nobody can have it, and home will refuse it in its own words.
+        Column::Uuid | Column::Name if !route::identifies(stake.collection, &stake.value) => {
+            return Ok(false);
+        }
         Column::Uuid | Column::Name => request
             .probe(stake.path())
             .for_member(stake.collection, &stake.value),

@@ -6,6 +6,7 @@ use crate::api::json;
 use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
+use crate::api::route;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::merged::index::Index;
@@ -148,6 +149,9 @@ impl Position<'_> {
         let Some(sort_key) = self.merge.wish.sort_key.as_deref() else {
             return Ok(Some(SortValue::Null));
         };
+        if !route::identifies(self.merge.listing.collection, item) {
+            return Ok(None);
+        }
         let facts = self.merge.listing.collection.facts();
         let mut path = format!("/v1/{}/{}", facts.path, encode_segment(item));
         let selectable =
