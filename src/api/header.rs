@@ -4,6 +4,7 @@
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 pub const API_VERSION: HeaderName = HeaderName::from_static("x-openstack-ironic-api-version");
@@ -27,6 +28,15 @@ pub const INCOMPLETE: HeaderName = HeaderName::from_static("x-ironic-proxy-incom
 /// In an answer: where uniqueness could not be verified.
 pub const UNVERIFIED: HeaderName = HeaderName::from_static("x-ironic-proxy-unverified");
 
+/// What Ironic signs its answers with.
+pub static SIGNATURE: [HeaderName; 5] = [
+    API_VERSION,
+    API_MIN_VERSION,
+    API_MAX_VERSION,
+    REQUEST_ID,
+    LEGACY_REQUEST_ID,
+];
+
 /// What of a location's answer may reach the client. An allow-list: a location, or what stands before it, could else set
 /// our cookies, our HSTS, our CORS, hand out tokens, or send browsers elsewhere. What Ironic says of itself (versions,
 /// request ids) is passed on or said anew by us.
@@ -49,7 +59,7 @@ fn passes_downstream(name: &HeaderName) -> bool {
 }
 
 /// The fields of an answer that stay here.
-pub fn kept_back(headers: &HeaderMap) -> Vec<HeaderName> {
+pub fn kept_back(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
     headers
         .keys()
         .filter(|name| !passes_downstream(name))
@@ -75,11 +85,13 @@ pub fn hide_locations(headers: &mut HeaderMap) {
     }
 }
 
+const UNPRINTABLE: HeaderValue = HeaderValue::from_static("req-unprintable");
+
 /// The id under which a request stands in the logs of the gateway and, as the global id, of the locations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId {
-    /// `req-<uuid>`; empty as long as there is no request.
-    ours: String,
+    /// `req-<uuid>`; empty as long as there is no request. The value shares its text with all that it is sent in.
+    ours: HeaderValue,
     /// The client's own, if it sent a well-formed one.
     global: Option<HeaderValue>,
 }
@@ -94,19 +106,20 @@ impl RequestId {
                 // oslo.middleware takes the hyphenated form alone; `try_parse` knows others.
                 .is_some_and(|uuid| uuid.len() == 36 && Uuid::try_parse(uuid).is_ok())
         };
-        let mut buffer = Uuid::encode_buffer();
+        let mut text = *b"req-00000000-0000-0000-0000-000000000000";
         // An id is no secret and is made for every request: the system is not asked for it.
         let random =
             Uuid::from_u128((u128::from(fastrand::u64(..)) << 64) | u128::from(fastrand::u64(..)));
         let ours = uuid::Builder::from_random_bytes(*random.as_bytes()).into_uuid();
+        ours.hyphenated().encode_lower(&mut text["req-".len()..]);
         Self {
-            ours: format!("req-{}", ours.hyphenated().encode_lower(&mut buffer)),
+            ours: HeaderValue::from_bytes(&text).unwrap_or(UNPRINTABLE),
             global: headers.get(REQUEST_ID).filter(well_formed).cloned(),
         }
     }
 
     pub fn ours(&self) -> &str {
-        &self.ours
+        self.ours.to_str().unwrap_or_default()
     }
 
     pub fn global(&self) -> Option<&str> {
@@ -119,8 +132,16 @@ impl RequestId {
     }
 
     pub fn for_client(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.ours)
-            .unwrap_or_else(|_| HeaderValue::from_static("req-unprintable"))
+        self.ours.clone()
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self {
+            ours: HeaderValue::from_static(""),
+            global: None,
+        }
     }
 }
 

@@ -252,7 +252,7 @@ impl<'a> Linking<'a> {
     pub(crate) fn new(from: Dialect<'a>) -> Self {
         Self {
             from,
-            cuts: Cuts::default(),
+            cuts: Cuts::with_room(),
             shape: hrefs(),
         }
     }
@@ -394,6 +394,14 @@ pub(crate) struct Stretch<'m> {
 }
 
 impl Cuts {
+    /// For those of a resource with a few lists below it.
+    fn with_room() -> Self {
+        Self {
+            parts: Vec::with_capacity(16),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.parts.len()
     }

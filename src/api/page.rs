@@ -58,6 +58,19 @@ struct Extracts {
     noted: Vec<Span>,
 }
 
+impl Extracts {
+    /// Gives back the memory that growing took in advance.
+    fn shrunk(mut self) -> Self {
+        self.cuts.shrink();
+        self.idents.shrink_to_fit();
+        self.noted.shrink_to_fit();
+        self
+    }
+}
+
+/// A UUID and a name.
+const IDENTS: usize = 128;
+
 /// Items that are being read.
 #[derive(Debug)]
 struct Reading<'a> {
@@ -124,7 +137,7 @@ impl Page {
         Ok(Self {
             body,
             entries,
-            extracts: reading.done(),
+            extracts: reading.done().shrunk(),
             has_next,
         })
     }
@@ -378,23 +391,17 @@ impl<'a> Reading<'a> {
         Self {
             need,
             linking: Linking::new(need.from),
-            idents: Vec::new(),
+            idents: Vec::with_capacity(IDENTS),
             noted: Vec::new(),
             shape: shape(need.heeded()),
         }
     }
 
-    /// Gives back the memory that growing took in advance.
     fn done(self) -> Extracts {
-        let mut cuts = self.linking.cuts;
-        let (mut idents, mut noted) = (self.idents, self.noted);
-        cuts.shrink();
-        idents.shrink_to_fit();
-        noted.shrink_to_fit();
         Extracts {
-            cuts,
-            idents,
-            noted,
+            cuts: self.linking.cuts,
+            idents: self.idents,
+            noted: self.noted,
         }
     }
 

@@ -158,7 +158,9 @@ impl Target {
     }
 
     fn path_with(&self, position: usize, ident: &str) -> String {
-        let mut path = "/v1".to_owned();
+        let length: usize = self.segments.iter().map(|segment| 1 + segment.len()).sum();
+        let mut path = String::with_capacity("/v1".len() + length + SUFFIX.len());
+        path.push_str("/v1");
         for (index, segment) in self.segments.iter().enumerate() {
             path.push('/');
             path.push_str(&encode_segment(if index == position {
@@ -259,7 +261,7 @@ fn resolve(
     if call.rows.is_empty() {
         return Ok(plain(Route::NotPermitted, segments, query));
     }
-    bind(method, call, &segments, query, version)
+    bind(method, call, segments, query, version)
 }
 
 /// The collection that a path is in, and the member that it names.
@@ -311,24 +313,14 @@ fn is_novelty(
 fn bind(
     method: &Method,
     call: Call,
-    asked: &[String],
+    asked: Vec<String>,
     mut query: Query,
     version: Microversion,
 ) -> Result<Resolved, Unrouted> {
     let Some(&any) = call.rows.iter().find(|row| row.serves(method)) else {
         return Err(Fault::routing(StatusCode::METHOD_NOT_ALLOWED, "").into());
     };
-    if version.minor < any.since {
-        let status = match any.below {
-            Below::NotFound => Some(StatusCode::NOT_FOUND),
-            Below::NotAllowed => Some(StatusCode::METHOD_NOT_ALLOWED),
-            // Gates of whole controllers were passed on the way here (`pecan.rs`).
-            Below::ByLocation | Below::Controller | Below::Unseen => None,
-        };
-        if let Some(status) = status {
-            return Err(Fault::new(status, "The API is not supported for this version").into());
-        }
-    }
+    check_age(any, version)?;
     let parameters: Vec<_> = any.parameters().collect();
     // What the path lacks may stand in the query.
     let mut values = call.arguments;
@@ -396,8 +388,9 @@ fn bind(
     if values.iter().skip(1).any(is_way_up) || values.iter().any(|value| value.contains('/')) {
         return Err(Fault::not_found().into());
     }
-    let mut segments = row.spell(&values);
-    let reads_the_same = segments == asked
+    let is_plain = row.spells(&values).eq(asked.iter().map(String::as_str));
+    let mut segments = if is_plain { asked } else { row.spell(&values) };
+    let reads_the_same = is_plain
         || pecan::call(method.as_str(), version.minor, &segments).is_some_and(|again| {
             again.is_ok_and(|again| again.function == call.function && again.arguments == values)
         });
@@ -420,6 +413,18 @@ fn bind(
         query,
         alias,
     })
+}
+
+/// Whether this version has the function.
+fn check_age(row: &Row, version: Microversion) -> Result<(), Unrouted> {
+    let status = match row.below {
+        _ if version.minor >= row.since => return Ok(()),
+        Below::NotFound => StatusCode::NOT_FOUND,
+        Below::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        // Gates of whole controllers were passed on the way here (`pecan.rs`).
+        Below::ByLocation | Below::Controller | Below::Unseen => return Ok(()),
+    };
+    Err(Fault::new(status, "The API is not supported for this version").into())
 }
 
 /// Where Ironic's functions do not fail with a 500, which most do.

@@ -53,7 +53,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let mut downstream = Downstream::new(stream);
+        let mut downstream = Box::new(Downstream::new(stream));
         let mut stages = self.lifecycle.watch();
         loop {
             let begins = tokio::select! {
@@ -70,11 +70,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
                 Ok(head) => head?,
                 Err(error) => {
                     // Apart from what each idle connection holds.
-                    Box::pin(refuse(downstream, error)).await;
+                    Box::pin(refuse(*downstream, error)).await;
                     return None;
                 }
             };
-            let mut session = ServerSession::new_http1(Box::new(downstream));
+            let mut session = ServerSession::new_http1(downstream);
             session.set_keepalive(Some(KEEPALIVE.as_secs()));
             // Pingora parses the head itself; it gets one that is known to be whole and bounded.
             session.set_pipelined_prefix(head);
@@ -82,7 +82,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Connections<A> {
             let reused = self.application.process_new_http(session, shutdown).await?;
             // Pingora gives back the very stream that it was given.
             let (stream, _) = reused.consume();
-            downstream = *stream.into_any().downcast().ok()?;
+            downstream = stream.into_any().downcast().ok()?;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The URL of the gateway as the client sees it, for the links in answers: from the configuration, else from a proxy
 //! in front, else from the request itself.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
@@ -47,8 +48,8 @@ impl Endpoint {
             return Ok(base.clone());
         }
         let host = match headers.get(http::header::HOST) {
-            Some(value) => value.to_str().map_err(|_| BadHost)?.trim().to_owned(),
-            None => socket.ok_or(BadHost)?.to_string(),
+            Some(value) => Cow::Borrowed(value.to_str().map_err(|_| BadHost)?.trim()),
+            None => Cow::Owned(socket.ok_or(BadHost)?.to_string()),
         };
         let forwarded = if self.proxy_headers {
             Forwarded::read(headers)
@@ -56,12 +57,12 @@ impl Endpoint {
             Forwarded::default()
         };
         let scheme = forwarded.proto.as_deref().unwrap_or(self.scheme);
-        let host = forwarded.host.unwrap_or(host);
+        let host = forwarded.host.map_or(host, Cow::Owned);
         let plain = host
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
         let host = without_usual_port(scheme, &host);
-        let base = format!("{scheme}://{host}{}", forwarded.prefix);
+        let base = [scheme, "://", host, &forwarded.prefix].concat();
         Base::parse(&base).ok().filter(|_| plain).ok_or(BadHost)
     }
 }

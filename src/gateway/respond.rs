@@ -20,6 +20,7 @@ use pingora::ErrorType;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
+use smallvec::SmallVec;
 
 use crate::api::header;
 use crate::api::merged_page::Parts;
@@ -58,8 +59,8 @@ impl Respond {
         known: &HeaderMap,
         context: &Context,
         versions: Versions,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>> {
-        let mut signature = Vec::with_capacity(6);
+    ) -> Result<SmallVec<[(HeaderName, HeaderValue); 6]>> {
+        let mut signature = SmallVec::new();
         if let Some((range, spoken)) = context.versions.filter(|_| versions == Versions::Shown) {
             signature.push((header::API_MIN_VERSION, range.min().to_header()));
             signature.push((header::API_MAX_VERSION, range.max().to_header()));

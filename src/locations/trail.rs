@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
+use smallvec::SmallVec;
 
 use crate::api::trace::TraceContext;
 use crate::api::trace::TraceParent;
@@ -20,7 +21,7 @@ use crate::locations::silence::Reason;
 /// Shared by all who ask for the same request.
 #[derive(Clone, Debug, Default)]
 pub struct Trail {
-    steps: Arc<Mutex<Vec<Step>>>,
+    steps: Arc<Mutex<SmallVec<[Step; 2]>>>,
     /// `None`: no span of it is recorded.
     traced: Option<Arc<Traced>>,
 }
@@ -160,7 +161,7 @@ impl Trail {
 
 /// `loc1:0.012,loc3:timeout:5.000`; `-` if none was asked. Of many the slowest, and how many more there were: `+4984`.
 #[derive(Debug)]
-pub struct Told<'a>(Vec<(&'a str, Step)>);
+pub struct Told<'a>(SmallVec<[(&'a str, Step); 2]>);
 
 impl Told<'_> {
     /// The one that took the longest.

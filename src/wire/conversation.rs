@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -22,10 +23,12 @@ use http::header;
 use httparse::ParserConfig;
 use httparse::Status;
 use pingora::protocols::Stream;
+use smallvec::SmallVec;
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 
+use crate::api::header::SIGNATURE;
 use crate::wire::budget::Budget;
 use crate::wire::budget::Exhausted;
 use crate::wire::budget::Held;
@@ -229,11 +232,11 @@ impl Conversation<'_> {
             // have its 64 KiB parsed as many times.
             let may_be_whole = self.read.len() >= 2 * tried || ends_a_head(&self.read, tried);
             let parsed = if may_be_whole {
-                parse(&self.read, method)?
+                take_head(&mut self.read, method)?
             } else {
                 None
             };
-            let Some((size, heading)) = parsed else {
+            let Some(heading) = parsed else {
                 if self.read.len() > LARGEST_HEAD {
                     return Err(Fault::NotHttp);
                 }
@@ -253,7 +256,6 @@ impl Conversation<'_> {
                 continue;
             };
             tried = 0;
-            self.read.advance(size);
             if !heading.status.is_informational() {
                 return Ok(heading);
             }
@@ -394,8 +396,15 @@ fn ends_a_head(read: &[u8], tried: usize) -> bool {
         .any(|at| read[..at].ends_with(b"\n") || read[..at].ends_with(b"\n\r"))
 }
 
-/// The head at the beginning of what was read, and its size; `None`: there is more of it to come.
-fn parse(read: &[u8], method: &Method) -> Result<Option<(usize, Heading)>, Fault> {
+/// Where a field is in its head.
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+/// Takes the head off the beginning of what was read; `None`: there is more of it to come. Values are not copied but hold
+/// the head: nine allocations less for an answer of Ironic's.
+fn take_head(read: &mut BytesMut, method: &Method) -> Result<Option<Heading>, Fault> {
     if read.is_empty() {
         return Ok(None);
     }
@@ -404,7 +413,8 @@ fn parse(read: &[u8], method: &Method) -> Result<Option<(usize, Heading)>, Fault
     let mut config = ParserConfig::default();
     config.allow_spaces_after_header_name_in_responses(true);
     config.allow_obsolete_multiline_headers_in_responses(true);
-    let size = match config.parse_response_with_uninit_headers(&mut response, read, &mut fields) {
+    let parsed = config.parse_response_with_uninit_headers(&mut response, read, &mut fields);
+    let size = match parsed {
         Ok(Status::Complete(size)) => size,
         Ok(Status::Partial) => return Ok(None),
         Err(_) => return Err(Fault::NotHttp),
@@ -413,29 +423,51 @@ fn parse(read: &[u8], method: &Method) -> Result<Option<(usize, Heading)>, Fault
         .code
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(Fault::NotHttp)?;
-    let mut headers = HeaderMap::with_capacity(response.headers.len());
-    for field in &*response.headers {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Fault::NotHttp)?;
-        headers.append(name, value(field.value)?);
+    let is_newest = response.version == Some(1);
+    let place = |part: &[u8]| {
+        let start = part.as_ptr().addr() - read.as_ptr().addr();
+        start..start + part.len()
+    };
+    // More than most have.
+    let mut fields: SmallVec<[Field; 16]> = SmallVec::new();
+    fields.extend(response.headers.iter().map(|field| Field {
+        name: place(field.name.as_bytes()),
+        value: place(field.value),
+    }));
+    let head = read.split_to(size).freeze();
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        headers.append(name(&head[field.name])?, value(&head.slice(field.value))?);
     }
     if headers.contains_key(header::TRANSFER_ENCODING) {
         // RFC 9112 6.3: it overrides a length.
         headers.remove(header::CONTENT_LENGTH);
     }
     let end = end(method, status, &headers)?;
-    let after = after(response.version == Some(1), end, &headers);
+    let after = after(is_newest, end, &headers);
     let heading = Heading {
         status,
         headers,
         end,
         after,
     };
-    Ok(Some((size, heading)))
+    Ok(Some(heading))
+}
+
+/// Those that Ironic signs every answer with are known, and cost no allocation.
+fn name(raw: &[u8]) -> Result<HeaderName, Fault> {
+    if let Some(known) = SIGNATURE
+        .iter()
+        .find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(raw))
+    {
+        return Ok(known.clone());
+    }
+    HeaderName::from_bytes(raw).map_err(|_| Fault::NotHttp)
 }
 
 /// A field's value; one of several lines is put on one (RFC 9112 5.2).
-fn value(raw: &[u8]) -> Result<HeaderValue, Fault> {
-    HeaderValue::from_bytes(raw)
+fn value(raw: &Bytes) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_maybe_shared(raw.clone())
         .or_else(|_| {
             let blank = |byte: &u8| {
                 if matches!(byte, b'\r' | b'\n') {

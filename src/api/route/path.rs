@@ -31,9 +31,18 @@ pub enum PathError {
 
 impl Path {
     pub fn read(path: &str) -> Result<Self, PathError> {
-        let mut segments = segments(path)?;
-        let versioned = segments.first().is_some_and(|segment| segment == "v1");
-        if versioned {
+        let raw = path.strip_prefix('/').ok_or(PathError::NotFound)?;
+        let raw = raw.strip_suffix('/').unwrap_or(raw);
+        let mut parts = (!raw.is_empty())
+            .then(|| raw.split('/'))
+            .into_iter()
+            .flatten()
+            .peekable();
+        let mut versioned = parts.next_if_eq(&"v1").is_some();
+        let mut segments = parts.map(segment).collect::<Result<Vec<_>, _>>()?;
+        // Written in another way.
+        if !versioned && segments.first().is_some_and(|first| first == "v1") {
+            versioned = true;
             segments.remove(0);
         }
         Ok(Self {
@@ -86,34 +95,25 @@ impl Path {
     }
 }
 
-fn segments(path: &str) -> Result<Vec<String>, PathError> {
-    let path = path.strip_prefix('/').ok_or(PathError::NotFound)?;
-    let path = path.strip_suffix('/').unwrap_or(path);
-    if path.is_empty() {
-        return Ok(Vec::new());
+fn segment(raw: &str) -> Result<String, PathError> {
+    // Nearly all are names and UUIDs: to look at their bytes once costs a fifth of what follows.
+    if is_plain(raw) {
+        return Ok(raw.to_owned());
     }
-    path.split('/')
-        .map(|raw| {
-            // Nearly all are names and UUIDs: to look at their bytes once costs a fifth of what follows.
-            if is_plain(raw) {
-                return Ok(raw.to_owned());
-            }
-            let unreadable = || PathError::Unreadable(raw.to_owned());
-            if !is_percent_encoded(raw) {
-                return Err(unreadable());
-            }
-            let segment = percent_decode_str(raw)
-                .decode_utf8()
-                .map_err(|_| unreadable())?;
-            if segment.contains('/') || segment.chars().any(char::is_control) {
-                return Err(unreadable());
-            }
-            if matches!(&*segment, "" | "." | "..") || segment.contains(';') {
-                return Err(PathError::NotFound);
-            }
-            Ok(segment.into_owned())
-        })
-        .collect()
+    let unreadable = || PathError::Unreadable(raw.to_owned());
+    if !is_percent_encoded(raw) {
+        return Err(unreadable());
+    }
+    let segment = percent_decode_str(raw)
+        .decode_utf8()
+        .map_err(|_| unreadable())?;
+    if segment.contains('/') || segment.chars().any(char::is_control) {
+        return Err(unreadable());
+    }
+    if matches!(&*segment, "" | "." | "..") || segment.contains(';') {
+        return Err(PathError::NotFound);
+    }
+    Ok(segment.into_owned())
 }
 
 /// Whether it stands for itself whatever else is asked of a segment.

@@ -6,6 +6,7 @@
 //! lets a client past a policy; hence the same steps here, in the same order.
 
 use std::collections::BTreeMap;
+use std::str::Split;
 use std::sync::LazyLock;
 
 use http::StatusCode;
@@ -62,7 +63,7 @@ impl Function {
 pub(super) struct Call {
     pub function: &'static str,
     /// Where the function may be served; empty if it refuses whatever it is asked.
-    pub rows: Vec<&'static Row>,
+    pub rows: &'static [&'static Row],
     /// What `_lookup` took on the way, then the arguments by position.
     pub arguments: Vec<String>,
     /// How many of them are `_lookup`'s.
@@ -125,6 +126,22 @@ static CONTROLLERS: LazyLock<Controller> = LazyLock::new(|| {
 });
 
 impl Controller {
+    /// Whether it has something under this name, at the end of the path.
+    fn knows_below(&self, mut path: Split<'_, char>, name: &str) -> bool {
+        match path.next() {
+            Some(part) => [self.children.get(part), self.found.get(part)]
+                .into_iter()
+                .flatten()
+                .any(|next| next.knows_below(path.clone(), name)),
+            None => {
+                self.children.contains_key(name)
+                    || self.found.contains_key(name)
+                    || action(self, name).is_some()
+                    || ATTRIBUTES.contains(&name)
+            }
+        }
+    }
+
     fn define(&mut self, path: &'static str, row: Option<&'static Row>) {
         let Some((controllers, function)) = path.rsplit_once('.') else {
             return;
@@ -172,21 +189,21 @@ impl Controller {
 }
 
 /// A path on its way through the controllers.
-struct Walk<'a> {
-    method: &'a str,
+struct Walk<'p> {
+    method: &'p str,
     minor: i64,
     /// What `_lookup` took.
-    taken: Vec<String>,
+    taken: Vec<&'p String>,
     /// What stood before a controller; it stays where a way turns out wrong, as it does in pecan.
-    routing: Vec<String>,
+    routing: Vec<&'p String>,
 }
 
 /// A function, and what is left of the path.
-type Found<'a> = Result<(&'a Function, Vec<String>), Abort>;
+type Found<'c, 'p> = Result<(&'c Function, &'p [String]), Abort>;
 
-impl Walk<'_> {
+impl<'p> Walk<'p> {
     /// `lookup_controller`: where a controller finds nothing, its `_lookup` or `_default` is asked.
-    fn enter<'a>(&mut self, controller: &'a Controller, args: &[String]) -> Found<'a> {
+    fn enter<'c>(&mut self, controller: &'c Controller, args: &'p [String]) -> Found<'c, 'p> {
         let found = self.route(controller, args);
         let Err(abort) = &found else { return found };
         // `lookup_controller` catches 404 and 405; a 400 of a `_lookup` passes it by.
@@ -194,7 +211,7 @@ impl Walk<'_> {
             return found;
         }
         if let Some(default) = controller.functions.get("_default") {
-            return Ok((default, args.to_vec()));
+            return Ok((default, args));
         }
         match self.lookup(controller, args)? {
             Some((next, rest)) => self.enter(next, rest),
@@ -203,7 +220,7 @@ impl Walk<'_> {
     }
 
     /// `RestController._route`
-    fn route<'a>(&mut self, controller: &'a Controller, args: &[String]) -> Found<'a> {
+    fn route<'c>(&mut self, controller: &'c Controller, args: &'p [String]) -> Found<'c, 'p> {
         if let Some((since, Below::Controller)) = controller.gate
             && self.minor < since
         {
@@ -224,7 +241,7 @@ impl Walk<'_> {
             // Every function takes `*args`, so any segment may be a controller's.
             for (index, segment) in args.iter().enumerate() {
                 if let Some(child) = child(controller, segment) {
-                    self.routing.extend_from_slice(&args[..index]);
+                    self.routing.extend(&args[..index]);
                     return self.enter(child?, &args[index + 1..]);
                 }
             }
@@ -246,7 +263,7 @@ impl Walk<'_> {
     }
 
     /// `_handle_get`, `_handle_post` and the like.
-    fn handle<'a>(&mut self, controller: &'a Controller, args: &[String]) -> Found<'a> {
+    fn handle<'c>(&mut self, controller: &'c Controller, args: &'p [String]) -> Found<'c, 'p> {
         let function = |name: &str| controller.functions.get(name);
         let first = args.first().map(String::as_str);
         // `_handle_custom_action` looks for the name of an action first in the path of a PUT or DELETE, last in that
@@ -263,7 +280,7 @@ impl Walk<'_> {
             if let Some(action) = word.and_then(|word| action(controller, word))
                 && action.answers(self.method)
             {
-                return Ok((action, rest.to_vec()));
+                return Ok((action, rest));
             }
             if let Some(child) = first.and_then(|first| child(controller, first)) {
                 return self.enter(child?, &args[1..]);
@@ -279,7 +296,7 @@ impl Walk<'_> {
             _ => &[],
         };
         if let Some(found) = names.iter().find_map(|name| function(name)) {
-            return Ok((found, args.to_vec()));
+            return Ok((found, args));
         }
         match first {
             // What is exposed under that name is for GET alone; a controller of that name may still serve the method.
@@ -294,11 +311,11 @@ impl Walk<'_> {
     }
 
     /// The controllers' own `_lookup`.
-    fn lookup<'a, 'b>(
+    fn lookup<'c>(
         &mut self,
-        controller: &'a Controller,
-        args: &'b [String],
-    ) -> Result<Option<(&'a Controller, &'b [String])>, Abort> {
+        controller: &'c Controller,
+        args: &'p [String],
+    ) -> Result<Option<(&'c Controller, &'p [String])>, Abort> {
         let (Some(lookup), Some(first)) = (controller.lookup, args.first()) else {
             return Ok(None);
         };
@@ -341,7 +358,7 @@ impl Walk<'_> {
         }
         Ok(found.map(|found| {
             if lookup != Lookup::Name {
-                self.taken.push(first.clone());
+                self.taken.push(first);
             }
             (found, rest)
         }))
@@ -408,10 +425,11 @@ pub(super) fn call(method: &str, minor: i64, segments: &[String]) -> Option<Resu
     let found = walk.enter(controller, rest);
     Some(found.map(|(function, rest)| {
         let taken = walk.taken.len();
+        let before = walk.taken.into_iter().chain(walk.routing);
         Call {
             function: function.name,
-            rows: function.rows.clone(),
-            arguments: [walk.taken, walk.routing, rest].concat(),
+            rows: &function.rows,
+            arguments: before.chain(rest).cloned().collect(),
             taken,
         }
     }))
@@ -419,18 +437,5 @@ pub(super) fn call(method: &str, minor: i64, segments: &[String]) -> Option<Resu
 
 /// Whether Ironic has something of its own under this name below a member of `collection`.
 pub(super) fn is_known_below(collection: &str, name: &str) -> bool {
-    let mut controllers = vec![&*CONTROLLERS];
-    for part in collection.split('/') {
-        controllers = controllers
-            .into_iter()
-            .flat_map(|controller| [controller.children.get(part), controller.found.get(part)])
-            .flatten()
-            .collect();
-    }
-    controllers.iter().any(|controller| {
-        controller.children.contains_key(name)
-            || controller.found.contains_key(name)
-            || action(controller, name).is_some()
-            || ATTRIBUTES.contains(&name)
-    })
+    CONTROLLERS.knows_below(collection.split('/'), name)
 }

@@ -163,14 +163,16 @@ impl Row {
 
     /// A path of the template's.
     pub fn spell(&self, parameters: &[String]) -> Vec<String> {
+        self.spells(parameters).map(str::to_owned).collect()
+    }
+
+    /// The same, segment by segment.
+    pub fn spells<'a>(&'a self, parameters: &'a [String]) -> impl Iterator<Item = &'a str> {
         let mut chosen = parameters.iter();
-        self.template
-            .split('/')
-            .map(|segment| match segment {
-                "{}" => chosen.next().cloned().unwrap_or_default(),
-                literal => literal.to_owned(),
-            })
-            .collect()
+        self.template.split('/').map(move |segment| match segment {
+            "{}" => chosen.next().map_or("", String::as_str),
+            literal => literal,
+        })
     }
 
     /// How many segments the client chooses.
