@@ -384,8 +384,12 @@ fn bind(
         identifier::is_way_up(ident)
             || of.is_some_and(|of| pecan::is_known_below(of.facts().path, ident))
     });
-    let is_way_up = |value: &String| identifier::is_way_up(value);
-    if values.iter().skip(1).any(is_way_up) || values.iter().any(|value| value.contains('/')) {
+    // What the query brought no path has been read with.
+    let is_odd = |(index, value): (usize, &String)| {
+        let has_alias = index == 0 && (value.is_empty() || identifier::is_way_up(value));
+        !has_alias && !path::is_segment(value)
+    };
+    if values.iter().enumerate().any(is_odd) {
         return Err(Fault::not_found().into());
     }
     let is_plain = row.spells(&values).eq(asked.iter().map(String::as_str));

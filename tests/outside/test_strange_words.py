@@ -44,6 +44,10 @@ QUESTIONS = [
     "/v1/drivers/properties?driver_name={}",
     "/v1/drivers/vendor_passthru/methods?driver_name={}",
     "/v1/lookup?node_uuid={}",
+    "/v1/nodes/HERE/management/indicators?indicator={}",
+    "/v1/nodes/HERE/management/indicators?indicator=..%2F{}",
+    "/v1/drivers/properties?driver_name=..%2F{}",
+    "/v1/drivers/properties?driver_name={};x",
 ]
 NODE = {"driver": "d"}
 BODIES = [
@@ -82,8 +86,9 @@ def strange(request, word):
 def test_no_path_has_it(hub, word, pinned):
     hub.forget_requests()
     quoted = word.replace("/", "%2F")
-    here = f"/v1/nodes/{hub.loc1.nodes[0]['uuid']}"
-    asked = [("GET", path.format(quoted), None) for path in QUESTIONS]
+    uuid = hub.loc1.nodes[0]["uuid"]
+    here = f"/v1/nodes/{uuid}"
+    asked = [("GET", path.format(quoted).replace("HERE", uuid), None) for path in QUESTIONS]
     asked += [("POST", path.format(quoted), filled(body, word)) for path, body in BODIES]
     if not pinned:
         asked += [("PATCH", here, [{"op": "add", "path": f"/{name}", "value": word}]) for name in ("name", "instance_uuid", "parent_node", "chassis_uuid")]
@@ -94,6 +99,8 @@ def test_no_path_has_it(hub, word, pinned):
             assert reply.status < 500, (path, body, reply)
     found = [str(request) for site in hub.all() for request in site.requests if strange(request, word)]
     assert found == []
+    below = [str(request) for site in hub.all() for request in site.requests if re.search(r"%2F|;|/\.\.?(/|$)", request.target.partition("?")[0])]
+    assert below == []
 
 
 def test_an_operator_s_question_is_judged_too():

@@ -116,6 +116,13 @@ fn segment(raw: &str) -> Result<String, PathError> {
     Ok(segment.into_owned())
 }
 
+/// What two parsers read alike as one segment of a path.
+pub fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..")
+        && !text.contains(['/', ';'])
+        && !text.chars().any(char::is_control)
+}
+
 /// Whether it stands for itself whatever else is asked of a segment.
 fn is_plain(raw: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
