@@ -76,6 +76,7 @@ use crate::upkeep::spans::SpanExport;
 use crate::upkeep::sweep::Sweep;
 use crate::upkeep::sync::Synchronisation;
 use crate::wire::budget::Budget;
+use crate::wire::budget::Incoming;
 use crate::wire::transport::Transport;
 
 /// Attempts for one request: other peers, a renewed token, a moved node.
@@ -120,6 +121,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
         crowd: Crowd::new(Bounds::new(files, config.api.max_connections_per_address)),
         lifecycle: Arc::default(),
         transport: Arc::new(Transport::new(POOL_SIZE, budget.clone())),
+        incoming: Incoming::new(&budget, config.api.max_buffered),
         metrics: Arc::default(),
     });
     let server_conf = server_conf(&config);

@@ -112,7 +112,8 @@ impl Reloader {
         after.federation.walks.resize(api.walk_memory);
         let (budget, bytes) = (self.budget.clone(), api.max_buffered);
         // Shrinking waits until enough of the budget is returned, which a reload must not wait for.
-        tokio::spawn(async move { budget.resize(bytes).await });
+        let incoming = self.surroundings.incoming.clone();
+        tokio::spawn(async move { tokio::join!(budget.resize(bytes), incoming.resize(bytes)) });
         self.lead.send_replace(Arc::new(after));
         Ok(changes)
     }

@@ -225,7 +225,7 @@ const API: &[Opt] = &[
     opt(
         "max_buffered",
         "536870912",
-        "Bytes of request and answer bodies held in memory at once; more wait, then are refused.",
+        "Bytes of bodies held in memory at once, half of them of requests at most; more wait, then are refused.",
     ),
     opt(
         "max_requests_in_flight",

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use http::header;
 use pingora::Error;
 use pingora::Result;
@@ -11,6 +10,8 @@ use pingora::protocols::http::ServerSession;
 use thiserror::Error;
 
 use crate::api::body::DepthGauge;
+use crate::wire::budget::Exhausted;
+use crate::wire::budget::Held;
 use crate::wire::upload::Feed;
 
 /// Bytes of an unwanted body that are read so that the connection can be used again.
@@ -71,22 +72,34 @@ fn announced(headers: &http::HeaderMap) -> Option<u64> {
         .and_then(|value| value.to_str().ok()?.parse().ok())
 }
 
-/// The whole body of a request, within its limits.
+/// Why a body is not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unread {
+    #[error(transparent)]
+    Oversized(#[from] Oversized),
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+}
+
+/// The whole body of a request, within its limits. `body`: where it is held.
 pub async fn read(
     session: &mut ServerSession,
     limits: BodyLimits,
-) -> Result<std::result::Result<Bytes, Oversized>> {
+    mut body: Held,
+) -> Result<std::result::Result<Bytes, Unread>> {
     go_on(session).await?;
-    let mut body = BytesMut::new();
     let mut gauge = DepthGauge::default();
     while let Some(part) = session.read_request_body().await.map_err(of_client)? {
-        if let Err(oversized) = limits.check(body.len() + part.len(), &mut gauge, &part) {
+        let held = match limits.check(body.len() + part.len(), &mut gauge, &part) {
+            // Not reserved by what was announced: memory is taken only for what came.
+            Ok(()) => body.extend(&part).await.map_err(Unread::from),
+            Err(oversized) => Err(oversized.into()),
+        };
+        if let Err(unread) = held {
             // Nothing more is read, so the connection cannot be used again.
             session.set_keepalive(None);
-            return Ok(Err(oversized));
+            return Ok(Err(unread));
         }
-        // Not reserved by what was announced: memory is taken only for what came.
-        body.extend_from_slice(&part);
     }
     Ok(Ok(body.freeze()))
 }

@@ -18,6 +18,7 @@ use crate::lifecycle::Lifecycle;
 use crate::locations::trail::Trail;
 use crate::metrics::Metrics;
 use crate::metrics::template::Template;
+use crate::wire::budget::Incoming;
 use crate::wire::transport::Transport;
 
 /// What there is one of in a process.
@@ -26,6 +27,8 @@ pub struct Surroundings {
     pub crowd: Arc<Crowd>,
     pub lifecycle: Arc<Lifecycle>,
     pub transport: Arc<Transport>,
+    /// For bodies of clients.
+    pub incoming: Incoming,
     pub metrics: Arc<Metrics>,
 }
 

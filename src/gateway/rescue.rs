@@ -22,6 +22,7 @@ use crate::config::LocationId;
 use crate::federate;
 use crate::federate::objection::Objection;
 use crate::gateway::body::Oversized;
+use crate::gateway::body::Unread;
 use crate::gateway::door::Refusal;
 use crate::gateway::framing::FramingError;
 use crate::gateway::limits::Limited;
@@ -54,6 +55,15 @@ pub enum Trouble {
     NotHttp,
     #[error("The gateway failed to serve the request.")]
     Internal,
+}
+
+impl From<Unread> for Trouble {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Oversized(oversized) => oversized.into(),
+            Unread::Exhausted(_) => Self::Busy,
+        }
+    }
 }
 
 impl Trouble {

@@ -49,6 +49,7 @@ use crate::gateway::rescue::Trouble;
 use crate::gateway::respond::Respond;
 use crate::gateway::tracing::Tracing;
 use crate::locations::question::Body;
+use crate::locations::question::Standpoint;
 use crate::metrics::template::Template;
 use crate::request::Answer;
 use crate::request::Request;
@@ -226,16 +227,18 @@ impl Service {
         let body_use = body_use(&request.method, &request.target.route);
         // Most requests have none.
         let started = (body_use != BodyUse::None).then(Instant::now);
+        let is_strangers = request.asker.standing == Standpoint::Anonymous;
+        let held = || self.surroundings.incoming.body(is_strangers);
         request.body = match body_use {
             BodyUse::None | BodyUse::Proxied => Body::None,
             // What is judged has to be known.
-            _ if is_judged => body::read(session, limits).await??.into(),
+            _ if is_judged => body::read(session, limits, held()).await??.into(),
             BodyUse::Streamed if !body::is_small(session) => {
                 let (sender, upload) = upload::channel(body::length(session));
                 feed = Some(sender);
                 Body::Streamed(Arc::new(upload))
             }
-            BodyUse::Streamed | BodyUse::Read => body::read(session, limits).await??.into(),
+            BodyUse::Streamed | BodyUse::Read => body::read(session, limits, held()).await??.into(),
         };
         self.door.check_media(&request)?;
         // How long a client takes to send is its own affair.

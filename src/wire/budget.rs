@@ -38,6 +38,8 @@ pub struct Budget {
     units: Arc<Semaphore>,
     /// How many there are, held or not.
     all: Arc<Mutex<usize>>,
+    /// What is held of a part is held of the whole, too.
+    within: Option<Arc<Budget>>,
 }
 
 impl Budget {
@@ -46,7 +48,27 @@ impl Budget {
         Self {
             units: Arc::new(Semaphore::new(units)),
             all: Arc::new(Mutex::new(units)),
+            within: None,
         }
+    }
+
+    fn part(&self, bytes: usize) -> Self {
+        Self {
+            within: Some(Arc::new(self.clone())),
+            ..Self::new(bytes)
+        }
+    }
+
+    /// So many units of it, and of all that it is a part of.
+    async fn take(&self, units: u32) -> Result<Vec<OwnedSemaphorePermit>, Exhausted> {
+        let mut taken = Vec::new();
+        let mut next = Some(self);
+        while let Some(budget) = next {
+            let permit = Arc::clone(&budget.units).acquire_many_owned(units);
+            taken.push(permit.await.map_err(|_| Exhausted)?);
+            next = budget.within.as_deref();
+        }
+        Ok(taken)
     }
 
     /// Another bound. A lower one holds once what is held above it was given back.
@@ -75,8 +97,38 @@ impl Budget {
         Held {
             budget: self.clone(),
             bytes: buffers::of(announced),
-            permit: None,
+            permits: Vec::new(),
             paid: UNIT,
+        }
+    }
+}
+
+/// For bodies of clients, which hold what they have for as long as they like to stall: they take half of it all, so that
+/// answers have room, and strangers an eighth.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    known: Budget,
+    strangers: Budget,
+}
+
+impl Incoming {
+    /// A part of `all`, which are so many bytes.
+    pub fn new(all: &Budget, bytes: usize) -> Self {
+        let known = all.part(bytes / 2);
+        let strangers = known.part(bytes / 8);
+        Self { known, strangers }
+    }
+
+    pub async fn resize(&self, bytes: usize) {
+        self.known.resize(bytes / 2).await;
+        self.strangers.resize(bytes / 8).await;
+    }
+
+    pub fn body(&self, is_strangers: bool) -> Held {
+        if is_strangers {
+            self.strangers.body(0)
+        } else {
+            self.known.body(0)
         }
     }
 }
@@ -86,7 +138,8 @@ impl Budget {
 pub struct Held {
     budget: Budget,
     bytes: Vec<u8>,
-    permit: Option<OwnedSemaphorePermit>,
+    /// Of the budget, and of all that it is a part of.
+    permits: Vec<OwnedSemaphorePermit>,
     paid: usize,
 }
 
@@ -119,16 +172,13 @@ impl Held {
             let more = u32::try_from(units).map_err(|_| Exhausted)?;
             // Whoever waits for more holds what it has already: without an end, two bodies could wait for each other
             // for ever.
-            let permit = tokio::time::timeout(
-                PATIENCE,
-                Arc::clone(&self.budget.units).acquire_many_owned(more),
-            )
-            .await
-            .map_err(|_| Exhausted)?
-            .map_err(|_| Exhausted)?;
-            match &mut self.permit {
-                Some(held) => held.merge(permit),
-                None => self.permit = Some(permit),
+            let taken = tokio::time::timeout(PATIENCE, self.budget.take(more)).await;
+            let taken = taken.map_err(|_| Exhausted)??;
+            if self.permits.is_empty() {
+                self.permits = taken;
+            } else {
+                let pairs = self.permits.iter_mut().zip(taken);
+                pairs.for_each(|(held, more)| held.merge(more));
             }
             self.paid += units * UNIT;
         }
@@ -138,19 +188,19 @@ impl Held {
     /// The whole body. What it took of the budget is given back when the last part of it is dropped.
     pub fn freeze(self) -> Bytes {
         let bytes = buffers::lend(self.bytes);
-        match self.permit {
-            None => bytes,
-            Some(permit) => Bytes::from_owner(Paid {
-                bytes,
-                _permit: permit,
-            }),
+        if self.permits.is_empty() {
+            return bytes;
         }
+        Bytes::from_owner(Paid {
+            bytes,
+            _permits: self.permits,
+        })
     }
 }
 
 struct Paid {
     bytes: Bytes,
-    _permit: OwnedSemaphorePermit,
+    _permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Paid {
@@ -182,5 +232,27 @@ mod tests {
         drop(part);
         assert_eq!(other.extend(&vec![3; 3 * UNIT]).await, Ok(()));
         assert_eq!(small.freeze().len(), UNIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_stalls_leaves_room_for_others() {
+        let all = Budget::new(16 * UNIT);
+        let incoming = Incoming::new(&all, 16 * UNIT);
+        let mut stranger = incoming.body(true);
+        assert_eq!(stranger.extend(&vec![1; 3 * UNIT]).await, Ok(()));
+        let mut another = incoming.body(true);
+        assert_eq!(another.extend(&vec![1; 2 * UNIT]).await, Err(Exhausted));
+        let mut known = incoming.body(false);
+        assert_eq!(known.extend(&vec![1; 7 * UNIT]).await, Ok(()));
+        assert_eq!(known.extend(&vec![1; UNIT]).await, Err(Exhausted));
+        assert_eq!(all.units.available_permits(), 8, "it is part of the whole");
+        let mut answer = all.body(0);
+        assert_eq!(answer.extend(&vec![1; 9 * UNIT]).await, Ok(()));
+        drop((stranger, known.freeze(), answer));
+        assert_eq!(all.units.available_permits(), 16);
+        incoming.resize(8 * UNIT).await;
+        let mut known = incoming.body(false);
+        assert_eq!(known.extend(&vec![1; 6 * UNIT]).await, Err(Exhausted));
+        assert_eq!(known.extend(&vec![1; 5 * UNIT]).await, Ok(()));
     }
 }

@@ -1,8 +1,10 @@
 """What was tried once and held, and is to be kept: odd passwords, short tokens, new keys, half-open handshakes."""
 
+import contextlib
 import http.client
 import json
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -14,6 +16,8 @@ from bed.keystone import Keystone
 from fleet import fleet, until
 from gateway import binary
 from pki import Authority
+from projects import MINE, TENANT
+from projects import hub as house
 from standin import Standin, node
 from standin_keystone import StandinKeystone
 
@@ -170,3 +174,32 @@ def test_half_open_handshakes(tmp_path):
         finally:
             for connection in silent:
                 connection.close()
+
+
+def test_bodies_that_come_in_take_half_of_what_may_be_held():
+    """Of a project that stalls, and of strangers less: the next one waits, and is refused; answers and small bodies are not."""
+    piece = b" " * (300 << 10)
+
+    def stalled(running, method, path, token=None):
+        """Sends 300 KiB of a body of 600, and returns the connection."""
+        client = socket.create_connection((running.fleet.host, running.fleet.port), timeout=20)
+        who = f"X-Auth-Token: {token}\r\n" if token else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{who}Content-Length: {600 << 10}\r\n\r\n"
+        client.sendall(head.encode() + piece)
+        return client
+
+    with house(Standin([node("here", owner=MINE)]), api={"max_buffered": 1 << 20, "enable_ramdisk_endpoints": True}) as running:
+        token = running.keystone.token_of(TENANT)
+        provision = "/v1/nodes/here/states/provision"
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(stalled(running, "PUT", provision, token)) for _ in range(3)]
+            stranger = stack.enter_context(stalled(running, "POST", "/v1/continue_inspection"))
+            # Two have their room.
+            refused, _, _ = select.select(waiting, [], [], 20)
+            assert len(refused) == 1
+            assert refused[0].recv(4096).startswith(b"HTTP/1.1 503")
+            assert stranger.recv(4096).startswith(b"HTTP/1.1 503")
+            assert running.get(TENANT, "/v1/nodes").status == 200
+            assert running.ask(TENANT, "PUT", provision, {"target": "manage"}).status == 202
+        # What was held comes back.
+        until(lambda: running.ask(TENANT, "PUT", provision, {"target": "provide", "configdrive": "x" * (300 << 10)}).status != 503)
