@@ -196,14 +196,11 @@ impl Federation {
 
     /// Those to ask: the pinned one, or all.
     fn scope(&self, request: &Request) -> Vec<&Location> {
-        match request.pinned {
-            Some(id) => vec![self.locations.location(id)],
-            None => self
-                .locations
-                .iter()
-                .filter(|location| !request.left_out.contains(&location.id))
-                .collect(),
-        }
+        let is_asked = |location: &&Location| {
+            request.pinned.is_none_or(|id| location.id == id)
+                && !request.left_out.contains(&location.id)
+        };
+        self.locations.iter().filter(is_asked).collect()
     }
 
     /// Turns a location's answer into ours: links point at us, and the directory learns from members of a collection.

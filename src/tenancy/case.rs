@@ -320,9 +320,6 @@ impl<'a> Case<'a> {
     ) -> Result<Vec<Found>, Error> {
         let query = Query::default().with("fields", fields);
         let errand = Errand::get(path(segments), query, self.newest()).at(at);
-        if at.is_none() && !self.too_old.is_empty() {
-            return self.look_up_beside_old(segments, errand).await;
-        }
         // `nodes/detail` is a list, though it has the form of a node's path.
         let is_member = read(&errand).is_ok_and(|(target, _)| {
             let row = target.row();
@@ -332,38 +329,29 @@ impl<'a> Case<'a> {
         if !is_member || segments.iter().any(|segment| segment.is_empty()) {
             return Ok(Vec::new());
         }
-        let found = self.find(errand.clone()).await;
-        let Err(Error::Locate(
-            LocateError::Ambiguous { owners } | LocateError::Contested { owners },
-        )) = found
-        else {
-            return Ok(found?.into_iter().collect());
+        // With a question that old locations understand, where there are any; only then its owner is asked for.
+        let beside_old = at.is_none() && !self.too_old.is_empty();
+        let asked = if beside_old {
+            let query = Query::default().with("fields", "uuid");
+            Errand::get(path(segments), query, self.request.range.max())
+        } else {
+            errand.clone()
+        };
+        let owners = match self.find(asked).await {
+            Err(Error::Locate(
+                LocateError::Ambiguous { owners } | LocateError::Contested { owners },
+            )) => owners,
+            found if beside_old => found?.and_then(|found| found.at).into_iter().collect(),
+            found => return Ok(found?.into_iter().collect()),
         };
         let mut found = Vec::new();
         for owner in owners {
-            found.extend(self.find(errand.clone().at(Some(owner))).await?);
+            // A project can have nothing where things have no owners.
+            if !self.is_too_old(Some(owner)) {
+                found.extend(self.find(errand.clone().at(Some(owner))).await?);
+            }
         }
         Ok(found)
-    }
-
-    /// Finds the thing's location with a question that old locations understand, and only then asks for its owner.
-    async fn look_up_beside_old(
-        &self,
-        segments: &[&str],
-        errand: Errand,
-    ) -> Result<Vec<Found>, Error> {
-        let query = Query::default().with("fields", "uuid");
-        let version = self.request.range.max();
-        let found = self
-            .find(Errand::get(path(segments), query, version))
-            .await?;
-        match found.and_then(|found| found.at) {
-            Some(at) if !self.is_too_old(Some(at)) => {
-                let found = self.find(errand.at(Some(at))).await?;
-                Ok(found.into_iter().collect())
-            }
-            _ => Ok(Vec::new()),
-        }
     }
 
     /// Whether a location gets the user's own token: then its own policy decides about its things.

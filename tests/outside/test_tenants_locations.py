@@ -155,6 +155,43 @@ def test_nothing_of_a_location_without_lessees_is_there_for_a_project():
         assert not [request for request in old.requests if "project=" in request.target]
 
 
+def test_beside_a_location_without_lessees_one_of_two_namesakes_is_a_projects_own():
+    old = Standin([node("old", owner=MINE), node("web1", owner=MINE)], versions=("1.1", "1.61"))
+    with hub(old, Standin([node("web1", owner=MINE)]), Standin([node("web1", owner=OTHER), node("web2", owner=OTHER)])) as running:
+        assert (running.get(ADMIN, "/v1/nodes/web1").status, running.get(ADMIN, "/v1/nodes/web1", version="1.61").status) == (400, 400)
+        shown = running.get(TENANT, "/v1/nodes/web1")
+        assert (shown.status, shown.header(LOCATION), shown.json()["owner"]) == (200, "loc2", MINE), shown
+        patched = running.ask(TENANT, "PATCH", "/v1/nodes/web1", [{"op": "add", "path": "/extra/a", "value": 1}])
+        assert (patched.status, patched.header(LOCATION)) == (200, "loc2"), patched
+        # Who has none of that name learns of nobody's.
+        running.fleet.sites["loc2"].nodes.clear()
+        for name in ("web1", "web2", "detail", "nobody"):
+            hidden = running.get(TENANT, f"/v1/ports?node={name}")
+            assert (hidden.status, hidden.text().count(name)) == (404, 1), hidden
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_project_sees_that_nothing_at_a_location_without_lessees_is_its_own(is_named):
+    """Named, or the only one there is."""
+    old = Standin([node("old", owner=MINE)], versions=("1.1", "1.61"))
+    others = [Standin([node("mine", owner=MINE)])] if is_named else []
+    named = {LOCATION: "loc1"} if is_named else {}
+    with hub(old, *others) as running:
+        for path in ("nodes", "nodes/detail", "ports", "ports/detail", "portgroups", "volume/connectors", "volume/targets", "allocations"):
+            key = path.removesuffix("/detail").split("/")[-1]
+            for query in ("", "?limit=1", "?sort_key=uuid", "?sort_dir=desc"):
+                listed = running.get(TENANT, f"/v1/{path}{query}", **named)
+                assert (listed.status, listed.json().get(key)) == (200, []), (path, query, listed)
+            if "volume" in path:
+                # The stand-in has none to look for.
+                continue
+            for query in (f"?marker={old.nodes[0]['uuid']}", f"?sort_key=uuid&marker={old.nodes[0]['uuid']}"):
+                listed = running.get(TENANT, f"/v1/{path}{query}", **named)
+                assert (listed.status, "could not be found" in listed.text()) in ((404, True), (400, True)), (path, query, listed)
+        for path in ("nodes/old", "nodes/old/ports", "ports?node=old", "nodes/old/history", "nodes/old/bios", "nodes/validate?node=old"):
+            assert running.get(TENANT, f"/v1/{path}", **named).status == 404, path
+
+
 @pytest.mark.parametrize("way", ["header", "path"])
 def test_all_of_it_holds_for_a_named_location(way):
     """Below /locations/NAME a project sees and does what it would at that one Ironic, and nothing of the others."""

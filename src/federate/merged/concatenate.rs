@@ -328,8 +328,9 @@ impl Concatenation<'_> {
     fn answer(&self, stops: &[Stop<'_>], first: usize, known: &Known) -> Result<Answer, Error> {
         let merge = &self.merge;
         let limit = merge.wish.limit;
-        if let (Some(_), State::Silent(silence), []) =
-            (merge.marker, &stops[first].state, &stops[first].pages[..])
+        // Without a location there is no first one.
+        if let (Some(_), Some(stop)) = (merge.marker, stops.get(first))
+            && let (State::Silent(silence), []) = (&stop.state, &stop.pages[..])
         {
             // Only the marker's own location knows what follows it: 503 instead of an empty page.
             return Err(silence.clone().into());
