@@ -272,6 +272,12 @@ impl Patch {
             })
     }
 
+    /// Whether it says what `path` is to be, and not only that it is not to be (Ironic's `get_patch_values`).
+    pub fn sets(&self, path: &str) -> bool {
+        self.operations_on(path)
+            .any(|operation| operation.text("op").as_deref() != Some("remove"))
+    }
+
     /// Ironic 39 answers 500 to `remove` and null of a conductor group: both are said as `replace` with the empty text.
     pub fn spell_out_removal(&mut self, path: &str) {
         for operation in &mut self.0 {

@@ -174,7 +174,14 @@ impl Gate {
             Standing::Nothing(caller) => return Err(self.denied(Some(row), &caller)),
             Standing::Ruled(caller) => caller,
         };
-        let mut is_open = false;
+        let changes: Vec<_> = changes.into_iter().collect();
+        // Who may change an owner may not do so of a node in use, and whether it is has to be asked.
+        let is_owner =
+            |change: &Change<'_>| change.path.starts_with("/owner") && change.value.is_some();
+        let mut is_open = row.template == "nodes/{}"
+            && changes.iter().any(is_owner)
+            && rules.judge(Rule::NodeUpdateOwnerProvisioned, &caller, &Target::Unasked)
+                != Verdict::Yes;
         for rule in attributes::rules(row.template, row.rule, changes) {
             match rules.judge(rule, &caller, &Target::Unasked) {
                 Verdict::Yes => {}
@@ -182,7 +189,7 @@ impl Gate {
                 Verdict::Open | Verdict::No => return Err(rule.into()),
             }
         }
-        Ok(if is_open {
+        Ok(if is_open && caller.scope == Scope::System {
             self.by_thing(rules, Some(row))
         } else {
             Passage::Whole

@@ -20,6 +20,9 @@ pub enum Objection {
     /// Somebody else has it. `is_sent`: a location got the request all the same, and it is not repeated.
     #[error("{text}")]
     Taken { text: String, is_sent: bool },
+    /// Not while it is as it is.
+    #[error("{0}")]
+    Untimely(String),
     /// The version that is spoken does not have it.
     #[error("{0}")]
     TooNew(String),

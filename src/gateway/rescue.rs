@@ -355,7 +355,7 @@ fn objected(names: Names<'_>, objection: &Objection) -> Fault {
         Objection::Misplaced { plain, .. } if names.are_hidden => Fault::bad_request(plain.clone()),
         Objection::Invalid(_) | Objection::Misplaced { .. } => Fault::bad_request(text),
         Objection::Absent(_) => Fault::new(StatusCode::NOT_FOUND, text),
-        Objection::Taken { .. } => Fault::new(StatusCode::CONFLICT, text),
+        Objection::Taken { .. } | Objection::Untimely(_) => Fault::new(StatusCode::CONFLICT, text),
         Objection::TooNew(_) => Fault::new(StatusCode::NOT_ACCEPTABLE, text),
         Objection::NoRoute(words) => Fault::not_found().worded(*words),
         Objection::NoMethod => Fault::routing(StatusCode::METHOD_NOT_ALLOWED, ""),

@@ -109,10 +109,12 @@ impl Lists<'_> {
         }
         let share = self.share(all, own, query.value("project"))?;
         let mut errand = self.errand(Bytes::new());
-        let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
+        let Some(project) = self.project() else {
             return self.send(errand).await;
         };
-        if let Some(marker) = self.marker() {
+        // Who may list all of them is not shown all of each.
+        let is_own = matches!(share, Share::Own);
+        if let Some(marker) = self.marker().filter(|_| is_own) {
             self.listed_node_at(&marker.item, marker.location).await?;
         }
         // Owner and lessee are read with the page itself, so no change between two questions can unmask a field.
@@ -122,7 +124,11 @@ impl Lists<'_> {
         }
         // Without `fields` none are added: a short list shows nothing that is masked, a detailed one shows the holders.
         let (fields, strip) = with_fields(query, &wanted);
-        errand.query = fields.without(&["project"]).with("project", project.id);
+        errand.query = if is_own {
+            fields.without(&["project"]).with("project", project.id)
+        } else {
+            fields
+        };
         errand.review = Review {
             noted: masks::NOTED,
             unshown: strip,

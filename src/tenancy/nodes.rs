@@ -193,11 +193,30 @@ impl Nodes<'_> {
         for rule in rules {
             self.permit_at(rule, &node)?;
         }
+        if patch.sets("/owner") && !self.may(Rule::NodeUpdateOwnerProvisioned, &node) {
+            self.check_idle(&node).await?;
+        }
         if let Member::Text(parent) = patch.outcome("/parent_node") {
             self.check_parent(&parent).await?;
         }
         let answer = self.below_node(&node, patch.to_bytes()).await?;
         self.masked(answer, &node, &[])
+    }
+
+    /// A machine in use stays with its owner (`_patch` of `ironic/api/controllers/v1/node.py`).
+    async fn check_idle(&self, node: &Node) -> Result<(), Error> {
+        let query = Query::default().with("fields", "provision_state");
+        let path = path(&["nodes", &node.uuid]);
+        let errand = Errand::get(path, query, self.newest()).at(node.at);
+        let shown = self.read(errand).await?;
+        let shown = shown.ok_or_else(|| refusal::absent(Collection::Nodes, &node.uuid))?;
+        if shown.says("provision_state", "active") {
+            let uuid = &node.uuid;
+            let text =
+                format!("Cannot update owner of node \"{uuid}\" while it is in state \"active\".");
+            return Err(Objection::Untimely(text).into());
+        }
+        Ok(())
     }
 
     /// A node that is hidden is refused as one is that is absent, before anything else could be found wrong: another

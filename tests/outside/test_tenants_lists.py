@@ -64,3 +64,39 @@ def test_what_only_decides_is_not_shown(running, order):
         assert [set(item) for item in pages] == [members | {"links"}] * 2
         seen = [item["driver_info"] for item in pages if "driver_info" in members]
         assert all(KEPT in info.values() or "content" in info for info in seen)
+
+
+def test_who_may_list_all_is_not_shown_all_of_each(tmp_path):
+    """An operator's rule that opens the list opens no BMC: a list hides what a look at one node hides."""
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:node:list_all": "role:reader"\n"baremetal:node:get": "role:reader"\n')
+    with hub(site("own", owner=MINE), site("theirs", owner=OTHER), sections={"oslo_policy": {"policy_file": rules}}) as running:
+        for version in (running.version, "1.60"):
+            running.version = version
+            for path in ("/v1/nodes/detail", "/v1/nodes?fields=name,driver_info,last_error", "/v1/nodes/detail?sort_key=name", f"/v1/nodes/detail?project={OTHER}"):
+                reply = running.get(TENANT, path)
+                found = {record["name"]: record for record in reply.json().get("nodes", [])}
+                assert "theirs" in found, (path, reply)
+                for record in found.values():
+                    assert ("edacted" in json.dumps(record["driver_info"])) == (record["name"] == "theirs"), (path, record)
+                    assert ("edacted" in record["last_error"]) == (record["name"] == "theirs"), (path, record)
+        running.version = "1.115"
+        page = running.get(TENANT, "/v1/nodes?limit=1&fields=name,driver_info").json()
+        second = running.get(TENANT, page["next"].removeprefix(running.fleet.url)).json()["nodes"]
+        assert [record["name"] for record in second] == ["theirs"] and "content" in second[0]["driver_info"]
+
+
+@pytest.mark.parametrize(("who", "active"), [("member", 409), ("admin,member", 200)])
+def test_a_machine_in_use_stays_with_its_owner(who, active):
+    """A member of the system may change owners, and not of a node that is active."""
+    with hub(Standin(), Standin([node(state, owner=MINE, provision_state=state) for state in ("active", "available")])) as running:
+        system = {"X-Roles": f"{who},reader", "OpenStack-System-Scope": "all"}
+        for state, expected in (("active", active), ("available", 200)):
+            uuid = running.fleet.loc2.find(state)["uuid"]
+            reply = running.ask(system, "PATCH", f"/v1/nodes/{state}", [{"op": "replace", "path": "/owner", "value": OTHER}])
+            assert reply.status == expected, reply
+            if expected == 409:
+                assert reply.text() == f'Cannot update owner of node "{uuid}" while it is in state "active".'
+                assert not running.fleet.loc2.asked("PATCH")
+                gone = running.ask(system, "PATCH", f"/v1/nodes/{state}", [{"op": "add", "path": "/extra/a", "value": 1}])
+                assert gone.status == 200, gone
