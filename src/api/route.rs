@@ -338,8 +338,11 @@ fn bind(
         values.push(value.to_owned());
         query = query.without(&[name]);
     }
+    // `validate` of Ironic's `node.py` looks at `node_uuid` first, whatever the path says.
+    let is_overridden = any.action == Action::ValidateNode && query.value("node_uuid").is_some();
+    let most = if is_overridden { least } else { values.len() };
     let Some(row) = rows
-        .filter(|row| row.arity() <= values.len())
+        .filter(|row| row.arity() <= most)
         .max_by_key(|row| row.arity())
     else {
         let missing = parameters.get(values.len()).map_or("", |(name, _)| name);
@@ -377,21 +380,21 @@ fn bind(
     for ((name, _), value) in parameters.iter().skip(row.arity()).zip(surplus) {
         query = query.with(name, value);
     }
-    // By an identifier that Ironic takes for one of its own words nothing can be asked for.
     let of = member_of(row.action);
-    let is_a_word = values.first().is_some_and(|ident| {
-        // The query may have brought what no path can.
-        identifier::is_way_up(ident)
-            || of.is_some_and(|of| pecan::is_known_below(of.facts().path, ident))
+    // What the query gave stands in the path from here on. A member called so is nobody's, below.
+    let is_nobody_s = |value: &str| value.is_empty() || identifier::is_way_up(value);
+    let moved = parameters.iter().zip(&values).enumerate().skip(given);
+    let mut twisted = moved.filter(|(index, (_, value))| {
+        let is_a_member = *index == 0 && of.is_some();
+        !(path::is_segment(value) || is_a_member && is_nobody_s(value))
     });
-    // What the query brought no path has been read with.
-    let is_odd = |(index, value): (usize, &String)| {
-        let has_alias = index == 0 && (value.is_empty() || identifier::is_way_up(value));
-        !has_alias && !path::is_segment(value)
-    };
-    if values.iter().enumerate().any(is_odd) {
-        return Err(Fault::not_found().into());
+    if let Some((_, ((name, form), value))) = twisted.next() {
+        return Err(unfit(name, form.wanted(), value));
     }
+    // By an identifier that Ironic takes for one of its own words, or a web server for a way up, nothing can be asked for.
+    let is_a_word = of.zip(values.first()).is_some_and(|(of, ident)| {
+        is_nobody_s(ident) || pecan::is_known_below(of.facts().path, ident)
+    });
     let is_plain = row.spells(&values).eq(asked.iter().map(String::as_str));
     let mut segments = if is_plain { asked } else { row.spell(&values) };
     let reads_the_same = is_plain
@@ -443,15 +446,13 @@ fn surplus(method: &Method) -> Fault {
     Fault::new(status, text)
 }
 
-/// Whether a path with this identifier is about a member of the collection: it may be a name, is none of Ironic's own words
-/// there, and no way up.
+/// Whether a path with this identifier is about a member of the collection, wherever it was written: it may be a name,
+/// which `..` is to Ironic, is a segment, which `..` is not, and is none of Ironic's own words there.
 pub fn identifies(of: Collection, ident: &str) -> bool {
-    if ident.is_empty() || identifier::is_way_up(ident) {
-        return false;
-    }
-    // Of hosts, any text may be the name.
-    of == Collection::Conductors
-        || identifier::is_uuid_or_name(ident) && !pecan::is_known_below(of.facts().path, ident)
+    // A conductor's is whatever its operator called its host.
+    (of == Collection::Conductors || identifier::is_uuid_or_name(ident))
+        && path::is_segment(ident)
+        && !pecan::is_known_below(of.facts().path, ident)
 }
 
 /// Whose member the first parameter names.
@@ -474,17 +475,18 @@ fn member_of(action: Action) -> Option<Collection> {
 
 /// What no location could have: refused in Ironic's words, whatever the locations are.
 fn check(name: &str, form: Form, value: &str) -> Result<(), Unrouted> {
-    let name = if name == "{}" { "identifier" } else { name };
-    let (fits, wanted) = match form {
-        Form::Name => (identifier::is_uuid_or_name(value), "UUID or name"),
-        // Where a name is none, Ironic itself says so.
-        Form::Uuid => (identifier::is_uuid_or_name(value), "UUID"),
-        Form::Text => (true, ""),
-    };
-    if fits {
-        return Ok(());
+    match form {
+        // Where a name is no UUID, Ironic itself says so.
+        Form::Name | Form::Uuid if !identifier::is_uuid_or_name(value) => {
+            Err(unfit(name, form.wanted(), value))
+        }
+        Form::Name | Form::Uuid | Form::Text => Ok(()),
     }
-    Err(Fault::bad_request(format!("Expected {wanted} for {name}: {value}")).into())
+}
+
+fn unfit(name: &str, wanted: &str, value: &str) -> Unrouted {
+    let name = if name == "{}" { "identifier" } else { name };
+    Fault::bad_request(format!("Expected {wanted} for {name}: {value}")).into()
 }
 
 #[cfg(test)]

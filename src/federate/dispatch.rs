@@ -68,8 +68,9 @@ impl Federation {
             Err(Error::Locate(LocateError::Nobody { first, reply }))
                 if !said_all_there_is(request) =>
             {
-                match self.wording(request).who(first) {
-                    Some(location) => self.wording(request).by(location).await,
+                let wording = self.wording(request);
+                match request.pinned.or_else(|| wording.who(first)) {
+                    Some(location) => wording.by(location).await,
                     None => Err(LocateError::Nobody { first, reply }.into()),
                 }
             }

@@ -6,6 +6,7 @@ import urllib.parse
 from gateway import ENDED, REPOSITORY
 
 ROW = re.compile(r'^\s*row\("([^"]+)",\s*"([^"]+)",(.*),$', re.MULTILINE)
+FUNCTION = re.compile(r'"[\w./]+\(([^"]*)\)"')
 ANSWERS = re.compile(r"\.answers\(&\[([\d, ]+)\]\)")
 
 # What fake hardware cannot do, so that Ironic's own refusal is all there is to compare.
@@ -29,6 +30,13 @@ def table():
     statuses = [ANSWERS.search(extra) for _, _, extra in rows]
     answers = [set(map(int, found[1].split(", "))) if found else {200} for found in statuses]
     return {(method, template): expected for (method, template, _), expected in zip(rows, answers)}
+
+
+def functions():
+    """The names of what identifies in each row's function, in Ironic's order: (method, template) to them."""
+    source = (REPOSITORY / "src/api/route/table.rs").read_text(encoding="utf-8")
+    found = {(method, template): FUNCTION.search(extra)[1] for method, template, extra in ROW.findall(source)}
+    return {row: [name.partition(":")[0] for name in names.split(", ") if name] for row, names in found.items()}
 
 
 def row_of(rows, method, target):

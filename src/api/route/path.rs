@@ -1,8 +1,11 @@
 //! A path, decoded once.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
+use crate::api::identifier::is_way_up;
 use crate::api::query::is_percent_encoded;
 
 /// What Ironic takes off the end of a path below 1.91.
@@ -24,7 +27,7 @@ pub enum PathError {
     /// Empty or dot segments, or `;`: two parsers could read them differently.
     #[error("no such path")]
     NotFound,
-    /// A segment that holds `/`, control characters, or no UTF-8 once decoded.
+    /// A segment that holds `/`, `%`, control characters, or no UTF-8 once decoded.
     #[error("Expected UUID or name for node: {0}")]
     Unreadable(String),
 }
@@ -39,7 +42,8 @@ impl Path {
             .flatten()
             .peekable();
         let mut versioned = parts.next_if_eq(&"v1").is_some();
-        let mut segments = parts.map(segment).collect::<Result<Vec<_>, _>>()?;
+        let decoded = parts.map(|raw| decode(raw).map(Cow::into_owned));
+        let mut segments = decoded.collect::<Result<Vec<_>, _>>()?;
         // Written in another way.
         if !versioned && segments.first().is_some_and(|first| first == "v1") {
             versioned = true;
@@ -70,7 +74,7 @@ impl Path {
     }
 
     pub(super) fn ends_in_dots(&self) -> bool {
-        matches!(self.segments.last().map(String::as_str), Some("." | ".."))
+        self.segments.last().is_some_and(|last| is_way_up(last))
     }
 
     /// The same without `.json`, which Ironic takes off the end of the whole path (`middleware/json_ext.py`).
@@ -95,10 +99,27 @@ impl Path {
     }
 }
 
-fn segment(raw: &str) -> Result<String, PathError> {
+/// Whether this text, encoded, is one segment of a path and no way up, whoever reads it on its way: web servers decode
+/// segments, take dots away and cut at `;`, some of them twice.
+pub fn is_segment(text: &str) -> bool {
+    !is_way_up(text) && !text.is_empty() && !text.contains(';') && is_readable(text)
+}
+
+/// The same of each segment of a path as it is sent.
+pub fn is_straight(path: &str) -> bool {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.is_empty() || path.split('/').all(|raw| decode(raw).is_ok())
+}
+
+fn is_readable(text: &str) -> bool {
+    !text.contains(['/', '%']) && !text.chars().any(char::is_control)
+}
+
+fn decode(raw: &str) -> Result<Cow<'_, str>, PathError> {
     // Nearly all are names and UUIDs: to look at their bytes once costs a fifth of what follows.
     if is_plain(raw) {
-        return Ok(raw.to_owned());
+        return Ok(raw.into());
     }
     let unreadable = || PathError::Unreadable(raw.to_owned());
     if !is_percent_encoded(raw) {
@@ -107,20 +128,13 @@ fn segment(raw: &str) -> Result<String, PathError> {
     let segment = percent_decode_str(raw)
         .decode_utf8()
         .map_err(|_| unreadable())?;
-    if segment.contains('/') || segment.chars().any(char::is_control) {
+    if !is_readable(&segment) {
         return Err(unreadable());
     }
-    if matches!(&*segment, "" | "." | "..") || segment.contains(';') {
+    if !is_segment(&segment) {
         return Err(PathError::NotFound);
     }
-    Ok(segment.into_owned())
-}
-
-/// What two parsers read alike as one segment of a path.
-pub fn is_segment(text: &str) -> bool {
-    !matches!(text, "" | "." | "..")
-        && !text.contains(['/', ';'])
-        && !text.chars().any(char::is_control)
+    Ok(segment)
 }
 
 /// Whether it stands for itself whatever else is asked of a segment.

@@ -81,6 +81,17 @@ pub enum Form {
     Text,
 }
 
+impl Form {
+    /// What Ironic says that it expects.
+    pub fn wanted(self) -> &'static str {
+        match self {
+            Self::Name => "UUID or name",
+            Self::Uuid => "UUID",
+            Self::Text => "a text without / ; and %",
+        }
+    }
+}
+
 /// Whose thing a rule is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {

@@ -366,6 +366,129 @@ fn what_two_parsers_could_read_differently_is_refused() {
     }
 }
 
+/// What a query gives in place of a path's end stands in the path that is sent: there it is one segment, or refused.
+#[test]
+fn what_the_query_gives_is_no_way_to_another_path() {
+    const ODD: &[&str] = &[
+        ".", "..", "a/b", "../x", "%2e%2e", "..%2Fx", "a;b", "a\u{1}", "a\u{7f}", "",
+    ];
+    let uuid = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
+    let mut moved = 0;
+    for row in TABLE {
+        let method = if row.method == "*" { "PUT" } else { row.method };
+        let method: Method = method.parse().unwrap();
+        for given in 0..row.arity() {
+            for odd in ODD {
+                let written = row.template.split('/').collect::<Vec<_>>();
+                let mut placed = 0;
+                let mut path = String::from("/v1");
+                for segment in written {
+                    placed += usize::from(segment == "{}");
+                    match segment {
+                        "{}" if placed > given => {}
+                        "{}" => path.extend(["/", uuid]),
+                        word => path.extend(["/", word]),
+                    }
+                }
+                let path = Path::read(&path).unwrap();
+                let query = row
+                    .parameters()
+                    .skip(given)
+                    .fold(Query::default(), |query, (name, _)| query.with(name, *odd));
+                let read = Target::read(&method, path, query, Microversion::new(1, LATEST));
+                let Ok((target, query)) = read else {
+                    moved += 1;
+                    continue;
+                };
+                let sent = target.path();
+                assert!(
+                    path::is_straight(&sent),
+                    "{method} {} {odd:?}: {sent}",
+                    row.template
+                );
+                let asked = target.segments().iter().any(|segment| segment == odd);
+                assert!(!asked, "{method} {}: {query:?}", row.template);
+            }
+        }
+    }
+    assert!(moved > 500, "{moved}");
+}
+
+#[test]
+fn dots_of_a_member_are_nobody_s_name() {
+    for path in [
+        "/v1/nodes/states?node_ident=..",
+        "/v1/drivers/properties?driver_name=.",
+    ] {
+        let (target, _) = read(&Method::GET, path, LATEST).unwrap();
+        assert!(target.alias().is_some(), "{path}");
+    }
+    let of_a_vif = "/v1/nodes/n/vifs?vif_id=..";
+    let refused = read(&Method::DELETE, of_a_vif, LATEST).unwrap_err();
+    assert_eq!(refused.fault.text(), "Expected UUID or name for vif_id: ..");
+}
+
+#[test]
+fn whoever_is_validated_is_judged() {
+    let uuid = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
+    for (path, template, plain) in [
+        (
+            "/v1/nodes/own/validate",
+            "nodes/{}/validate",
+            "/v1/nodes/own/validate".to_owned(),
+        ),
+        (
+            "/v1/nodes/validate?node=own",
+            "nodes/validate",
+            "/v1/nodes/validate?node=own".to_owned(),
+        ),
+        (
+            &format!("/v1/nodes/own/validate?node_uuid={uuid}"),
+            "nodes/validate",
+            format!("/v1/nodes/validate?node_uuid={uuid}&node=own"),
+        ),
+    ] {
+        assert_eq!(
+            sent(&Method::GET, path, LATEST),
+            Some((template, plain)),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn what_is_sent_goes_straight() {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/nodes/a%20b",
+        "/v1/nodes/a.b",
+        "/v1/nodes/..a",
+        "/a/%C3%9C",
+    ] {
+        assert!(path::is_straight(path), "{path}");
+    }
+    for path in [
+        "/v1/..",
+        "/v1/../x",
+        "/v1/.",
+        "/v1/%2e%2E/x",
+        "/v1//x",
+        "/v1/a%2Fb",
+        "/v1/a%2fb",
+        "/v1/a%3Bb",
+        "/v1/a;b",
+        "/v1/%252e%252e",
+        "/v1/a%0Ab",
+        "/v1/a%7F",
+        "/v1/%ff",
+        "/v1/%",
+    ] {
+        assert!(!path::is_straight(path), "{path}");
+    }
+}
+
 const WORDS: &[&str] = &[
     "nodes",
     "states",

@@ -16,6 +16,7 @@ use tokio::sync::SemaphorePermit;
 use crate::api::fault;
 use crate::api::header;
 use crate::api::json;
+use crate::api::route::path::is_straight;
 use crate::api::trace::TRACEPARENT;
 use crate::api::trace::TRACESTATE;
 use crate::config::LocationAuth;
@@ -175,6 +176,10 @@ impl Location {
         proof: Option<&Proof>,
     ) -> Result<Head, NoPath> {
         let path = &question.path;
+        // The last line: whoever made this path had to judge what stands in it.
+        if !is_straight(path.split('?').next().unwrap_or_default()) {
+            return Err(NoPath);
+        }
         let mut head = if peer.prefix.is_empty() {
             Head::new(question.method.clone(), path)?
         } else {
