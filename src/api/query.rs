@@ -131,6 +131,23 @@ impl Query {
         Some(names.filter(|name| !name.is_empty()).collect())
     }
 
+    /// The query with these fields too, if it names fields; and which of them are to be taken out again.
+    #[must_use]
+    pub fn with_fields(&self, needed: &[&'static str]) -> (Self, Vec<&'static str>) {
+        // `fields=` names none: Ironic shows links alone.
+        let Some(mut asked) = self.fields() else {
+            return (self.clone(), Vec::new());
+        };
+        let missing: Vec<&'static str> = needed
+            .iter()
+            .copied()
+            .filter(|name| !asked.iter().any(|field| field == name))
+            .collect();
+        asked.extend(missing.iter().map(|name| (*name).to_owned()));
+        let fields = asked.join(",");
+        (self.without(&["fields"]).with("fields", fields), missing)
+    }
+
     /// Names and values, in the client's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
@@ -291,5 +308,21 @@ mod tests {
         fn no_query_panics(raw in "[ -~]{0,40}") {
             let _: Result<Query, QueryError> = Query::parse(Some(&raw));
         }
+    }
+
+    #[test]
+    fn fields_are_added_unless_they_are_asked_for() {
+        for (asked, sent, added) in [
+            ("fields=name", "name,uuid,owner", &["uuid", "owner"][..]),
+            ("fields=UUID,Owner", "uuid,owner", &[]),
+            ("fields=name&fields= Owner,", "name,owner,uuid", &["uuid"]),
+            ("fields=", "uuid,owner", &["uuid", "owner"]),
+        ] {
+            let query = Query::parse(Some(asked)).unwrap();
+            let (query, strip) = query.with_fields(&["uuid", "owner"]);
+            assert_eq!((query.value("fields"), &strip[..]), (Some(sent), added));
+        }
+        let (query, strip) = Query::default().with_fields(&["uuid"]);
+        assert!(query.is_empty() && strip.is_empty());
     }
 }

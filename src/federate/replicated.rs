@@ -15,6 +15,7 @@ use crate::api::collection::Collection;
 use crate::api::json;
 use crate::api::link::Kind;
 use crate::api::query::encode_segment;
+use crate::api::resource::Resource;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -106,7 +107,13 @@ impl<'a> Replicated<'a> {
 
     /// Objects made before there was a gateway may share a name and nothing else.
     async fn read_by_name(&self, scope: &[&Location], kind: Kind) -> Result<Answer, Error> {
-        let told = ask_each(scope, &self.request.asker, &self.reading(scope)).await;
+        let mut question = self.reading(scope);
+        let (query, unshown) = self.request.query.with_fields(&["uuid"]);
+        if !unshown.is_empty() {
+            question.path = self.request.target.path();
+            query.append_to(&mut question.path);
+        }
+        let told = ask_each(scope, &self.request.asker, &question).await;
         let found = told.found()?.replies;
         let uuids: BTreeSet<_> = found
             .iter()
@@ -118,7 +125,16 @@ impl<'a> Replicated<'a> {
         }
         drop(uuids);
         match found.into_iter().next() {
-            Some((location, reply)) => self.copy(location, kind, reply),
+            Some((location, mut reply)) => {
+                if !unshown.is_empty() {
+                    let there = self.federation.locations.location(location);
+                    let mut shown =
+                        Resource::read(&reply.body).map_err(|_| Error::from(there.misspoke()))?;
+                    shown.remove("uuid");
+                    reply.body = shown.to_bytes();
+                }
+                self.copy(location, kind, reply)
+            }
             None => Err(Objection::NOWHERE.into()),
         }
     }

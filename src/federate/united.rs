@@ -34,6 +34,7 @@ use crate::locate::LocateError;
 use crate::locate::Source;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
+use crate::locations::question::Question;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::locations::walk::Halt;
@@ -117,16 +118,23 @@ impl United<'_> {
         whole: impl Fn(T) -> Resource,
     ) -> Result<Answer, Error> {
         let locations = &self.federation.locations;
-        let (bodies, missing) = self.bodies(kind).await?;
-        // By name, since a location may list any number of them.
-        let mut items: IndexMap<Option<Bytes>, T> = IndexMap::new();
+        // Without their names all of them would be one.
+        let (query, unshown) = self.request.query.with_fields(&["name"]);
+        let mut question = self.request.shared();
+        question.path = self.request.target.path();
+        query.append_to(&mut question.path);
+        let (bodies, missing) = self.bodies_of(&question, kind).await?;
+        // By name, since a location may list any number of them. What has none all the same is one of its own.
+        let mut items: IndexMap<(Option<Bytes>, usize), T> = IndexMap::new();
         for (location, body) in bodies {
             if body.elements(key).is_none() {
                 return Err(locations.location(location).misspoke().into());
             }
             // Ironic lists objects only; anything else has no name to unite by.
             for item in body.resources(key) {
-                match items.entry(item.raw("name").cloned()) {
+                let name = item.raw("name").cloned();
+                let place = if name.is_none() { items.len() } else { 0 };
+                match items.entry((name, place)) {
                     Entry::Occupied(mut known) => unite(known.get_mut(), item, location),
                     Entry::Vacant(new) => {
                         new.insert(item.into());
@@ -136,7 +144,13 @@ impl United<'_> {
         }
         let items: Vec<Bytes> = items
             .into_values()
-            .map(|item| whole(item).to_bytes())
+            .map(|item| {
+                let mut item = whole(item);
+                for name in &unshown {
+                    item.remove(name);
+                }
+                item.to_bytes()
+            })
             .collect();
         let mut list = Resource::default();
         list.set_list(key, items.iter().map(|item| &**item));
@@ -349,9 +363,17 @@ impl United<'_> {
         &self,
         kind: Kind,
     ) -> Result<(Vec<(LocationId, Resource)>, Vec<Silence>), Error> {
+        self.bodies_of(&self.request.shared(), kind).await
+    }
+
+    async fn bodies_of(
+        &self,
+        question: &Question,
+        kind: Kind,
+    ) -> Result<(Vec<(LocationId, Resource)>, Vec<Silence>), Error> {
         let request = self.request;
         let scope = self.federation.scope(request);
-        let told: Told = ask_each(&scope, &request.asker, &request.shared()).await;
+        let told: Told = ask_each(&scope, &request.asker, question).await;
         let (bodies, silent) = self.understand(kind, told.found()?);
         Ok((
             bodies,

@@ -123,7 +123,7 @@ impl Lists<'_> {
             wanted.extend(["owner", "lessee"]);
         }
         // Without `fields` none are added: a short list shows nothing that is masked, a detailed one shows the holders.
-        let (fields, strip) = with_fields(query, &wanted);
+        let (fields, strip) = query.with_fields(&wanted);
         errand.query = if is_own {
             fields.without(&["project"]).with("project", project.id)
         } else {
@@ -328,7 +328,7 @@ impl Lists<'_> {
             let at = owned.get(&(found.at, uuid.into_owned()));
             at.is_some_and(|at| node.is_none() || *at == node)
         };
-        let (fields, strip) = with_fields(&self.request.query, &["uuid"]);
+        let (fields, strip) = self.request.query.with_fields(&["uuid"]);
         let mut page = self
             .sift(&Sieve {
                 key: "allocations",
@@ -386,7 +386,7 @@ impl Lists<'_> {
             let uuid = found.resource.text("uuid");
             uuid.is_some_and(|uuid| visible.contains(&*uuid))
         };
-        let (fields, strip) = with_fields(query, &["uuid"]);
+        let (fields, strip) = query.with_fields(&["uuid"]);
         let mut page = self
             .sift(&Sieve {
                 key: "runbooks",
@@ -511,42 +511,5 @@ fn strip_all(items: &mut [Found], strip: &[&'static str]) {
         for name in strip {
             item.resource.remove(name);
         }
-    }
-}
-
-/// The query with these fields too, if it names fields; and which of them are to be taken out again.
-pub(crate) fn with_fields(query: &Query, needed: &[&'static str]) -> (Query, Vec<&'static str>) {
-    // `fields=` names none: Ironic shows links alone.
-    let Some(mut asked) = query.fields() else {
-        return (query.clone(), Vec::new());
-    };
-    let missing: Vec<&'static str> = needed
-        .iter()
-        .copied()
-        .filter(|name| !asked.iter().any(|field| field == name))
-        .collect();
-    asked.extend(missing.iter().map(|name| (*name).to_owned()));
-    let fields = asked.join(",");
-    (query.without(&["fields"]).with("fields", fields), missing)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_added_unless_they_are_asked_for() {
-        for (asked, sent, added) in [
-            ("fields=name", "name,uuid,owner", &["uuid", "owner"][..]),
-            ("fields=UUID,Owner", "uuid,owner", &[]),
-            ("fields=name&fields= Owner,", "name,owner,uuid", &["uuid"]),
-            ("fields=", "uuid,owner", &["uuid", "owner"]),
-        ] {
-            let query = Query::parse(Some(asked)).unwrap();
-            let (query, strip) = with_fields(&query, &["uuid", "owner"]);
-            assert_eq!((query.value("fields"), &strip[..]), (Some(sent), added));
-        }
-        let (query, strip) = with_fields(&Query::default(), &["uuid"]);
-        assert!(query.is_empty() && strip.is_empty());
     }
 }

@@ -34,7 +34,6 @@ use crate::tenancy::facts::Holders;
 use crate::tenancy::facts::Node;
 use crate::tenancy::facts::OWNER;
 use crate::tenancy::lists::Lists;
-use crate::tenancy::lists::with_fields;
 use crate::tenancy::masks::Sight;
 use crate::tenancy::provision::Provision;
 use crate::tenancy::refusal;
@@ -122,7 +121,7 @@ impl Nodes<'_> {
             let answer = self.below_node(&node, Bytes::new()).await?;
             return self.masked(answer, &node, &[]);
         }
-        let (query, strip) = with_fields(&self.request.query, &["uuid", "owner", "lessee"]);
+        let (query, strip) = self.request.query.with_fields(&["uuid", "owner", "lessee"]);
         let mut errand = self.errand(Bytes::new());
         errand.query = query;
         match self.send(errand).await {

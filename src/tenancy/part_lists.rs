@@ -24,7 +24,6 @@ use crate::tenancy::facts::Visible;
 use crate::tenancy::lists::Lists;
 use crate::tenancy::lists::Share;
 use crate::tenancy::lists::Sieve;
-use crate::tenancy::lists::with_fields;
 use crate::tenancy::page::Page;
 use crate::tenancy::refusal;
 
@@ -163,7 +162,7 @@ impl Lists<'_> {
         needed: &[&'static str],
         keep: &'s (dyn Fn(&Found) -> bool + Sync),
     ) -> Sieve<'s> {
-        let (query, strip) = with_fields(&self.request.query, needed);
+        let (query, strip) = self.request.query.with_fields(needed);
         let facts = collection.facts();
         let mut sieve = Sieve {
             key: facts.key,

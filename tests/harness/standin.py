@@ -210,7 +210,7 @@ class Ironic(Lists, Writes, Objects):
             case ["shards"] if method == "GET":
                 return Answer.of_json(200, {"shards": []})
             case ["drivers", *rest]:
-                return self._driver(request, rest)
+                return self._driver(request, rest, parameters)
             case ["events"] if method == "POST":
                 return Answer(204)
             case ["lookup"] if method == "GET":

@@ -1,5 +1,7 @@
 """Everything of Ironic that is not a node: ports, records that are the same everywhere, drivers, what ramdisks ask."""
 
+import urllib.parse
+
 from exchange import Answer
 from records import KINDS, limit_of, new_uuid, wanted_fields
 from refusals import Refused, Unrouted
@@ -93,7 +95,9 @@ class Objects:
             raise Refused(404, f"{KINDS[kind]} {ident} could not be found.")
         match (request.method, rest):
             case ("GET", []):
-                return Answer.of_json(200, self._with_links(request, record, kind))
+                fields = wanted_fields(urllib.parse.parse_qs(request.target.partition("?")[2]))
+                shown = self._with_links(request, record, kind)
+                return Answer.of_json(200, {name: value for name, value in shown.items() if fields is None or name in (*fields, "links")})
             case ("DELETE", []):
                 self.objects[kind].remove(record)
                 return Answer(204)
@@ -122,9 +126,12 @@ class Objects:
                 return Answer.of_json(200, {"novelty": record["uuid"]})
         raise Unrouted(404)
 
-    def _driver(self, request, rest):
+    def _driver(self, request, rest, parameters):
         if not rest:
-            return Answer.of_json(200, {"drivers": [self._shown_driver(request, name) for name in self.drivers]})
+            fields = wanted_fields(parameters)
+            drivers = [self._shown_driver(request, name) for name in self.drivers]
+            drivers = [{key: value for key, value in one.items() if fields is None or key in (*fields, "links")} for one in drivers]
+            return Answer.of_json(200, {"drivers": drivers})
         name, *below = rest
         if name not in self.drivers:
             raise Refused(404, f"Could not find the following driver(s) or hardware type(s): {name}.")

@@ -93,6 +93,18 @@ def test_a_driver_s_method_goes_to_the_only_location_that_has_it(hub):
     assert (reply.status, reply.text()) == (404, "Could not find the following driver(s) or hardware type(s): none.")
 
 
+@pytest.mark.parametrize("fields", ["hosts", "type", "", "hosts,name", "links"])
+def test_drivers_are_as_many_whatever_is_shown_of_them(hub, fields):
+    for site, names in zip(hub.all(), (("ipmi", "redfish"), ("redfish", "ilo"), ("ipmi",)), strict=True):
+        site.drivers = {name: {"hosts": [f"{name}-{names[0]}"]} for name in names}
+    for headers, count in (({}, 3), ({LOCATION: "loc2"}, 2)):
+        found = hub.get(f"/v1/drivers?fields={fields}", headers=headers).json()["drivers"]
+        members = {name for name in fields.split(",") if name} | {"links"}
+        assert [set(one) for one in found] == [members] * count, found
+        if "hosts" in members and not headers:
+            assert found[0]["hosts"] == ["ipmi-ipmi"] and found[1]["hosts"] == ["redfish-ipmi", "redfish-redfish"]
+
+
 def test_a_driver_s_method_while_somebody_may_have_the_driver_too(hub):
     hub.loc2.drivers["odd"] = {"hosts": ["h2"]}
     hub.loc3.down()

@@ -215,8 +215,8 @@ def test_absent_is_what_all_say_is_absent(hub, kind, failure):
 
 def test_two_objects_of_one_name(hub):
     first, second = stock(hub, "runbooks", "loc1"), stock(hub, "runbooks", "loc2")
-    for method, content in (("GET", None), ("PATCH", change()), ("DELETE", None)):
-        reply = hub.call(method, "/v1/runbooks/CUSTOM_A", content)
+    for method, query, content in (("GET", "", None), ("GET", "?fields=name,steps", None), ("PATCH", "", change()), ("DELETE", "", None)):
+        reply = hub.call(method, f"/v1/runbooks/CUSTOM_A{query}", content)
         assert reply.status == 400, reply
         assert set(re.findall(r"loc\d", reply.text())) == {"loc1", "loc2"}
     assert writes(hub) == {}
@@ -225,6 +225,7 @@ def test_two_objects_of_one_name(hub):
         assert hub.get(f"/v1/runbooks/{ident}").json()["uuid"] == ident
     assert hub.delete(f"/v1/runbooks/{second}").status == 204
     assert hub.get("/v1/runbooks/CUSTOM_A").json()["uuid"] == first
+    assert set(hub.get("/v1/runbooks/CUSTOM_A?fields=name").json()) == {"name", "links"}
 
 
 @pytest.mark.parametrize("at", ["loc1", "loc2", "loc3"])
