@@ -274,7 +274,6 @@ mod tests {
             shared: None,
             service_token_roles: vec!["service".into()],
             service_token_roles_required: true,
-            service_type: None,
             connect_timeout: Duration::from_secs(20),
             max_retries: 0,
         }

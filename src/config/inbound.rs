@@ -54,8 +54,6 @@ pub struct KeystoneInbound {
     pub service_token_roles: Vec<String>,
     /// Whether a service token without such a role is refused.
     pub service_token_roles_required: bool,
-    /// Our service type in access rules of application credentials; `None` refuses tokens with access rules.
-    pub service_type: Option<String>,
     /// Bound on one connection and on one answer of Keystone.
     pub connect_timeout: Duration,
     /// Further attempts after a failed one.
@@ -135,7 +133,6 @@ fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
     let shared = memcache(&mut section);
     let service_token_roles = section.list("service_token_roles");
     let service_token_roles_required = section.flag("service_token_roles_required");
-    let service_type = section.text("service_type");
     let connect_timeout = section.seconds("http_connect_timeout");
     let max_retries = section.number("http_request_max_retries", 0..=100);
     Ok(KeystoneInbound {
@@ -151,7 +148,6 @@ fn keystone(reader: &mut Reader) -> Result<KeystoneInbound, Faulted> {
         shared: shared?,
         service_token_roles: service_token_roles?,
         service_token_roles_required: service_token_roles_required?,
-        service_type: service_type?,
         connect_timeout: connect_timeout?,
         max_retries: max_retries?,
     })

@@ -81,9 +81,8 @@ impl Lists<'_> {
         let is_malformed = |marker: &Marker| {
             listing.facts.id == "uuid" && !Ident::new(&marker.item).is_uuid_like()
         };
-        if let Some(Marker { item, .. }) = marker.as_ref().filter(|marker| is_malformed(marker)) {
-            let ours = format!("Expected UUID for marker: {item}");
-            return word_refusal(request, listing, &ours).await;
+        if marker.as_ref().is_some_and(is_malformed) {
+            return word_refusal(request, listing, "Expected UUID for marker").await;
         }
         let merge = Merge {
             locations: self.locations,
@@ -170,7 +169,7 @@ async fn word_refusal(
         }
     }
     if silent.is_empty() {
-        // None of them may be asked for a project.
+        // There is nobody to ask.
         return Err(Objection::Invalid(ours.to_owned()).into());
     }
     Err(Error::Silent(silent))

@@ -94,19 +94,8 @@ impl Forwarding {
         limits: BodyLimits,
     ) -> std::result::Result<Self, Error> {
         let location = federation.locations.location(forward.location);
-        let admitted = location
-            .admit(&request.asker, Act::by(&request.method))
-            .await;
-        if let Err(silence) = admitted {
-            location.traffic.not_asked(Outcome::Silent(silence.reason));
-            let reason = Some(silence.reason);
-            let trail = &request.asker.trail;
-            trail.note(location.id, Duration::ZERO, reason);
-            return Err(silence.into());
-        }
+        let (permit, proof) = let_in(location, &request).await?;
         let begun = Instant::now();
-        let proof = location.proof(&request.asker).await?;
-        let permit = location.permit(&request.asker, pace(&request)).await?;
         let (span, asker) = request.asker.spanned().unzip();
         request.asker = asker.unwrap_or(request.asker);
         Ok(Self {
@@ -355,13 +344,7 @@ impl Forwarding {
                 }
                 self.forward.location = owner.location;
                 let location = self.location(federation);
-                let asker = &self.request.asker;
-                let let_in = async {
-                    location.admit(asker, Act::by(&self.request.method)).await?;
-                    let proof = location.proof(asker).await?;
-                    Ok::<_, Silence>((location.permit(asker, pace(&self.request)).await?, proof))
-                };
-                match let_in.await {
+                match let_in(location, &self.request).await {
                     Ok((permit, proof)) => (self.permit, self.proof) = (permit, proof),
                     Err(silence) => return Err(self.give_up(silence)),
                 }
@@ -490,12 +473,23 @@ fn is_ironics(head: &ResponseHeader) -> bool {
             && (json || head.status == StatusCode::BAD_REQUEST))
 }
 
-fn pace(request: &Request) -> Pace {
-    if request.method.is_safe() {
-        Pace::Ours
-    } else {
-        Pace::Clients
-    }
+/// What an exchange with the location needs. One that is not let in is counted as any other question that was not put.
+async fn let_in(
+    location: &Location,
+    request: &Request,
+) -> std::result::Result<(OwnedSemaphorePermit, Option<Proof>), Silence> {
+    let asker = &request.asker;
+    let let_in = async {
+        location.admit(asker, Act::by(&request.method)).await?;
+        let proof = location.proof(asker).await?;
+        // The client sends and reads at its own pace.
+        Ok((location.permit(asker, Pace::Clients).await?, proof))
+    };
+    let_in.await.inspect_err(|silence: &Silence| {
+        location.traffic.not_asked(Outcome::Silent(silence.reason));
+        let reason = Some(silence.reason);
+        asker.trail.note(location.id, Duration::ZERO, reason);
+    })
 }
 
 fn replay() -> Box<PingoraError> {

@@ -288,6 +288,8 @@ impl Service {
         match plan {
             Plan::Answer(answer) => Ok(Next::Answer(answer)),
             Plan::Forward(forward) => {
+                // From here on the client sets the pace: what is forwarded is bounded at its location.
+                course.permit = None;
                 let prepared = Forwarding::prepare(&self.federation, request, forward, limits);
                 Ok(Next::Forward(Box::new(prepared.await?)))
             }

@@ -201,10 +201,11 @@ fn some_moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Syst
 /// # Errors
 /// It gives no token that can be used.
 pub fn token(answer: &Reply, asked: Instant) -> Result<Token, Unusable> {
+    // Copied: it is kept for hours, and all that it was read with would be, too.
     let mut header = answer
         .headers
         .get(X_SUBJECT_TOKEN)
-        .cloned()
+        .and_then(|header| HeaderValue::from_bytes(header.as_bytes()).ok())
         .ok_or(Unusable("holds no token"))?;
     // `Debug` of a head leaves out what is marked.
     header.set_sensitive(true);

@@ -1,5 +1,6 @@
 """Bodies too long, too deep, too slow; answers that are too much."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -8,9 +9,11 @@ import threading
 
 import pytest
 import scripted
-from client import request_bytes
+from admin import SECTION, Admin
+from client import Client, request_bytes
 from faults import hubs, known
 from fleet import LATEST, assert_unavailable, fleet, together, until
+from metrics import read
 from standin import node
 
 FLAT_DEEP = b'{"faultcode": "Client", "faultstring": "Request body JSON is nested too deeply. Please contact the service administrator."}'
@@ -244,3 +247,27 @@ def test_exchanges_with_one_location_are_bounded():
         assert most[0] <= 4
         assert {reply.status for reply in replies} <= {200, 503}
         assert 200 in {reply.status for reply in replies}
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_whoever_is_slow_with_a_drivers_method_slows_nobody_else(method):
+    """Neither of the whole gateway nor of the location is anything held; and who has to wait for one of them is counted."""
+    few = {"max_concurrent": 2, "connect_timeout": 1, "timeout": 10}
+    release = threading.Event()
+    with fleet(1, api={"max_requests_in_flight": 2}, every=few, sections={"admin": SECTION}) as hub, contextlib.ExitStack() as clients:
+        record = known(hub, "loc1")
+        path, admin = f"/v1/nodes/{record['uuid']}/vendor_passthru?method=flash", Admin(hub.gateway)
+        hub.loc1.fault(scripted.held(release), path="/v1/nodes/.+/vendor_passthru")
+        client = Client(hub.url)
+        for _ in range(2):
+            slow = clients.enter_context(socket.create_connection((client.host, client.port), timeout=10))
+            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-OpenStack-Ironic-API-Version: {LATEST}\r\n"
+            slow.sendall(head.encode() + (b"Content-Length: 100\r\n\r\n{" if method == "POST" else b"\r\n"))
+        until(lambda: read(admin)("ironic_proxy_location_in_flight", location="loc1") == 2, what="two that are slow")
+        assert {hub.get(f"/v1/nodes/{record['uuid']}").status for _ in range(3)} == {200}
+        before = read(admin)("ironic_proxy_location_requests_total", location="loc1", result="busy") or 0
+        refused = hub.call(method, path, {} if method == "POST" else None)
+        assert_unavailable(refused, "loc1")
+        assert read(admin)("ironic_proxy_location_requests_total", location="loc1", result="busy") == before + 1
+        until(lambda: "locations=loc1:busy:" in hub.gateway.log(), what="its line in the log")
+        release.set()

@@ -34,10 +34,6 @@ pub(crate) const KEYSTONE_AUTHTOKEN: &[Opt] = &[
         "true",
         "Whether a service token without such a role is refused.",
     ),
-    unset(
-        "service_type",
-        "What access rules of application credentials call us, baremetal as a rule; unset refuses tokens with access rules.",
-    ),
     opt(
         "http_connect_timeout",
         "10",
@@ -100,6 +96,7 @@ pub(crate) const KEYSTONE_AUTHTOKEN: &[Opt] = &[
     ignored("memcache_tls_keyfile"),
     ignored("memcache_use_advanced_pool"),
     ignored("memcache_username"),
+    ignored("service_type"),
     ignored("split_loggers"),
     ignored("timeout"),
     elsewhere("check_revocations_for_cached", GONE),

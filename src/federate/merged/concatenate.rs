@@ -23,7 +23,6 @@ use crate::federate::merged::stops::Reached;
 use crate::federate::merged::stops::State;
 use crate::federate::merged::stops::Stop;
 use crate::federate::merged::stops::reached;
-use crate::federate::objection::Objection;
 use crate::locate::directory::Key;
 use crate::locations::location::Location;
 use crate::locations::silence::Silence;
@@ -149,11 +148,7 @@ impl Concatenation<'_> {
             (None, Some((location, reply))) if silent.is_empty() => {
                 Err(merge.refuse(reply, location))
             }
-            (None, None) if silent.is_empty() => {
-                let noun = merge.listing.facts.noun;
-                let text = format!("{noun} {} could not be found.", marker.item);
-                Err(Objection::Absent(text).into())
-            }
+            (None, _) if self.order.is_empty() => Err(merge.nobody_has(marker)),
             (None, _) => Err(Error::Silent(silent)),
         }
     }

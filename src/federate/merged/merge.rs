@@ -22,6 +22,7 @@ use crate::federate::merged::memory::Memory;
 use crate::federate::merged::memory::Walked;
 use crate::federate::merged::wish::Selection;
 use crate::federate::merged::wish::Wish;
+use crate::federate::objection::Objection;
 use crate::locate::Locator;
 use crate::locate::directory::Asked;
 use crate::locate::directory::Sighting;
@@ -29,7 +30,6 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
-use crate::locations::walk::CHILDREN_SINCE;
 use crate::locations::walk::List;
 use crate::request::Answer;
 use crate::request::Content;
@@ -116,6 +116,12 @@ impl<'a> Merge<'a> {
         }))
     }
 
+    /// There is no item at which to go on.
+    pub(super) fn nobody_has(&self, marker: &Marker) -> Error {
+        let noun = self.listing.facts.noun;
+        Objection::Absent(format!("{noun} {} could not be found.", marker.item)).into()
+    }
+
     /// The silent locations that the answer may lack; fails if it may lack none.
     pub(super) fn tolerate(&self, silent: Vec<Silence>) -> Result<Vec<Silence>, Error> {
         // A look-up is whole once the one item is found, so silent locations are judged at the end.
@@ -171,21 +177,8 @@ impl<'a> Merge<'a> {
             && self.scope().len() == self.locations.iter().len()
             && self.listing.is_of_collection()
             && self.locator.is_told_everything(&self.request.asker)
-            // It widens the list and filters nothing.
+            // Without it Ironic hides children, so it widens the list and filters nothing.
             && filters.all(|(name, _)| name == "include_children")
-            && self.has_children()
-    }
-
-    /// Whether no node was left out because it is another one's child. Ironic does so at every version, once it knows of
-    /// children at all (`_add_nodes_filters` of `ironic/db/sqlalchemy/api.py`), and a child may have any name.
-    fn has_children(&self) -> bool {
-        let knows_none = |location: &&Location| {
-            let standing = location.standing();
-            standing.is_some_and(|standing| standing.range.max() < CHILDREN_SINCE)
-        };
-        self.listing.collection != Collection::Nodes
-            || self.wish.filters.is_on("include_children")
-            || self.scope().iter().all(knows_none)
     }
 
     /// The client's own question, for the page behind the marker.

@@ -139,9 +139,7 @@ impl Position<'_> {
                 Err(silence) => return silence.into(),
             }
         }
-        let noun = self.merge.listing.facts.noun;
-        let text = format!("{noun} {} could not be found.", self.marker.item);
-        Objection::Absent(text).into()
+        self.merge.nobody_has(self.marker)
     }
 
     /// What an item has of the sort key; `None`: it is not there.
