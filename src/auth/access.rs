@@ -5,6 +5,7 @@
 //! on it is denied.
 
 pub mod attributes;
+mod beside;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -134,6 +135,10 @@ impl Gate {
             None => (caller.scope == Scope::System && caller.has_role("admin")).into(),
         };
         match verdict {
+            // What the rules beside it say of the thing is looked at with the thing.
+            Verdict::Yes if row.is_some_and(|row| !beside::are_met(row, &rules, &caller)) => {
+                Ok(self.by_thing(rules, row))
+            }
             Verdict::Yes => Ok(Passage::Whole),
             // Nobody's rights to a thing are looked up for whom the configuration shuts out.
             Verdict::Open if caller.scope == Scope::System => Ok(self.by_thing(rules, row)),
@@ -174,22 +179,20 @@ impl Gate {
             Standing::Nothing(caller) => return Err(self.denied(Some(row), &caller)),
             Standing::Ruled(caller) => caller,
         };
-        let changes: Vec<_> = changes.into_iter().collect();
-        // Who may change an owner may not do so of a node in use, and whether it is has to be asked.
-        let is_owner =
-            |change: &Change<'_>| change.path.starts_with("/owner") && change.value.is_some();
-        let mut is_open = row.template == "nodes/{}"
-            && changes.iter().any(is_owner)
-            && rules.judge(Rule::NodeUpdateOwnerProvisioned, &caller, &Target::Unasked)
-                != Verdict::Yes;
+        let judge = |rule| rules.judge(rule, &caller, &Target::Unasked);
+        let mut is_open = !beside::are_met(row, &rules, &caller);
         for rule in attributes::rules(row.template, row.rule, changes) {
-            match rules.judge(rule, &caller, &Target::Unasked) {
+            match judge(rule) {
+                // Of a node in use it is under one more.
+                Verdict::Yes if rule == Rule::NodeUpdateOwner => {
+                    is_open |= judge(Rule::NodeUpdateOwnerProvisioned) != Verdict::Yes;
+                }
                 Verdict::Yes => {}
                 Verdict::Open if caller.scope == Scope::System => is_open = true,
                 Verdict::Open | Verdict::No => return Err(rule.into()),
             }
         }
-        Ok(if is_open && caller.scope == Scope::System {
+        Ok(if is_open {
             self.by_thing(rules, Some(row))
         } else {
             Passage::Whole

@@ -151,6 +151,14 @@ impl Rules {
             .map(|ruled| &*ruled.name)
     }
 
+    /// Whether any step is under a rule of its own.
+    pub fn are_about_steps(&self) -> bool {
+        let written = self.rules.iter().skip(DEFAULTS.len());
+        written
+            .into_iter()
+            .any(|ruled| ruled.name.starts_with(STEP))
+    }
+
     /// Whether a step is under a rule of its own, and what that says.
     pub fn judge_step(
         &self,

@@ -91,7 +91,11 @@ impl Allocations<'_> {
             return Err(self.deny(rule));
         }
         let Some(project) = project else {
-            return self.send(self.errand(object.to_bytes())).await;
+            // Candidates are looked up by the project, so of the system's all are.
+            let placed = self.check_candidates(&mut object, true).await?;
+            let mut errand = self.errand(object.to_bytes());
+            errand.placed = placed;
+            return self.send(errand).await;
         };
         // Ironic's schema refuses an owner that is no text, first of all.
         let is_refused = object.value("owner") == Value::Other;

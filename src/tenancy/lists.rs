@@ -109,12 +109,9 @@ impl Lists<'_> {
         }
         let share = self.share(all, own, query.value("project"))?;
         let mut errand = self.errand(Bytes::new());
-        let Some(project) = self.project() else {
-            return self.send(errand).await;
-        };
-        // Who may list all of them is not shown all of each.
-        let is_own = matches!(share, Share::Own);
-        if let Some(marker) = self.marker().filter(|_| is_own) {
+        // Of all nodes there are those whose members are hidden from the caller, as of each that is shown alone.
+        let project = self.project().filter(|_| matches!(share, Share::Own));
+        if let Some(marker) = self.marker().filter(|_| project.is_some()) {
             self.listed_node_at(&marker.item, marker.location).await?;
         }
         // Owner and lessee are read with the page itself, so no change between two questions can unmask a field.
@@ -124,10 +121,9 @@ impl Lists<'_> {
         }
         // Without `fields` none are added: a short list shows nothing that is masked, a detailed one shows the holders.
         let (fields, strip) = query.with_fields(&wanted);
-        errand.query = if is_own {
-            fields.without(&["project"]).with("project", project.id)
-        } else {
-            fields
+        errand.query = match project {
+            Some(project) => fields.without(&["project"]).with("project", project.id),
+            None => fields,
         };
         errand.review = Review {
             noted: masks::NOTED,

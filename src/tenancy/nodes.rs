@@ -211,6 +211,7 @@ impl Nodes<'_> {
         let shown = shown.ok_or_else(|| refusal::absent(Collection::Nodes, &node.uuid))?;
         if shown.says("provision_state", "active") {
             let uuid = &node.uuid;
+            self.tell(Rule::NodeUpdateOwnerProvisioned.name(), Some(uuid));
             let text =
                 format!("Cannot update owner of node \"{uuid}\" while it is in state \"active\".");
             return Err(Objection::Untimely(text).into());
@@ -306,6 +307,9 @@ impl Nodes<'_> {
         if !answer.status.is_success() || sees_all {
             return Ok(answer);
         }
+        if self.project().is_none() {
+            return Err(self.deny(Rule::NodeListAll));
+        }
         let filter = Query::default().with("parent_node", &node.uuid);
         // Where the node is its children are; who else is silent takes none of them away.
         let (visible, _) = self.visible_nodes_at(filter, node.at).await?;
@@ -386,7 +390,12 @@ impl Nodes<'_> {
             ));
         }
         let Some(project) = self.project().filter(|_| own) else {
-            return self.send(self.errand(object.to_bytes())).await;
+            let answer = self.send(self.errand(object.to_bytes())).await?;
+            let holders = Holders {
+                owner: object.text("owner"),
+                lessee: object.text("lessee"),
+            };
+            return self.masked_new(answer, holders);
         };
         let version = self.request.version;
         if is_too_young(&object, version) {
@@ -423,13 +432,18 @@ impl Nodes<'_> {
         let answer = self
             .at_the_client_s_version(answer, Collection::Nodes, version < OWNER)
             .await?;
+        let holders = Holders {
+            owner: Some(project.id.to_owned()),
+            lessee: object.text("lessee"),
+        };
+        self.masked_new(answer, holders)
+    }
+
+    fn masked_new(&self, answer: Answer, holders: Holders) -> Result<Answer, Error> {
         let node = Node {
             // Masking looks at the holders only.
             uuid: String::new(),
-            holders: Holders {
-                owner: Some(project.id.to_owned()),
-                lessee: object.text("lessee"),
-            },
+            holders,
             at: answer.location,
         };
         self.masked(answer, &node, &[])

@@ -283,6 +283,61 @@ fn a_patch_is_under_the_rules_of_what_it_changes_and_no_others() {
     assert_eq!(check(&member, &["/description", "/extra/a"]), Err(extra));
 }
 
+/// What is hidden, seen or brought along is looked at with the thing, as soon as one rule beside the route's says less.
+#[test]
+fn the_rules_beside_a_route_s_bind_the_system_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.yaml");
+    let member = system(&["member", "reader"]);
+    for (rule, rows) in [
+        (
+            "baremetal:node:get",
+            &[
+                ("PUT", "nodes/{}/states/power"),
+                ("GET", "nodes/validate"),
+                ("PATCH", "ports/{}"),
+                ("GET", "portgroups/{}/ports"),
+                ("GET", "nodes/{}/ports"),
+                ("POST", "volume/targets"),
+                ("DELETE", "nodes/{}/allocation"),
+                ("POST", "allocations"),
+            ][..],
+        ),
+        ("baremetal:allocation:get", &[("PATCH", "allocations/{}")]),
+        ("baremetal:node:list_all", &[("GET", "nodes/{}/children")]),
+        (
+            "baremetal:volume:view_target_properties",
+            &[
+                ("GET", "volume/targets"),
+                ("PATCH", "volume/targets/{}"),
+                ("GET", "nodes/{}/volume/targets"),
+            ],
+        ),
+        (
+            "baremetal:node:set_provision_state:service_steps",
+            &[("PUT", "nodes/{}/states/provision")],
+        ),
+        (
+            "baremetal:step:execute:bios.apply",
+            &[("PUT", "nodes/{}/states/provision"), ("POST", "runbooks")],
+        ),
+    ] {
+        fs::write(&file, format!("'{rule}': 'role:admin'\n")).unwrap();
+        let files = PolicyFiles {
+            file: file.clone(),
+            places: vec![directory.path().to_path_buf()],
+            ..PolicyFiles::default()
+        };
+        let narrow = gate_with(ProjectScoped::Policy, None, files);
+        for (method, template) in rows {
+            let passes = |gate: &Gate| gate.check(&member, row(method, template)).unwrap();
+            assert!(matches!(passes(&native()), Passage::Whole), "{template}");
+            let narrowed = passes(&narrow);
+            assert!(matches!(narrowed, Passage::ByThing(_)), "{rule} {template}");
+        }
+    }
+}
+
 #[test]
 fn lists_are_denied_by_the_name_that_ironic_gives() {
     let gate = native();
