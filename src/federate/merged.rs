@@ -81,8 +81,9 @@ impl Lists<'_> {
         let is_malformed = |marker: &Marker| {
             listing.facts.id == "uuid" && !Ident::new(&marker.item).is_uuid_like()
         };
-        if marker.as_ref().is_some_and(is_malformed) {
-            return word_refusal(request, listing, "Expected UUID for marker").await;
+        if let Some(Marker { item, .. }) = marker.as_ref().filter(|marker| is_malformed(marker)) {
+            let ours = format!("Expected UUID for marker: {item}");
+            return word_refusal(request, listing, &ours).await;
         }
         let merge = Merge {
             locations: self.locations,
@@ -169,7 +170,7 @@ async fn word_refusal(
         }
     }
     if silent.is_empty() {
-        // There is nobody to ask.
+        // None of them may be asked for a project.
         return Err(Objection::Invalid(ours.to_owned()).into());
     }
     Err(Error::Silent(silent))

@@ -44,7 +44,7 @@ pub struct List<'a> {
     pub note: &'a [&'a str],
 }
 
-const CHILDREN_SINCE: Microversion = Microversion::new(1, 83);
+pub const CHILDREN_SINCE: Microversion = Microversion::new(1, 83);
 
 /// A question for nodes that children answer too: from 1.83 Ironic leaves them out of a list unless they, or those of one
 /// node, are asked for.

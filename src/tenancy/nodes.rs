@@ -343,6 +343,7 @@ impl Nodes<'_> {
                 return Err(refusal::absent(Collection::Portgroups, group));
             }
         }
+        Lists(self.0).check_marker_below(&node).await?;
         let answer = self.below_node(&node, Bytes::new()).await?;
         Lists(self.0).mask_targets(answer)
     }

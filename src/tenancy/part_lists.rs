@@ -1,5 +1,7 @@
 //! Lists of ports, port groups, connectors and targets: of what is at visible nodes.
 
+use std::slice;
+
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::HeaderValue;
@@ -8,6 +10,7 @@ use http::StatusCode;
 use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
+use crate::api::route::Action;
 use crate::api::rules::Rule;
 use crate::config::LocationId;
 use crate::federate::Error;
@@ -15,11 +18,13 @@ use crate::federate::merged::marker::Marker;
 use crate::federate::merged::marker::PAGING;
 use crate::federate::owner::Denial;
 use crate::locations::window::Window;
+use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::tenancy::by_node;
 use crate::tenancy::by_node::ByNode;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
+use crate::tenancy::facts::Node;
 use crate::tenancy::facts::Visible;
 use crate::tenancy::lists::Lists;
 use crate::tenancy::lists::Share;
@@ -123,20 +128,41 @@ impl Lists<'_> {
             }
             nodes.push(node);
         }
-        if let Some(marker) = self.marker() {
-            let found = self.look_up_part(collection, &marker).await?;
-            let is_there = |found: &Found| {
-                nodes
-                    .iter()
-                    .any(|node| node.at == found.at && found.resource.says("node_uuid", &node.uuid))
-            };
-            if !found.iter().any(is_there) {
-                return Err(refusal::absent(collection, &marker.item));
-            }
-        }
+        self.check_marker_at(collection, &nodes).await?;
         let at = nodes.last().and_then(|node| node.at);
         let answer = self.send(errand.at(at)).await?;
         self.mask_targets(answer)
+    }
+
+    /// A page of what is below a thing that is seen begins behind something of the same node.
+    pub(crate) async fn check_marker_below(&self, node: &Node) -> Result<(), Error> {
+        let row = self.request.target.row();
+        let Some((Action::ListBelow { items, .. }, all)) = row.map(|row| (row.action, row.rule))
+        else {
+            return Ok(());
+        };
+        if self.judges_itself(node.at) || self.allows(all, &Target::Nothing) {
+            return Ok(());
+        }
+        self.check_marker_at(items, slice::from_ref(node)).await
+    }
+
+    /// By a marker Ironic tells that a thing is there, whosever it is.
+    async fn check_marker_at(&self, collection: Collection, nodes: &[Node]) -> Result<(), Error> {
+        let Some(marker) = self.marker() else {
+            return Ok(());
+        };
+        let found = self.look_up_part(collection, &marker).await?;
+        let is_there = |found: &Found| {
+            nodes
+                .iter()
+                .any(|node| node.at == found.at && found.resource.says("node_uuid", &node.uuid))
+        };
+        if found.iter().any(is_there) {
+            Ok(())
+        } else {
+            Err(refusal::absent(collection, &marker.item))
+        }
     }
 
     async fn look_up_part(

@@ -47,6 +47,7 @@ impl Parts<'_> {
         if self.request.method == Method::PATCH {
             self.check_node_link(&part.node, &body).await?;
         }
+        Lists(self.0).check_marker_below(&part.node).await?;
         let errand = self.errand(body).at(part.node.at);
         let answer = self.send_by(collection, &part.uuid, errand).await?;
         // Ironic masks a target's GET, list and PATCH answers (`ironic/api/controllers/v1/volume_target.py`); a 204 has

@@ -386,3 +386,20 @@ def test_a_poll_from_before_a_create_is_no_answer(hub):
     early, reply = together(lambda: hub.get(f"/v1/nodes/{ident}"), late)
     assert_not_found(early, ident)
     assert (reply.status, reply.json()["name"]) == (200, "late"), reply
+
+
+def test_a_list_without_children_says_nothing_of_their_names(hub):
+    """Ironic leaves children out of a list: that nobody else showed a name there does not make it one location's alone."""
+    hub.loc1.add(node("web"))
+    hub.loc2.add(node("web", parent_node=hub.loc2.add(node("parent"))["uuid"]))
+    for query in ("", "?sort_key=name", "?fields=uuid,name"):
+        assert hub.get(f"/v1/nodes{query}").names().count("web") == 1
+    for method, body in (("GET", None), ("PATCH", [{"op": "add", "path": "/extra/a", "value": 1}]), ("DELETE", None)):
+        reply = hub.call(method, "/v1/nodes/web", body)
+        assert reply.status == 400 and "loc1" in reply.text() and "loc2" in reply.text(), reply
+    # With them it does.
+    hub.loc1.add(node("alone"))
+    assert "alone" in hub.get("/v1/nodes?include_children=true").names()
+    hub.forget_requests()
+    assert hub.get("/v1/nodes/alone").status == 200
+    assert hub.asked() == {"loc1": 1}

@@ -230,3 +230,42 @@ def test_who_has_no_project_gets_nothing(house):
     for who in ({"X-Roles": ADMIN}, {"X-Roles": "service"}):
         for path in ("nodes", f"nodes/{house.names['node_ident']}", "ports", "allocations", "conductors"):
             assert house.ask(who, "GET", f"/v1/{path}").status == 403, path
+
+
+def hidden_and_absent(house, who, path, ident):
+    """The answers about what is hidden and about what is nowhere, which have to be the same."""
+    hidden, absent = (shape(house.ask(who, "GET", path.replace("IDENT", one)), one) for one in (ident, ABSENT))
+    assert hidden == absent, path
+    return hidden[0]
+
+
+def test_a_node_in_the_query_is_judged_whatever_the_path_says(house):
+    """Ironic validates the one that `node_uuid` names."""
+    leased = house.names["lessee_node_ident"]
+    for path in ("/v1/nodes/LEASED/validate?node_uuid=IDENT", "/v1/nodes/validate?node=LEASED&node_uuid=IDENT", "/v1/nodes/validate?node_uuid=IDENT"):
+        path = path.replace("LEASED", leased)
+        for ident in (house.hidden["nodes"], house.names["node_ident"]):
+            assert hidden_and_absent(house, LESSEE, path, ident) == 404, path
+        assert house.ask(LESSEE, "GET", path.replace("IDENT", leased)).status != 404
+
+
+def test_a_marker_below_one_s_own_node_tells_of_nothing_hidden(house):
+    leased = house.names["lessee_node_ident"]
+    # At the location of that node.
+    beside = {"ports": house.names["other_port_ident"], "portgroups": house.names["other_portgroup_ident"]}
+    for below, collection in (
+        ("ports", "ports"),
+        ("ports/detail", "ports"),
+        ("portgroups", "portgroups"),
+        ("volume/connectors", "volume/connectors"),
+        ("volume/targets", "volume/targets"),
+    ):
+        path = f"/v1/nodes/{leased}/{below}"
+        for ident in {house.hidden[collection], beside.get(collection, ABSENT)}:
+            assert hidden_and_absent(house, LESSEE, f"{path}?marker=IDENT", ident) == 404, below
+        items = house.ask(LESSEE, "GET", path).json()[collection.rsplit("/", 1)[-1]]
+        for item in items:
+            assert house.ask(LESSEE, "GET", f"{path}?marker={item['uuid']}").status == 200, "one's own is one"
+        assert items, below
+    group = house.names["lessee_portgroup_ident"]
+    assert hidden_and_absent(house, LESSEE, f"/v1/portgroups/{group}/ports?marker=IDENT", beside["ports"]) == 404

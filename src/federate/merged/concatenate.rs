@@ -148,7 +148,7 @@ impl Concatenation<'_> {
             (None, Some((location, reply))) if silent.is_empty() => {
                 Err(merge.refuse(reply, location))
             }
-            (None, _) if self.order.is_empty() => Err(merge.nobody_has(marker)),
+            (None, None) if silent.is_empty() => Err(merge.nobody_has(marker)),
             (None, _) => Err(Error::Silent(silent)),
         }
     }

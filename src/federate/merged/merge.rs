@@ -30,6 +30,7 @@ use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
+use crate::locations::walk::CHILDREN_SINCE;
 use crate::locations::walk::List;
 use crate::request::Answer;
 use crate::request::Content;
@@ -177,8 +178,21 @@ impl<'a> Merge<'a> {
             && self.scope().len() == self.locations.iter().len()
             && self.listing.is_of_collection()
             && self.locator.is_told_everything(&self.request.asker)
-            // Without it Ironic hides children, so it widens the list and filters nothing.
+            // It widens the list and filters nothing.
             && filters.all(|(name, _)| name == "include_children")
+            && self.has_children()
+    }
+
+    /// Whether no node was left out because it is another one's child. Ironic does so at every version, once it knows of
+    /// children at all (`_add_nodes_filters` of `ironic/db/sqlalchemy/api.py`), and a child may have any name.
+    fn has_children(&self) -> bool {
+        let knows_none = |location: &&Location| {
+            let standing = location.standing();
+            standing.is_some_and(|standing| standing.range.max() < CHILDREN_SINCE)
+        };
+        self.listing.collection != Collection::Nodes
+            || self.wish.filters.is_on("include_children")
+            || self.scope().iter().all(knows_none)
     }
 
     /// The client's own question, for the page behind the marker.
