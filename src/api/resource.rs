@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use indexmap::IndexMap;
+use serde_json::Value;
+use serde_json::json;
 
 use crate::api::json;
 use crate::api::json::Malformed;
@@ -112,6 +114,31 @@ impl Resource {
     }
 }
 
+/// Stands for a value that no tree holds, as it is written.
+const AS_WRITTEN: &str = "ironic_proxy_as_written";
+
+/// A value to be compared and looked into, whatever Python wrote there.
+pub fn tree(value: &Bytes) -> Value {
+    if let Ok(tree) = serde_json::from_slice(value) {
+        return tree;
+    }
+    if let Ok(object) = Resource::read(value) {
+        let members = object.members();
+        return members
+            .map(|(name, value)| (name.to_owned(), tree(value)))
+            .collect();
+    }
+    let mut elements = Vec::new();
+    let read = Reader::again(value).elements(|reader| {
+        elements.push(tree(&value.slice_ref(reader.value()?.of(value))));
+        Ok(())
+    });
+    if read.is_ok() {
+        return Value::Array(elements);
+    }
+    json!({ AS_WRITTEN: String::from_utf8_lossy(value) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,5 +168,17 @@ mod tests {
         for broken in ["", "[]", "{", "{} x", r#"{"a": }"#] {
             assert!(Resource::read(&Bytes::from(broken)).is_err(), "{broken}");
         }
+    }
+
+    #[test]
+    fn a_tree_of_what_python_writes() {
+        let read = |text: &'static str| tree(&Bytes::from_static(text.as_bytes()));
+        assert_eq!(
+            read(r#"{"a": [1, {"b": NaN}], "c": "x", "d": 1e400, "e": []}"#),
+            json!({"a": [1, {"b": {AS_WRITTEN: "NaN"}}], "c": "x", "d": {AS_WRITTEN: "1e400"}, "e": []})
+        );
+        assert_eq!(read("[-Infinity]"), json!([{AS_WRITTEN: "-Infinity"}]));
+        assert_ne!(read("NaN"), read("Infinity"));
+        assert_eq!(read(r#"{"a": 1}"#), json!({"a": 1}));
     }
 }

@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::Map;
-use serde_json::Value;
-use serde_json::json;
 
 use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
+use crate::api::resource::Resource;
+use crate::api::resource::tree;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
@@ -239,8 +238,11 @@ impl Sites {
         {
             for item in page.items() {
                 let uuid = item.id().ok_or_else(|| location.misspoke())?;
-                let object = serde_json::from_slice(item.text());
-                objects.insert(uuid.into_owned(), object.map_err(|_| location.misspoke())?);
+                let object = Resource::read(&Bytes::copy_from_slice(item.text()))
+                    .map_err(|_| location.misspoke())?;
+                let members = object.members();
+                let object = members.map(|(name, value)| (name.to_owned(), tree(value)));
+                objects.insert(uuid.into_owned(), object.collect());
             }
         }
         Ok(Shelf {
@@ -274,42 +276,43 @@ impl Sites {
             Err(Trouble::Said(_)) => return Err(Trouble::Gone),
             Err(trouble) => return Err(trouble),
         };
-        let original: Object = serde_json::from_slice(&original).map_err(|_| Trouble::Gone)?;
-        let mut object = original.clone();
+        // As it is written, since Python writes values that no tree of ours holds, and reads them again.
+        let mut object = Resource::read(&original).map_err(|_| Trouble::Gone)?;
+        let traits = object.remove(TRAITS).filter(|traits| **traits != *b"[]");
+        let traits = traits.filter(|traits| **traits != *b"null");
         // Ironic shows members that are null, but does not take them in a POST.
-        object.retain(|name, value| !SET_BY_IRONIC.contains(&name.as_str()) && !value.is_null());
-        let traits = original.get(TRAITS).and_then(Value::as_array);
-        let Some(traits) = traits.filter(|traits| !traits.is_empty()) else {
-            let create = written(Method::POST, path, version, &Value::Object(object))
+        object.retain(|name, value| !SET_BY_IRONIC.contains(&name) && value != b"null");
+        let Some(traits) = traits else {
+            let create = written(Method::POST, path, version, object.to_bytes())
                 .for_member(collection, uuid);
             return self.send(to, create).await.map(drop);
         };
-        let extra = match object.get("extra") {
-            None => Map::new(),
-            Some(Value::Object(extra)) => extra.clone(),
-            // No Ironic has one, but it is a location that says so.
-            Some(_) => return Err(Trouble::Said("its extra is no object".to_owned())),
-        };
-        let mut marked = extra.clone();
-        marked.insert(UNFINISHED.to_owned(), json!(true));
-        object.insert("extra".to_owned(), Value::Object(marked));
-        let create = written(Method::POST, path, version, &Value::Object(object))
-            .for_member(collection, uuid);
+        let extra = object.raw("extra").cloned();
+        let extra = extra.unwrap_or_else(|| Bytes::from_static(b"{}"));
+        // No Ironic has another one, but it is a location that says so.
+        let mut marked = Resource::read(&extra)
+            .map_err(|_| Trouble::Said("its extra is no object".to_owned()))?;
+        marked.set(UNFINISHED, "true");
+        object.set("extra", marked.to_bytes());
+        let create =
+            written(Method::POST, path, version, object.to_bytes()).for_member(collection, uuid);
         self.send(to, create).await?;
+        let mut all = Resource::default();
+        all.set(TRAITS, traits);
         let set_traits = written(
             Method::PUT,
             format!("{member}/{TRAITS}"),
             version,
-            &json!({ TRAITS: traits }),
+            all.to_bytes(),
         )
         .expecting(Expect::Effect);
-        let unmark = written(
-            Method::PATCH,
-            member.clone(),
-            version,
-            &json!([{"op": "replace", "path": "/extra", "value": extra}]),
-        )
-        .for_member(collection, uuid);
+        let mut unmark = Resource::default();
+        unmark.set_text("op", "replace");
+        unmark.set_text("path", "/extra");
+        unmark.set("value", extra);
+        let unmark = [b"[", &*unmark.to_bytes(), b"]"].concat();
+        let unmark = written(Method::PATCH, member.clone(), version, unmark.into())
+            .for_member(collection, uuid);
         let finished = match self.send(to, set_traits).await {
             Ok(_) => self.send(to, unmark).await.map(drop),
             Err(trouble) => Err(trouble),
@@ -368,9 +371,9 @@ impl Sites {
     }
 }
 
-fn written(method: Method, path: String, version: Microversion, body: &Value) -> Question {
+fn written(method: Method, path: String, version: Microversion, body: Bytes) -> Question {
     let mut question = Question::get(path, version).with_purpose(Purpose::Routed);
     question.method = method;
-    question.body = Bytes::from(body.to_string()).into();
+    question.body = body.into();
     question
 }

@@ -4,7 +4,7 @@ import json
 import subprocess
 
 from gateway import DIRECTORY, binary, config
-from standin import Standin
+from standin import Standin, node
 
 
 def run(path, *arguments):
@@ -86,6 +86,16 @@ def test_who_holds_the_others_back_and_names_that_are_taken(tmp_path):
         assert "groups = gpu:loc1,_:loc2,loc2-gpu:loc2\n[group:loc2]\nlocal_groups = loc2-gpu:gpu\n" in text
         assert accepted(path, pasted(text))
         assert not [request for site in (new, old) for request in site.requests if request.method != "GET"]
+
+
+def test_a_node_with_what_only_python_writes_is_surveyed_as_any_other(tmp_path):
+    odd = {"a": float("nan"), "b": {"c": [float("-inf"), "\ud800"]}}
+    sites = [Standin([node("odd", driver_info={**odd, "ipmi_address": f"10.{place}.0.1"})]) for place in (1, 2)]
+    with sites[0] as one, sites[1] as other:
+        code, text, errors = run(written(tmp_path, [one.endpoint, other.endpoint]))
+        assert code in (0, 1), errors
+        assert "clash: node name odd is at loc1, loc2" in text, text
+        assert "bmc_addresses = 10.1.0.0/24" in text and "bmc_addresses = 10.2.0.0/24" in text, text
 
 
 def test_a_location_that_does_not_answer(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -175,6 +176,33 @@ def test_an_extra_that_is_no_object_is_not_copied(tmp_path):
         applied = sites.sync("--apply")
         assert applied.returncode == 1 and "not copied to two: its extra is no object" in applied.stdout, applied
         assert sites.of("two", "runbooks") == []
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "\ud800"], ids=["nan", "inf", "half"])
+def test_what_only_python_writes_is_compared_and_copied_as_any_other(tmp_path, odd):
+    """Ironic stores and shows such values; no tree of JSON holds them."""
+
+    def told(record):
+        return json.dumps(record["extra"])
+
+    with Sites(tmp_path, one="1.115", two="1.115", old="1.115") as sites:
+        missing = runbook("m", extra={"a": [odd]})
+        plain = runbook("p", traits=[], extra={"a": [{"b": odd}]})
+        alike = chassis("alike", extra={"a": odd})
+        differs = chassis("differs", extra={"a": odd})
+        for record, kind, names in ((missing, "runbooks", ["one", "old"]), (plain, "runbooks", ["two"]), (alike, "chassis", sites.all), (differs, "chassis", ["one", "old"])):
+            sites.put(kind, record, *names)
+        sites.put("chassis", {**differs, "extra": {"a": "x"}}, "two")
+        shown = sites.sync()
+        assert shown.returncode == 1 and "alike" not in shown.stdout, shown
+        assert len(re.findall("is missing at", shown.stdout)) == 3, shown
+        assert len(re.findall("differs between locations: extra", shown.stdout)) == 1, shown
+        applied = sites.sync("--apply")
+        assert applied.stdout.count("copied to") == 3, applied
+        for name in sites.all:
+            copies = {record["name"]: told(record) for record in sites.of(name, "runbooks")}
+            assert copies == {"m": told(missing), "p": told(plain)}, name
+        assert "is missing at" not in sites.sync().stdout
 
 
 def test_a_location_that_may_only_be_read_is_tried_once(tmp_path):

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::api::bmc::bmcs;
 use crate::api::collection::Collection;
 use crate::api::query::Query;
+use crate::api::resource::tree;
 use crate::command::survey::compare::Holding;
 use crate::locations::location::Location;
 use crate::locations::silence::Silence;
@@ -160,8 +162,7 @@ async fn read_all(
     {
         for item in page.items() {
             // As the location wrote it: with its own names of groups.
-            let item = serde_json::from_slice(item.text()).map_err(|_| location.misspoke())?;
-            note(&item);
+            note(&tree(&Bytes::copy_from_slice(item.text())));
         }
     }
     Ok(())
