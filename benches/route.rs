@@ -131,6 +131,7 @@ fn policy(criterion: &mut Criterion) {
         project: None,
         domain_id: None,
         system: true,
+        is_admin_project: true,
         roles: ["admin", "manager", "member", "reader"]
             .map(str::to_owned)
             .into(),
@@ -162,6 +163,7 @@ fn policy(criterion: &mut Criterion) {
             name: "prod",
             domain_id: Some("default"),
         }),
+        is_admin_project: true,
         is_public_api: false,
     };
     for (name, lessee) in [

@@ -192,6 +192,7 @@ fn judging(method: &str, template: &str) -> Duration {
         project: None,
         domain_id: None,
         system: true,
+        is_admin_project: true,
         roles: roles.map(str::to_owned).to_vec(),
         expires_at: SystemTime::UNIX_EPOCH,
     }));

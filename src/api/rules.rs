@@ -102,6 +102,49 @@ const API_READER: &str = "(role:reader) or (role:service)";
 const TARGET_PROPERTIES_READER: &str = "((role:reader and system_scope:all) or (role:service and system_scope:all) \
     or rule:service_role) or (role:admin)";
 
+/// What a rule was called before it had a name of its own (`deprecated_rule` in Ironic's policies), and what came of it.
+pub(crate) const FORMER: &[(Rule, &[Rule])] = &[
+    (
+        Rule::NodeGet,
+        &[
+            Rule::NodeGetFilterThreshold,
+            Rule::NodeGetLastError,
+            Rule::NodeGetReservation,
+            Rule::NodeGetDriverInternalInfo,
+            Rule::NodeGetDriverInfo,
+            Rule::NodeHistoryGet,
+            Rule::NodeInventoryGet,
+        ],
+    ),
+    (
+        Rule::NodeUpdate,
+        &[
+            Rule::NodeUpdateDriverInfo,
+            Rule::NodeUpdateProperties,
+            Rule::NodeUpdateChassisUuid,
+            Rule::NodeUpdateInstanceUuid,
+            Rule::NodeUpdateLessee,
+            Rule::NodeUpdateOwner,
+            Rule::NodeUpdateDriverInterfaces,
+            Rule::NodeUpdateNetworkData,
+            Rule::NodeUpdateConductorGroup,
+            Rule::NodeUpdateName,
+            Rule::NodeUpdateRetired,
+        ],
+    ),
+    (Rule::NodeSetMaintenance, &[Rule::NodeSetBootDevice]),
+    (
+        Rule::NodeSetPowerState,
+        &[Rule::NodeSetBootMode, Rule::NodeSetSecureBoot],
+    ),
+    (
+        Rule::PortgroupGet,
+        &[Rule::PortgroupList, Rule::PortgroupListAll],
+    ),
+    (Rule::VolumeGet, &[Rule::VolumeList, Rule::VolumeListAll]),
+    (Rule::VolumeUpdate, &[Rule::VolumeViewTargetProperties]),
+];
+
 macro_rules! rules {
     ($($rule:ident $name:literal $scopes:ident $check:expr;)*) => {
         /// The name of a rule of Ironic.

@@ -40,6 +40,7 @@ impl Identity {
             user_id: &token.user_id,
             user_domain_id: token.user_domain_id.as_deref(),
             scope,
+            is_admin_project: token.is_admin_project,
             is_public_api: false,
         })
     }
@@ -133,6 +134,7 @@ mod tests {
             }),
             domain_id: None,
             system: false,
+            is_admin_project: true,
             roles: vec![],
             expires_at: SystemTime::UNIX_EPOCH,
         };

@@ -33,6 +33,9 @@ pub struct Inquiry {
     /// The token is scoped to the domain with this id.
     #[arg(long, value_name = "ID")]
     domain: Option<String>,
+    /// Keystone has an admin project, and the token is for another one.
+    #[arg(long)]
+    not_admin_project: bool,
     /// Id of the user.
     #[arg(long, value_name = "ID", default_value = "")]
     user: String,
@@ -108,6 +111,7 @@ impl Inquiry {
             user_id: &self.user,
             user_domain_id: self.user_domain.as_deref(),
             scope,
+            is_admin_project: !self.not_admin_project,
             is_public_api: false,
         }
     }

@@ -58,6 +58,8 @@ pub struct Validated {
     pub domain_id: Option<String>,
     /// The token is scoped to the whole system.
     pub system: bool,
+    /// Of any project where Keystone knows no admin project: then it does not say so.
+    pub is_admin_project: bool,
     pub roles: Vec<String>,
     pub expires_at: SystemTime,
 }
@@ -148,6 +150,7 @@ struct Info {
     project: Option<Named>,
     domain: Option<Named>,
     system: Option<System>,
+    is_admin_project: Option<bool>,
     roles: Option<Vec<Role>>,
 }
 
@@ -251,6 +254,8 @@ pub fn validated(body: &[u8]) -> Result<Validated, Unusable> {
             domain_id: project.domain.and_then(|domain| domain.id),
         }),
         domain_id: info.domain.map(|domain| domain.id),
+        // oslo.context's default.
+        is_admin_project: info.is_admin_project.unwrap_or(true),
         roles: info
             .roles
             // An unscoped token has none.

@@ -9,6 +9,8 @@ pub struct Caller<'a> {
     pub user_id: &'a str,
     pub user_domain_id: Option<&'a str>,
     pub scope: Scope<'a>,
+    /// His project is Keystone's admin project, or there is none such.
+    pub is_admin_project: bool,
     /// Of a route that asks nobody who he is.
     pub is_public_api: bool,
 }
@@ -91,6 +93,7 @@ impl<'a> Caller<'a> {
         user_id: "",
         user_domain_id: None,
         scope: Scope::Nothing,
+        is_admin_project: true,
         is_public_api: true,
     };
 
@@ -121,13 +124,17 @@ impl<'a> Caller<'a> {
             Credential::ProjectId => project.map(|project| project.id),
             Credential::ProjectName => project.map(|project| project.name),
             Credential::ProjectDomainId => project.and_then(|project| project.domain_id),
-            // oslo.context's default: Keystone says it only where it has an admin project.
-            Credential::IsAdminProject => Some("True"),
-            Credential::IsPublicApi => Some(if self.is_public_api { "True" } else { "False" }),
+            Credential::IsAdminProject => Some(word(self.is_admin_project)),
+            Credential::IsPublicApi => Some(word(self.is_public_api)),
             Credential::OfService => None,
         };
         Some(value.unwrap_or(NONE))
     }
+}
+
+/// Python's word for it.
+fn word(is_so: bool) -> &'static str {
+    if is_so { "True" } else { "False" }
 }
 
 pub(crate) fn same_role(one: &str, other: &str) -> bool {

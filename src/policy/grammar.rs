@@ -6,6 +6,7 @@
 use thiserror::Error;
 
 use crate::policy::caller::Credential;
+use crate::policy::caller::NONE;
 use crate::policy::language::Check;
 use crate::policy::language::Left;
 use crate::policy::language::Piece;
@@ -26,6 +27,10 @@ pub enum LanguageError {
     Kind(String),
     #[error("{0:?}: only %(NAME)s and %% are understood after the colon")]
     Format(String),
+    #[error(
+        "{0:?} asks whether the thing is nobody's, which is not supported; name a role or a project"
+    )]
+    Nobody(String),
     #[error("something is missing before {0:?}")]
     Unexpected(String),
     #[error("something is missing at the end")]
@@ -224,6 +229,11 @@ fn single(text: &str, names: &mut dyn Names) -> Result<Check, LanguageError> {
         "role" => Check::Role(value),
         "roles" => Check::Listed(value),
         _ => match left(kind, text)? {
+            // For Ironic what nobody holds is held by `None`, in some rules; here it is held by nobody. So this could never
+            // hold, and `not` would let in whom it is to keep out.
+            Some(Left::Literal(literal)) if *literal == *NONE && value.names_a_holder() => {
+                return Err(LanguageError::Nobody(text.to_owned()));
+            }
             Some(left) => Check::Is(left, value),
             // No credential has this name, so it equals nothing.
             None => Check::No,

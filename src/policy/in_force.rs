@@ -16,6 +16,7 @@ use log::warn;
 use thiserror::Error;
 
 use crate::api::rules::DEFAULTS;
+use crate::api::rules::FORMER;
 use crate::api::rules::Rule;
 use crate::api::rules::Scopes;
 use crate::config::PolicyConfig;
@@ -113,6 +114,11 @@ impl Rules {
             ruled.check = check;
             ruled.text = rule.check.to_string();
             ruled.origin = Origin::File(rule.file);
+        }
+        for (former, rules) in FORMER {
+            for rule in *rules {
+                making.inherit(*former as usize, *rule as usize);
+            }
         }
         for (number, default) in DEFAULTS.iter().enumerate() {
             if making.rules.rules[number].origin == Origin::Ironic {
@@ -326,6 +332,26 @@ impl Making<'_> {
             rule: rule.name.clone(),
             source,
         })
+    }
+
+    /// A file's rule is that of what came of it too, unless a file says more of that (`_handle_deprecated_rule` of
+    /// `oslo_policy/policy.py`): who narrowed the old one opens nothing by an upgrade.
+    fn inherit(&mut self, former: usize, number: usize) {
+        let Ruled {
+            check,
+            text,
+            origin,
+            ..
+        } = &self.rules.rules[former];
+        let is_written = |origin: &Origin| matches!(origin, Origin::File(_));
+        // Samples that oslo.policy writes call the new one by the old name.
+        let is_alias = *check == Check::Rule(number);
+        if !is_written(origin) || is_alias || is_written(&self.rules.rules[number].origin) {
+            return;
+        }
+        let (check, text, origin) = (check.clone(), text.clone(), origin.clone());
+        let heir = &mut self.rules.rules[number];
+        (heir.check, heir.text, heir.origin) = (check, text, origin);
     }
 
     /// What is only named is what the rule `default` says, if there is one (oslo.policy's `Rules.__missing__`).

@@ -144,7 +144,7 @@ impl From<bool> for Verdict {
 
 impl Text {
     /// Whether it says whose a thing is.
-    fn names_a_holder(&self) -> bool {
+    pub(crate) fn names_a_holder(&self) -> bool {
         self.0.iter().any(|piece| match piece {
             Piece::Literal(_) => false,
             Piece::Fact(fact) => !matches!(fact, Fact::Of(_) | Fact::Absent),

@@ -73,6 +73,8 @@ class Everybody(StandinKeystone):
         elif project := headers.get("X-Project-Id"):
             name = headers.get("X-Project-Name", "a-project")
             document["project"] = {"domain": {"id": "default", "name": "Default"}, "id": project, "name": name}
+        if "X-Is-Admin-Project" in headers:
+            document["is_admin_project"] = headers["X-Is-Admin-Project"] == "True"
         self.tokens[token] = document
         return token
 

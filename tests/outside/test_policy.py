@@ -91,7 +91,10 @@ def expression(dice, depth=0):
             return "role:" + dice.choice([*ROLES, "%(node.owner)s", "str%(node.lessee)s", "stra\u00dfe"])
         if what < 0.4:
             return dice.choice(["@", "!", "rule:service_role", "rule:r0", "rule:lost", "rule:baremetal:node:get"])
-        return f"{dice.choice(LEFT)}:{dice.choice(RIGHT)}"
+        left, right = dice.choice(LEFT), dice.choice(RIGHT)
+        # What is nobody's is refused, see below.
+        is_nobody_s = left == "None" and (".owner)s" in right or ".lessee)s" in right)
+        return "@" if is_nobody_s else f"{left}:{right}"
     if kind < 0.6:
         return "not " + expression(dice, depth + 1) if dice.random() < 0.5 else f"NOT ({expression(dice, depth + 1)})"
     if kind < 0.7:
@@ -111,7 +114,7 @@ def old_syntax(dice):
 
 # Verdicts of oslo.policy itself. A node that belongs to nobody has no owner in the target, as the gateway has it.
 JUDGE = """
-import json, sys
+import json, sys, tempfile
 from oslo_config import cfg
 from oslo_policy import policy
 from ironic.common import context, policy as ironic
@@ -119,11 +122,16 @@ from ironic import conf as _options
 question = json.load(sys.stdin)
 cfg.CONF([], project="ironic")
 cfg.CONF.set_override("rbac_service_role_elevated_access", question["elevated"])
-enforcer = policy.Enforcer(cfg.CONF, use_conf=False)
-enforcer.register_defaults(ironic.list_policies())
-enforcer.load_rules(force_reload=False)
-rules = policy.Rules.from_dict({rule.name: rule.check_str for rule in ironic.list_policies()} | question["rules"])
-enforcer.set_rules(rules, overwrite=True)
+with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+    json.dump(question["rules"], file)
+    file.flush()
+    enforcer = policy.Enforcer(cfg.CONF, policy_file=file.name)
+    cfg.CONF.set_override("enforce_new_defaults", True, group="oslo_policy")
+    enforcer.suppress_deprecation_warnings = True
+    enforcer.register_defaults(ironic.list_policies())
+    enforcer.load_rules()
+# It would look for the file again.
+enforcer.use_conf = False
 verdicts = []
 for creds, thing in question["callers"]:
     caller = context.RequestContext(overwrite=False, **creds)
@@ -221,6 +229,36 @@ def test_other_servers_are_not_asked(place):
     status, _, error = ours(place)
     assert status == 78
     assert "baremetal:node:get" in error and "asks another server" in error and "policy.yaml" in error
+
+
+def test_a_rule_s_former_name_is_its_own(place):
+    """A file's rule is that of all that Ironic has made of it since: each of these has a role of its own."""
+    former = ["node:get", "node:update", "node:set_maintenance", "node:set_power_state", "portgroup:get", "volume:get", "volume:update"]
+    rules = {f"baremetal:{name}": f"role:r{number}" for number, name in enumerate(former)}
+    # One of its own, and one that the old name is only another name of.
+    rules |= {"baremetal:node:update:name": "role:named", "baremetal:volume:update": "rule:baremetal:volume:view_target_properties"}
+    (place / "policy.yaml").write_text(json.dumps(rules))
+    ask = [name for name, _, _ in ironics(LIST, None) if name.startswith("baremetal:")]
+    asked = [({"user_id": "u1", "roles": [role], "system_scope": "all"}, {}) for role in ("reader", "member", "admin", "named", *(f"r{number}" for number in range(7)))]
+    ask = [name for name in ask if name != "baremetal:allocation:create_pre_rbac"]
+    expected = ironics(JUDGE, {"elevated": False, "rules": rules, "callers": asked, "ask": ask})
+    for (caller, _), theirs in zip(asked, expected, strict=True):
+        _, told, error = ours(place, "check", "--system", "--user", "u1", f"--roles={caller['roles'][0]}", *ask)
+        mine = [line.split("\t")[0] == "allowed" for line in told.splitlines()]
+        assert dict(zip(ask, mine, strict=True)) == dict(zip(ask, theirs, strict=True)), (caller, error)
+
+
+@pytest.mark.parametrize("check", ["None:%(node.owner)s", "role:member and not 'None':%(allocation.owner)s", "None:%(node.lessee)s"])
+def test_nobody_s_things_are_none_s_nowhere(place, check):
+    (place / "policy.yaml").write_text(json.dumps({"baremetal:node:get": check}))
+    status, _, error = ours(place)
+    assert (status, "asks whether the thing is nobody's" in error) == (78, True), error
+
+
+def test_the_admin_project_is_the_one_that_keystone_says(place):
+    (place / "policy.yaml").write_text(json.dumps({"mine": "is_admin_project:True"}))
+    assert ours(place, "check", "--project", "p", "mine")[0] == 0
+    assert ours(place, "check", "--project", "p", "--not-admin-project", "mine")[0] == 1
 
 
 def test_it_is_told_what_is_in_force_and_what_it_says(place):

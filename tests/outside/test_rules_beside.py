@@ -21,7 +21,7 @@ NARROW = {
     "baremetal:node:set_provision_state:clean_steps": OF_ADMINS,
     "baremetal:runbook:use": OF_ADMINS,
     "baremetal:step:execute:deploy.erase": OF_ADMINS,
-    "baremetal:node:list_all": "(role:reader and system_scope:all) or role:monitor",
+    "baremetal:node:list_all": "(role:reader and system_scope:all) or role:monitor or (role:accountant and is_admin_project:True)",
     "baremetal:node:update:owner": "(role:member and system_scope:all) or role:giver",
 }
 ERASE = {"interface": "deploy", "step": "erase", "args": {}, "order": 1}
@@ -111,6 +111,13 @@ def test_who_lists_everything_is_shown_no_more_of_it_than_of_each(house, path):
         assert all("Redacted" in item["driver_info"]["content"] for item in shown), shown
         assert not any({"owner", "lessee"} & item.keys() for item in shown if "fields" in path)
     assert [item["driver_info"]["redfish_address"] for item in listed(running, ADMIN, path)] == [BMC["redfish_address"]] * len(one.nodes)
+
+
+@pytest.mark.parametrize(("word", "count"), [("True", 4), ("False", 2), (None, 4)])
+def test_keystone_says_which_project_is_its_admin_project(house, word, count):
+    running, _ = house
+    who = {**STRANGER, "X-Roles": "reader,accountant", **({"X-Is-Admin-Project": word} if word else {})}
+    assert len(listed(running, who, "/v1/nodes")) == count
 
 
 def test_what_a_reader_of_the_system_is_not_shown(house):

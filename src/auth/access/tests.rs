@@ -42,6 +42,7 @@ fn token(roles: &[&str], system: bool, project: Option<&str>) -> Identity {
         }),
         domain_id: None,
         system,
+        is_admin_project: true,
         roles: roles.iter().map(|&role| role.to_owned()).collect(),
         expires_at: SystemTime::UNIX_EPOCH,
     }))

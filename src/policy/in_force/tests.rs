@@ -29,6 +29,7 @@ fn caller<'a>(roles: &'a [String], scope: Scope<'a>) -> Caller<'a> {
         user_id: "u",
         user_domain_id: Some("d"),
         scope,
+        is_admin_project: true,
         is_public_api: false,
     }
 }
