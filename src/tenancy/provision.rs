@@ -9,12 +9,14 @@ use serde_json::json;
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
+use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::federate::Error;
 use crate::policy::language::Verdict;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
+use crate::tenancy::case::Errand;
 use crate::tenancy::facts::Node;
 use crate::tenancy::refusal;
 use crate::tenancy::resource::Resource;
@@ -37,6 +39,15 @@ impl Provision<'_> {
     pub(crate) async fn change(&self, node: &Node, body: &[u8]) -> Result<Answer, Error> {
         self.permit_at(Rule::NodeSetProvisionState, node)?;
         let mut object = Object::parse("body", body)?;
+        // Pecan takes what the function wants from either place (`NestedMultiDict` of `pecan/core.py`): what is judged is
+        // all of it, and nothing else is sent.
+        for (name, value) in self.request.query.iter() {
+            if object.contains(name) {
+                let text = format!("Unexpected repeated argument: {name}");
+                return Err(refusal::invalid(text));
+            }
+            object.set(name, value);
+        }
         for (steps, rule) in [
             ("clean_steps", Some(Rule::NodeSetProvisionStateCleanSteps)),
             (
@@ -76,7 +87,10 @@ impl Provision<'_> {
                 self.check_each(steps.as_ref(), &node.holders.target())?;
             }
         }
-        let errand = self.errand(object.to_bytes()).at(node.at);
+        let errand = Errand {
+            query: Query::default(),
+            ..self.errand(object.to_bytes()).at(node.at)
+        };
         self.send_by(Collection::Nodes, &node.uuid, errand).await
     }
 

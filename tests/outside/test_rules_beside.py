@@ -146,6 +146,7 @@ def test_passwords_are_under_their_own_rules_alone(tmp_path):
         ("PUT", "/v1/nodes/{node}/states/provision", {"target": "clean", "clean_steps": [BURN]}),
         ("PUT", "/v1/nodes/{node}/states/provision", {"target": "active", "deploy_steps": [ERASE]}),
         ("PUT", "/v1/nodes/{node}/states/provision", {"target": "clean", "runbook": RUNBOOK}),
+        ("PUT", f"/v1/nodes/{{node}}/states/provision?runbook={RUNBOOK}", {"target": "clean"}),
         ("POST", "/v1/runbooks", {"name": "CUSTOM_B", "steps": [ERASE]}),
         ("PATCH", f"/v1/runbooks/{RUNBOOK}", [{"op": "replace", "path": "/steps", "value": [ERASE]}]),
     ],

@@ -1,8 +1,10 @@
 """Rules of single steps (`baremetal:step:execute:…`): what a project may put into its runbooks, in whatever way."""
 
+import json
+
 import pytest
-from projects import MINE, TENANT, hub
-from standin import Standin, new_uuid
+from projects import MINE, OTHER, TENANT, hub
+from standin import Standin, new_uuid, node
 
 ERASE = {"interface": "deploy", "step": "erase", "args": {}, "order": 1}
 WIPE = {"interface": "raid", "step": "wipe", "args": {}, "order": 2}
@@ -53,3 +55,25 @@ def test_a_step_that_is_forbidden_gets_in_by_no_patch(house, patch, status):
     changed = site.asked("PATCH")
     assert bool(changed) == (status == 200)
     site.forget_requests()
+
+
+@pytest.mark.parametrize("at", ["body", "query", "both"])
+def test_what_stands_in_the_query_of_a_provision_is_judged_as_what_stands_in_its_body(house, at):
+    """Pecan takes a function's arguments from either place (`NestedMultiDict`)."""
+    running, site = house
+    own = {"uuid": new_uuid(), "name": "CUSTOM_OWN", "owner": MINE, "public": False, "steps": [WIPE], "extra": {}}
+    forbidden = {**own, "uuid": new_uuid(), "name": "CUSTOM_ERASES", "steps": [ERASE]}
+    others = {**own, "uuid": new_uuid(), "name": "CUSTOM_OTHERS", "owner": OTHER}
+    site.objects["runbooks"][:] = [own, forbidden, others]
+    uuid = site.add(node("provisioned", owner=MINE, provision_state="manageable"))["uuid"]
+    for runbook, status in ((own, 202), (forbidden, 403), (others, 403)):
+        query = f"?runbook={runbook['uuid']}" if at != "body" else ""
+        body = {"target": "manage"} | ({} if at == "query" else {"runbook": runbook["uuid"]})
+        site.forget_requests()
+        reply = running.ask(TENANT, "PUT", f"/v1/nodes/{uuid}/states/provision{query}", body)
+        assert reply.status == (400 if at == "both" else status), reply
+        sent = site.asked("PUT")
+        assert bool(sent) == (reply.status == 202), (runbook["name"], sent)
+        for request in sent:
+            assert ("?" in request.target, json.loads(request.body)["runbook"]) == (False, own["uuid"])
+    site.nodes.clear()
