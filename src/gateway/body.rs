@@ -1,6 +1,7 @@
 //! Reads a client's body within its limits, or drains it when the request is refused.
 
 use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header;
@@ -79,6 +80,19 @@ pub enum Unread {
     Oversized(#[from] Oversized),
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+    #[error("It comes too slowly for what it holds.")]
+    Dripping,
+}
+
+/// What takes no more of the budget than all bodies have for free may come as slowly as it likes.
+const FREE: usize = 64 << 10;
+/// A larger one holds what others wait for, so it has to come at the pace that is asked of those who read answers.
+const SLOWEST: u64 = 32 << 10;
+const GRACE: Duration = Duration::from_mins(1);
+
+/// Whether a body that began so long ago should be larger by now.
+fn is_dripping(size: usize, since: Duration) -> bool {
+    size > FREE && since > GRACE + Duration::from_secs(size as u64 / SLOWEST)
 }
 
 /// The whole body of a request, within its limits. `body`: where it is held.
@@ -89,9 +103,13 @@ pub async fn read(
 ) -> Result<std::result::Result<Bytes, Unread>> {
     go_on(session).await?;
     let mut gauge = DepthGauge::default();
+    let begun = Instant::now();
     while let Some(part) = session.read_request_body().await.map_err(of_client)? {
         let held = match limits.check(body.len() + part.len(), &mut gauge, &part) {
             // Not reserved by what was announced: memory is taken only for what came.
+            Ok(()) if is_dripping(body.len() + part.len(), begun.elapsed()) => {
+                Err(Unread::Dripping)
+            }
             Ok(()) => body.extend(&part).await.map_err(Unread::from),
             Err(oversized) => Err(oversized.into()),
         };
@@ -182,5 +200,24 @@ pub async fn drain(session: &mut ServerSession) {
     session.set_total_drain_timeout(Some(patience));
     if session.drain_request_body().await.is_err() || !small {
         session.set_keepalive(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_much_has_to_come() {
+        for (size, seconds, expected) in [
+            (FREE, 100_000, false),
+            (FREE + 1, 60, false),
+            (FREE + 1, 63, true),
+            (64 << 20, 2000, false),
+            (64 << 20, 2109, true),
+        ] {
+            let since = Duration::from_secs(seconds);
+            assert_eq!(is_dripping(size, since), expected, "{size} in {seconds} s");
+        }
     }
 }

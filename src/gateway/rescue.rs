@@ -62,6 +62,7 @@ impl From<Unread> for Trouble {
         match unread {
             Unread::Oversized(oversized) => oversized.into(),
             Unread::Exhausted(_) => Self::Busy,
+            Unread::Dripping => Self::Late,
         }
     }
 }
