@@ -115,29 +115,46 @@ pub async fn explain(door: &Door, federation: &Federation, imagined: Imagined<'_
     match entered {
         Ok(Entry::Answered(answer)) => explanation.answered = Some(told(&answer)),
         Ok(Entry::Admitted(admitted)) => {
-            explanation.verdict = Some(match admitted.passage {
-                Passage::Whole => "allowed",
-                Passage::ByThing(_) => "depends on whose the thing is",
-            });
             let request = Request {
                 body,
                 ..admitted.request
             };
-            if let Err(error) = explanation.describe(federation, &request) {
-                let trouble = Trouble::Federation(error);
-                explanation.refused = Some(told(&rescue::rescue(names, trouble)));
+            let identity = context.identity.as_ref();
+            match verdict(door, &request, identity, admitted.passage) {
+                Ok(verdict) => {
+                    explanation.verdict = Some(verdict);
+                    if let Err(error) = explanation.describe(federation, &request) {
+                        let trouble = Trouble::Federation(error);
+                        explanation.refused = Some(told(&rescue::rescue(names, trouble)));
+                    }
+                }
+                Err(refusal) => explanation.refuse(names, refusal),
             }
         }
-        Err(refusal) => {
-            if let Refusal::Denied(denied) = &refusal {
-                explanation.rule = Some(denied.policy);
-                explanation.verdict = Some("denied");
-            }
-            let answer = rescue::rescue(names, Trouble::Refused(refusal));
-            explanation.refused = Some(told(&answer));
-        }
+        Err(refusal) => explanation.refuse(names, refusal),
     }
     explanation
+}
+
+/// What the rules say of a request whose body is there: some are about what it changes.
+fn verdict(
+    door: &Door,
+    request: &Request,
+    identity: Option<&Identity>,
+    passage: Passage,
+) -> Result<&'static str, Refusal> {
+    door.check_media(request)?;
+    let passage = match passage {
+        Passage::Whole if request.method == Method::PATCH && request.body.held().is_empty() => {
+            return Ok("depends on what is changed");
+        }
+        Passage::Whole => door.check_patch(request, identity)?,
+        by_thing @ Passage::ByThing(_) => by_thing,
+    };
+    Ok(match passage {
+        Passage::Whole => "allowed",
+        Passage::ByThing(_) => "depends on whose the thing is",
+    })
 }
 
 fn who(identity: &Identity) -> Who {
@@ -186,6 +203,15 @@ enum Way {
 }
 
 impl Explanation {
+    fn refuse(&mut self, names: Names<'_>, refusal: Refusal) {
+        if let Refusal::Denied(denied) = &refusal {
+            self.rule = Some(denied.policy);
+            self.verdict = Some("denied");
+        }
+        let answer = rescue::rescue(names, Trouble::Refused(refusal));
+        self.refused = Some(told(&answer));
+    }
+
     fn describe(&mut self, federation: &Federation, request: &Request) -> Result<(), Error> {
         (self.route, self.action) = named(&request.target.route);
         self.rule = request.target.row().map(|row| row.rule.name());

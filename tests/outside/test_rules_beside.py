@@ -4,6 +4,7 @@ member of the system has no more than at one Ironic."""
 import json
 
 import pytest
+from admin import SECTION, Admin
 from projects import MINE, OTHER, STRANGER, hub
 from standin import Standin, new_uuid, node
 from tenants import ADMIN
@@ -22,6 +23,7 @@ NARROW = {
     "baremetal:runbook:use": OF_ADMINS,
     "baremetal:step:execute:deploy.erase": OF_ADMINS,
     "baremetal:node:list_all": "(role:reader and system_scope:all) or role:monitor or (role:accountant and is_admin_project:True)",
+    "baremetal:allocation:list_all": "role:reader",
     "baremetal:node:update:owner": "(role:member and system_scope:all) or role:giver",
 }
 ERASE = {"interface": "deploy", "step": "erase", "args": {}, "order": 1}
@@ -58,7 +60,7 @@ def house(module_house):
 def plain():
     """Ironic's own rules."""
     one = site()
-    with hub(one) as running:
+    with hub(one, sections={"admin": SECTION}) as running:
         yield running, one
 
 
@@ -111,6 +113,39 @@ def test_who_lists_everything_is_shown_no_more_of_it_than_of_each(house, path):
         assert all("Redacted" in item["driver_info"]["content"] for item in shown), shown
         assert not any({"owner", "lessee"} & item.keys() for item in shown if "fields" in path)
     assert [item["driver_info"]["redfish_address"] for item in listed(running, ADMIN, path)] == [BMC["redfish_address"]] * len(one.nodes)
+
+
+@pytest.mark.parametrize("path", ["/v1/allocations", "/v1/allocations?fields=uuid", "/v1/allocations?limit=1"])
+def test_a_list_of_all_allocations_is_for_who_may_get_each(house, path):
+    running, one = house
+    there = one.objects["allocations"]
+    there[:] = [{"uuid": new_uuid(), "name": "a", "owner": MINE, "state": "active", "extra": {}}]
+    try:
+        reply = running.get(MONITOR, path)
+        assert (reply.status, len(reply.json()["allocations"])) == (200, 1), reply
+        assert ("owner" in reply.json()["allocations"][0]) == ("fields" not in path)
+        refused = running.get({**MONITOR, "X-Project-Id": OTHER}, path)
+        assert (refused.status, refused.text()) == (403, "Access was denied to the following resource: baremetal:allocation:get")
+        assert running.get(READER, path).status == 200
+    finally:
+        there.clear()
+
+
+@pytest.mark.parametrize(
+    ("who", "body", "verdict", "rule"),
+    [
+        (READER, [{"op": "replace", "path": "/owner", "value": "p"}], "denied", "baremetal:node:update:owner"),
+        (MEMBER, [{"op": "replace", "path": "/shard", "value": "s"}], "denied", "baremetal:node:update:shard"),
+        (MEMBER, [{"op": "replace", "path": "/owner", "value": "p"}], "depends on whose the thing is", "baremetal:node:update"),
+        (ADMIN, [{"op": "replace", "path": "/shard", "value": "s"}], "allowed", "baremetal:node:update"),
+        (ADMIN, None, "depends on what is changed", "baremetal:node:update"),
+    ],
+)
+def test_a_patch_is_explained_as_it_is_judged(plain, who, body, verdict, rule):
+    running, one = plain
+    ask = {"method": "PATCH", "path": f"/v1/nodes/{one.nodes[0]['uuid']}", "headers": {"X-OpenStack-Ironic-API-Version": "1.115", "X-Auth-Token": running.keystone.token_of(who)}}
+    told = Admin(running.fleet.gateway)("POST", "/explain", ask | ({"body": body} if body else {})).document
+    assert (told["verdict"], told["rule"], told["refused"] is not None) == (verdict, rule, verdict == "denied"), told
 
 
 @pytest.mark.parametrize(("word", "count"), [("True", 4), ("False", 2), (None, 4)])

@@ -64,7 +64,8 @@ fn seen(row: &Row) -> &'static [Rule] {
         | About::AllOfNode(_)
         | About::AllocationOfNode
         | About::NewAllocation => &[Rule::NodeGet],
-        About::Allocation => &[Rule::AllocationGet],
+        // Of a list it is asked for each that is shown.
+        About::Allocation | About::All(Rule::AllocationList) => &[Rule::AllocationGet],
         About::Nothing | About::All(_) | About::NewNode | About::Runbook | About::NewRunbook => &[],
     }
 }
