@@ -14,6 +14,7 @@ use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::api::resource::Resource;
 use crate::api::resource::tree;
+use crate::api::route::identifies;
 use crate::config::Config;
 use crate::config::LocationId;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
@@ -237,7 +238,9 @@ impl Sites {
             .map_err(|halt| halt.silence(location))?
         {
             for item in page.items() {
-                let uuid = item.id().ok_or_else(|| location.misspoke())?;
+                // It stands in paths that other locations are asked by.
+                let uuid = item.id().filter(|uuid| identifies(collection, uuid));
+                let uuid = uuid.ok_or_else(|| location.misspoke())?;
                 let object = Resource::read(&Bytes::copy_from_slice(item.text()))
                     .map_err(|_| location.misspoke())?;
                 let members = object.members();

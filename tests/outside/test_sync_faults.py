@@ -295,3 +295,17 @@ def test_the_report_as_json(tmp_path):
         silent = sites.sync("--format", "json")
         [unanswered] = json.loads(silent.stdout)["unanswered"]
         assert silent.returncode == 69 and unanswered["location"] == "two" and unanswered["reason"].startswith("connect")
+
+
+@pytest.mark.parametrize("odd", ["../nodes/x", "..", "a/b", "a;b", "a%2Fb"])
+def test_an_object_s_name_leads_to_no_other_path(tmp_path, odd):
+    """What a location calls its objects stands in paths that others are asked by, with our credential for them."""
+    with Sites(tmp_path, one="1.115", two="1.115") as sites:
+        sites.put("chassis", chassis("c", uuid=odd), "one")
+        sites.put("chassis", chassis("d"), "one")
+        told = sites.sync("--apply")
+        assert told.returncode != 0 and "one" in told.stdout + told.stderr, told
+        asked = [request.target for site in sites.all.values() for request in site.requests]
+        paths = {target.partition("?")[0] for target in asked}
+        assert not [path for path in paths if ".." in path or "%" in path or ";" in path], paths
+        assert sites.of("two", "chassis") == [], "who says so is no Ironic"
