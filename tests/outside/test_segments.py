@@ -175,3 +175,21 @@ def test_what_ironic_takes_for_a_name_is_absent_in_its_words(touched, value):
     reply = touched.call("DELETE", f"/v1/nodes/{touched.there['uuid']}/vifs?vif_id={value}")
     assert reply.status == 400 and value in reply.text(), "a VIF has such a name at most in a path that cannot be sent"
     assert not touched.asked("DELETE")
+
+
+class Lying(Behind):
+    """Its node's allocation is called what leads to another thing."""
+
+    def answer(self, request):
+        if request.path.endswith("/allocation"):
+            return Answer.of_json(200, {"uuid": "../nodes/x", "name": None, "links": []})
+        return super().answer(request)
+
+
+def test_what_a_location_says_leads_nowhere_either():
+    with fleet(Lying([node("there")])) as hub:
+        reply = hub.get("/v1/allocations?node=there&fields=uuid")
+        assert reply.status == 503, reply
+        asked = [request.target for request in hub.loc1.requests]
+        assert any(target.endswith("/nodes/there/allocation") for target in asked), asked
+        assert not [target for target in asked if TWISTED.search(target.partition("?")[0])]
