@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::auth::Authenticator;
 use crate::auth::http_basic::users;
 use crate::command::policy;
+use crate::config::ApiConfig;
 use crate::config::AuthStrategy;
 use crate::config::Config;
 use crate::config::LocationId;
@@ -27,6 +28,7 @@ use crate::keystone;
 use crate::locations::location::Location;
 use crate::tls::expiry;
 use crate::tls::listener::Listener;
+use crate::wire::budget::Incoming;
 
 /// Faults and warnings, one line each.
 #[derive(Debug, Default, Serialize)]
@@ -50,6 +52,7 @@ pub fn files(config: &Config) -> Findings {
     let mut findings = Findings::default();
     findings.writable(config);
     findings.listener(config);
+    findings.bodies(config);
     let told = Arc::default();
     for (location, id) in config.locations.iter().zip(0..) {
         if let Err(error) = Location::new(LocationId(id), location, &told, Arc::default()) {
@@ -108,6 +111,38 @@ impl Findings {
                 "[DEFAULT] state_path: {} cannot be written, so nothing survives a restart: {error}",
                 config.state_path.display()
             ));
+        }
+    }
+
+    /// Bodies that `max_buffered` has no room for, though their own option allows them.
+    fn bodies(&mut self, config: &Config) {
+        let ApiConfig {
+            max_buffered,
+            max_body,
+            max_body_provision,
+            max_body_inspection,
+            ..
+        } = config.api;
+        let known = Incoming::largest(max_buffered);
+        let mut allowed = vec![
+            ("max_json_body_size", max_body, known),
+            ("max_json_body_size_provision", max_body_provision, known),
+        ];
+        if config.api.ramdisk {
+            let strangers = Incoming::largest_of_strangers(max_buffered);
+            allowed.push((
+                "max_json_body_size_inspection",
+                max_body_inspection,
+                strangers,
+            ));
+        }
+        for (option, size, room) in allowed {
+            if size > room {
+                self.warnings.push(format!(
+                    "[api] {option}: no body of more than {} KiB gets in, since max_buffered is {max_buffered} bytes",
+                    room >> 10
+                ));
+            }
         }
     }
 

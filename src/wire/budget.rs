@@ -114,14 +114,25 @@ pub struct Incoming {
 impl Incoming {
     /// A part of `all`, which are so many bytes.
     pub fn new(all: &Budget, bytes: usize) -> Self {
-        let known = all.part(bytes / 2);
-        let strangers = known.part(bytes / 8);
+        let known = all.part(Self::largest(bytes));
+        let strangers = known.part(Self::largest_of_strangers(bytes));
         Self { known, strangers }
     }
 
+    /// What bodies may take of so many bytes in all, and so the largest that can come in.
+    pub const fn largest(bytes: usize) -> usize {
+        bytes / 2
+    }
+
+    pub const fn largest_of_strangers(bytes: usize) -> usize {
+        bytes / 8
+    }
+
     pub async fn resize(&self, bytes: usize) {
-        self.known.resize(bytes / 2).await;
-        self.strangers.resize(bytes / 8).await;
+        self.known.resize(Self::largest(bytes)).await;
+        self.strangers
+            .resize(Self::largest_of_strangers(bytes))
+            .await;
     }
 
     pub fn body(&self, is_strangers: bool) -> Held {

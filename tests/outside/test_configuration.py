@@ -184,6 +184,19 @@ def test_the_check_is_content_with_a_good_certificate(tmp_path):
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "ok", ""), result
 
 
+@pytest.mark.parametrize(
+    ("api", "options"),
+    [
+        ({"max_buffered": 128 << 20}, []),
+        ({"max_buffered": (128 << 20) - 1}, ["max_json_body_size_provision"]),
+        ({"max_buffered": 1 << 20, "enable_ramdisk_endpoints": True}, ["max_json_body_size", "max_json_body_size_provision", "max_json_body_size_inspection"]),
+    ],
+)
+def test_the_check_tells_of_bodies_that_never_get_in(tmp_path, api, options):
+    result = run(tmp_path, fleet_config(["http://127.0.0.1:1"], api=api), "--check-config")
+    assert (result.returncode, re.findall(r"^warning: \[api\] (\w+): no body of more than", result.stderr, re.M)) == (0, options), result
+
+
 def test_the_check_tells_of_certificates_towards_locations(tmp_path):
     old = Authority(tmp_path / "pki", "old", begins=-9, ends=-1)
     client = Authority(tmp_path / "clients", "ca").issue("gateway", ends=-1)
