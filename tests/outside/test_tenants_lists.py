@@ -4,7 +4,7 @@ import json
 
 import pytest
 from projects import LOCATION, MINE, OTHER, TENANT, hub
-from standin import Standin, node
+from standin import Standin, new_uuid, node
 from tenants import ADMIN
 
 # What a tree would not hold, or would write otherwise.
@@ -101,3 +101,24 @@ def test_a_machine_in_use_stays_with_its_owner(who, active):
                 assert not running.fleet.loc2.asked("PATCH")
                 gone = running.ask(system, "PATCH", f"/v1/nodes/{state}", [{"op": "add", "path": "/extra/a", "value": 1}])
                 assert gone.status == 200, gone
+
+
+class Older(Standin):
+    """One that looks at no other filter beside an instance's UUID, as Ironics of API 1.65 to some 1.74 do."""
+
+    def _routed(self, request, path, parameters, minor):
+        if "instance_uuid" in parameters:
+            parameters = {name: value for name, value in parameters.items() if name != "project"}
+        return super()._routed(request, path, parameters, minor)
+
+
+def test_an_instance_of_others_is_nobody_s():
+    theirs, mine, both = new_uuid(), new_uuid(), new_uuid()
+    first = Older([node("theirs", owner=OTHER, instance_uuid=theirs), node("mine", owner=MINE, instance_uuid=mine), node("b1", owner=OTHER, instance_uuid=both)])
+    second = Older([node("b2", owner=MINE, instance_uuid=both)])
+    with hub(first, second) as running:
+        for path in ("/v1/nodes?", "/v1/nodes/detail?", "/v1/nodes?fields=name&"):
+            for instance, names in ((theirs, []), (mine, ["mine"]), (both, ["b2"]), (new_uuid(), [])):
+                reply = running.get(TENANT, f"{path}instance_uuid={instance}")
+                assert (reply.status, reply.names()) == (200, names), (path, reply)
+            assert running.get(ADMIN, f"{path}instance_uuid={theirs}").names() == ["theirs"]
