@@ -253,7 +253,7 @@ impl Locator {
     /// The way from an identifier to a location, wherever the identifier stands: as far as is remembered, else as the
     /// locations say.
     pub async fn owner(&self, asker: &Asker, key: &Key) -> Verdict {
-        self.check(key)?;
+        self.check(key, None)?;
         match self.recalled(key) {
             Some(owner) => Ok(owner),
             None => self.poll(asker, key).await,
@@ -262,10 +262,11 @@ impl Locator {
 
     /// Nobody is asked for what cannot be asked for by its path: pecan would dispatch such a name to a sub-controller
     /// (`/v1/nodes/states`) instead of looking a node up, and web servers take dots for a way up.
-    pub fn check(&self, key: &Key) -> Result<(), LocateError> {
+    /// `pinned`: the one that would have been asked, whose word it then is.
+    pub fn check(&self, key: &Key, pinned: Option<LocationId>) -> Result<(), LocateError> {
         match &key.ident {
             Ident::Text(text) if !route::identifies(key.collection, text) => {
-                Err(self.nobody(key.collection, text))
+                Err(self.nobody(key.collection, text, pinned))
             }
             _ => Ok(()),
         }
@@ -279,15 +280,21 @@ impl Locator {
     }
 
     /// What no location can have, in Ironic's words.
-    fn nobody(&self, collection: Collection, text: &str) -> LocateError {
+    fn nobody(
+        &self,
+        collection: Collection,
+        text: &str,
+        pinned: Option<LocationId>,
+    ) -> LocateError {
         let text = format!("{} {text} could not be found.", collection.facts().noun);
         let fault = Fault::new(StatusCode::NOT_FOUND, text);
         let json = HeaderValue::from_static("application/json");
         let mut locations = self.locations.iter();
+        let mut anyone = || locations.find(|location| location.is_reachable());
         LocateError::Nobody {
-            first: locations
-                .find(|location| location.is_reachable())
-                .map_or(LocationId(0), |location| location.id),
+            first: pinned
+                .or_else(|| Some(anyone()?.id))
+                .unwrap_or(LocationId(0)),
             reply: Box::new(Reply {
                 status: fault.status,
                 headers: HeaderMap::from_iter([(CONTENT_TYPE, json)]),
@@ -410,7 +417,7 @@ impl Locator {
     }
 
     fn question(&self, key: &Key) -> Result<Question, LocateError> {
-        self.check(key)?;
+        self.check(key, None)?;
         let common = self.locations.common().ok_or(LocateError::Unready)?;
         let question = Question::get(path(key, common.max()), common.max());
         Ok(question.for_member(key.collection, &key.ident.to_string()))

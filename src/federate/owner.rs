@@ -235,7 +235,7 @@ impl Federation {
         };
         let key = Key::new(collection, ident);
         if let Some(location) = request.pinned {
-            self.locator.check(&key)?;
+            self.locator.check(&key, Some(location))?;
             let owner = Owner {
                 location,
                 uuid: None,

@@ -121,7 +121,7 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    fn of(found: &Found) -> Option<Self> {
+    pub(crate) fn of(found: &Found) -> Option<Self> {
         let thing = &found.resource;
         Some(Self {
             uuid: thing.text("uuid")?.into_owned(),

@@ -312,6 +312,10 @@ impl Lists<'_> {
 
     /// As there is no owner to judge by below 1.60, nobody is shown them there who may not get each.
     async fn list_all_allocations(&self, mut errand: Errand) -> Result<Answer, Error> {
+        if let Some(ident) = self.request.query.value("node") {
+            let node = self.visible_node(ident).await?;
+            node.ok_or_else(|| refusal::no_such_node(ident))?;
+        }
         if self.allows(Rule::AllocationGet, &Target::Unasked) {
             return self.send(errand).await;
         }
@@ -322,20 +326,30 @@ impl Lists<'_> {
         errand.query = fields;
         errand.review = Review {
             noted: &["owner"],
-            unshown: strip,
+            unshown: strip.clone(),
+        };
+        let may_get = |owner: Option<&str>, at: Option<LocationId>| {
+            let owner = owner.filter(|owner| !owner.is_empty());
+            if self.judges_itself(at) {
+                Ok(())
+            } else {
+                self.permit(Rule::AllocationGet, &Target::Allocation { owner })
+            }
         };
         let answer = self.send(errand).await?;
-        if let Content::List(page) = &answer.body {
-            let mut places = answer.places.iter().copied();
-            for item in page.items() {
-                let owner = item.noted(0).and_then(|owner| json::decode(owner.raw));
-                let target = Target::Allocation {
-                    owner: owner.as_deref().filter(|owner| !owner.is_empty()),
-                };
-                if !self.judges_itself(places.next().or(answer.location)) {
-                    self.permit(Rule::AllocationGet, &target)?;
-                }
+        let Content::List(page) = &answer.body else {
+            // That of one node is no merged list.
+            let mut page = Page::of(answer, "allocations")?;
+            for found in &page.items {
+                may_get(found.resource.text("owner").as_deref(), found.at)?;
             }
+            strip_all(&mut page.items, &strip);
+            return Ok(page.into_answer(self.federation.collection_links));
+        };
+        let mut places = answer.places.iter().copied();
+        for item in page.items() {
+            let owner = item.noted(0).and_then(|owner| json::decode(owner.raw));
+            may_get(owner.as_deref(), places.next().or(answer.location))?;
         }
         Ok(answer)
     }

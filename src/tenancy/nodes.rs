@@ -195,7 +195,7 @@ impl Nodes<'_> {
         if patch.sets("/owner") && !self.may(Rule::NodeUpdateOwnerProvisioned, &node) {
             self.check_idle(&node).await?;
         }
-        if let Member::Text(parent) = patch.outcome("/parent_node") {
+        for parent in patch.texts("/parent_node") {
             self.check_parent(&parent).await?;
         }
         let answer = self.below_node(&node, patch.to_bytes()).await?;

@@ -18,6 +18,7 @@ use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::facts::Node;
+use crate::tenancy::facts::Owned;
 use crate::tenancy::refusal;
 use crate::tenancy::resource::Resource;
 
@@ -72,7 +73,13 @@ impl Provision<'_> {
         }
         let runbook = object.text("runbook").filter(|ident| !ident.is_empty());
         if let Some(ident) = runbook.filter(|_| !self.judges_itself(node.at)) {
-            let runbook = self.known_runbook(&ident).await?;
+            // Asked where it is to run: copies of it may differ.
+            let found = self
+                .look_up_at(&["runbooks", &ident], "uuid,owner,public,steps", node.at)
+                .await?;
+            let found = found.first();
+            let runbook = found.and_then(Owned::of);
+            let runbook = runbook.ok_or_else(|| refusal::absent(Collection::Runbooks, &ident))?;
             // No exception for public runbooks: Ironic 39 answers 403 to a project's manager for a public runbook
             // (run).
             self.permit(Rule::RunbookUse, &runbook.runbook())?;
@@ -80,10 +87,7 @@ impl Provision<'_> {
             // Ironic applies the rules per step only to a private runbook of a project.
             let approved = runbook.owner.is_none() || runbook.public;
             if !approved {
-                let found = self
-                    .look_up(&["runbooks", &runbook.uuid], "uuid,steps")
-                    .await?;
-                let steps = found.first().map(|found| steps_of(&found.resource));
+                let steps = found.map(|found| steps_of(&found.resource));
                 self.check_each(steps.as_ref(), &node.holders.target())?;
             }
         }

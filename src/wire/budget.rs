@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -36,10 +37,18 @@ pub struct Exhausted;
 #[derive(Clone, Debug)]
 pub struct Budget {
     units: Arc<Semaphore>,
-    /// How many there are, held or not.
-    all: Arc<Mutex<usize>>,
+    size: Arc<Mutex<Size>>,
     /// What is held of a part is held of the whole, too.
     within: Option<Arc<Budget>>,
+}
+
+/// Units of a budget.
+#[derive(Debug)]
+struct Size {
+    /// How many there are, held or not.
+    all: usize,
+    /// How many there are to be.
+    wanted: usize,
 }
 
 impl Budget {
@@ -47,7 +56,10 @@ impl Budget {
         let units = units(bytes);
         Self {
             units: Arc::new(Semaphore::new(units)),
-            all: Arc::new(Mutex::new(units)),
+            size: Arc::new(Mutex::new(Size {
+                all: units,
+                wanted: units,
+            })),
             within: None,
         }
     }
@@ -71,20 +83,29 @@ impl Budget {
         Ok(taken)
     }
 
+    fn size(&self) -> MutexGuard<'_, Size> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Another bound. A lower one holds once what is held above it was given back.
     pub async fn resize(&self, bytes: usize) {
         let wanted = units(bytes);
+        self.size().wanted = wanted;
         loop {
             {
-                let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-                if wanted >= *all {
-                    self.units.add_permits(wanted - *all);
-                    *all = wanted;
+                let mut size = self.size();
+                if size.wanted != wanted {
+                    // Somebody wants another one by now.
+                    return;
+                }
+                if wanted >= size.all {
+                    self.units.add_permits(wanted - size.all);
+                    size.all = wanted;
                     return;
                 }
                 // This takes units that are free; those that are held come back one by one.
-                *all -= self.units.forget_permits(*all - wanted);
-                if *all == wanted {
+                size.all -= self.units.forget_permits(size.all - wanted);
+                if size.all == wanted {
                     return;
                 }
             }
@@ -223,6 +244,21 @@ impl AsRef<[u8]> for Paid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_bounds_the_later_one_holds() {
+        let budget = Budget::new(8 * UNIT);
+        let mut held = budget.body(0);
+        held.extend(&vec![1; 7 * UNIT]).await.unwrap();
+        // The first one waits for what is held above it.
+        let first = budget.clone();
+        let first = tokio::spawn(async move { first.resize(2 * UNIT).await });
+        tokio::time::sleep(2 * AGAIN).await;
+        budget.resize(8 * UNIT).await;
+        drop(held);
+        first.await.unwrap();
+        assert_eq!(budget.units.available_permits(), 8);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_held_is_bounded_and_given_back() {

@@ -206,6 +206,17 @@ def test_a_large_answer_of_one_location_is_bounded():
         assert hub.get("/v1/nodes").status == 200
 
 
+@pytest.mark.parametrize("form", ["_method=delete", "reason=x&%5Fmethod=DELETE", "a;_method=put"])
+@pytest.mark.parametrize(("method", "below"), [("PUT", "/maintenance"), ("PUT", "/states/power"), ("POST", "/vifs"), ("DELETE", ""), ("DELETE", "/maintenance"), ("PUT", "/traits")])
+def test_no_form_names_another_method(hub, method, below, form):
+    """Pecan would take it in place of the one that was judged (`pecan/rest.py`)."""
+    record = known(hub)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = hub.call(method, f"/v1/nodes/{record['uuid']}{below}", form.encode(), headers=headers)
+    assert (reply.status, "_method" in reply.text()) == (400, True), reply
+    assert not hub.asked(method)
+
+
 def test_too_many_requests_in_flight():
     release = threading.Event()
     with fleet(1, api={"max_requests_in_flight": 2}, every={"timeout": 10}) as hub:

@@ -4,6 +4,7 @@ member of the system has no more than at one Ironic."""
 import json
 
 import pytest
+import scripted
 from admin import SECTION, Admin
 from projects import MINE, OTHER, STRANGER, hub
 from standin import Standin, new_uuid, node
@@ -38,7 +39,7 @@ def site():
 
 
 BMC = {"redfish_address": "https://10.0.0.1", "redfish_password": "SECRET"}
-RUNBOOK = new_uuid()
+RUNBOOK = "7a3e6f0c-5c1d-4c9e-9d0b-1f2a3b4c5d6e"
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,28 @@ def test_a_list_of_all_allocations_is_for_who_may_get_each(house, path):
         assert running.get(READER, path).status == 200
     finally:
         there.clear()
+
+
+@pytest.mark.parametrize("fields", ["", "&fields=uuid"])
+def test_so_is_the_one_of_a_node(house, fields):
+    running, one = house
+    mine, theirs = (next(item["uuid"] for item in one.nodes if item["owner"] == owner) for owner in (MINE, OTHER))
+    for node_uuid, owner, who, status in (
+        (mine, MINE, MONITOR, 200),
+        (mine, OTHER, MONITOR, 403),
+        # It is hidden.
+        (theirs, MINE, MONITOR, 400),
+        (theirs, OTHER, READER, 200),
+    ):
+        there = {"uuid": new_uuid(), "name": "a", "owner": owner, "node_uuid": node_uuid, "state": "active", "extra": {}}
+        one.objects["allocations"][:] = [there]
+        one.fault(scripted.answers(200, json.dumps(there).encode()), path="/v1/nodes/.+/allocation")
+        reply = running.get(who, f"/v1/allocations?node={node_uuid}{fields}")
+        one.heal()
+        one.objects["allocations"].clear()
+        assert reply.status == status, reply
+        if status == 200:
+            assert [("owner" in item) for item in reply.json()["allocations"]] == [not fields]
 
 
 @pytest.mark.parametrize(

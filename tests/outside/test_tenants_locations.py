@@ -170,6 +170,18 @@ def test_beside_a_location_without_lessees_one_of_two_namesakes_is_a_projects_ow
             assert (hidden.status, hidden.text().count(name)) == (404, 1), hidden
 
 
+def test_who_may_list_all_is_shown_what_a_location_without_lessees_has(tmp_path):
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:node:list_all": "role:reader"\n')
+    old = Standin([node("old", owner=OTHER, driver_info={"ipmi_address": "10.0.0.1"})], versions=("1.1", "1.61"))
+    with hub(old, Standin([node("mine", owner=MINE)]), sections={"oslo_policy": {"policy_file": rules}}) as running:
+        for path in ("/v1/nodes", "/v1/nodes/detail", "/v1/nodes?fields=name,driver_info"):
+            listed = running.get(TENANT, path)
+            assert (listed.status, sorted(listed.names())) == (200, ["mine", "old"]), (path, listed)
+            assert b"10.0.0.1" not in listed.body, path
+        assert running.get(TENANT, "/v1/nodes/old").status == 404
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_project_sees_that_nothing_at_a_location_without_lessees_is_its_own(is_named):
     """Named, or the only one there is."""

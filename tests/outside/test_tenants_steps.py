@@ -77,3 +77,35 @@ def test_what_stands_in_the_query_of_a_provision_is_judged_as_what_stands_in_its
         for request in sent:
             assert ("?" in request.target, json.loads(request.body)["runbook"]) == (False, own["uuid"])
     site.nodes.clear()
+
+
+def test_a_runbook_is_judged_where_it_is_to_run():
+    """Copies may differ, after a change that could not be undone say."""
+    copy = {"uuid": new_uuid(), "name": "CUSTOM_A", "public": False, "steps": [WIPE], "extra": {}}
+    first, second = Standin(), Standin([node("here", owner=MINE, provision_state="enroll")])
+    first.objects["runbooks"].append({**copy, "owner": MINE})
+    second.objects["runbooks"].append({**copy, "owner": OTHER})
+    with hub(first, second) as running:
+        for runbook in (copy["uuid"], copy["name"]):
+            reply = running.ask(TENANT, "PUT", "/v1/nodes/here/states/provision", {"target": "manage", "runbook": runbook})
+            assert (reply.status, second.asked("PUT")) == (403, []), reply
+        second.objects["runbooks"][0]["owner"] = MINE
+        first.objects["runbooks"][0]["owner"] = OTHER
+        reply = running.ask(TENANT, "PUT", "/v1/nodes/here/states/provision", {"target": "manage", "runbook": copy["uuid"]})
+        assert reply.status == 202, reply
+
+
+def test_each_parent_that_a_patch_names_is_judged(tmp_path):
+    """Ironic links the first of them, whatever the last one is."""
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:node:update:parent_node": "role:member"\n')
+    site = Standin([node("child", owner=MINE), node("own", owner=MINE), node("hidden", owner=OTHER)])
+    with hub(site, sections={"oslo_policy": {"policy_file": rules}}) as running:
+        own, hidden = (site.find(name)["uuid"] for name in ("own", "hidden"))
+        for path in ("/parent_node", "/parent_node\n"):
+            for values in ([hidden, own], [own, hidden], [hidden]):
+                patch = [{"op": "add", "path": path, "value": value} for value in values]
+                reply = running.ask(TENANT, "PATCH", "/v1/nodes/child", patch)
+                assert (reply.status, site.asked("PATCH")) == (400, []), (patch, reply)
+        reply = running.ask(TENANT, "PATCH", "/v1/nodes/child", [{"op": "add", "path": "/parent_node", "value": own}])
+        assert reply.status == 200, reply

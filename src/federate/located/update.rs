@@ -179,12 +179,10 @@ impl<'a> Update<'a> {
             Collection::Nodes => "parent_node",
             _ => "node_uuid",
         };
-        match self.patch.outcome(&format!("/{reference}")) {
-            Value::Text(node) => {
-                check_beside(self.federation, self.request, home, (reference, &node)).await
-            }
-            Value::Absent | Value::Null | Value::Other => Ok(()),
+        for node in self.patch.texts(&format!("/{reference}")) {
+            check_beside(self.federation, self.request, home, (reference, &node)).await?;
         }
+        Ok(())
     }
 
     fn cannot_move(&self, home: LocationId, group: &str, target: Option<LocationId>) -> Objection {
