@@ -79,7 +79,8 @@ def test_one_gateway_asks_for_all(keystone, memcached):
         assert asked(keystone, token) == 2
         reply = second.get("/v1/nodes/here", headers={"X-Auth-Token": token + "x"})
         assert reply.status == 401, reply
-        assert len(memcached.entries()) == 1, "a refusal was kept"
+        # memcached's crawler passes over what somebody else has locked just then.
+        until(lambda: len(memcached.entries()) == 1, what="one entry, none of the refusal")
 
 
 def test_memcached_holds_nothing_in_clear(keystone, memcached):

@@ -229,8 +229,8 @@ def test_a_reload_turns_it_on_and_off():
         reload(hub, on.replace("sample_ratio = 1", "sample_ratio = 0"))
         hub.forget_requests()
         hub.get(HERE)
-        assert [parent[-3:] for parent, _ in told(hub)] == ["-00"]
+        assert {parent[-3:] for parent, _ in told(hub)} == {"-00"}
         reload(hub, off)
         hub.forget_requests()
         hub.get(HERE)
-        assert told(hub) == [(None, None)]
+        assert set(told(hub)) == {(None, None)}
