@@ -305,13 +305,8 @@ impl Patch {
     /// Every text that the patch gives to `path`. Of several Ironic takes the last one for most members, and the first one
     /// for the parent of a node (`get_patch_values(…)[0]` of `ironic/api/controllers/v1/node.py`).
     pub fn texts(&self, path: &str) -> Vec<String> {
-        // Ironic's pattern of a path ends in `$`, which in Python also matches before a final newline.
-        let is_it = |operation: &&Object| {
-            let named = operation.text("path").unwrap_or_default();
-            named.strip_suffix('\n').unwrap_or(&named) == path
-        };
-        let texts = self.0.iter().filter(is_it);
-        texts
+        let operations = self.operations_on(path);
+        operations
             .filter_map(|operation| operation.text("value"))
             .collect()
     }

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::api::body::DepthGauge;
 use crate::wire::budget::Exhausted;
+use crate::wire::budget::FREE;
 use crate::wire::budget::Held;
 use crate::wire::upload::Feed;
 
@@ -84,15 +85,20 @@ pub enum Unread {
     Dripping,
 }
 
-/// What takes no more of the budget than all bodies have for free may come as slowly as it likes.
-const FREE: usize = 64 << 10;
-/// A larger one holds what others wait for, so it has to come at the pace that is asked of those who read answers.
-const SLOWEST: u64 = 32 << 10;
+/// Bytes a second at which a client sends a body, or reads an answer, that holds what others wait for.
+const SLOWEST: usize = 32 << 10;
+/// What one that sends may lose by stalls of its own, or of its network.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// Whether a body that began so long ago should be larger by now.
+/// How long so many bytes may take on their way from or to a client.
+pub fn slowest(length: usize) -> Duration {
+    Duration::from_secs((length / SLOWEST) as u64)
+}
+
+/// Whether a body that began so long ago should be larger by now. What takes nothing of the budget may come as slowly as
+/// it likes.
 fn is_dripping(size: usize, since: Duration) -> bool {
-    size > FREE && since > GRACE + Duration::from_secs(size as u64 / SLOWEST)
+    size > FREE && since > GRACE + slowest(size)
 }
 
 /// The whole body of a request, within its limits. `body`: where it is held.

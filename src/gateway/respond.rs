@@ -38,8 +38,6 @@ use crate::request::Versions;
 const PART: usize = 64 << 10;
 /// A client that takes longer for a part of an answer is gone.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes a second that a client takes of a large answer at least.
-const SLOWEST: usize = 32 << 10;
 const VARIES: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
 /// What answers are signed with.
@@ -178,5 +176,5 @@ async fn write_parts(
 /// How long a client may take for a large answer, which is held for it meanwhile, out of what all answers share
 /// (`max_buffered`).
 fn patience(length: usize) -> Duration {
-    WRITE_TIMEOUT + Duration::from_secs((length / SLOWEST) as u64)
+    WRITE_TIMEOUT + body::slowest(length)
 }

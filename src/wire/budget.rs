@@ -18,6 +18,8 @@ use crate::wire::buffers;
 
 /// What is counted at once.
 const UNIT: usize = 64 << 10;
+/// Bytes of each body that are not counted: there are no more of those than requests.
+pub const FREE: usize = UNIT;
 /// For how long a body that is under way waits for others to be given back.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -119,7 +121,7 @@ impl Budget {
             budget: self.clone(),
             bytes: buffers::of(announced),
             permits: Vec::new(),
-            paid: UNIT,
+            paid: FREE,
         }
     }
 }
@@ -165,7 +167,7 @@ impl Incoming {
     }
 }
 
-/// A body being read. What does not exceed one unit is free: there are no more of those than requests.
+/// A body being read.
 #[derive(Debug)]
 pub struct Held {
     budget: Budget,

@@ -211,3 +211,28 @@ async fn an_endless_head_ends() {
     let fault = heard(Method::GET, &text, 4096).await.map(drop).unwrap_err();
     assert!(matches!(fault, Fault::NotHttp), "{fault}");
 }
+
+#[tokio::test]
+async fn fields_are_what_was_sent() {
+    let text = "HTTP/1.1 200 OK\r\nEmpty:\r\nBlank:   \r\nX-OPENSTACK-IRONIC-API-VERSION: 1.90  \r\nFolded: a\r\n b\r\n\
+                Twice: 1\r\ntwice: 2\r\nContent-Length: 2\r\n\r\n{}";
+    // At once, and byte by byte.
+    for part in [text.len(), 1] {
+        let (reply, _) = heard(Method::GET, text, part).await.unwrap();
+        let told = |name: &str| -> Vec<&[u8]> {
+            let values = reply.headers.get_all(name).into_iter();
+            values.map(HeaderValue::as_bytes).collect()
+        };
+        for (name, values) in [
+            ("empty", &[&b""[..]][..]),
+            ("blank", &[b""]),
+            ("x-openstack-ironic-api-version", &[b"1.90"]),
+            ("folded", &[b"a   b"]),
+            ("twice", &[b"1", b"2"]),
+            ("content-length", &[b"2"]),
+        ] {
+            assert_eq!(told(name), values, "{name}");
+        }
+        assert_eq!((reply.headers.len(), &reply.body[..]), (7, &b"{}"[..]));
+    }
+}
