@@ -67,6 +67,8 @@ pub struct Review {
     pub noted: &'static [&'static str],
     /// Fields that are asked for with the client's and not shown.
     pub unshown: Vec<&'static str>,
+    /// Of what is the same everywhere each copy is listed, since copies may differ in what the judgement is about.
+    pub each_copy: bool,
 }
 
 impl Request {
@@ -207,7 +209,7 @@ pub struct Answer {
     pub body: Content,
     /// The one location it came from.
     pub location: Option<LocationId>,
-    /// Of a merged list: where each item is, in their order.
+    /// Of a merged list: where each item is, in their order. Of what is the same everywhere: whose copy it is.
     pub places: Vec<LocationId>,
     /// Seconds after which the same may be asked again, for those who want to be told.
     pub retry_after: Option<u32>,

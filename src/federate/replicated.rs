@@ -147,6 +147,7 @@ impl<'a> Replicated<'a> {
             .map_err(misspoke)?;
         Ok(Answer {
             location: self.request.pinned,
+            places: vec![location],
             ..answer
         })
     }

@@ -281,12 +281,15 @@ impl<'a> Case<'a> {
         let answer = match self.send(errand).await {
             Ok(answer) => answer,
             Err(Error::Locate(LocateError::Nobody { .. })) => return Ok(None),
+            // What all say of what is the same everywhere.
+            Err(Error::Reply(answer)) if answer.status == StatusCode::NOT_FOUND => return Ok(None),
             Err(error) => return Err(error),
         };
         match answer.status {
             StatusCode::OK => Ok(Some(Found {
                 resource: resource::shown(&answer)?,
-                at: answer.location,
+                // A copy of what is the same everywhere names none to the client, though one of them had it.
+                at: answer.location.or(answer.places.first().copied()),
             })),
             StatusCode::NOT_FOUND => Ok(None),
             _ => Err(Error::Reply(Box::new(answer))),

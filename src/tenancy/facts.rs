@@ -116,7 +116,7 @@ pub(crate) struct Owned {
     pub(crate) uuid: String,
     pub(crate) owner: Option<String>,
     pub(crate) public: bool,
-    /// Where it was found; replicated things have no location.
+    /// Where it was found: copies of what is the same everywhere may differ in whose they are.
     pub(crate) at: Option<LocationId>,
 }
 
@@ -295,24 +295,6 @@ impl Case<'_> {
             self.judges_itself(found.at) || self.allows(Rule::AllocationGet, &found.allocation())
         });
         the_one(visible.collect(), |found| found.at)
-    }
-
-    /// `None`: nobody has it.
-    pub(crate) async fn runbook(&self, ident: &str) -> Result<Option<Owned>, Error> {
-        let fields = "uuid,owner,public";
-        let found = self.look_up(&["runbooks", ident], fields).await?;
-        let runbook = found.iter().find_map(Owned::of);
-        Ok(runbook.map(|runbook| Owned {
-            // Every location has a copy: a change goes to all of them, not to the one that answered.
-            at: None,
-            ..runbook
-        }))
-    }
-
-    /// Ironic's 404 if there is none: runbooks are not hidden.
-    pub(crate) async fn known_runbook(&self, ident: &str) -> Result<Owned, Error> {
-        let runbook = self.runbook(ident).await?;
-        runbook.ok_or_else(|| refusal::absent(Collection::Runbooks, ident))
     }
 
     /// All nodes that this project owns or leases, or those of them that match `filter`, and the locations that were

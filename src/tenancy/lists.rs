@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::mem;
 use std::ops::Deref;
 
@@ -48,7 +47,7 @@ use crate::tenancy::resource;
 use crate::tenancy::resource::Resource;
 
 /// The words that oslo.utils reads as booleans.
-const BOOLEANS: &[&str] = &[
+pub(super) const BOOLEANS: &[&str] = &[
     "0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes",
 ];
 
@@ -131,6 +130,7 @@ impl Lists<'_> {
         errand.review = Review {
             noted: masks::NOTED,
             unshown: strip,
+            ..Review::default()
         };
         let mut answer = self.send(errand.clone()).await?;
         if !answer.status.is_success() {
@@ -237,7 +237,7 @@ impl Lists<'_> {
             .filter(|marker| is_uuid_like(&marker.item))
     }
 
-    fn any_marker(&self) -> Option<Marker> {
+    pub(super) fn any_marker(&self) -> Option<Marker> {
         let marker = self.request.query.value("marker")?;
         Some(Marker::parse(marker, &self.federation.locations))
     }
@@ -327,6 +327,7 @@ impl Lists<'_> {
         errand.review = Review {
             noted: &["owner"],
             unshown: strip.clone(),
+            ..Review::default()
         };
         let may_get = |owner: Option<&str>, at: Option<LocationId>| {
             let owner = owner.filter(|owner| !owner.is_empty());
@@ -414,64 +415,6 @@ impl Lists<'_> {
             .sift(&Sieve {
                 key: "allocations",
                 query: fields.without(&["node", "owner"]),
-                version: self.request.version,
-                strip,
-                keep: &keep,
-                is_vain: false,
-            })
-            .await?;
-        page.lacks(missing);
-        Ok(page.into_answer(self.federation.collection_links))
-    }
-
-    /// `/runbooks`: the project's own and the public ones. Ironic has no filter for that.
-    pub(crate) async fn list_runbooks(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
-        let query = &self.request.query;
-        let wanted = match query.repeated(&["project"]) {
-            Some(name) => Some(repeated(query, name)),
-            None => query.value("project").map(str::to_owned),
-        };
-        if let Some(wanted) = wanted
-            && !BOOLEANS.contains(&wanted.trim().to_lowercase().as_str())
-        {
-            // Ironic reads `project` as a boolean here (`args.boolean` of `ironic/common/args.py`), and checks that before its
-            // policy.
-            return Err(refusal::invalid(format!(
-                "Invalid project: Unrecognized value '{wanted}', acceptable values are: '0', '1', 'f', 'false', 'n', \
-                 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
-            )));
-        }
-        // A false one is no filter to Ironic.
-        let wanted = query.value("project").filter(|_| query.is_on("project"));
-        let share = self.share(all, own, wanted)?;
-        let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
-            return self.send(self.errand(Bytes::new())).await;
-        };
-        let mut visible = HashSet::new();
-        let filter = Query::default().with("fields", "uuid,owner,public");
-        let missing = self
-            .each_item("runbooks", filter, |found| {
-                let runbook = &found.resource;
-                let is_shown = runbook.says("owner", project.id) || runbook.is_true("public");
-                if let Some(uuid) = runbook.text("uuid").filter(|_| is_shown) {
-                    visible.insert(uuid.into_owned());
-                }
-            })
-            .await?;
-        if let Some(marker) = self.any_marker()
-            && !visible.contains(&marker.item)
-        {
-            return Err(refusal::absent(Collection::Runbooks, &marker.item));
-        }
-        let keep = |found: &Found| {
-            let uuid = found.resource.text("uuid");
-            uuid.is_some_and(|uuid| visible.contains(&*uuid))
-        };
-        let (fields, strip) = query.with_fields(&["uuid"]);
-        let mut page = self
-            .sift(&Sieve {
-                key: "runbooks",
-                query: fields,
                 version: self.request.version,
                 strip,
                 keep: &keep,
@@ -583,11 +526,11 @@ impl Lists<'_> {
 }
 
 /// Several values of a parameter, as Python shows the list that they are to it.
-fn repeated(query: &Query, name: &str) -> String {
+pub(super) fn repeated(query: &Query, name: &str) -> String {
     python(&query.values(name).collect::<Value>())
 }
 
-fn strip_all(items: &mut [Found], strip: &[&'static str]) {
+pub(super) fn strip_all(items: &mut [Found], strip: &[&'static str]) {
     for item in items {
         for name in strip {
             item.resource.remove(name);

@@ -139,12 +139,8 @@ impl Provision<'_> {
         self.check_each(object.json(name).as_ref(), target)
     }
 
-    /// Steps that a patch adds to a runbook, or makes of those that it has.
-    pub(crate) async fn check_patched_steps(
-        &self,
-        patch: &Patch,
-        runbook: &str,
-    ) -> Result<(), Error> {
+    /// Steps that a patch adds to a runbook, or makes of those that each copy has.
+    pub(crate) fn check_patched_steps(&self, patch: &Patch, copies: &[Value]) -> Result<(), Error> {
         let mut steps = Vec::new();
         let mut members = Vec::new();
         for (path, value) in patch.changes() {
@@ -170,10 +166,7 @@ impl Provision<'_> {
         // Ironic judges the steps as the patch leaves them (`validate_user_steps_policy` of
         // `ironic/api/controllers/v1/runbook.py`). Which of them a number means depends on what the patch did before,
         // so each that could come of it is judged.
-        let found = self.look_up(&["runbooks", runbook], "uuid,steps").await?;
-        let known = found.first().map(|found| steps_of(&found.resource));
-        let known = known.as_ref().and_then(Value::as_array);
-        let known = known.into_iter().flatten();
+        let known = copies.iter().filter_map(Value::as_array).flatten();
         let all = |name: &str| -> HashSet<&str> {
             let each = steps.iter().chain(known.clone());
             each.filter_map(|step| step.get(name)?.as_str()).collect()
@@ -241,7 +234,7 @@ impl Provision<'_> {
 }
 
 /// The steps of a runbook, as far as rules look at them.
-fn steps_of(runbook: &Resource) -> Value {
+pub(crate) fn steps_of(runbook: &Resource) -> Value {
     let steps = runbook.resources("steps").into_iter();
     steps
         .map(|step| json!({"interface": step.text("interface"), "step": step.text("step")}))

@@ -1,23 +1,55 @@
 //! Runbooks: private to their owner, or public to read. Ironic does not hide them: a private one is a 403, not a 404.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::mem;
 use std::ops::Deref;
 
 use bytes::Bytes;
+use http::HeaderValue;
+use http::Method;
 
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
+use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::auth::access::attributes;
 use crate::auth::access::attributes::Change;
+use crate::config::LocationId;
 use crate::federate::Error;
+use crate::locate::LocateError;
+use crate::locations::silence::Silence;
+use crate::locations::window::ask_all;
+use crate::policy::caller::Project;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
+use crate::tenancy::case::Errand;
+use crate::tenancy::case::Found;
+use crate::tenancy::case::path;
+use crate::tenancy::case::the_one;
 use crate::tenancy::facts::Owned;
+use crate::tenancy::lists::BOOLEANS;
+use crate::tenancy::lists::Lists;
+use crate::tenancy::lists::Share;
+use crate::tenancy::lists::Sieve;
+use crate::tenancy::lists::repeated;
+use crate::tenancy::lists::strip_all;
 use crate::tenancy::provision::Provision;
+use crate::tenancy::provision::steps_of;
 use crate::tenancy::refusal;
+use crate::tenancy::resource::Resource;
+
+/// What a copy is judged by.
+const COPY: &str = "uuid,owner,public,steps";
+
+/// Runbooks by UUID, and the locations with copies that somebody may see.
+type Places = BTreeMap<String, BTreeSet<LocationId>>;
+
+/// Copies of a runbook, and the locations that could not say whether they have one.
+type Copies = (Vec<(Owned, Resource)>, Vec<Silence>);
 
 /// Requests about runbooks.
 pub(crate) struct Runbooks<'c>(pub(crate) &'c Case<'c>);
@@ -37,45 +69,139 @@ impl Runbooks<'_> {
         rule: Rule,
         body: Bytes,
     ) -> Result<Answer, Error> {
-        let runbook = self.known_runbook(ident).await?;
-        let target = runbook.runbook();
-        if self.judges_itself(self.request.pinned) {
-            self.leave(rule, &target);
-            return self.send_to_runbook(&runbook, body).await;
+        if rule == Rule::RunbookGet {
+            return self.show_runbook(ident, body).await;
         }
-        match rule {
-            // Only the runbook itself is public; its traits need the rule (both are `baremetal:runbook:get`).
-            Rule::RunbookGet if self.request.target.segments().len() == 2 => {
-                if !self.allows(rule, &target) && !runbook.public {
-                    self.tell(rule.name(), None);
-                    return Err(refusal::forbidden_runbook());
-                }
-            }
-            Rule::RunbookUpdate if self.request.method == http::Method::PATCH => {
-                let patch = Patch::parse(&body)?;
+        let (copies, silent) = self.copies(ident).await?;
+        let Some(uuid) = copies.first().map(|(copy, _)| copy.uuid.clone()) else {
+            return Err(missing(ident, silent));
+        };
+        let patch = match self.request.method {
+            Method::PATCH => Some(Patch::parse(&body)?),
+            _ => None,
+        };
+        let rules = match &patch {
+            Some(patch) => {
                 let changes = patch.changes();
                 let changes = changes.iter().map(|(path, value)| Change {
                     path,
                     value: value.as_ref(),
                 });
                 // Owner and public have rules of their own, beside the one for the runbook as a whole.
-                for rule in attributes::rules("runbooks/{}", Rule::RunbookUpdate, changes) {
-                    self.permit(rule, &target)?;
-                }
-                Provision(self.0)
-                    .check_patched_steps(&patch, &runbook.uuid)
-                    .await?;
-                return self.send_to_runbook(&runbook, patch.to_bytes()).await;
+                attributes::rules("runbooks/{}", rule, changes)
             }
-            _ => self.permit(rule, &target)?,
+            None => vec![rule],
+        };
+        // All of them are written, and one may be somebody else's, after a change say that could not be undone.
+        let mut steps = Vec::new();
+        for (copy, found) in &copies {
+            for rule in &rules {
+                if self.judges_itself(copy.at) {
+                    self.leave(*rule, &copy.runbook());
+                } else {
+                    self.permit(*rule, &copy.runbook())?;
+                }
+            }
+            if !self.judges_itself(copy.at) {
+                steps.push(steps_of(found));
+            }
         }
-        self.send_to_runbook(&runbook, body).await
+        let body = match patch {
+            Some(patch) => {
+                if !steps.is_empty() {
+                    Provision(self.0).check_patched_steps(&patch, &steps)?;
+                }
+                patch.to_bytes()
+            }
+            None => body,
+        };
+        if !silent.is_empty() {
+            return Err(Error::Silent(silent));
+        }
+        let errand = self.errand(body);
+        self.send_by(Collection::Runbooks, &uuid, errand).await
     }
 
-    async fn send_to_runbook(&self, runbook: &Owned, body: Bytes) -> Result<Answer, Error> {
-        let errand = self.errand(body);
-        self.send_by(Collection::Runbooks, &runbook.uuid, errand)
-            .await
+    /// Any copy that the caller may see, and no other one than was judged.
+    async fn show_runbook(&self, ident: &str, body: Bytes) -> Result<Answer, Error> {
+        // Only the runbook itself is public; its traits need the rule (both are `baremetal:runbook:get`).
+        let is_whole = self.request.target.segments().len() == 2;
+        let shows = |copy: &Owned| {
+            self.judges_itself(copy.at)
+                || self.allows(Rule::RunbookGet, &copy.runbook())
+                || (is_whole && copy.public)
+        };
+        let found = self.look_up(&["runbooks", ident], COPY).await?;
+        let mut copies = found.iter().filter_map(Owned::of).peekable();
+        if copies.peek().is_none() {
+            return Err(missing(ident, Vec::new()));
+        }
+        let shown = the_one(copies.filter(shows).collect(), |copy| copy.at)?;
+        let shown = match shown {
+            // Whichever answered first has somebody else's.
+            None => {
+                let (copies, _) = self.copies(ident).await?;
+                copies.into_iter().map(|(copy, _)| copy).find(shows)
+            }
+            shown => shown,
+        };
+        let Some(copy) = shown else {
+            let denied = self.deny(Rule::RunbookGet);
+            return Err(if is_whole {
+                refusal::forbidden_runbook()
+            } else {
+                denied
+            });
+        };
+        let errand = self.errand(body).at(copy.at);
+        let answer = self
+            .send_by(Collection::Runbooks, &copy.uuid, errand)
+            .await?;
+        Ok(Answer {
+            // It is the same everywhere, as far as the client is told.
+            location: self.request.pinned,
+            ..answer
+        })
+    }
+
+    /// Of one runbook, by UUID.
+    async fn copies(&self, ident: &str) -> Result<Copies, Error> {
+        let copies = self.copies_called(ident).await?;
+        let uuids: BTreeSet<_> = copies.0.iter().map(|(copy, _)| &copy.uuid).collect();
+        if uuids.len() > 1 {
+            let owners = copies.0.iter().filter_map(|(copy, _)| copy.at).collect();
+            return Err(LocateError::Ambiguous { owners }.into());
+        }
+        match uuids.first() {
+            // A copy may have another name.
+            Some(uuid) if *uuid != ident => self.copies_called(uuid).await,
+            _ => Ok(copies),
+        }
+    }
+
+    async fn copies_called(&self, ident: &str) -> Result<Copies, Error> {
+        let everywhere: Vec<_> = match self.request.pinned {
+            Some(at) => vec![at],
+            None => self.locations().collect(),
+        };
+        let segments = ["runbooks", ident];
+        let asked = everywhere
+            .into_iter()
+            .map(|at| self.look_up_at(&segments, COPY, Some(at)));
+        let (mut copies, mut silent) = (Vec::new(), Vec::new());
+        for told in ask_all(asked).await {
+            match told {
+                Ok(found) => {
+                    for found in found {
+                        let copy = Owned::of(&found).ok_or(Error::Unreadable)?;
+                        copies.push((copy, found.resource));
+                    }
+                }
+                Err(Error::Silent(more)) => silent.extend(more),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((copies, silent))
     }
 
     pub(crate) async fn new_runbook(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
@@ -113,5 +239,114 @@ impl Runbooks<'_> {
             return (self.make_and_give(errand, Collection::Runbooks, project)).await;
         }
         self.send(self.errand(object.to_bytes())).await
+    }
+
+    /// `/runbooks`: the project's own and the public ones. Ironic has no filter for that.
+    pub(crate) async fn list_runbooks(&self, all: Rule, own: Rule) -> Result<Answer, Error> {
+        let (lists, query) = (Lists(self.0), &self.request.query);
+        let wanted = match query.repeated(&["project"]) {
+            Some(name) => Some(repeated(query, name)),
+            None => query.value("project").map(str::to_owned),
+        };
+        if let Some(wanted) = wanted
+            && !BOOLEANS.contains(&wanted.trim().to_lowercase().as_str())
+        {
+            // Ironic reads `project` as a boolean here (`args.boolean` of `ironic/common/args.py`), and checks that before its
+            // policy.
+            return Err(refusal::invalid(format!(
+                "Invalid project: Unrecognized value '{wanted}', acceptable values are: '0', '1', 'f', 'false', 'n', \
+                 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
+            )));
+        }
+        // A false one is no filter to Ironic.
+        let wanted = query.value("project").filter(|_| query.is_on("project"));
+        let share = lists.share(all, own, wanted)?;
+        let Some(project) = self.project().filter(|_| matches!(share, Share::Own)) else {
+            return self.send(self.errand(Bytes::new())).await;
+        };
+        let (visible, missing) = self.visible_runbooks(project).await?;
+        if let Some(marker) = lists.any_marker()
+            && !visible.contains_key(&marker.item)
+        {
+            return Err(refusal::absent(Collection::Runbooks, &marker.item));
+        }
+        let at = |found: &Found| visible.get(&*found.resource.text("uuid")?);
+        let (fields, strip) = query.with_fields(&["uuid"]);
+        let mut page = lists
+            .sift(&Sieve {
+                key: "runbooks",
+                query: fields,
+                version: self.request.version,
+                strip: Vec::new(),
+                keep: &|found| at(found).is_some(),
+                is_vain: false,
+            })
+            .await?;
+        let mut shown = Vec::new();
+        for found in mem::take(&mut page.items) {
+            match at(&found) {
+                Some(at) if found.at.is_none_or(|here| !at.contains(&here)) => {
+                    shown.extend(self.other_copy(&found, at).await?);
+                }
+                _ => shown.push(found),
+            }
+        }
+        page.items = shown;
+        strip_all(&mut page.items, &strip);
+        page.lacks(missing);
+        Ok(page.into_answer(self.federation.collection_links))
+    }
+
+    /// Runbooks that a project is shown in lists, and the locations whose copies it is shown.
+    async fn visible_runbooks(
+        &self,
+        project: Project<'_>,
+    ) -> Result<(Places, Option<HeaderValue>), Error> {
+        let mut visible = Places::new();
+        let query = Query::default().with("fields", "uuid,owner,public");
+        let mut errand = Errand::get(path(&["runbooks"]), query, self.newest());
+        errand.review.each_copy = true;
+        let missing = self
+            .each_of(errand, "runbooks", |found| {
+                let runbook = &found.resource;
+                let is_shown = runbook.says("owner", project.id) || runbook.is_true("public");
+                if let (Some(uuid), Some(at)) =
+                    (runbook.text("uuid").filter(|_| is_shown), found.at)
+                {
+                    visible.entry(uuid.into_owned()).or_default().insert(at);
+                }
+            })
+            .await?;
+        Ok((visible, missing))
+    }
+
+    /// The same members of a copy at one of these locations, in place of one that is somebody else's.
+    async fn other_copy(
+        &self,
+        found: &Found,
+        at: &BTreeSet<LocationId>,
+    ) -> Result<Option<Found>, Error> {
+        let (Some(uuid), Some(&at)) = (found.resource.text("uuid"), at.first()) else {
+            return Ok(None);
+        };
+        let names: Vec<_> = found
+            .resource
+            .names()
+            .filter(|name| *name != "links")
+            .collect();
+        let query = Query::default().with("fields", names.join(","));
+        let errand = Errand::get(path(&["runbooks", &uuid]), query, self.request.version);
+        let resource = self.read(errand.at(Some(at))).await?;
+        let at = Some(at);
+        Ok(resource.map(|resource| Found { resource, at }))
+    }
+}
+
+/// Nobody has it, as far as locations answered.
+fn missing(ident: &str, silent: Vec<Silence>) -> Error {
+    if silent.is_empty() {
+        refusal::absent(Collection::Runbooks, ident)
+    } else {
+        Error::Silent(silent)
     }
 }

@@ -110,7 +110,7 @@ async fn act(case: &Case<'_>, row: &Row, body: Bytes) -> Result<Answer, Error> {
         About::All(own) => match row.rule {
             Rule::NodeListAll => Lists(case).list_nodes(row.rule, own).await,
             Rule::AllocationListAll => Lists(case).list_allocations(row.rule, own).await,
-            Rule::RunbookListAll => Lists(case).list_runbooks(row.rule, own).await,
+            Rule::RunbookListAll => Runbooks(case).list_runbooks(row.rule, own).await,
             _ => {
                 let collection = part_of(segments);
                 Lists(case).list_parts(collection, row.rule, own).await

@@ -7,6 +7,7 @@ use http::StatusCode;
 use log::warn;
 
 use crate::api::collection::Collection;
+use crate::api::collection::Spread;
 use crate::api::merged_page::MergedPage;
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
@@ -100,6 +101,15 @@ impl<'a> Merge<'a> {
 
     pub(super) fn place(&self, id: LocationId) -> Option<usize> {
         self.scope().iter().position(|location| location.id == id)
+    }
+
+    /// Whether what several locations have is listed from the first of them.
+    pub(super) fn lists_once(&self) -> bool {
+        self.is_replicated() && !self.request.review.each_copy
+    }
+
+    pub(super) fn is_replicated(&self) -> bool {
+        self.listing.facts.spread == Spread::Replicated
     }
 
     pub(super) fn walked(&self) -> Walked {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use tokio::sync::SetOnce;
 
-use crate::api::collection::Spread;
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
 use crate::federate::Error;
@@ -110,9 +109,10 @@ impl Scanning<'_> {
             _ => {}
         }
         let missing = self.merge.tolerate(silent)?;
-        let once = self.merge.listing.facts.spread == Spread::Replicated;
+        let once = self.merge.lists_once();
         let index = Index::new(entries, self.merge.wish.direction, once);
-        for (id, places) in index.twice() {
+        let twins = (!self.merge.is_replicated()).then(|| index.twice());
+        for (id, places) in twins.into_iter().flatten() {
             let at: Vec<_> = places
                 .iter()
                 .map(|&place| self.merge.scope()[place].id)

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use tokio::sync::SetOnce;
 
-use crate::api::collection::Spread;
 use crate::api::merged_page::Taken;
 use crate::api::page::Keep;
 use crate::federate::Error;
@@ -330,7 +329,7 @@ impl Sorted<'_> {
         walk: Option<WalkName>,
         missing: Vec<Silence>,
     ) -> Result<Answer, Error> {
-        let replicated = self.merge.listing.facts.spread == Spread::Replicated;
+        let once = self.merge.lists_once();
         let last = page.rows.last().map(|(spot, _)| *spot);
         let at = |spot: &Spot| self.merge.scope()[spot.place as usize].id;
         let places = page.rows.iter().map(|(spot, _)| at(spot)).collect();
@@ -338,7 +337,7 @@ impl Sorted<'_> {
         let next = last.filter(|_| page.more).map(|spot| {
             let item = index.entry(spot).id.to_string();
             let location = self.merge.scope()[spot.place as usize].id;
-            let is_twice = !replicated && index.is_twice(&item);
+            let is_twice = !once && index.is_twice(&item);
             Marker {
                 item,
                 location: Some(location).filter(|_| is_twice),

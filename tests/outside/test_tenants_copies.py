@@ -1,0 +1,155 @@
+"""Copies of a runbook may differ in whose they are, after a change that could not be undone say: each is judged where it is."""
+
+import json
+
+import pytest
+import scripted
+from projects import LOCATION, MINE, OTHER, STRANGER, TENANT, hub
+from standin import Standin, new_uuid
+from tenants import ADMIN
+
+STEPS = [{"interface": "raid", "step": "wipe", "args": {}, "order": 1}]
+OWNERS = {MINE: TENANT, OTHER: STRANGER}
+
+
+def runbook(uuid, owner, **members):
+    return {"uuid": uuid, "name": "CUSTOM_A", "owner": owner, "public": False, "steps": STEPS, "extra": {}, "traits": [], **members}
+
+
+@pytest.fixture(scope="module")
+def house():
+    with hub(Standin(), Standin()) as running:
+        yield running
+
+
+@pytest.fixture(params=["loc1", "loc2"])
+def drifted(house, request):
+    """One location's copy is one project's, the other one's another project's; one of them answers late."""
+    uuid = new_uuid()
+    for site, owner in zip(house.fleet.all(), OWNERS, strict=True):
+        site.objects["runbooks"][:] = [runbook(uuid, owner, description=owner, traits=[f"CUSTOM_{owner.upper()}"])]
+    house.fleet.sites[request.param].fault(scripted.late(0.05), "GET", f"/v1/runbooks/({uuid}|CUSTOM_A).*")
+    house.fleet.forget_requests()
+    yield uuid
+    house.fleet.heal()
+
+
+def written(house):
+    """What was sent that changes something, to whichever location."""
+    return [(one.method, one.path) for site in house.fleet.all() for one in site.requests if one.method != "GET"]
+
+
+WRITES = [
+    ("DELETE", "", None),
+    ("PATCH", "", [{"op": "replace", "path": "/steps", "value": []}]),
+    ("PUT", "/traits", {"traits": ["CUSTOM_B"]}),
+    ("PUT", "/traits/CUSTOM_B", None),
+    ("DELETE", "/traits", None),
+    ("DELETE", "/traits/CUSTOM_B", None),
+]
+
+
+@pytest.mark.parametrize("named", ["uuid", "name"])
+@pytest.mark.parametrize(("method", "below", "body"), WRITES)
+def test_nothing_is_written_where_one_copy_is_anothers(house, drifted, method, below, body, named):
+    ident = drifted if named == "uuid" else "CUSTOM_A"
+    for who in OWNERS.values():
+        reply = house.ask(who, method, f"/v1/runbooks/{ident}{below}", body)
+        assert (reply.status, written(house)) == (403, []), reply
+        assert "Access was denied to the following resource: baremetal:runbook:" in reply.text()
+
+
+def test_a_copy_by_another_name_is_judged(house, drifted):
+    """A name leads to a UUID, and its copies are written, whatever each is called."""
+    house.fleet.loc2.objects["runbooks"][0]["name"] = "CUSTOM_B"
+    for name in ("CUSTOM_A", "CUSTOM_B"):
+        for who in OWNERS.values():
+            reply = house.ask(who, "DELETE", f"/v1/runbooks/{name}")
+            assert (reply.status, written(house)) == (403, []), reply
+
+
+def test_who_owns_each_copy_writes_all_of_them(house, drifted):
+    for site in house.fleet.all():
+        site.objects["runbooks"][0]["owner"] = MINE
+    reply = house.ask(TENANT, "PATCH", f"/v1/runbooks/{drifted}", [{"op": "replace", "path": "/description", "value": "new"}])
+    assert reply.status == 200, reply
+    assert [site.objects["runbooks"][0]["description"] for site in house.fleet.all()] == ["new", "new"]
+    assert house.ask(TENANT, "DELETE", f"/v1/runbooks/{drifted}").status == 204
+    assert [site.objects["runbooks"] for site in house.fleet.all()] == [[], []]
+
+
+def test_who_names_a_location_writes_its_copy(house, drifted):
+    for (owner, who), site in zip(OWNERS.items(), house.fleet.all(), strict=True):
+        other = next(one for one in house.fleet.sites if house.fleet.sites[one] is not site)
+        refused = house.ask(who, "DELETE", f"/v1/runbooks/{drifted}", **{LOCATION: other})
+        assert (refused.status, written(house)) == (403, []), (owner, refused)
+    assert house.ask(TENANT, "DELETE", f"/v1/runbooks/{drifted}", **{LOCATION: "loc1"}).status == 204
+    assert [len(site.objects["runbooks"]) for site in house.fleet.all()] == [0, 1]
+
+
+@pytest.mark.parametrize("named", ["uuid", "name"])
+def test_a_project_is_shown_its_own_copy(house, drifted, named):
+    ident = drifted if named == "uuid" else "CUSTOM_A"
+    for owner, who in OWNERS.items():
+        for _ in range(3):
+            shown = house.get(who, f"/v1/runbooks/{ident}")
+            assert (shown.status, shown.json().get("description"), shown.header(LOCATION)) == (200, owner, None), shown
+            traits = house.get(who, f"/v1/runbooks/{ident}/traits")
+            assert (traits.status, traits.json()) == (200, {"traits": [f"CUSTOM_{owner.upper()}"]}), traits
+    third = {**TENANT, "X-Project-Id": "33333333cccc"}
+    for below in ("", "/traits"):
+        assert house.get(third, f"/v1/runbooks/{ident}{below}").status == 403
+
+
+def test_a_copy_that_is_public_shows_no_private_one(house, drifted):
+    house.fleet.loc1.objects["runbooks"][0].update(owner=None, public=True)
+    third = {**TENANT, "X-Project-Id": "33333333cccc"}
+    for _ in range(3):
+        shown = house.get(third, f"/v1/runbooks/{drifted}")
+        assert (shown.status, shown.json().get("description")) == (200, MINE), shown
+    listed = house.get(third, "/v1/runbooks?detail=true").json()["runbooks"]
+    assert [one["description"] for one in listed] == [MINE]
+
+
+@pytest.mark.parametrize("query", ["detail=true", "fields=description", "fields=uuid,description,owner&sort_key=name&limit=1"])
+def test_a_projects_list_has_its_own_copies(house, drifted, query):
+    both = new_uuid()
+    for site in house.fleet.all():
+        site.objects["runbooks"].append(runbook(both, MINE, name="CUSTOM_B", description="both"))
+    for owner, who in OWNERS.items():
+        page, listed = house.get(who, f"/v1/runbooks?{query}").json(), []
+        while page["runbooks"]:
+            listed += page["runbooks"]
+            if "next" not in page:
+                break
+            page = house.get(who, page["next"].removeprefix(house.fleet.url)).json()
+        assert [one["description"] for one in listed] == ([owner, "both"] if who is TENANT else [owner])
+        assert ("uuid" in listed[0]) == (query != "fields=description")
+        assert json.dumps(listed).count("http") == json.dumps(listed).count(house.fleet.url)
+    assert len(house.get(ADMIN, "/v1/runbooks").json()["runbooks"]) == 2
+
+
+def test_steps_of_each_copy_are_judged(tmp_path):
+    """A patch may make a forbidden step of what only one copy has."""
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:step:execute:deploy.erase": "!"\n')
+    uuid, sites = new_uuid(), (Standin(), Standin())
+    for site, interface in zip(sites, ("raid", "deploy"), strict=True):
+        site.objects["runbooks"].append(runbook(uuid, MINE, steps=[{**STEPS[0], "interface": interface}]))
+    with hub(*sites, sections={"oslo_policy": {"policy_file": rules}}) as running:
+        for late in sites:
+            late.fault(scripted.late(0.05), "GET", f"/v1/runbooks/{uuid}")
+            reply = running.ask(TENANT, "PATCH", f"/v1/runbooks/{uuid}", [{"op": "replace", "path": "/steps/0/step", "value": "erase"}])
+            assert (reply.status, written(running)) == (403, []), reply
+            late.heal()
+
+
+def test_a_copy_that_cannot_be_asked_for_is_not_written_past(house, drifted):
+    """Refused where it is known to be anothers, else unknown."""
+    for site, who in zip(house.fleet.all(), (STRANGER, TENANT), strict=True):
+        site.fault(scripted.close(), "GET", f"/v1/runbooks/{drifted}")
+        reply = house.ask(who, "DELETE", f"/v1/runbooks/{drifted}")
+        assert (reply.status, written(house)) == (503, []), reply
+        refused = house.ask(next(one for one in OWNERS.values() if one is not who), "DELETE", f"/v1/runbooks/{drifted}")
+        assert (refused.status, written(house)) == (403, []), refused
+        site.heal()
