@@ -130,6 +130,7 @@ pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let (current, service) = assemble::assemble(config, &surroundings, None)?;
     recall(&current);
     let opening = Opening::new(&current.config)?;
+    current.federation.locations.begin();
 
     let in_flight = Arc::default();
     let service = Arc::new(ArcSwap::from_pointee(service));

@@ -82,11 +82,10 @@ impl Locations {
             let location = match known {
                 Some(known) if known.config.is_same_place(config) => known.under(id, config),
                 _ => {
-                    // Counters of one name go on, whatever its section says now.
-                    let traffic =
-                        known.map_or_else(Arc::default, |known| Arc::clone(&known.traffic));
-                    let location = Location::new(id, config, &told, traffic)?;
-                    location.ordered(orders.of(location.name(), config.state));
+                    let location = Location::new(id, config, &told, known)?;
+                    if known.is_none() {
+                        location.ordered(orders.of(location.name(), config.state));
+                    }
                     location
                 }
             };
@@ -108,14 +107,29 @@ impl Locations {
     /// These are in force from now on, and say who is in quarantine and in which state.
     pub fn succeed(&self, before: &Self) {
         before.retired.store(true, Ordering::Release);
+        // An order that comes meanwhile is judged by the one file or by the other.
+        let changing = self.orders.changing();
+        self.begin();
         for location in &self.all {
             let known = before.by_name(location.name());
             // Not before: a reload that fails must not have changed what goes on being used.
-            if known.is_some_and(|known| known.is(location) && known.state != location.state) {
+            if known.is_some_and(|known| !known.is(location) || known.state != location.state) {
                 location.ordered(self.orders.of(location.name(), location.state));
             }
         }
+        drop(changing);
         self.common();
+    }
+
+    /// What the file says of these counts from now on.
+    pub fn begin(&self) {
+        let configured = self.all.iter();
+        let configured = configured.map(|location| (location.name(), location.state));
+        if let Err(error) = self.orders.supersede(configured) {
+            warn!(
+                "That the file has a newer word on the state of a location than `ironic-proxy location` cannot be kept: {error}"
+            );
+        }
     }
 
     /// Whether each of `others` is one of these.
@@ -150,9 +164,10 @@ impl Locations {
         // Nothing may be heard between the look at the newest time and the write.
         let _changing = self.orders.changing();
         // What was heard from another gateway, whose clock may be ahead, came before this.
-        let before = self.orders.since(location.name());
+        let before = self.orders.last(location.name());
         let after = before.and_then(|before| {
-            let instant = SignedDuration::from_micros(1);
+            // Two, since the board may be told once more of the last one.
+            let instant = SignedDuration::from_micros(2);
             before.checked_add(instant).ok()
         });
         order.since = order.since.max(after);

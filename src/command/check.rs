@@ -55,7 +55,7 @@ pub fn files(config: &Config) -> Findings {
     findings.bodies(config);
     let told = Arc::default();
     for (location, id) in config.locations.iter().zip(0..) {
-        if let Err(error) = Location::new(LocationId(id), location, &told, Arc::default()) {
+        if let Err(error) = Location::new(LocationId(id), location, &told, None) {
             findings.faults.push(chain(&error));
         }
         findings.session(&format!("[group:{}]", location.name), &location.session);

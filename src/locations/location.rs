@@ -115,7 +115,7 @@ pub struct Site {
     /// It is to be asked again, at once.
     pub back: Notify,
     /// What its operator wants.
-    order: ArcSwap<Order>,
+    order: Arc<ArcSwap<Order>>,
     /// What is observed of it.
     pub record: Record,
     /// What became of the questions to it.
@@ -134,11 +134,12 @@ impl Deref for Location {
 static SITES: AtomicU64 = AtomicU64::new(0);
 
 impl Location {
+    /// `known`: the one of this name whose section said something else.
     pub fn new(
         id: LocationId,
         config: &LocationConfig,
         told: &Arc<AtomicU64>,
-        traffic: Arc<Traffic>,
+        known: Option<&Self>,
     ) -> Result<Self, LocationError> {
         let name = || config.name.clone();
         let tls = Tls::load(&config.session, SITES.fetch_add(1, Ordering::Relaxed)).map_err(
@@ -171,9 +172,13 @@ impl Location {
             uploads: Arc::new(Semaphore::new(config.max_concurrent)),
             look_again: Notify::new(),
             back: Notify::new(),
-            order: ArcSwap::from_pointee(Order::of_file(config.state)),
+            // An order holds for whoever still uses the old one, too, and counters go on.
+            order: known.map_or_else(
+                || Arc::new(ArcSwap::from_pointee(Order::of_file(config.state))),
+                |known| Arc::clone(&known.order),
+            ),
             record: Record::default(),
-            traffic,
+            traffic: known.map_or_else(Arc::default, |known| Arc::clone(&known.traffic)),
             config: config.clone(),
         };
         Ok(Self {

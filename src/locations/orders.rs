@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use jiff::SignedDuration;
 use jiff::Timestamp;
 use log::warn;
 use serde::Deserialize;
@@ -27,6 +28,19 @@ struct Kept {
     #[serde(flatten)]
     order: Order,
     configured: State,
+    /// The file has said something else since, whatever it says now.
+    #[serde(default)]
+    superseded: bool,
+}
+
+impl Kept {
+    /// When gateways that share it were last told of it. `None`: it is no order.
+    fn at(&self) -> Option<Timestamp> {
+        let since = self.order.since?;
+        // The board keeps the newest note: of one order, that the file went over it.
+        let later = i64::from(self.superseded);
+        since.checked_add(SignedDuration::from_micros(later)).ok()
+    }
 }
 
 /// The file below `state_path`.
@@ -64,7 +78,7 @@ impl Orders {
     /// The newest word on a location whose file says `configured`.
     pub fn of(&self, name: &str, configured: State) -> Order {
         match self.kept().get(name) {
-            Some(kept) if kept.configured == configured => kept.order.clone(),
+            Some(kept) if kept.configured == configured && !kept.superseded => kept.order.clone(),
             Some(_) | None => Order::of_file(configured),
         }
     }
@@ -79,14 +93,40 @@ impl Orders {
     /// # Errors
     /// It is in force, and will not be after a restart.
     pub fn keep(&self, name: &str, configured: State, order: Order) -> io::Result<()> {
-        let mut kept = self.kept();
-        kept.insert(name.to_owned(), Kept { order, configured });
-        write(&self.path, &serde_json::to_vec_pretty(&*kept)?)
+        let kept = Kept {
+            order,
+            configured,
+            superseded: false,
+        };
+        self.insert(name, kept)
     }
 
-    /// When the last one on a location was given.
-    pub fn since(&self, name: &str) -> Option<Timestamp> {
-        self.kept().get(name)?.order.since
+    /// A file came into force that says this of all its locations. What was ordered when it said something else does not
+    /// come back with the file's old word: that is a new word, too.
+    ///
+    /// # Errors
+    /// It is so, and may not be after a restart.
+    pub fn supersede<'a>(
+        &self,
+        configured: impl Iterator<Item = (&'a str, State)>,
+    ) -> io::Result<()> {
+        let configured: BTreeMap<&str, State> = configured.collect();
+        let mut all = self.kept();
+        let mut is_changed = false;
+        for (name, kept) in &mut *all {
+            let is_old = configured.get(name.as_str()) != Some(&kept.configured);
+            is_changed |= is_old && !kept.superseded;
+            kept.superseded |= is_old;
+        }
+        if is_changed {
+            self.write(&all)?;
+        }
+        Ok(())
+    }
+
+    /// The time before which nothing new can be said of a location.
+    pub fn last(&self, name: &str) -> Option<Timestamp> {
+        self.kept().get(name)?.at()
     }
 
     /// All of them, each with its time, for gateways that share them.
@@ -95,7 +135,7 @@ impl Orders {
         let told = kept.iter().filter_map(|(name, kept)| {
             Some(Told {
                 name: name.clone(),
-                at: kept.order.since?,
+                at: kept.at()?,
                 text: serde_json::to_string(kept).ok()?,
             })
         });
@@ -121,8 +161,23 @@ impl Orders {
         } else {
             told.configured
         };
-        let kept = self.keep(place.name, configured, told.order);
+        let kept = Kept {
+            order: told.order,
+            configured,
+            superseded: told.superseded || configured != place.configured,
+        };
+        let kept = self.insert(place.name, kept);
         Some((self.of(place.name, place.configured), kept))
+    }
+
+    fn insert(&self, name: &str, kept: Kept) -> io::Result<()> {
+        let mut all = self.kept();
+        all.insert(name.to_owned(), kept);
+        self.write(&all)
+    }
+
+    fn write(&self, all: &BTreeMap<String, Kept>) -> io::Result<()> {
+        write(&self.path, &serde_json::to_vec_pretty(all)?)
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
@@ -205,6 +260,7 @@ mod tests {
             let kept = Kept {
                 order: order(told, second),
                 configured,
+                superseded: false,
             };
             let place = Place {
                 name: "loc1",
@@ -226,6 +282,71 @@ mod tests {
         for text in ["", "{", "[]", "{}", r#"{"state": "asleep"}"#] {
             assert!(orders.hear(place, text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_word_of_a_file_that_comes_back_is_a_new_one() {
+        use State::*;
+        let order = Order {
+            since: Some(at(10)),
+            ..Order::of_file(Enabled)
+        };
+        // What files say of the location one after the other; the order is given under the first.
+        for (files, expected) in [
+            (&[Some(Maintenance)][..], true),
+            (&[Some(Maintenance), Some(Maintenance)], true),
+            (
+                &[Some(Maintenance), Some(Enabled), Some(Maintenance)],
+                false,
+            ),
+            (&[Some(Maintenance), None, Some(Maintenance)], false),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let orders = Orders::load(directory.path());
+            orders.keep("loc1", Maintenance, order.clone()).unwrap();
+            for file in files {
+                let configured = file.map(|state| ("loc1", state));
+                orders.supersede(configured.into_iter()).unwrap();
+            }
+            let expected = if expected {
+                order.clone()
+            } else {
+                Order::of_file(Maintenance)
+            };
+            // A gateway that starts without a state hears of it from the board.
+            let stateless = Orders::load(tempfile::tempdir().unwrap().path());
+            let place = Place {
+                name: "loc1",
+                configured: Maintenance,
+                read_at: at(20),
+            };
+            stateless.hear(place, &orders.told()[0].text);
+            for orders in [&orders, &Orders::load(directory.path()), &stateless] {
+                assert_eq!(orders.of("loc1", Maintenance), expected, "{files:?}");
+            }
+            // Another gateway may not have that file yet: the order it has stays in force there.
+            let other = Orders::load(tempfile::tempdir().unwrap().path());
+            other.keep("loc1", Maintenance, order.clone()).unwrap();
+            assert!(other.hear(place, &orders.told()[0].text).is_none());
+            assert!(other.told()[0].at <= orders.told()[0].at);
+            // A new order is one again.
+            orders.keep("loc1", Maintenance, order.clone()).unwrap();
+            assert_eq!(orders.of("loc1", Maintenance), order);
+        }
+        // What was heard under another word of the file does not come back with its own.
+        let heard = Orders::load(tempfile::tempdir().unwrap().path());
+        let place = Place {
+            name: "loc1",
+            configured: Draining,
+            read_at: at(20),
+        };
+        let told = Orders::load(tempfile::tempdir().unwrap().path());
+        told.keep("loc1", Maintenance, order).unwrap();
+        heard.hear(place, &told.told()[0].text);
+        heard
+            .supersede([("loc1", Maintenance)].into_iter())
+            .unwrap();
+        assert_eq!(heard.of("loc1", Maintenance), Order::of_file(Maintenance));
     }
 
     #[test]

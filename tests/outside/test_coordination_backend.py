@@ -259,6 +259,29 @@ def test_a_state_that_is_set_at_one_gateway_holds_at_all():
         agreed(hubs, "loc2", "read_only")
 
 
+def test_a_word_of_the_file_that_comes_back_goes_before_what_the_backend_knows():
+    with Redis() as redis, gateways(Standin(), Standin(), backend=[redis.url] * 2) as hubs:
+        first, second = hubs
+        Admin(first.gateway).set("loc2", "maintenance")
+        agreed(hubs, "loc2", "maintenance")
+        text = first.gateway.config_path.read_text()
+        for say in ("[group:loc2]\nstate = read_only", "[group:loc2]"):
+            first.gateway.write_config(text.replace("[group:loc2]", say))
+            first.gateway.restart()
+        agreed([first], "loc2", "enabled")
+        until(lambda: '"superseded":true' in redis.say("HGET", "ironic-proxy:states", "loc2"), what="the state at the backend")
+        # Who has not had that file keeps what it was told, and who has lost its state hears what has become of it.
+        assert state(second, "loc2")["state"] == "maintenance"
+        kept = second.gateway.directory / "state" / "states.json"
+        second.gateway.stop()
+        kept.unlink()
+        second.gateway.start()
+        until(lambda: kept.exists(), what="the state that was heard")
+        agreed(hubs, "loc2", "enabled")
+        Admin(second.gateway).set("loc2", "draining")
+        agreed(hubs, "loc2", "draining")
+
+
 @pytest.mark.parametrize("end", [Redis.kill, Redis.freeze])
 def test_states_hold_where_they_were_said_while_the_backend_is_away(end):
     with Redis() as redis, gateways(Standin(), backend=[redis.url] * 2) as hubs:

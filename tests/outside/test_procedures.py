@@ -125,6 +125,9 @@ def test_a_location_is_added(replicas):
     replicas.play("add", settle)
     assert shows(replicas, "loc3") == [200, 200]
     assert [Admin(replica).location("loc3")["operator"]["state"] for replica in replicas.all] == ["enabled"] * 2
+    # Whatever was said of it before, a file that takes it out of service does so.
+    replicas.play("add", lambda text: text.replace("[group:loc3]", "[group:loc3]\nstate = maintenance"))
+    assert shows(replicas, "loc3") == [503, 503]
 
 
 def test_a_location_is_worked_on(replicas):

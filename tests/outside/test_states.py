@@ -252,7 +252,10 @@ def test_the_file_that_says_something_new_counts():
         assert hub.gateway.stop() == 0
         hub.gateway.write_config(text)
         hub.gateway.start()
-        assert admin.location("loc2")["operator"]["state"] == "maintenance", "the file is as it was when that was said"
+        operator = admin.location("loc2")["operator"]
+        assert (operator["state"], operator["source"]) == ("enabled", "file"), "what the file says again is a newer word, too"
+        hub.gateway.restart()
+        assert admin.location("loc2")["operator"]["state"] == "enabled"
 
 
 def test_a_state_that_cannot_be_kept_is_in_force():
