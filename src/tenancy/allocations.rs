@@ -65,7 +65,14 @@ impl Allocations<'_> {
         let mut errand = self.errand(Bytes::new());
         errand.path = path(&["nodes", &node.uuid, "allocation"]);
         let found = self
-            .read(Errand::get(errand.path.clone(), Query::default(), self.newest()).at(node.at))
+            .read(
+                Errand::get(
+                    errand.path.clone(),
+                    Query::default(),
+                    self.newest_at(node.at),
+                )
+                .at(node.at),
+            )
             .await?;
         // Without an allocation there is nothing to judge, and the location's own 404 is the answer.
         if let Some(found) = found.filter(|_| !self.judges_itself(node.at)) {

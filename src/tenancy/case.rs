@@ -43,6 +43,9 @@ use crate::tenancy::resource::Resource;
 /// From here on nodes have lessees.
 pub(crate) const LESSEE: Microversion = Microversion::new(1, 65);
 
+/// Members that locations which are too old lack.
+const HOLDERS: &[&str] = &["owner", "lessee"];
+
 /// One request of a caller with limited rights.
 pub(crate) struct Case<'a> {
     pub(crate) federation: &'a Federation,
@@ -51,8 +54,10 @@ pub(crate) struct Case<'a> {
     pub(crate) rules: &'a Rules,
     /// `[api] project_admin_can_manage_own_nodes`
     pub(crate) own_nodes: bool,
-    /// Locations whose API has no lessees: for a project their things do not exist.
+    /// Locations whose API has no lessees: for a project their things are nobody's.
     pub(crate) too_old: Vec<LocationId>,
+    /// Who is shown whatever there is, such as a service with elevated access, needs no owner to see a thing by.
+    sees_all: bool,
     denied: &'a OnceLock<&'static str>,
     /// A rule that says no here, about something whose location judges itself.
     doubt: OnceLock<Rule>,
@@ -129,7 +134,6 @@ impl<'a> Case<'a> {
         judged: &'a Judged,
         caller: Caller<'a>,
     ) -> Self {
-        // Who is shown whatever there is, such as a service with elevated access, needs no owner to see a thing by.
         let sees_all = caller.project().is_none()
             || judged
                 .rules
@@ -141,11 +145,8 @@ impl<'a> Case<'a> {
             caller,
             rules: &judged.rules,
             own_nodes: judged.own_nodes,
-            too_old: if sees_all {
-                Vec::new()
-            } else {
-                too_old(federation, request)
-            },
+            too_old: too_old(federation, request),
+            sees_all,
             denied: &judged.denied,
             doubt: OnceLock::new(),
         }
@@ -163,6 +164,30 @@ impl<'a> Case<'a> {
         } else {
             // The common maximum is that of an old location, which is left out; every other one has 1.65.
             newest.max(LESSEE)
+        }
+    }
+
+    /// The question for members of one thing, wherever it is or at one location.
+    pub(crate) fn looking(
+        &self,
+        segments: &[&str],
+        fields: &str,
+        at: Option<LocationId>,
+    ) -> Errand {
+        let mut fields: Vec<_> = fields.split(',').collect();
+        if self.is_too_old(at) {
+            fields.retain(|name| !HOLDERS.contains(name));
+        }
+        let query = Query::default().with("fields", fields.join(","));
+        Errand::get(path(segments), query, self.newest_at(at)).at(at)
+    }
+
+    /// The newest version there, for questions about a thing that was found there.
+    pub(crate) fn newest_at(&self, at: Option<LocationId>) -> Microversion {
+        if self.is_too_old(at) {
+            self.request.range.max()
+        } else {
+            self.newest()
         }
     }
 
@@ -189,7 +214,13 @@ impl<'a> Case<'a> {
     /// What becomes of a request of ours.
     pub(crate) async fn plan(&self, errand: Errand) -> Result<Plan, Error> {
         let (target, query) = read(&errand)?;
-        let mut left_out = self.too_old.clone();
+        // Nothing of a project is made where nobody could tell whose it is.
+        let asks_all = self.sees_all && (errand.at.is_some() || errand.method != Method::POST);
+        let mut left_out = if asks_all && errand.version <= self.request.range.max() {
+            Vec::new()
+        } else {
+            self.too_old.clone()
+        };
         if errand.is_for_judges {
             let ours = self.locations().filter(|at| !self.judges_itself(Some(*at)));
             left_out.extend(ours);
@@ -331,10 +362,9 @@ impl<'a> Case<'a> {
         fields: &str,
         at: Option<LocationId>,
     ) -> Result<Vec<Found>, Error> {
-        let query = Query::default().with("fields", fields);
-        let errand = Errand::get(path(segments), query, self.newest()).at(at);
+        let errand = |at| self.looking(segments, fields, at);
         // `nodes/detail` is a list, though it has the form of a node's path.
-        let is_member = read(&errand).is_ok_and(|(target, _)| {
+        let is_member = read(&errand(at)).is_ok_and(|(target, _)| {
             let row = target.row();
             row.is_some_and(|row| matches!(row.action, Action::Member(_)))
         });
@@ -348,7 +378,7 @@ impl<'a> Case<'a> {
             let query = Query::default().with("fields", "uuid");
             Errand::get(path(segments), query, self.request.range.max())
         } else {
-            errand.clone()
+            errand(at)
         };
         let owners = match self.find(asked).await {
             Err(Error::Locate(
@@ -360,8 +390,8 @@ impl<'a> Case<'a> {
         let mut found = Vec::new();
         for owner in owners {
             // A project can have nothing where things have no owners.
-            if !self.is_too_old(Some(owner)) {
-                found.extend(self.find(errand.clone().at(Some(owner))).await?);
+            if self.sees_all || !self.is_too_old(Some(owner)) {
+                found.extend(self.find(errand(Some(owner))).await?);
             }
         }
         Ok(found)

@@ -276,8 +276,7 @@ impl Case<'_> {
 
     /// A node at the location that spoke of it.
     async fn node_beside(&self, uuid: &str, at: Option<LocationId>) -> Result<Option<Node>, Error> {
-        let query = Query::default().with("fields", self.holder_fields());
-        let errand = Errand::get(path(&["nodes", uuid]), query, self.newest()).at(at);
+        let errand = self.looking(&["nodes", uuid], self.holder_fields(), at);
         let found = self.read(errand).await?;
         Ok(found.and_then(|resource| Node::of(&Found { resource, at })))
     }

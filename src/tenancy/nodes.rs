@@ -206,7 +206,7 @@ impl Nodes<'_> {
     async fn check_idle(&self, node: &Node) -> Result<(), Error> {
         let query = Query::default().with("fields", "provision_state");
         let path = path(&["nodes", &node.uuid]);
-        let errand = Errand::get(path, query, self.newest()).at(node.at);
+        let errand = Errand::get(path, query, self.newest_at(node.at)).at(node.at);
         let shown = self.read(errand).await?;
         let shown = shown.ok_or_else(|| refusal::absent(Collection::Nodes, &node.uuid))?;
         if shown.says("provision_state", "active") {
@@ -279,7 +279,7 @@ impl Nodes<'_> {
             let errand = Errand::get(
                 path(&["nodes", &node.uuid, "history"]),
                 query,
-                self.newest(),
+                self.newest_at(node.at),
             )
             .at(node.at);
             let page = self.read(errand).await?.unwrap_or_default();

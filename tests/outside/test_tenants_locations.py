@@ -182,6 +182,32 @@ def test_who_may_list_all_is_shown_what_a_location_without_lessees_has(tmp_path)
         assert running.get(TENANT, "/v1/nodes/old").status == 404
 
 
+@pytest.mark.parametrize("newest", ["1.49", "1.58", "1.61"])
+def test_who_may_list_all_keeps_what_is_its_own_beside_a_location_without_lessees(tmp_path, newest):
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:node:list_all": "role:reader"\n')
+    old = Standin([node("old", owner=MINE)], versions=("1.1", newest))
+    new = Standin([node("leased", owner=OTHER, lessee=MINE), node("mine", owner=MINE, driver_info={"ipmi_address": "10.0.0.1"})])
+    new.objects["allocations"].append({"uuid": new_uuid(), "name": "own", "owner": MINE, "state": "active", "resource_class": "x", "node_uuid": None})
+    with hub(old, new, groups="_:loc2,grp1:loc1", sections={"oslo_policy": {"policy_file": rules}}) as running:
+        assert sorted(running.get(TENANT, "/v1/nodes").names()) == ["leased", "mine", "old"]
+        for name, status in (("leased", 202), ("mine", 202), ("old", 404)):
+            powered = running.ask(TENANT, "PUT", f"/v1/nodes/{name}/states/power", {"target": "power on"})
+            assert powered.status == status, (name, powered)
+        listed = running.get(TENANT, "/v1/nodes?fields=name,driver_info").json()["nodes"] if newest != "1.49" else running.get(TENANT, "/v1/nodes/detail").json()["nodes"]
+        assert [one["driver_info"] for one in listed if one["name"] == "mine"] == [{"ipmi_address": "10.0.0.1"}]
+        if newest != "1.49":
+            own = running.get(TENANT, "/v1/allocations/own")
+            assert own.status == 200, own
+            listed = running.get(TENANT, f"/v1/allocations?marker={own.json()['uuid']}")
+            assert (listed.status, listed.json()["allocations"]) == (200, []), listed
+            for _ in range(8):
+                made = running.ask(TENANT, "POST", "/v1/allocations", {"resource_class": "x"})
+                assert (made.status, made.header(LOCATION)) == (201, "loc2"), made
+        made = running.ask(TENANT, "POST", "/v1/nodes", {"driver": "d", "conductor_group": "grp1"})
+        assert (made.status, "older than 1.65" in made.text()) == (400, True), made
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_project_sees_that_nothing_at_a_location_without_lessees_is_its_own(is_named):
     """Named, or the only one there is."""
