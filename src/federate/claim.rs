@@ -72,7 +72,7 @@ impl Column {
                 collection,
                 Nodes | Ports | Portgroups | Allocations | DeployTemplates | Runbooks
             ),
-            Self::Instance => matches!(collection, Nodes),
+            Self::Instance => matches!(collection, Nodes | Allocations),
             Self::Address => matches!(collection, Ports | Portgroups),
             Self::Connector => matches!(collection, VolumeConnectors),
         }
@@ -172,6 +172,9 @@ impl Stake {
                 "A volume connector with type {} and connector ID {value} already exists.",
                 self.of_type.as_deref().unwrap_or_default()
             ),
+            Column::Instance if uuid == value => {
+                format!("Instance {value} is already associated with a node.")
+            }
             Column::Instance => format!(
                 "Instance {value} is already associated with a node, it cannot be associated with this other node \
                  {uuid}"
@@ -183,7 +186,12 @@ impl Stake {
 fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) -> Vec<Claim> {
     let columns = Column::ALL.into_iter();
     let claim = |column: Column| {
-        let value = match member(column.name()) {
+        // An allocation's UUID becomes the instance of its node (`update_allocation` of `db/sqlalchemy/api.py`).
+        let (collection, name) = match (column, collection) {
+            (Column::Instance, Collection::Allocations) => (Collection::Nodes, "uuid"),
+            _ => (collection, column.name()),
+        };
+        let value = match member(name) {
             Value::Text(text) if !text.is_empty() => text,
             _ => return None,
         };
@@ -250,6 +258,14 @@ mod tests {
                     "/v1/portgroups/u?fields=uuid",
                     "/v1/portgroups/a%20b?fields=name",
                     "/v1/portgroups?address=aa:bb&fields=address",
+                ],
+            ),
+            (
+                Collection::Allocations,
+                &[
+                    "/v1/allocations/u?fields=uuid",
+                    "/v1/allocations/a%20b?fields=name",
+                    "/v1/nodes?instance_uuid=u&fields=instance_uuid",
                 ],
             ),
             (

@@ -126,6 +126,29 @@ def test_the_name_of_an_allocation_is_unique(hub):
     assert writes(hub) == {}
 
 
+def test_an_allocation_of_a_node_in_use_has_its_instance_s_uuid(hub):
+    """A UUID of our own would be refused, and kept by Ironic as an allocation in error."""
+    used = hub.loc3.add(node("used", provision_state="active", instance_uuid=new_uuid()))
+    for headers in ({}, {LOCATION: "loc3"}):
+        hub.loc3.fault(scripted.reset(), method="GET", query="fields=uuid,name,instance_uuid", times=3)
+        assert_unavailable(hub.post("/v1/allocations", {"node": "used"}, headers=headers), "loc3")
+        hub.loc3.heal()
+        reply = hub.post("/v1/allocations", {"node": "used"}, headers=headers)
+        assert (reply.status, reply.json()["uuid"]) == (201, used["instance_uuid"]), reply
+        hub.loc3.objects["allocations"].clear()
+    free_one, own = hub.loc3.add(node("free", provision_state="active")), new_uuid()
+    assert hub.post("/v1/allocations", {"node": "free"}).json()["uuid"] not in (used["instance_uuid"], free_one["uuid"])
+    assert hub.post("/v1/allocations", {"node": "used", "uuid": own}).json()["uuid"] == own
+
+
+def test_an_instance_of_one_location_is_no_allocation_of_another(hub):
+    used = hub.loc3.add(node("used", provision_state="active", instance_uuid=new_uuid()))
+    hub.loc1.add(free("a"))
+    reply = placed(hub, uuid=used["instance_uuid"])
+    assert (reply.status, reply.text()) == (409, f"Instance {used['instance_uuid']} is already associated with a node.")
+    assert writes(hub) == {}
+
+
 def test_a_long_list_of_candidates_that_nobody_has_floods_no_location(hub):
     hub.loc1.add(free("a"))
     before = {name: len(hub.sites[name].requests) for name in hub.sites}

@@ -308,6 +308,28 @@ def test_an_allocation_that_nothing_fits_ends_in_error_and_wrong_ones_are_refuse
             assert (ours.status, ours.body) == (theirs.status, theirs.body)
 
 
+def test_an_allocation_of_a_node_in_use_is_called_like_its_instance(api, direct, available):
+    """One Ironic takes the node's `instance_uuid` for an allocation without a UUID (`allocation.py`, "backfilling")."""
+    for location, pin in (("loc2", {}), ("loc3", {LOCATION: "loc3"})):
+        node, instance = available[location], str(uuid.uuid4())
+        assert api.patch(f"/v1/nodes/{node['uuid']}", ("add", "/instance_uuid", instance)).status == 200
+        provision(api, node["uuid"], "active", "active")
+        body = {"node": node["name"], "name": f"al-{location}", "uuid": None}
+        answer = api("POST", "/v1/allocations", json=body, headers=pin)
+        assert answer.status == 201, answer.body.decode()
+        made = answer.json()
+        assert (made["uuid"], made["state"], made["node_uuid"]) == (instance, "active", node["uuid"])
+        assert answer.headers["Location"] == f"{api.url}/v1/allocations/{instance}"
+        again = api("POST", "/v1/allocations", json={"node": node["uuid"]}, headers=pin)
+        assert (again.status, fault(again)) == (409, f"An allocation with UUID {instance} already exists.")
+        assert having(direct, f"/v1/allocations/{instance}") == [location]
+    assert len(api.list("/v1/allocations")) == 2
+    # As an instance it is taken everywhere.
+    body = {"resource_class": "bm-loc1", "uuid": instance}
+    answer = api("POST", "/v1/allocations", json=body, headers={LOCATION: "loc1"})
+    assert (answer.status, fault(answer)) == (409, f"An allocation with UUID {instance} already exists.")
+
+
 def test_events_reach_every_location(api):
     event = {"event": "network.bind_port", "port_id": str(uuid.uuid4()), "mac_address": "52:54:00:00:00:01", "status": "ACTIVE"}
     body = {"events": [{**event, "device_id": str(uuid.uuid4()), "binding:host_id": str(uuid.uuid4()), "binding:vnic_type": "baremetal"}]}

@@ -1,6 +1,8 @@
 //! Creates a resource at the one location where it belongs. Its UUID is chosen beforehand, so that after a lost answer
 //! the gateway can ask for it instead of sending the create again.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
@@ -13,6 +15,7 @@ use crate::api::collection::Collection;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
+use crate::api::route;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -107,6 +110,9 @@ impl Creation<'_> {
             request,
             collection,
         } = *self;
+        if let Some(instance) = self.instance_at(home, &object).await? {
+            object.set("uuid", &instance);
+        }
         let given = matches!(object.value("uuid"), Value::Text(_) | Value::Other);
         let new = Uuid::new_v4().to_string();
         // A version 4 UUID that was drawn just now needs no question.
@@ -154,6 +160,38 @@ impl Creation<'_> {
         .await;
         hold.release().await;
         answer
+    }
+
+    /// What an allocation for a node in use is called, if the client does not say it: like the node's instance, which its
+    /// UUID becomes (`post` of `api/controllers/v1/allocation.py`). By another UUID Ironic refuses it, and keeps it.
+    async fn instance_at(
+        &self,
+        home: LocationId,
+        object: &Object,
+    ) -> Result<Option<String>, Error> {
+        let is_named = !matches!(object.value("uuid"), Value::Absent | Value::Null);
+        let node = object
+            .text("node")
+            .filter(|node| route::identifies(Collection::Nodes, node));
+        let (Collection::Allocations, false, Some(node)) = (self.collection, is_named, node) else {
+            return Ok(None);
+        };
+        let path = format!(
+            "/v1/nodes/{}?fields=uuid,name,instance_uuid",
+            encode_segment(&node)
+        );
+        let question = self.request.ask(Method::GET, path);
+        let question = question.for_member(Collection::Nodes, &node);
+        let there = self.federation.locations.location(home);
+        let reply = there.reply(&self.request.asker, &question).await?;
+        // Why a node is not shown, the refusal of the allocation says better.
+        if reply.status != StatusCode::OK {
+            return Ok(None);
+        }
+        let instance = json::member(&reply.body, "instance_uuid").map_err(|_| there.misspoke())?;
+        Ok(instance
+            .map(Cow::into_owned)
+            .filter(|instance| !instance.is_empty()))
     }
 
     /// The answer to a create was lost. The create is not repeated; its UUID is asked for.
