@@ -140,7 +140,7 @@ fn logger(config: &LogConfig, spool: Spool) -> Logger {
             // sd-daemon(3): the number is taken off the line and becomes its PRIORITY.
             write!(out, "<{}>", journal::priority(record.level()))?;
         }
-        writeln!(out, "{}", form(record))
+        writeln!(out, "{}", one_line(form(record)))
     });
     builder.build()
 }
@@ -153,15 +153,22 @@ pub fn on_terminal() {
         .filter_module("ironic_proxy", LevelFilter::Warn)
         .target(Target::Stderr)
         .format(|out, record| {
-            let text = record.args().to_string();
-            // Some of it was said by a location.
-            let text: String = text
-                .chars()
-                .map(|c| if c.is_control() { '?' } else { c })
-                .collect();
+            let text = one_line(record.args().to_string());
             writeln!(out, "{}: {text}", level(record.level()).to_lowercase())
         });
     let _ = builder.try_init();
+}
+
+/// Some of it was said by a client or a location, who may neither begin a line of their own nor speak to a terminal.
+fn one_line(text: String) -> String {
+    // Each access costs a line, nearly none of them has any, and bytes are cheaper than characters: 0xC2 begins U+0080
+    // to U+00BF.
+    let is_suspect = |byte| byte < b' ' || byte == 0x7f || byte == 0xc2;
+    if text.bytes().any(is_suspect) {
+        text.replace(char::is_control, "?")
+    } else {
+        text
+    }
 }
 
 fn value<'r>(record: &'r Record<'_>, key: &str) -> Option<Cow<'r, str>> {
@@ -306,6 +313,18 @@ mod tests {
             ])
         );
         assert_eq!(questions("-"), json!([]));
+    }
+
+    #[test]
+    fn nobody_begins_a_line() {
+        for (said, line) in [
+            ("a\r\nb", "a??b"),
+            ("\u{1b}[31m", "?[31m"),
+            ("\u{7f}\u{85}\u{9b}31m", "???31m"),
+            ("grü £5 \u{a0}", "grü £5 \u{a0}"),
+        ] {
+            assert_eq!(one_line(said.to_owned()), line, "{said:?}");
+        }
     }
 
     #[test]

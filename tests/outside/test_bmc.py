@@ -125,6 +125,33 @@ def test_a_patch_with_another_location_s_bmc_is_told(hub, patch):
     hub.logged("loc2", since)
 
 
+FORGED = "a\r\n2026-11-27 00:00:00.000 1 INFO ironic_proxy.audit [-] {}\n<3>FORGED \x1b[31m\x9b31m"
+
+
+@pytest.mark.parametrize("members", [{"name": FORGED}, {"uuid": FORGED}, {"name": "x" * 256}], ids=["name", "uuid", "long"])
+def test_what_a_new_node_is_called_writes_no_lines_into_the_log(hub, members):
+    """A client's own word, said before Ironic has judged it."""
+    since = len(hub.gateway.log())
+    create(hub, {"ipmi_address": "10.20.0.5"}, **members)
+    line = hub.logged(r".*goes to location `loc2`.*", since)
+    assert " INFO ironic_proxy" in line and "FORGED" not in line and "xxx" not in line
+    assert_unforged(hub.gateway.log()[since:])
+
+
+def test_what_a_location_calls_its_groups_writes_no_lines_into_the_log(hub):
+    hub.loc2.add(node(conductor_group=FORGED))
+    since = len(hub.gateway.log())
+    assert hub.get("/v1/nodes?fields=uuid,conductor_group").status == 200
+    assert "FORGED" in hub.logged(r".*has the conductor group.*", since)
+    assert_unforged(hub.gateway.log()[since:])
+
+
+def assert_unforged(log):
+    lines = log.removesuffix("\n").split("\n")
+    assert all(" ironic_proxy" in line and "audit" not in line.split("[")[0] for line in lines), log
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 for line in lines for c in line), log
+
+
 def test_verified_addresses_and_unmatched_ones_are_refused():
     default = {"verify_bmc_address": True, "unmatched": "refuse"}
     with fleet(Standin(), Standin(), Standin(), groups=GROUPS, each=EACH, default=default) as hub:

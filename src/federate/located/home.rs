@@ -11,6 +11,7 @@ use crate::api::bmc::Bmc;
 use crate::api::bmc::bmcs;
 use crate::api::body::Object;
 use crate::api::body::Value;
+use crate::api::identifier::is_uuid_or_name;
 use crate::api::microversion::Microversion;
 use crate::config::LocationId;
 use crate::federate::Federation;
@@ -265,7 +266,9 @@ fn bmcs_of(node: &Object) -> Vec<Bmc> {
 
 fn name_of(node: &Object) -> Cow<'static, str> {
     let name = node.text("name").or_else(|| node.text("uuid"));
-    name.map_or(Cow::Borrowed("a new node"), Cow::Owned)
+    // Ironic has not judged it yet, and sentences with it are logged.
+    name.filter(|name| is_uuid_or_name(name))
+        .map_or(Cow::Borrowed("a new node"), Cow::Owned)
 }
 
 #[cfg(test)]
