@@ -1,9 +1,14 @@
 //! Requests of ramdisks. They carry no credential and the gateway adds none; the operator decides whether they are
 //! served at all.
 
+use std::time::Duration;
+
+use futures_util::StreamExt;
 use http::Method;
 use http::StatusCode;
 use serde::Deserialize;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
 
 use crate::api::collection::Collection;
 use crate::api::link::Kind;
@@ -13,8 +18,6 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::Subject;
-use crate::federate::fan_out::Told;
-use crate::federate::fan_out::ask_each;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
@@ -25,6 +28,7 @@ use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
+use crate::locations::window::ask_any;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
@@ -37,6 +41,10 @@ const LAST_QUIET_LOOKUP: Microversion = Microversion::new(1, 61);
 
 /// Strangers send these requests, so they are bounded; no machine that boots an inspection ramdisk was seen with more.
 const MOST_ADDRESSES: usize = 64;
+
+/// How long the other locations are waited for once one knows the machine. Its agent hangs up after 30 s
+/// (`ipa-http-request-timeout`), and the token is lost.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The answer about a known machine.
 const KNOWN: Expect = Expect::Document {
@@ -93,10 +101,8 @@ impl<'a> Ramdisk<'a> {
         let question = request.ask(Method::GET, path).expecting(KNOWN);
         // The location that knows the machine has made its agent token and gives it out once only: the answer is
         // relayed even if another location was silent.
-        match self.knowing(&question, &addresses).await?.replies.pop() {
-            Some((location, reply)) => Ok(self.anonymous(location, reply)),
-            None => Err(not_found().into()),
-        }
+        let (location, reply) = self.knowing(&question, &addresses).await?;
+        Ok(self.anonymous(location, reply))
     }
 
     /// `POST /v1/heartbeat/{n}`
@@ -145,37 +151,48 @@ impl<'a> Ramdisk<'a> {
         }
         let path = lookup_path(addresses)?;
         let question = Question::get(path, quiet_version(request)).expecting(KNOWN);
-        let told = self.knowing(&question, addresses).await?;
-        match told.replies.first() {
-            Some((location, _)) if told.silent.is_empty() => Ok(*location),
-            Some(_) => Err(Error::Silent(told.silent)),
-            None => Err(not_found().into()),
-        }
+        let (location, _) = self.knowing(&question, addresses).await?;
+        Ok(location)
     }
 
-    /// Asks each location once, with all addresses, and without any credential. Keeps the only one that knows one.
-    async fn knowing(&self, question: &Question, addresses: &[String]) -> Result<Told, Error> {
+    /// Asks each location once, with all addresses, and without any credential: the only one that knows one.
+    async fn knowing(
+        &self,
+        question: &Question,
+        addresses: &[String],
+    ) -> Result<(LocationId, Reply), Error> {
         if addresses.is_empty() {
             return Err(not_found().into());
         }
-        let mut told = ask_each(
-            &self.federation.scope(self.request),
-            &self.request.asker,
-            question,
-        )
-        .await;
-        let locations = &self.federation.locations;
-        told.replies.retain(|(id, reply)| {
-            if reply.status != StatusCode::OK && !says_no(reply.status) {
-                let location = locations.location(*id);
-                told.silent.push(location.silent(Reason::Status));
+        let asker = &self.request.asker;
+        let scope = self.federation.scope(self.request);
+        let asked = scope
+            .iter()
+            .map(|location| async move { (location, location.reply(asker, question).await) });
+        let mut answers = ask_any(asked);
+        let mut known = None;
+        let mut silent = Vec::new();
+        let mut until = None;
+        while let Some((location, answer)) = match until {
+            None => answers.next().await,
+            Some(until) => timeout_at(until, answers.next()).await.unwrap_or(None),
+        } {
+            match answer {
+                Ok(reply) if reply.status == StatusCode::OK => {
+                    if known.replace((location.id, reply)).is_some() {
+                        return Err(not_found().into());
+                    }
+                    until = Some(Instant::now() + PATIENCE);
+                }
+                Ok(reply) if says_no(reply.status) => {}
+                Ok(_) => silent.push(location.silent(Reason::Status)),
+                Err(silence) => silent.push(silence),
             }
-            reply.status == StatusCode::OK
-        });
-        match told.replies.len() {
-            0 if !told.silent.is_empty() => Err(Error::Silent(told.silent)),
-            0 | 1 => Ok(told),
-            _ => Err(not_found().into()),
+        }
+        match known {
+            Some(known) => Ok(known),
+            None if silent.is_empty() => Err(not_found().into()),
+            None => Err(Error::Silent(silent)),
         }
     }
 

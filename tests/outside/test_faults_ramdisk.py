@@ -1,10 +1,13 @@
 """What ramdisks ask: without credentials, and only where it is opened."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from faults import GROUPS, hubs, writes
 from fleet import assert_unavailable, fleet
+from scripted import hang, html
 from standin import new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"
@@ -115,14 +118,42 @@ def test_to_look_for_the_machine_of_an_inspection_makes_no_token(hub):
     assert versions == {"1.61"}
 
 
-def test_a_machine_that_was_found_is_served_while_another_location_is_down(hub):
+@pytest.mark.parametrize("way", ["away", "fails"])
+def test_a_machine_that_was_found_is_served_while_another_location_is_ill(hub, way):
     """The location that knows it has made its token by then, and tells it once."""
     owner = port(hub, "loc2", macs(1)[0])
-    hub.loc3.down()
+    hub.loc3.down() if way == "away" else hub.loc3.fault(html(500))
     found = hub.get(f"/v1/lookup?addresses={macs(1)[0]}")
     assert (found.status, found.json()["node"]["uuid"]) == (200, owner["uuid"]), found
     data = {"inventory": {"interfaces": [{"mac_address": macs(1)[0]}]}}
+    told = hub.post("/v1/continue_inspection", data)
+    assert (told.status, told.json()["node"]["uuid"]) == (202, owner["uuid"]), told
+    assert hub.asked("POST") == {"loc2": 1}
+
+
+def test_a_machine_that_was_found_does_not_wait_for_a_location_that_hangs():
+    """Its agent hangs up after 30 s, by default as long as the location is waited for."""
+    clocks = {"timeout": 30, "read_timeout": 30}
+    api = {"enable_ramdisk_endpoints": True, "request_deadline": 30}
+    with fleet(3, groups=GROUPS, every=clocks, api=api) as hub, ThreadPoolExecutor() as pool:
+        owner = port(hub, "loc2", macs(1)[0])
+        hub.loc3.fault(hang())
+        began = time.monotonic()
+        data = {"inventory": {"interfaces": [{"mac_address": macs(1)[0]}]}}
+        told = pool.submit(hub.post, "/v1/continue_inspection", data)
+        found = hub.get(f"/v1/lookup?addresses={macs(1)[0]}")
+        assert (found.status, found.json()["node"]["uuid"]) == (200, owner["uuid"]), found
+        assert told.result().status == 202, told.result()
+        assert time.monotonic() - began < 15
+        assert hub.asked("POST") == {"loc2": 1}
+
+
+def test_a_machine_that_nobody_knows_may_be_at_a_silent_location(hub):
+    hub.loc3.fault(hang())
+    data = {"inventory": {"interfaces": [{"mac_address": macs(1)[0]}]}}
+    assert_unavailable(hub.get(f"/v1/lookup?addresses={macs(1)[0]}"), "loc3")
     assert_unavailable(hub.post("/v1/continue_inspection", data), "loc3")
+    assert hub.asked("POST") == {}
 
 
 @pytest.mark.parametrize(
