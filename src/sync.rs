@@ -176,7 +176,7 @@ impl Run {
             Drift::Unfinished { from: None, at } => {
                 let name = self.sites.name(at);
                 let text = format!(
-                    "{title} is only half copied at {name}, and no longer anywhere else: complete or delete it there"
+                    "{title} is only half copied at {name}, and cannot be copied from anywhere: complete or delete it there"
                 );
                 self.left(title, Kind::Unfinished, &[at], text);
             }
@@ -210,7 +210,7 @@ impl Run {
             Drift::Sensitive { absent } => {
                 let names = self.sites.names(&absent);
                 let text = format!(
-                    "{title} is missing at {names} and cannot be copied: it is sensitive, so Ironic does not show what it does; create it there by hand"
+                    "{title} is missing at {names} and cannot be copied: it is sensitive or holds secrets, which Ironic does not show; create it there by hand"
                 );
                 self.left(title, Kind::Sensitive, &absent, text);
             }

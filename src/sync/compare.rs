@@ -11,6 +11,7 @@ use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
 use crate::config::LocationId;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
+use crate::federate::replicated::copy::hidden;
 
 /// Traits of a runbook; Ironic sets them at a path of their own.
 pub const TRAITS: &str = "traits";
@@ -67,7 +68,7 @@ pub enum Drift {
         name: String,
         holders: Vec<(String, Vec<LocationId>)>,
     },
-    /// Ironic does not show what the rule does, so it cannot be copied.
+    /// Ironic does not show all of it, so it cannot be copied.
     Sensitive { absent: Vec<LocationId> },
 }
 
@@ -103,9 +104,11 @@ pub fn compare(collection: Collection, shelves: &[Shelf]) -> Comparison {
             .rev()
             .max_by_key(|(shelf, _)| shelf.newest)
             .map(|(shelf, _)| shelf.location);
+        let is_hidden = (whole.iter()).any(|(_, object)| !unshown(collection, object).is_empty());
         for (shelf, _) in unfinished {
             let at = shelf.location;
-            let drift = Drift::Unfinished { from: best, at };
+            let from = best.filter(|_| !is_hidden);
+            let drift = Drift::Unfinished { from, at };
             comparison.drift.push((title.clone(), drift));
         }
         let Some(from) = best else {
@@ -134,7 +137,7 @@ pub fn compare(collection: Collection, shelves: &[Shelf]) -> Comparison {
         } else if !attributes.is_empty() {
             let drift = Drift::Differs { attributes, absent };
             comparison.drift.push((title, drift));
-        } else if whole.iter().any(|(_, object)| is_sensitive(object)) {
+        } else if is_hidden {
             if !absent.is_empty() {
                 comparison.drift.push((title, Drift::Sensitive { absent }));
             }
@@ -194,6 +197,16 @@ fn is_unfinished(object: &Object) -> bool {
 
 fn is_sensitive(object: &Object) -> bool {
     object.get("sensitive") == Some(&Value::Bool(true))
+}
+
+/// Members that Ironic does not show as they are.
+fn unshown(collection: Collection, object: &Object) -> &'static [&'static str] {
+    let steps = object.get("steps").map(Value::to_string);
+    hidden(
+        collection,
+        is_sensitive(object),
+        steps.as_deref().map(str::as_bytes),
+    )
 }
 
 /// Attributes that differ, among those that clients set and that both locations of a pair know.
@@ -271,7 +284,11 @@ mod tests {
     }
 
     fn drift(shelves: &[Shelf]) -> Vec<(String, Drift)> {
-        compare(Collection::Runbooks, shelves)
+        drift_of(Collection::Runbooks, shelves)
+    }
+
+    fn drift_of(collection: Collection, shelves: &[Shelf]) -> Vec<(String, Drift)> {
+        compare(collection, shelves)
             .drift
             .into_iter()
             .map(|(title, drift)| (title.uuid, drift))
@@ -355,6 +372,7 @@ mod tests {
             shelf(C, 115, &json!([])),
         ];
         let sensitive = Drift::Sensitive { absent: vec![C] };
+        let drift = |shelves| drift_of(Collection::InspectionRules, shelves);
         assert_eq!(drift(&shelves), [("u".to_owned(), sensitive)]);
         assert_eq!(drift(&shelves[..2]), []);
     }

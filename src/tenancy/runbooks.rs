@@ -48,8 +48,15 @@ const COPY: &str = "uuid,owner,public,steps";
 /// Runbooks by UUID, and the locations with copies that somebody may see.
 type Places = BTreeMap<String, BTreeSet<LocationId>>;
 
-/// Copies of a runbook, and the locations that could not say whether they have one.
-type Copies = (Vec<(Owned, Resource)>, Vec<Silence>);
+/// Copies of a runbook, and why there may be more of them.
+#[derive(Default)]
+struct Copies {
+    found: Vec<(Owned, Resource)>,
+    /// Locations that could not say whether they have one.
+    silent: Vec<Silence>,
+    /// What a location says that shows none to the caller, since it judges itself.
+    refused: Option<Error>,
+}
 
 /// Requests about runbooks.
 pub(crate) struct Runbooks<'c>(pub(crate) &'c Case<'c>);
@@ -72,9 +79,12 @@ impl Runbooks<'_> {
         if rule == Rule::RunbookGet {
             return self.show_runbook(ident, body).await;
         }
-        let (copies, silent) = self.copies(ident).await?;
-        let Some(uuid) = copies.first().map(|(copy, _)| copy.uuid.clone()) else {
-            return Err(missing(ident, silent));
+        let copies = self.copies(ident).await?;
+        if let Some(refused) = copies.refused {
+            return Err(refused);
+        }
+        let Some(uuid) = copies.found.first().map(|(copy, _)| copy.uuid.clone()) else {
+            return Err(missing(ident, copies.silent));
         };
         let patch = match self.request.method {
             Method::PATCH => Some(Patch::parse(&body)?),
@@ -94,7 +104,7 @@ impl Runbooks<'_> {
         };
         // All of them are written, and one may be somebody else's, after a change say that could not be undone.
         let mut steps = Vec::new();
-        for (copy, found) in &copies {
+        for (copy, found) in &copies.found {
             for rule in &rules {
                 if self.judges_itself(copy.at) {
                     self.leave(*rule, &copy.runbook());
@@ -115,8 +125,8 @@ impl Runbooks<'_> {
             }
             None => body,
         };
-        if !silent.is_empty() {
-            return Err(Error::Silent(silent));
+        if !copies.silent.is_empty() {
+            return Err(Error::Silent(copies.silent));
         }
         let errand = self.errand(body);
         self.send_by(Collection::Runbooks, &uuid, errand).await
@@ -140,8 +150,8 @@ impl Runbooks<'_> {
         let shown = match shown {
             // Whichever answered first has somebody else's.
             None => {
-                let (copies, _) = self.copies(ident).await?;
-                copies.into_iter().map(|(copy, _)| copy).find(shows)
+                let copies = self.copies(ident).await?.found.into_iter();
+                copies.map(|(copy, _)| copy).find(shows)
             }
             shown => shown,
         };
@@ -167,9 +177,13 @@ impl Runbooks<'_> {
     /// Of one runbook, by UUID.
     async fn copies(&self, ident: &str) -> Result<Copies, Error> {
         let copies = self.copies_called(ident).await?;
-        let uuids: BTreeSet<_> = copies.0.iter().map(|(copy, _)| &copy.uuid).collect();
+        let uuids: BTreeSet<_> = copies.found.iter().map(|(copy, _)| &copy.uuid).collect();
         if uuids.len() > 1 {
-            let owners = copies.0.iter().filter_map(|(copy, _)| copy.at).collect();
+            let owners = copies
+                .found
+                .iter()
+                .filter_map(|(copy, _)| copy.at)
+                .collect();
             return Err(LocateError::Ambiguous { owners }.into());
         }
         match uuids.first() {
@@ -188,20 +202,20 @@ impl Runbooks<'_> {
         let asked = everywhere
             .into_iter()
             .map(|at| self.look_up_at(&segments, COPY, Some(at)));
-        let (mut copies, mut silent) = (Vec::new(), Vec::new());
+        let mut copies = Copies::default();
         for told in ask_all(asked).await {
             match told {
                 Ok(found) => {
                     for found in found {
                         let copy = Owned::of(&found).ok_or(Error::Unreadable)?;
-                        copies.push((copy, found.resource));
+                        copies.found.push((copy, found.resource));
                     }
                 }
-                Err(Error::Silent(more)) => silent.extend(more),
-                Err(error) => return Err(error),
+                Err(Error::Silent(silent)) => copies.silent.extend(silent),
+                Err(refused) => copies.refused = copies.refused.or(Some(refused)),
             }
         }
-        Ok((copies, silent))
+        Ok(copies)
     }
 
     pub(crate) async fn new_runbook(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {

@@ -92,6 +92,21 @@ def new_uuid():
     return str(uuid.uuid4())
 
 
+def sanitized(record):
+    """As Ironic shows runbooks and deploy templates: without the secrets of their steps (`step_sanitize`)."""
+    if "steps" not in record:
+        return record
+    return {**record, "steps": [_masked(step) if isinstance(step, dict) else step for step in record["steps"] or []]}
+
+
+def _masked(value):
+    if isinstance(value, str):
+        return re.sub(r"(--(password|secret|token) )\S+", r"\1******", value)
+    if isinstance(value, dict):
+        return {key: "******" if re.search("password|secret|token", key) else _masked(one) for key, one in value.items()}
+    return value
+
+
 def wanted_fields(parameters):
     if "fields" not in parameters:
         return None

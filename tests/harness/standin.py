@@ -9,7 +9,7 @@ import threading
 import urllib.parse
 
 from exchange import Answer, request_id
-from records import BLANK, DEFAULT_FIELDS, KINDS, NAME, RAMDISK, SINCE, UUID_LIKE, wanted_fields, gate_field, new_uuid, node
+from records import BLANK, DEFAULT_FIELDS, KINDS, NAME, RAMDISK, SINCE, UUID_LIKE, wanted_fields, gate_field, new_uuid, node, sanitized
 from refusals import Refused, Unrouted, Denied, form_a, form_b
 from sites import Site
 from standin_keystone import StandinKeystone
@@ -381,7 +381,7 @@ class Ironic(Lists, Writes, Objects):
         return [{"href": f"{base}/v1/{path}", "rel": "self"}, {"href": f"{base}/{path}", "rel": "bookmark"}]
 
     def _with_links(self, request, record, kind):
-        return {**record, "links": self._links(request, f"{kind}/{record['uuid']}")}
+        return {**sanitized(record), "links": self._links(request, f"{kind}/{record['uuid']}")}
 
     def _shown(self, request, record, minor, fields=None):
         shown = {

@@ -3,7 +3,7 @@
 import urllib.parse
 
 from exchange import Answer
-from records import KINDS, limit_of, new_uuid, wanted_fields
+from records import KINDS, limit_of, new_uuid, sanitized, wanted_fields
 from refusals import Refused, Unrouted
 
 
@@ -64,7 +64,7 @@ class Objects:
         size = min(limit_of(parameters) or self.max_limit, self.max_limit)
         shown = records[:size]
         path = path or kind
-        document = {kind: [{**record, "links": self._links(request, f"{path}/{record[ident]}")} for record in shown]}
+        document = {kind: [{**sanitized(record), "links": self._links(request, f"{path}/{record[ident]}")} for record in shown]}
         if len(shown) == size:
             document["next"] = f"{self._base(request)}/v1/{path}?limit={size}&marker={shown[-1][ident]}"
         return Answer.of_json(200, document)
@@ -102,6 +102,8 @@ class Objects:
                 self.objects[kind].remove(record)
                 return Answer(204)
             case ("PATCH", []):
+                if kind == "runbooks" and any(step["path"] == "/public" for step in self._body(request)):
+                    record["owner"] = None
                 for step in self._body(request):
                     name = step["path"].strip("/")
                     if "/" not in name and name not in record and name not in ("description", "extra", "name"):

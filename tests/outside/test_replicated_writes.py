@@ -183,3 +183,60 @@ def test_a_trait_that_is_not_there(hub):
     reply = hub.delete(f"/v1/runbooks/{ident}/traits/CUSTOM_X")
     assert (reply.status, reply.text()) == (404, f"Runbook {ident} doesn't have a trait 'CUSTOM_X'"), reply
     assert hub.asked("DELETE") == {"loc1": 1}
+
+
+SECRETS = [{"admin_password": "s3cret"}, {"a": {"command": "set --password s3cret now"}}]
+
+
+def secret(args):
+    return [{"interface": "bios", "step": "apply_configuration", "args": args, "order": 1}]
+
+
+@pytest.mark.parametrize("kind", ["runbooks", "deploy_templates"])
+@pytest.mark.parametrize("args", SECRETS)
+def test_no_asterisks_take_the_place_of_a_secret(hub, kind, args):
+    """Ironic shows steps without their passwords, so they could not be put back."""
+    ident = stock(hub, kind, name="CUSTOM_A", steps=secret(args))
+    before = kept(hub, kind, ident)
+    for method, body in (("DELETE", None), ("PATCH", change("/steps", [])), ("PATCH", change("/steps/0/order", 2))):
+        hub.loc2.fault(scripted.says(409, "Locked"), method=method)
+        reply = hub.call(method, f"/v1/{kind}/{ident}", body)
+        assert reply.status == 400 and LOCATION in reply.text() and not hub.asked(method), reply
+    # What is shown is changed and put back.
+    reply = hub.patch(f"/v1/{kind}/{ident}", change())
+    assert (reply.status, reply.text()) == (409, "Locked"), reply
+    assert kept(hub, kind, ident) == before
+    hub.heal()
+    for name in hub.sites:
+        assert hub.delete(f"/v1/{kind}/{ident}", headers={LOCATION: name}).status == 204
+
+
+@pytest.mark.parametrize("args", SECRETS)
+def test_a_secret_that_one_location_has_is_not_written_over(hub, args):
+    """What became of the change cannot be seen, and nothing takes it back."""
+    ident = stock(hub, "deploy_templates", "loc2", name="CUSTOM_A", steps=secret(args))
+    for fault in (scripted.says(500, "Not now"), scripted.reset()):
+        hub.loc2.heal()
+        hub.loc2.fault(fault, method="PATCH", times=1)
+        reply = hub.patch(f"/v1/deploy_templates/{ident}", change("/steps", secret({**args, "more": 1})))
+        assert reply.status == 504 and "loc2" in reply.text(), reply
+        assert kept(hub, "deploy_templates", ident)[1]["steps"] == secret(args)
+
+
+@pytest.mark.parametrize("args", SECRETS)
+def test_a_create_with_secrets_that_was_done_though_nobody_said_so_is_done(hub, args):
+    hub.loc1.fault(scripted.executed(scripted.reset()), method="POST")
+    reply = hub.post("/v1/runbooks", {"name": "CUSTOM_A", "steps": secret(args)})
+    assert reply.status == 201, reply
+    assert [one["steps"] for one in kept(hub, "runbooks", reply.json()["uuid"])] == [secret(args)] * 3
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_a_runbook_that_is_not_made_public_keeps_its_owner(hub, public):
+    """Ironic takes the owner away with each patch of `public`, before it applies the patch."""
+    ident = stock(hub, "runbooks", name="CUSTOM_A", owner="p", public=False)
+    before = kept(hub, "runbooks", ident)
+    hub.loc2.fault(scripted.says(409, "Locked"), method="PATCH")
+    reply = hub.patch(f"/v1/runbooks/{ident}", change("/public", public))
+    assert (reply.status, reply.text()) == (409, "Locked"), reply
+    assert kept(hub, "runbooks", ident) == before

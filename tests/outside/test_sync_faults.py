@@ -120,6 +120,21 @@ def test_a_sensitive_rule_is_told_once_and_not_tried(tmp_path):
         assert (same.returncode, same.stdout) == (0, "all locations have the same\n"), same
 
 
+@pytest.mark.parametrize("args", [{"admin_password": "s3cret"}, {"a": "set --password s3cret"}])
+def test_secrets_are_not_copied_as_asterisks(tmp_path, args):
+    with Sites(tmp_path, one="1.115", two="1.115") as sites:
+        for kind in ("runbooks", "deploy_templates"):
+            sites.put(kind, runbook("CUSTOM_S", steps=[{**STEPS[0], "args": args}]), "one")
+            half = runbook("CUSTOM_H", steps=[{**STEPS[0], "args": args}])
+            sites.put(kind, half, "one")
+            sites.put(kind, {**half, "extra": {"ironic_proxy_sync_unfinished": True}}, "two")
+        applied = sites.sync("--apply")
+        assert applied.returncode == 1, applied
+        assert applied.stdout.count("missing at two and cannot be copied: it is sensitive or holds secrets") == 2, applied.stdout
+        assert applied.stdout.count("half copied at two, and cannot be copied") == 2, applied.stdout
+        assert not [one for one in sites.two.requests if one.method != "GET"]
+
+
 def test_sigint_ends_the_object_in_hand_and_no_more(tmp_path):
     with Sites(tmp_path, one="1.115", two="1.115") as sites:
         for number in range(5):

@@ -70,7 +70,10 @@ impl Report {
                 )
             }
             Drift::Sensitive { absent } => {
-                format!("is missing at {}, and sensitive", sites.names(absent))
+                format!(
+                    "is missing at {}, and sensitive or with secrets",
+                    sites.names(absent)
+                )
             }
         };
         self.differences.push(Difference {

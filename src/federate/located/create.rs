@@ -29,6 +29,7 @@ use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
+use crate::federate::replicated::copy::SECRET;
 use crate::locate::LocateError;
 use crate::locations::question::Body;
 use crate::locations::silence::Silence;
@@ -266,11 +267,11 @@ pub(crate) fn shows(document: &[u8], sent: &Object) -> bool {
     })
 }
 
-/// Ironic hides passwords, folds addresses and groups, and gives defaults to what is null.
+/// Ironic hides passwords, also within a text, folds addresses and groups, and gives defaults to what is null.
 fn is_shown_as(sent: &Json, shown: &Json) -> bool {
     match (sent, shown) {
         (Json::Null, _) => true,
-        (_, Json::String(shown)) if shown == "******" => true,
+        (_, Json::String(shown)) if shown.contains(SECRET) => true,
         (Json::String(sent), Json::String(shown)) => sent.eq_ignore_ascii_case(shown),
         (Json::Object(sent), Json::Object(shown)) => sent.iter().all(|(name, sent)| {
             shown

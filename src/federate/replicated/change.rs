@@ -190,7 +190,7 @@ impl Replicated<'_> {
         let beyond = |copy: &Copy| copy.is_beyond_undoing(self.collection, change);
         if copies.len() > 1 && copies.iter().any(beyond) {
             return Err(Objection::Invalid(format!(
-                "{} {ident} is sensitive: what Ironic does not show could not be put back if a location failed. \
+                "{} {ident} holds what Ironic does not show, which could not be put back if a location failed. \
                  Change it at each location, named in X-Ironic-Proxy-Location.",
                 self.collection.facts().noun
             ))

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::Method;
+use memchr::memmem;
 
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
@@ -19,8 +20,25 @@ use crate::locations::question::Question;
 /// Members that Ironic sets itself and refuses in a body.
 pub const SET_BY_IRONIC: &[&str] = &["links", "created_at", "updated_at", "nodes", "traits"];
 
-/// What an inspection rule that is sensitive does not show.
-const HIDDEN: &[&str] = &["actions", "conditions", "sensitive"];
+/// What stands in place of a secret (`step_sanitize` of `ironic/api/controllers/v1/runbook.py`).
+pub const SECRET: &str = "******";
+
+/// Members that Ironic does not show as they are, to nobody: neither can they be put back, nor copied. `steps`: as they
+/// are shown.
+pub fn hidden(
+    collection: Collection,
+    is_sensitive: bool,
+    steps: Option<&[u8]>,
+) -> &'static [&'static str] {
+    let holds_secrets = |steps: &[u8]| memmem::find(steps, SECRET.as_bytes()).is_some();
+    match collection {
+        Collection::InspectionRules if is_sensitive => &["actions", "conditions"],
+        Collection::Runbooks | Collection::DeployTemplates if steps.is_some_and(holds_secrets) => {
+            &["steps"]
+        }
+        _ => &[],
+    }
+}
 
 /// An object as one location shows it at its newest version, which shows all that there is of it.
 #[derive(Clone, Debug)]
@@ -61,24 +79,26 @@ impl Copy {
         })
     }
 
-    /// Whether the change touches what Ironic does not show: it could not be restored, so the write is refused.
+    /// Whether the change touches what Ironic does not show: it could not be restored.
     pub fn is_beyond_undoing(&self, collection: Collection, change: Change<'_>) -> bool {
-        let sensitive = self.document.is_true("sensitive");
-        if collection != Collection::InspectionRules {
-            return false;
-        }
+        let steps = self.document.raw("steps").map(|steps| &steps[..]);
+        let hidden = hidden(collection, self.document.is_true("sensitive"), steps);
         match change {
-            Change::Delete => sensitive,
+            Change::Delete => !hidden.is_empty(),
             Change::Patch(patch) => touched(patch).iter().any(|name| {
                 // Ironic does not let `sensitive` be unset, so setting it could not be undone.
-                HIDDEN.contains(&name.as_str()) && (sensitive || name == "sensitive")
+                hidden.contains(&name.as_str())
+                    || (collection == Collection::InspectionRules && name == "sensitive")
             }),
             Change::Traits => false,
         }
     }
 
-    /// The requests that put it back as it was.
+    /// The requests that put it back as it was; none if nothing does.
     pub fn inverse(&self, collection: Collection, change: Change<'_>) -> Vec<Question> {
+        if self.is_beyond_undoing(collection, change) {
+            return Vec::new();
+        }
         let path = member(collection, &self.uuid);
         let traits = something(&self.document, "traits");
         let set_traits = |traits: &[u8]| {
@@ -88,7 +108,7 @@ impl Copy {
         };
         match change {
             Change::Patch(patch) => {
-                let body = self.undo_patch(patch);
+                let body = self.undo_patch(collection, patch);
                 vec![
                     self.question(Method::PATCH, path, Some(body))
                         .for_member(collection, &self.uuid),
@@ -109,9 +129,16 @@ impl Copy {
     }
 
     /// Gives every attribute that the patch touches its old value.
-    fn undo_patch(&self, patch: &Patch) -> Bytes {
+    fn undo_patch(&self, collection: Collection, patch: &Patch) -> Bytes {
         let mut out = Vec::new();
-        for name in touched(patch) {
+        let mut touched = touched(patch);
+        // Ironic takes a runbook's owner away with each patch of `public`, before it applies the patch.
+        let is_owned =
+            collection == Collection::Runbooks && something(&self.document, "owner").is_some();
+        if is_owned && touched.contains("public") {
+            touched.insert("owner".to_owned());
+        }
+        for name in touched {
             let path = json::escape(&format!("/{name}"));
             out.extend_from_slice(if out.is_empty() { b"[" } else { b", " });
             let value = self.document.raw(&name);
@@ -259,6 +286,51 @@ mod tests {
             text(Change::Delete),
             r#"{"uuid": "u", "name": "n", "extra": {"a": NaN, "b": "\ud800"}, "steps": [1e400]}"#
         );
+    }
+
+    #[test]
+    fn an_owner_that_a_patch_of_public_takes_away_is_put_back() {
+        let patch = Patch::parse(br#"[{"op": "replace", "path": "/public", "value": true}]"#);
+        let patch = patch.unwrap();
+        for (owner, undone) in [
+            (
+                json!("p"),
+                json!([
+                    {"op": "add", "path": "/owner", "value": "p"},
+                    {"op": "add", "path": "/public", "value": false},
+                ]),
+            ),
+            (
+                json!(null),
+                json!([{"op": "add", "path": "/public", "value": false}]),
+            ),
+        ] {
+            let before = copy(&json!({"public": false, "owner": owner}));
+            let questions = before.inverse(Collection::Runbooks, Change::Patch(&patch));
+            assert_eq!(body(&questions[0]), undone);
+        }
+    }
+
+    #[test]
+    fn secrets_in_steps_cannot_be_put_back() {
+        let patch = |name: &str| {
+            let body = format!(r#"[{{"op": "add", "path": "/{name}", "value": 1}}]"#);
+            Patch::parse(body.as_bytes()).unwrap()
+        };
+        let (steps, extra) = (patch("steps/0/order"), patch("extra"));
+        let shown = |args: Json| copy(&json!({"steps": [{"step": "a", "args": args}]}));
+        let hidden = shown(json!({"a": {"b": "--password ******"}}));
+        for collection in [Collection::Runbooks, Collection::DeployTemplates] {
+            for change in [Change::Delete, Change::Patch(&steps)] {
+                assert!(hidden.is_beyond_undoing(collection, change));
+                assert!(hidden.inverse(collection, change).is_empty());
+                let plain = shown(json!({"a": "*"}));
+                assert!(!plain.is_beyond_undoing(collection, change));
+            }
+            for change in [Change::Traits, Change::Patch(&extra)] {
+                assert!(!hidden.is_beyond_undoing(collection, change));
+            }
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Part {
     pub look: Question,
     /// What is there before it.
     pub before: Before,
-    /// Takes it back.
+    /// Takes it back; empty where nothing does, since Ironic does not show what is changed.
     pub undo: Vec<Question>,
 }
 
@@ -180,7 +180,11 @@ impl Write<'_> {
             }
             (Before::Copy(copy), StatusCode::OK) => {
                 let shown = Resource::read(&there.body).ok()?;
-                Some(self.goal == Goal::Changed && !copy.is(&shown))
+                match self.goal {
+                    Goal::Changed if !copy.is(&shown) => Some(true),
+                    Goal::Changed if part.undo.is_empty() => None,
+                    _ => Some(false),
+                }
             }
             _ => None,
         }
@@ -251,6 +255,9 @@ impl Write<'_> {
 
     /// Whether the old state is restored: judged by reading the object, or by the answers if it cannot be read.
     async fn undo(&self, part: &Part) -> bool {
+        if part.undo.is_empty() {
+            return false;
+        }
         let location = self.locations.location(part.location);
         let asker = self.asker.afterwards();
         let mut says_so = true;
