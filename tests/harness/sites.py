@@ -33,7 +33,8 @@ class Rule:
     def strikes(self, request):
         if self.method and request.method != self.method:
             return False
-        if self.path and not re.fullmatch(self.path, request.path):
+        # The root is asked for unbidden, whenever something has failed: who means it says so.
+        if not re.fullmatch(self.path or "/.+", request.path):
             return False
         if self.query and not re.search(self.query, urllib.parse.unquote_plus(request.target.partition("?")[2])):
             return False
@@ -134,8 +135,8 @@ class Site:
     def fault(self, fault, method=None, path=None, query=None, times=None, skip=0):
         """Strikes matching requests with a fault; rules set later are asked first.
 
-        `path` is a full match on the decoded path, `query` a search in the decoded query; `times` bounds how often the rule
-        strikes, `skip` lets the first matching requests through.
+        `path` is a full match on the decoded path (all but the root if there is none), `query` a search in the decoded query;
+        `times` bounds how often the rule strikes, `skip` lets the first matching requests through.
         """
         rule = Rule(fault, method, path, query, times, skip)
         with self._lock:

@@ -121,7 +121,7 @@ def test_one_endpoint_of_several(tmp_path, sites):
 
 
 def test_what_is_no_ironic(tmp_path, sites):
-    sites[1].fault(html(200))
+    sites[1].fault(html(200), path=".*")
     (fault,) = faults(online(tmp_path, sites))
     assert "[group:loc2]: what answers is not the root of an Ironic" in fault
 

@@ -120,7 +120,7 @@ def test_a_write_after_the_location_closed_idle_connections(hub):
 def test_the_breaker_opens_and_closes():
     with fleet(3, every={"timeout": 1, "breaker_failures": 3, "breaker_reset": 2}) as hub:
         record = known(hub)
-        hub.loc2.fault(scripted.hang())
+        hub.loc2.fault(scripted.hang(), path=".*")
         for _ in range(3):
             assert_unavailable(hub.get(f"/v1/nodes/{record['uuid']}"), "loc2")
         count = len(hub.loc2.requests)
@@ -142,7 +142,7 @@ def test_the_breaker_opens_and_closes():
         while time.monotonic() - started < 5:
             together(*[lambda: hub.get(f"/v1/nodes/{record['uuid']}") for _ in range(5)])
             time.sleep(0.02)
-        assert len(hub.loc2.requests) - before <= 4
+        assert len(hub.loc2.requests) - before <= 2 + (time.monotonic() - started) / 2
         # Well again: taken back without a restart.
         hub.loc2.heal()
         until(lambda: hub.get(f"/v1/nodes/{record['uuid']}").status == 200, what="the breaker closing")

@@ -90,7 +90,7 @@ def test_status_that_is_no_terminal_s_is_not_drawn():
 def slow(tmp_path):
     """A configuration whose only location takes its time."""
     with Standin() as site:
-        site.fault(scripted.late(0.8))
+        site.fault(scripted.late(0.8), path=".*")
         (tmp_path / "state").mkdir()
         path = tmp_path / "ironic-proxy.conf"
         path.write_text(fleet_config([site.endpoint], every={"timeout": 20}).replace(DIRECTORY, str(tmp_path)))
