@@ -30,10 +30,18 @@ pub enum QueryError {
 }
 
 /// Parameters in the client's order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// Bytes that it takes.
+    pub fn weight(&self) -> usize {
+        let of_pair = |(name, value): &(String, String)| {
+            size_of::<(String, String)>() + name.len() + value.len()
+        };
+        self.0.iter().map(of_pair).sum()
+    }
+
     pub fn parse(raw: Option<&str>) -> Result<Self, QueryError> {
         let raw = raw.unwrap_or_default();
         if raw.is_empty() {

@@ -2,6 +2,9 @@
 //! are read page by page, so that they are never old.
 
 use std::collections::HashSet;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU8;
@@ -68,6 +71,7 @@ pub struct Index {
     direction: Direction,
     /// Identifiers that more than one location has.
     twice: HashSet<Box<str>>,
+    likeness: OnceLock<u64>,
 }
 
 impl Index {
@@ -110,11 +114,23 @@ impl Index {
             order,
             direction,
             twice,
+            likeness: OnceLock::new(),
         }
     }
 
     pub fn len(&self) -> usize {
         self.order.len()
+    }
+
+    /// The same number for all that [`Self::is_like`] finds alike.
+    pub fn likeness(&self) -> u64 {
+        *self.likeness.get_or_init(|| {
+            let mut hasher = DefaultHasher::new();
+            for spot in &self.order {
+                (spot.place, &self.entry(*spot).id).hash(&mut hasher);
+            }
+            hasher.finish()
+        })
     }
 
     /// Whether a walk may go on in either of them.

@@ -3,17 +3,16 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
+
+use lru::LruCache;
 
 use crate::api::collection::Collection;
 use crate::api::microversion::Microversion;
@@ -28,7 +27,7 @@ use crate::request::Request;
 const LIFETIME: Duration = Duration::from_mins(5);
 
 /// A list as a client asks for it, without its paging.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Walked {
     /// Hash of the caller's token, since a location may show different users different things.
     caller: Option<u64>,
@@ -36,6 +35,13 @@ pub struct Walked {
     query: Query,
     version: Microversion,
     scope: Vec<LocationId>,
+}
+
+impl Walked {
+    /// Bytes that it takes. A client's query may be as long as a head.
+    fn weight(&self) -> usize {
+        self.path.len() + self.query.weight() + self.scope.len() * size_of::<LocationId>()
+    }
 }
 
 /// What is known of an unsorted walk: where it is, and what it learnt of the locations.
@@ -56,7 +62,7 @@ pub struct Course {
 enum Known {
     /// And the item that the page ended with.
     Course(Course, String, LocationId),
-    Index(Arc<Index>, WalkName),
+    Index(Arc<Index>),
 }
 
 #[derive(Debug)]
@@ -69,8 +75,8 @@ struct Kept {
 
 #[derive(Debug)]
 struct Walks {
-    /// Least recently used first.
-    kept: VecDeque<Kept>,
+    /// By a hash of the walk and of where it goes on.
+    kept: LruCache<u64, Kept>,
     weight: usize,
     /// Bytes for all of them.
     budget: usize,
@@ -83,23 +89,22 @@ pub struct Memory {
     totals: Mutex<HashMap<(Collection, LocationId), usize>>,
     /// Sort keys that Ironic accepted. Bounded by the number of its columns.
     sortable: Mutex<HashSet<(&'static str, String, Microversion)>>,
+    /// Its state is this process's own: no client can prepare what collides, and another gateway's name of a walk is one
+    /// of ours by chance only.
     hasher: RandomState,
-    /// How many names were given.
-    names: AtomicU64,
 }
 
 impl Memory {
     pub fn new(budget: usize) -> Self {
         Self {
             walks: Mutex::new(Walks {
-                kept: VecDeque::new(),
+                kept: LruCache::unbounded(),
                 weight: 0,
                 budget,
             }),
             totals: Mutex::default(),
             sortable: Mutex::default(),
             hasher: RandomState::new(),
-            names: AtomicU64::new(0),
         }
     }
 
@@ -111,7 +116,7 @@ impl Memory {
     pub fn walked(&self, request: &Request, path: &str, scope: Vec<LocationId>) -> Walked {
         let token = request.asker.token.as_ref();
         Walked {
-            // Keyed with a random state, so the token itself is not kept and a colliding one cannot be prepared.
+            // The token itself is not kept.
             caller: token.map(|token| self.hasher.hash_one(token.as_bytes())),
             path: path.to_owned(),
             query: request.query.without(PAGING),
@@ -155,11 +160,12 @@ impl Memory {
         item: &str,
         location: Option<LocationId>,
     ) -> Option<Course> {
-        let now = Instant::now();
+        let key = self.hasher.hash_one((walked, item));
         let walks = self.walks();
-        walks.kept.iter().rev().find_map(|kept| match &kept.known {
+        let kept = walks.kept.peek(&key)?;
+        match &kept.known {
             Known::Course(course, end, there)
-                if kept.is_fresh(now)
+                if kept.is_fresh(Instant::now())
                     && end == item
                     && location.is_none_or(|location| location == *there)
                     && kept.walked == *walked =>
@@ -167,19 +173,14 @@ impl Memory {
                 Some(course.clone())
             }
             _ => None,
-        })
+        }
     }
 
     pub fn keep_course(&self, walked: Walked, end: (String, LocationId), course: Course) {
-        // 200 bytes stand for path and query.
-        let weight = size_of::<Kept>() + 200 + course.totals.len() * size_of::<Option<u32>>();
-        let kept = Kept {
-            walked,
-            known: Known::Course(course, end.0, end.1),
-            weight,
-            used: Instant::now(),
-        };
-        self.walks().keep(kept);
+        let key = self.hasher.hash_one((&walked, &*end.0));
+        let weight = end.0.len() + course.totals.len() * size_of::<Option<u32>>();
+        let known = Known::Course(course, end.0, end.1);
+        self.walks().keep(key, Kept::new(walked, known, weight));
     }
 
     /// The index with this name, and where it goes on behind the item.
@@ -190,8 +191,7 @@ impl Memory {
         item: &str,
         place: Option<usize>,
     ) -> Option<(Arc<Index>, usize)> {
-        let mut walks = self.walks();
-        let (index, _) = walks.find(walked, |_, known| known == name)?;
+        let index = self.walks().find(walked, name)?;
         let behind = index.behind(item, place)?;
         Some((index, behind))
     }
@@ -199,28 +199,16 @@ impl Memory {
     /// A page of it was given, and there are more; it may be known already. Its name, unless it is too large to be kept.
     /// Walks that list alike share what they go on in.
     pub fn keep_index(&self, walked: Walked, index: Arc<Index>) -> Option<WalkName> {
+        let name = WalkName(self.hasher.hash_one((&walked, index.likeness())));
         let mut walks = self.walks();
-        let is_it = |one: &Arc<Index>, _| Arc::ptr_eq(one, &index) || one.is_like(&index);
-        if let Some((_, name)) = walks.find(&walked, is_it) {
+        if let Some(known) = walks.find(&walked, name)
+            && (Arc::ptr_eq(&known, &index) || known.is_like(&index))
+        {
             return Some(name);
         }
-        let name = self.new_name();
-        let weight = size_of::<Kept>() + 200 + index.weight();
-        let kept = Kept {
-            walked,
-            known: Known::Index(index, name),
-            weight,
-            used: Instant::now(),
-        };
-        walks.keep(kept).then_some(name)
-    }
-
-    /// Another gateway's index has this one by chance only: the state of the hasher is this process's own.
-    fn new_name(&self) -> WalkName {
-        WalkName(
-            self.hasher
-                .hash_one(self.names.fetch_add(1, Ordering::Relaxed)),
-        )
+        let weight = index.weight();
+        let kept = Kept::new(walked, Known::Index(index), weight);
+        walks.keep(name.0, kept).then_some(name)
     }
 
     fn walks(&self) -> MutexGuard<'_, Walks> {
@@ -234,41 +222,40 @@ impl Memory {
 
 impl Walks {
     /// Whether there is room for it.
-    fn keep(&mut self, new: Kept) -> bool {
+    fn keep(&mut self, key: u64, new: Kept) -> bool {
         // An index larger than the whole budget would evict every other walk and then itself.
         if new.weight > self.budget {
             return false;
         }
+        // The same walk of before.
+        if let Some(old) = self.kept.pop(&key) {
+            self.weight -= old.weight;
+        }
+        let is_over = |kept: &Kept| !kept.is_fresh(new.used);
         while self.weight + new.weight > self.budget
-            || self
-                .kept
-                .front()
-                .is_some_and(|kept| !kept.is_fresh(new.used))
+            || self.kept.peek_lru().is_some_and(|(_, kept)| is_over(kept))
         {
             self.drop_oldest();
         }
         self.weight += new.weight;
-        self.kept.push_back(new);
+        self.kept.put(key, new);
         true
     }
 
     /// That index of such a walk, which is used now: many other walks may not push it out.
-    fn find(
-        &mut self,
-        walked: &Walked,
-        is_it: impl Fn(&Arc<Index>, WalkName) -> bool,
-    ) -> Option<(Arc<Index>, WalkName)> {
+    fn find(&mut self, walked: &Walked, name: WalkName) -> Option<Arc<Index>> {
         let now = Instant::now();
-        let (at, found) = self.kept.iter().enumerate().find_map(|(at, kept)| {
-            let Known::Index(index, name) = &kept.known else {
-                return None;
-            };
-            let is_found = kept.is_fresh(now) && kept.walked == *walked && is_it(index, *name);
-            is_found.then(|| (at, (Arc::clone(index), *name)))
-        })?;
-        let kept = self.kept.remove(at)?;
-        self.kept.push_back(Kept { used: now, ..kept });
-        Some(found)
+        let kept = self.kept.peek_mut(&name.0)?;
+        let Known::Index(index) = &kept.known else {
+            return None;
+        };
+        if !kept.is_fresh(now) || kept.walked != *walked {
+            return None;
+        }
+        let index = Arc::clone(index);
+        kept.used = now;
+        self.kept.promote(&name.0);
+        Some(index)
     }
 
     fn resize(&mut self, budget: usize) {
@@ -279,13 +266,24 @@ impl Walks {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(kept) = self.kept.pop_front() {
+        if let Some((_, kept)) = self.kept.pop_lru() {
             self.weight -= kept.weight;
         }
     }
 }
 
 impl Kept {
+    /// `weight`: bytes of what is known of it.
+    fn new(walked: Walked, known: Known, weight: usize) -> Self {
+        Self {
+            // Two links and a slot of a table besides.
+            weight: size_of::<Self>() + 64 + walked.weight() + weight,
+            walked,
+            known,
+            used: Instant::now(),
+        }
+    }
+
     fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.used) < LIFETIME
     }
@@ -349,7 +347,13 @@ mod tests {
     #[test]
     fn first_pages_push_no_walk_out_that_goes_on() {
         let one = index(&["a", "b", "c"]);
-        let memory = Memory::new(10 * (size_of::<Kept>() + 200 + one.weight()));
+        let weight = Kept::new(
+            walked("/v1/nodes"),
+            Known::Index(Arc::clone(&one)),
+            one.weight(),
+        )
+        .weight;
+        let memory = Memory::new(10 * weight);
         let name = memory.keep_index(walked("/v1/nodes"), one).unwrap();
         for other in 0..100 {
             let other = index(&["a", "b", &other.to_string()]);
@@ -358,6 +362,42 @@ mod tests {
             assert!(found.is_some());
         }
         assert!(memory.walks().kept.len() <= 10);
+    }
+
+    #[test]
+    fn a_long_query_weighs_what_it_holds() {
+        let budget = 1 << 20;
+        let memory = Memory::new(budget);
+        let raw = "fields=uuid&".repeat(680);
+        let course = Course {
+            place: 0,
+            given: 1,
+            totals: Vec::new(),
+            ahead: None,
+        };
+        for number in 0..1000 {
+            let walked = Walked {
+                query: Query::parse(Some(&format!("{raw}limit={number}"))).unwrap(),
+                ..walked("/v1/nodes")
+            };
+            let end = ("a".to_owned(), LocationId(0));
+            memory.keep_course(walked.clone(), end.clone(), course.clone());
+            // The same walk again takes no more.
+            let before = memory.walks().weight;
+            memory.keep_course(walked, end, course.clone());
+            assert_eq!(memory.walks().weight, before);
+        }
+        let walks = memory.walks();
+        let held: usize = walks
+            .kept
+            .iter()
+            .map(|(_, kept)| kept.walked.weight())
+            .sum();
+        assert!(held <= budget && held > budget / 2, "{held}");
+        assert_eq!(
+            walks.kept.iter().next().unwrap().1.walked.query.weight(),
+            681 * 48 + 680 * 10 + 8
+        );
     }
 
     #[test]
@@ -376,7 +416,12 @@ mod tests {
                 course(place),
             );
         }
-        let weight: usize = memory.walks().kept.iter().map(|kept| kept.weight).sum();
+        let weight: usize = memory
+            .walks()
+            .kept
+            .iter()
+            .map(|(_, kept)| kept.weight)
+            .sum();
         assert_eq!(weight, memory.walks().weight);
         assert!(weight <= 20_000 && weight > 10_000, "{weight}");
         assert_eq!(
