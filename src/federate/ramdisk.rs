@@ -7,9 +7,12 @@ use futures_util::StreamExt;
 use http::Method;
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
+use crate::api::bmc::Bmc;
+use crate::api::bmc::Host;
 use crate::api::collection::Collection;
 use crate::api::link::Kind;
 use crate::api::microversion::Microversion;
@@ -18,6 +21,7 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::Subject;
+use crate::federate::located::place::Place;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
@@ -61,11 +65,41 @@ struct InspectionData {
 struct Inventory {
     #[serde(default)]
     interfaces: Vec<Interface>,
+    #[serde(default)]
+    bmc_address: Value,
+    #[serde(default)]
+    bmc_v6address: Value,
 }
 
 #[derive(Deserialize)]
 struct Interface {
     mac_address: Option<String>,
+}
+
+/// What identifies it.
+#[derive(Debug, Default)]
+struct Machine {
+    addresses: Vec<String>,
+    bmcs: Vec<Bmc>,
+}
+
+impl Machine {
+    fn of(inventory: Inventory) -> Self {
+        let addresses = inventory.interfaces.into_iter();
+        let addresses = addresses.filter_map(|one| one.mac_address);
+        let bmc = |member, address: &Value| {
+            let host = Host::read(address.as_str()?)?;
+            Some(Bmc { member, host })
+        };
+        let bmcs = [
+            bmc("bmc_address", &inventory.bmc_address),
+            bmc("bmc_v6address", &inventory.bmc_v6address),
+        ];
+        Self {
+            addresses: addresses.filter(|address| !address.is_empty()).collect(),
+            bmcs: bmcs.into_iter().flatten().collect(),
+        }
+    }
 }
 
 /// In Ironic's words; they do not tell whether nobody has it or more than one.
@@ -88,7 +122,7 @@ impl<'a> Ramdisk<'a> {
             return Err(not_found().into());
         }
         if request.pinned.is_some() || request.query.value("node_uuid").is_some() {
-            let location = self.machine(&[]).await?;
+            let location = self.machine(&Machine::default()).await?;
             return self.pass(location).await;
         }
         let addresses = request.query.value("addresses").unwrap_or_default();
@@ -101,8 +135,10 @@ impl<'a> Ramdisk<'a> {
         let question = request.ask(Method::GET, path).expecting(KNOWN);
         // The location that knows the machine has made its agent token and gives it out once only: the answer is
         // relayed even if another location was silent.
-        let (location, reply) = self.knowing(&question, &addresses).await?;
-        Ok(self.anonymous(location, reply))
+        match self.knowing(&question, &addresses).await? {
+            Some((location, reply)) => Ok(self.anonymous(location, reply)),
+            None => Err(not_found().into()),
+        }
     }
 
     /// `POST /v1/heartbeat/{n}`
@@ -121,26 +157,17 @@ impl<'a> Ramdisk<'a> {
     /// `POST /v1/continue_inspection`. Never sent to more than one location: with auto-discovery each would create a
     /// node.
     pub async fn continue_inspection(&self) -> Result<Answer, Error> {
-        let addresses: Vec<String> =
-            serde_json::from_slice::<InspectionData>(self.request.body.held())
-                .ok()
-                .and_then(|data| data.inventory)
-                .map(|inventory| {
-                    inventory
-                        .interfaces
-                        .into_iter()
-                        .filter_map(|one| one.mac_address)
-                        .filter(|address| !address.is_empty())
-                        .collect()
-                })
-                .unwrap_or_default();
-        let location = self.machine(&addresses).await?;
+        let data = serde_json::from_slice::<InspectionData>(self.request.body.held());
+        let inventory = data.ok().and_then(|data| data.inventory);
+        let machine = inventory.map(Machine::of).unwrap_or_default();
+        let location = self.machine(&machine).await?;
         self.pass(location).await
     }
 
-    /// The one location that knows a machine with any of these addresses. Strangers do not learn which it is, nor
-    /// whether nobody has it or more than one.
-    async fn machine(&self, addresses: &[String]) -> Result<LocationId, Error> {
+    /// The one location that knows a machine with any of these addresses. One that no location knows has no ports yet:
+    /// Ironic knows it by its BMC (`inspect_utils.lookup_node`), and the operator has said where that is. Strangers do
+    /// not learn which it is, nor whether nobody has it or more than one.
+    async fn machine(&self, machine: &Machine) -> Result<LocationId, Error> {
         let request = self.request;
         if let Some(node) = request.query.value("node_uuid") {
             let asker = request.asker.ours();
@@ -149,20 +176,26 @@ impl<'a> Ramdisk<'a> {
         if let Some(pinned) = request.pinned {
             return Ok(pinned);
         }
-        let path = lookup_path(addresses)?;
+        let path = lookup_path(&machine.addresses)?;
         let question = Question::get(path, quiet_version(request)).expecting(KNOWN);
-        let (location, _) = self.knowing(&question, addresses).await?;
-        Ok(location)
+        if let Some((location, _)) = self.knowing(&question, &machine.addresses).await? {
+            return Ok(location);
+        }
+        match self.federation.placement.places(&machine.bmcs)[..] {
+            [Place { location, .. }] => Ok(location),
+            _ => Err(not_found().into()),
+        }
     }
 
-    /// Asks each location once, with all addresses, and without any credential: the only one that knows one.
+    /// Asks each location once, with all addresses, and without any credential: the only one that knows one. `None`: all
+    /// say no.
     async fn knowing(
         &self,
         question: &Question,
         addresses: &[String],
-    ) -> Result<(LocationId, Reply), Error> {
+    ) -> Result<Option<(LocationId, Reply)>, Error> {
         if addresses.is_empty() {
-            return Err(not_found().into());
+            return Ok(None);
         }
         let asker = &self.request.asker;
         let scope = self.federation.scope(self.request);
@@ -189,11 +222,10 @@ impl<'a> Ramdisk<'a> {
                 Err(silence) => silent.push(silence),
             }
         }
-        match known {
-            Some(known) => Ok(known),
-            None if silent.is_empty() => Err(not_found().into()),
-            None => Err(Error::Silent(silent)),
+        if known.is_none() && !silent.is_empty() {
+            return Err(Error::Silent(silent));
         }
+        Ok(known)
     }
 
     /// Finding out where to send it is our own question, with our own credentials, whatever a location gets otherwise; what

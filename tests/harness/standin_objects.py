@@ -169,9 +169,11 @@ class Objects:
 
     def _inspected(self, request, parameters):
         ident = parameters.get("node_uuid", [None])[-1]
-        interfaces = self._body(request).get("inventory", {}).get("interfaces", [])
-        macs = [one["mac_address"].lower() for one in interfaces]
-        found = [port["node_uuid"] for port in self.ports if port["address"] in macs] or [ident]
+        inventory = self._body(request).get("inventory", {})
+        macs = [one["mac_address"].lower() for one in inventory.get("interfaces", [])]
+        bmcs = {inventory.get(member) for member in ("bmc_address", "bmc_v6address")} - {None}
+        found = [port["node_uuid"] for port in self.ports if port["address"] in macs]
+        found = found or [node["uuid"] for node in self.nodes if bmcs & set((node.get("driver_info") or {}).values())] or [ident]
         if found[0] is None or self.find(found[0]) is None:
             raise Refused(404, "Resource could not be found.")
         return found[0]

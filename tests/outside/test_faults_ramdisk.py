@@ -148,6 +148,33 @@ def test_a_machine_that_was_found_does_not_wait_for_a_location_that_hangs():
         assert hub.asked("POST") == {"loc2": 1}
 
 
+def test_a_machine_without_ports_is_inspected_where_its_bmc_is():
+    """Ironic knows it by its BMC: ports are what an inspection makes."""
+    ranges = {"loc1": "10.10.0.0/16", "loc2": "10.20.0.0/16,2001:db8:20::/48", "loc3": "10.30.0.0/16"}
+    each = {name: {"bmc_addresses": one} for name, one in ranges.items()}
+    with fleet(3, groups=GROUPS, each=each, api={"enable_ramdisk_endpoints": True}) as hub:
+        owner = hub.loc2.add(node(driver_info={"ipmi_address": "10.20.0.5", "redfish_address": "2001:db8:20::5"}))
+        elsewhere = port(hub, "loc1", macs(1)[0])
+
+        def inspect(macs, **bmc):
+            hub.forget_requests()
+            return hub.post("/v1/continue_inspection", {"inventory": {"interfaces": [{"mac_address": mac} for mac in macs], **bmc}})
+
+        for bmc in ({"bmc_address": "10.20.0.5"}, {"bmc_address": "0.0.0.0", "bmc_v6address": "2001:db8:20::5"}):
+            for addresses in (macs(2)[1:], []):
+                told = inspect(addresses, **bmc)
+                assert (told.status, told.json()["node"]["uuid"]) == (202, owner["uuid"]), told
+                assert hub.asked("POST") == {"loc2": 1}
+        # Who is known by a port is known.
+        assert inspect(macs(1), bmc_address="10.20.0.5").json()["node"]["uuid"] == elsewhere["uuid"]
+        assert hub.asked("POST") == {"loc1": 1}
+        for bmc in ("10.50.0.1", "", 7, None):
+            assert inspect(macs(2)[1:], bmc_address=bmc).status == 404
+            assert hub.asked("POST") == {}
+        hub.loc1.down()
+        assert_unavailable(inspect(macs(2)[1:], bmc_address="10.20.0.5"), "loc1")
+
+
 def test_a_machine_that_nobody_knows_may_be_at_a_silent_location(hub):
     hub.loc3.fault(hang())
     data = {"inventory": {"interfaces": [{"mac_address": macs(1)[0]}]}}
