@@ -47,7 +47,7 @@ pub use crate::config::limits::{LimitsConfig, RateConfig};
 pub use crate::config::location::{ExpectScope, LocationConfig, State};
 pub use crate::config::memcache::MemcacheConfig;
 pub(crate) use crate::config::options::LOCATION_PREFIX;
-pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped};
+pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped, Unfound};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
 pub use crate::config::trace::TraceConfig;
 pub use crate::oslo::notes::Errors;

@@ -1,7 +1,10 @@
 //! `[oslo_policy]`: where the rules come from that decide who may do what.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::path::PathBuf;
+
+use thiserror::Error;
 
 use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
@@ -24,8 +27,8 @@ pub struct PolicyConfig {
     pub tell_location: bool,
 }
 
-/// Where an operator's own rules are. What is not there says nothing; it may come later.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Where an operator's own rules are. `policy.yaml` and `policy.d` may come later; what else is named is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyFiles {
     /// Absolute, or below one of `places`.
     pub file: PathBuf,
@@ -33,6 +36,15 @@ pub struct PolicyFiles {
     pub directories: Vec<PathBuf>,
     /// Directories of the configuration, as oslo.config's `find_file` goes through them.
     pub places: Vec<PathBuf>,
+}
+
+/// It is not known what an operator's own rules say.
+#[derive(Debug, Error)]
+#[error("`{}` {why}", path.display())]
+pub struct Unfound {
+    pub option: &'static str,
+    path: PathBuf,
+    why: String,
 }
 
 /// What a token that is scoped to a project may do.
@@ -46,17 +58,59 @@ pub enum ProjectScoped {
     LegacyAdmin,
 }
 
+impl Default for PolicyFiles {
+    fn default() -> Self {
+        Self {
+            file: FILE.into(),
+            directories: vec![DIRECTORY.into()],
+            places: Vec::new(),
+        }
+    }
+}
+
 impl PolicyFiles {
     /// The file and the directories that are there, first to last: a later rule wins.
-    pub fn found(&self) -> (Option<PathBuf>, Vec<PathBuf>) {
-        let find = |path: &PathBuf| {
-            let below = self.places.iter().map(|place| place.join(path));
-            below.into_iter().find(|path| path.exists())
+    ///
+    /// # Errors
+    /// One that was named is not there, or it cannot be seen whether there is one: its rules may be what keeps people out.
+    pub fn found(&self) -> Result<(Option<PathBuf>, Vec<PathBuf>), Unfound> {
+        // oslo.policy ignores a missing policy.yaml and policy.d even if the file names them.
+        let may_lack = self.file == Path::new(FILE);
+        let file = self.find("policy_file", &self.file, may_lack)?;
+        let may_lack = self.directories == [Path::new(DIRECTORY)];
+        let found = self.directories.iter();
+        let found = found.map(|path| self.find("policy_dirs", path, may_lack));
+        let directories = found
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
+        Ok((file, directories))
+    }
+
+    fn find(
+        &self,
+        option: &'static str,
+        path: &Path,
+        may_lack: bool,
+    ) -> Result<Option<PathBuf>, Unfound> {
+        let unfound = |path: &Path, why| Unfound {
+            option,
+            path: path.to_path_buf(),
+            why,
         };
-        (
-            find(&self.file),
-            self.directories.iter().filter_map(find).collect(),
-        )
+        for place in &self.places {
+            let path = place.join(path);
+            match path.try_exists() {
+                Ok(true) => return Ok(Some(path)),
+                Ok(false) => {}
+                Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+                Err(error) => return Err(unfound(&path, format!("cannot be looked at: {error}"))),
+            }
+        }
+        if may_lack {
+            Ok(None)
+        } else {
+            Err(unfound(path, "is not there".to_owned()))
+        }
     }
 }
 
@@ -106,13 +160,8 @@ fn files(reader: &mut Reader, places: Vec<PathBuf>) -> Result<PolicyFiles, Fault
         places,
     };
     new_defaults?;
-    let (file, directories) = files.found();
-    // oslo.policy ignores a missing policy.yaml and policy.d even if the file names them.
-    if file.is_none() && files.file != *Path::new(FILE) {
-        return Err(section.fault("policy_file", "is not there"));
+    match files.found() {
+        Ok(_) => Ok(files),
+        Err(unfound) => Err(section.fault(unfound.option, unfound)),
     }
-    if directories.len() < files.directories.len() && files.directories != [Path::new(DIRECTORY)] {
-        return Err(section.fault("policy_dirs", "not all of these directories exist"));
-    }
-    Ok(files)
 }

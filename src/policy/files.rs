@@ -11,10 +11,13 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::config::PolicyFiles;
+use crate::config::Unfound;
 
 /// Why files cannot be used.
 #[derive(Debug, Error)]
 pub enum FileError {
+    #[error("[oslo_policy] {option}: {0}", option = .0.option)]
+    Unfound(#[from] Unfound),
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{}: is not a mapping of rules to checks: {text}", path.display())]
@@ -63,7 +66,7 @@ pub(crate) fn read(files: &PolicyFiles) -> Result<Vec<Written>, FileError> {
 
 /// The files that are there. Of a directory all that are not hidden, as oslo.policy has it.
 pub(crate) fn paths(files: &PolicyFiles) -> Result<Vec<PathBuf>, FileError> {
-    let (file, directories) = files.found();
+    let (file, directories) = files.found()?;
     let mut paths: Vec<PathBuf> = file.into_iter().collect();
     for directory in directories {
         let unreadable = |source| FileError::Unreadable {

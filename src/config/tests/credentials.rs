@@ -345,16 +345,16 @@ fn rules_of_one_s_own_are_beside_the_configuration_or_refused() {
     let policy = with("[oslo_policy]\npolicy_file = policy.yaml\npolicy_dirs = policy.d\n")
         .unwrap()
         .policy;
-    assert_eq!(policy.files.found(), (None, vec![]));
+    assert_eq!(policy.files.found().unwrap(), (None, vec![]));
     assert_eq!(policy.files.directories, [Path::new("policy.d")]);
     let elevated = with("[DEFAULT]\nrbac_service_role_elevated_access = yes\n").unwrap();
     assert_eq!(elevated.policy.elevated_project.as_deref(), Some("service"));
     for (lines, text) in [
-        ("policy_file = mine.yaml", "policy_file: is not there"),
         (
-            "policy_dirs = mine.d",
-            "policy_dirs: not all of these directories exist",
+            "policy_file = mine.yaml",
+            "policy_file: `mine.yaml` is not there",
         ),
+        ("policy_dirs = mine.d", "policy_dirs: `mine.d` is not there"),
         (
             "enforce_new_defaults = false",
             "enforce_new_defaults: must be true: the rules before system scopes are not served; \

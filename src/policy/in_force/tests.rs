@@ -262,17 +262,10 @@ fn what_cannot_be_meant_is_refused() {
 fn a_bad_file_changes_nothing_and_a_good_one_everything() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("policy.yaml");
-    let config = PolicyConfig {
-        files: PolicyFiles {
-            file: "policy.yaml".into(),
-            directories: vec!["policy.d".into()],
-            places: vec![directory.path().to_path_buf()],
-        },
-        project_scoped_access: ProjectScoped::Deny,
-        elevated_project: None,
-        own_nodes: true,
-        tell_location: true,
-    };
+    let config = config(PolicyFiles {
+        places: vec![directory.path().to_path_buf()],
+        ..PolicyFiles::default()
+    });
     let policy = Policy::load(&config).unwrap();
     let roles = ["observer".to_owned()];
     let may = || {
@@ -307,6 +300,103 @@ fn a_bad_file_changes_nothing_and_a_good_one_everything() {
     assert!(may());
     fs::write(&file, "x: [").unwrap();
     assert!(Policy::load(&config).is_err());
+}
+
+/// Of the default names a file that is taken away is one that says nothing any longer; of others it is a fault, as it is
+/// for a reload.
+#[test]
+fn what_is_named_and_not_there_stays_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let (strict, rules) = (
+        directory.path().join("strict"),
+        directory.path().join("rules"),
+    );
+    let files = |file: &Path, directories: &[&Path]| PolicyFiles {
+        file: file.into(),
+        directories: directories.iter().map(PathBuf::from).collect(),
+        places: vec![directory.path().to_path_buf()],
+    };
+    let default = Path::new("policy.yaml");
+    let deny = "'baremetal:node:get': '!'\n";
+    // What is written, what goes away, and whether the rule stays.
+    for (files, written, gone, stays) in [
+        (files(&strict, &[]), strict.clone(), &strict, true),
+        (
+            files(Path::new("strict"), &[]),
+            strict.clone(),
+            &strict,
+            true,
+        ),
+        (
+            files(default, &[&rules]),
+            rules.join("a.yaml"),
+            &rules,
+            true,
+        ),
+        (
+            files(default, &[&rules]),
+            rules.join("a.yaml"),
+            &rules.join("a.yaml"),
+            false,
+        ),
+        (
+            files(default, &[]),
+            directory.path().join(default),
+            &directory.path().join(default),
+            false,
+        ),
+        // Whether there is one cannot be seen.
+        (
+            files(default, &[]),
+            directory.path().join(default),
+            &directory.path().join(default),
+            true,
+        ),
+    ] {
+        let unseen = stays && files.file == default && files.directories.is_empty();
+        fs::create_dir_all(written.parent().unwrap()).unwrap();
+        fs::write(&written, deny).unwrap();
+        let policy = Policy::load(&config(files)).unwrap();
+        let roles = ["reader".to_owned()];
+        let may = || {
+            let caller = caller(&roles, Scope::System);
+            let rules = policy.in_force();
+            rules.judge(Rule::NodeGet, &caller, &Target::Nothing) == Verdict::Yes
+        };
+        assert!(!may());
+        let away = directory.path().join("away");
+        fs::rename(gone, &away).unwrap();
+        if unseen {
+            // A link to itself: ELOOP, to root as well.
+            std::os::unix::fs::symlink(gone, gone).unwrap();
+        }
+        policy.look();
+        policy.look();
+        assert_eq!(may(), !stays, "{gone:?}");
+        if unseen {
+            fs::remove_file(gone).unwrap();
+        }
+        fs::rename(&away, gone).unwrap();
+        fs::write(&written, "'baremetal:node:get': '@'\n").unwrap();
+        policy.look();
+        policy.look();
+        assert!(may(), "{gone:?} is there again");
+        if gone.is_dir() {
+            fs::remove_dir_all(gone).unwrap();
+        } else {
+            fs::remove_file(gone).unwrap();
+        }
+    }
+}
+
+fn config(files: PolicyFiles) -> PolicyConfig {
+    PolicyConfig {
+        files,
+        project_scoped_access: ProjectScoped::Deny,
+        elevated_project: None,
+        own_nodes: true,
+        tell_location: true,
+    }
 }
 
 fn expression() -> impl Strategy<Value = String> {
