@@ -1,7 +1,10 @@
 //! Where the process is in its life, for whoever asks from outside whether it can be used, and whether it turns at all.
 
+use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,11 +39,18 @@ const STUCK: Duration = Duration::from_secs(30);
 /// Between two rounds of a pulse.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// Of a loop the last beat, which goes with it: what has ended cannot be stuck.
+#[derive(Debug)]
+struct Pulse {
+    name: &'static str,
+    beat: Weak<Mutex<Instant>>,
+}
+
 /// The life of one process; shared by all who live it.
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     stage: watch::Sender<Stage>,
-    pulses: Mutex<Vec<(&'static str, Instant)>>,
+    pulses: Mutex<Vec<Pulse>>,
     /// What is kept on disk is another process's to read by now.
     bequeathed: AtomicBool,
 }
@@ -77,30 +87,29 @@ impl Lifecycle {
 
     /// Shows that the loop it is spawned on turns; never ends.
     pub async fn pulse(&self, name: &'static str) {
-        let place = {
-            let mut pulses = self.pulses();
-            pulses.push((name, Instant::now()));
-            pulses.len() - 1
-        };
+        let beat = Arc::new(Mutex::new(Instant::now()));
+        locked(&self.pulses).push(Pulse {
+            name,
+            beat: Arc::downgrade(&beat),
+        });
         loop {
             tokio::time::sleep(BEAT).await;
-            if let Some((_, beat)) = self.pulses().get_mut(place) {
-                *beat = Instant::now();
-            }
+            *locked(&beat) = Instant::now();
         }
     }
 
     /// The loop that does not turn any longer.
     pub fn stuck(&self, now: Instant) -> Option<&'static str> {
-        self.pulses()
+        let is_late = |beat: &Mutex<Instant>| now.saturating_duration_since(*locked(beat)) > STUCK;
+        locked(&self.pulses)
             .iter()
-            .find(|(_, beat)| now.saturating_duration_since(*beat) > STUCK)
-            .map(|(name, _)| *name)
+            .find(|pulse| pulse.beat.upgrade().is_some_and(|beat| is_late(&beat)))
+            .map(|pulse| pulse.name)
     }
+}
 
-    fn pulses(&self) -> std::sync::MutexGuard<'_, Vec<(&'static str, Instant)>> {
-        self.pulses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -126,16 +135,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_stands_still_is_told() {
-        let life = std::sync::Arc::new(Lifecycle::default());
+        let life = Lifecycle::default();
         assert_eq!(life.stuck(Instant::now()), None, "nobody promised to turn");
-        let pulse = tokio::spawn({
-            let life = std::sync::Arc::clone(&life);
-            async move { life.pulse("api").await }
-        });
-        tokio::time::sleep(BEAT * 2).await;
+        let mut pulse = Box::pin(life.pulse("api"));
+        tokio::select! {
+            () = &mut pulse => {}
+            () = tokio::time::sleep(BEAT * 2) => {}
+        }
         assert_eq!(life.stuck(Instant::now()), None);
-        pulse.abort();
         let later = Instant::now() + STUCK + BEAT;
-        assert_eq!(life.stuck(later), Some("api"));
+        assert_eq!(life.stuck(later), Some("api"), "nobody polls it");
+        drop(pulse);
+        assert_eq!(life.stuck(later), None, "it has ended");
     }
 }

@@ -33,7 +33,6 @@ use ironic_proxy::command::terminal::tell;
 use ironic_proxy::config::Config;
 use ironic_proxy::config::Given;
 use ironic_proxy::config::Sources;
-use ironic_proxy::config::default_socket;
 use ironic_proxy::sync::Mode;
 use ironic_proxy::telemetry;
 use ironic_proxy::telemetry::spool;
@@ -107,7 +106,7 @@ fn main() -> ExitCode {
     }
     match cli.task {
         Some(Task::Sync { gateway, apply }) => {
-            let socket = config.admin.served().unwrap_or_else(default_socket);
+            let socket = socket::of(&config);
             let way = if socket::is_served(&socket) {
                 Way::Through(&socket)
             } else {
@@ -120,10 +119,7 @@ fn main() -> ExitCode {
             synchronise(way, mode(apply), gateway.format)
         }
         Some(Task::Survey { format, .. }) => survey(&config, &found, format),
-        Some(Task::Operate(operation)) => {
-            let socket = config.admin.served().unwrap_or_else(default_socket);
-            operate(&operation, &socket)
-        }
+        Some(Task::Operate(operation)) => operate(&operation, &socket::of(&config)),
         Some(Task::Check { gateway, online }) => examined(&config, &gateway, online),
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         // A manual was written before there was a configuration.
@@ -224,8 +220,8 @@ fn examined(config: &Config, gateway: &Where, online: bool) -> ExitCode {
     findings
         .warnings
         .splice(0..0, config.warnings.iter().cloned());
-    let socket = gateway.socket.clone().or_else(|| config.admin.served());
-    let socket = socket.unwrap_or_else(default_socket);
+    let socket = gateway.socket.clone();
+    let socket = socket.unwrap_or_else(|| socket::of(config));
     // Before the first start there is none, unless somebody names it.
     let mut absent = None;
     match check::running::compare(config, &socket) {

@@ -1,6 +1,7 @@
 //! Tells the service manager that all loops turn, and how the gateway is.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -19,8 +20,13 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Until another process speaks for the service.
-    pub(super) async fn tell(self) {
+    /// Until another process speaks for the service. On a thread of its own: a reload reads files and asks for names, which
+    /// takes as long as it takes, and a watchdog would end a process that serves meanwhile.
+    pub(super) fn begin(self) {
+        thread::spawn(move || self.tell());
+    }
+
+    fn tell(self) {
         let watchdog = systemd::watchdog();
         // systemd ends a service that was silent for the whole time, and recommends half of it
         // (sd_watchdog_enabled(3)); with a third, two messages may be lost.
@@ -42,7 +48,7 @@ impl Heartbeat {
                 // And no sign of life, so that a watchdog ends this process.
                 Some(name) => log::error!("The background task {name} is stuck"),
             }
-            tokio::time::sleep(pause).await;
+            thread::sleep(pause);
         }
     }
 }

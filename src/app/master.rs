@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use crate::admin::listen::Callers;
 use crate::app::heartbeat::Heartbeat;
 use crate::app::reload::Reloader;
+use crate::command::socket;
 use crate::control::Changes;
 use crate::control::Command;
 use crate::control::ReloadError;
@@ -130,7 +131,8 @@ impl Master {
                     if let Some(accession) = accession.take() {
                         accession.accede();
                     }
-                    tokio::spawn(self.heartbeat().tell());
+                    socket::note(&self.reloader.current().config);
+                    self.heartbeat().begin();
                     Next::Serve
                 },
                 meant = signals.next() => match meant {

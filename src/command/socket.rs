@@ -1,18 +1,25 @@
 //! Asks the running gateway through its admin socket.
 
+use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use log::warn;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::command::terminal::Format;
+use crate::config::Config;
+use crate::config::default_socket;
 
 /// Longer than the admin listener takes at most to ask all locations.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -35,6 +42,40 @@ pub enum SocketError {
     Io { path: PathBuf, source: io::Error },
     #[error("what answers at {path} is not a gateway", path = .path.display())]
     Foreign { path: PathBuf },
+}
+
+/// Below `state_path`: where the gateway answers that runs.
+const NOTE: &str = "admin.socket";
+
+/// Notes for commands to come where this gateway answers: the file may say something else by then, and a reload does not
+/// change it.
+pub fn note(config: &Config) {
+    let note = config.state_path.join(NOTE);
+    let noted = match config.admin.served() {
+        Some(socket) => fs::create_dir_all(&config.state_path)
+            .and_then(|()| fs::write(&note, socket.as_os_str().as_bytes())),
+        None => match fs::remove_file(&note) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    };
+    if let Err(error) = noted {
+        warn!(
+            "{}: {error}: commands will not find this gateway by itself once [admin] socket is another one in the file",
+            note.display()
+        );
+    }
+}
+
+/// Where the gateway of this configuration answers, if it runs; it may have started with another one.
+pub fn of(config: &Config) -> PathBuf {
+    let named = config.admin.served().unwrap_or_else(default_socket);
+    if is_served(&named) {
+        return named;
+    }
+    let noted = fs::read(config.state_path.join(NOTE)).ok();
+    let noted = noted.map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+    noted.filter(|socket| is_served(socket)).unwrap_or(named)
 }
 
 /// Whether there is somebody.

@@ -2,7 +2,9 @@
 
 import contextlib
 import http.client
+import itertools
 import json
+import os
 import re
 import signal
 import threading
@@ -266,6 +268,25 @@ def test_what_a_process_cannot_change_is_named():
         Admin(hub.gateway).set("loc1", "read_only")
         assert (hub.gateway.directory / "state" / "states.json").exists()
         assert not (hub.gateway.directory / "elsewhere").exists()
+
+
+def test_a_reload_that_waits_for_a_file_is_no_silence():
+    """A watchdog ends who says nothing, whatever there is to read meanwhile."""
+    with fleet(1, env={"WATCHDOG_USEC": "300000"}) as hub:
+        rules = hub.gateway.directory / "rules.yaml"
+        os.mkfifo(rules)
+        hub.gateway.write_config(configuration(hub.loc1, sections={"oslo_policy": {"policy_file": "@DIR@/rules.yaml"}}))
+        hub.gateway.process.signal(signal.SIGHUP)
+        # Opened once the gateway reads it.
+        with rules.open("w"):
+            list(iter(lambda: received(hub.gateway._notify), ""))
+            beats = (received(hub.gateway._notify) for _ in itertools.count())
+            until(lambda: next(beats) == "WATCHDOG=1", what="a sign of life")
+            until(lambda: next(beats) == "WATCHDOG=1", what="another one")
+            assert "Reloaded" not in hub.gateway.log()
+            rules.unlink()
+            rules.write_text("{}")
+        until(lambda: "Reloaded" in hub.gateway.log(), what="the reload")
 
 
 def test_who_may_what_changes_with_the_configuration():

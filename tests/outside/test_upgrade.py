@@ -4,6 +4,7 @@ import http.client
 import os
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -13,6 +14,8 @@ from clients import Clients
 from fleet import until
 from standin import node
 from upgrading import Line
+
+from gateway import binary
 
 
 def is_gone(pid):
@@ -141,6 +144,27 @@ def test_states_outlive_an_upgrade():
         line.admin.set("loc1", "read_only", "disks")
         assert line.upgrade().returncode == 0
         assert line.admin.location("loc1")["operator"]["reason"] == "disks"
+        assert line.ended() == 0
+
+
+def test_commands_find_who_runs_whatever_socket_the_file_names_by_now():
+    with Line() as line:
+
+        def run(*words):
+            words = [binary(), "--config-file", line.configuration, *words]
+            return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+
+        line.write(sections={"admin": {"socket": line.directory / "other.sock"}})
+        done = run("reload")
+        assert (done.returncode, "[admin] socket, listen: the new value takes effect" in done.stdout) == (0, True), done
+        assert run("location", "loc1", "drain").returncode == 0
+        assert line.admin.location("loc1")["operator"]["state"] == "draining"
+        assert "no gateway" not in run("status").stderr
+        done = run("upgrade")
+        assert done.returncode == 0, done
+        line.admin.socket = line.directory / "other.sock"
+        assert line.admin.location("loc1")["operator"]["state"] == "draining"
+        assert run("status").returncode == 0
         assert line.ended() == 0
 
 
