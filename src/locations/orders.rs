@@ -28,12 +28,19 @@ struct Kept {
     #[serde(flatten)]
     order: Order,
     configured: State,
+    /// Another gateway was given it under another file than ours, and later than ours was read: it counts under both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard_under: Option<State>,
     /// The file has said something else since, whatever it says now.
     #[serde(default)]
     superseded: bool,
 }
 
 impl Kept {
+    fn counts_under(&self, configured: State) -> bool {
+        !self.superseded && (self.configured == configured || self.heard_under == Some(configured))
+    }
+
     /// When gateways that share it were last told of it. `None`: it is no order.
     fn at(&self) -> Option<Timestamp> {
         let since = self.order.since?;
@@ -78,7 +85,7 @@ impl Orders {
     /// The newest word on a location whose file says `configured`.
     pub fn of(&self, name: &str, configured: State) -> Order {
         match self.kept().get(name) {
-            Some(kept) if kept.configured == configured && !kept.superseded => kept.order.clone(),
+            Some(kept) if kept.counts_under(configured) => kept.order.clone(),
             Some(_) | None => Order::of_file(configured),
         }
     }
@@ -96,6 +103,7 @@ impl Orders {
         let kept = Kept {
             order,
             configured,
+            heard_under: None,
             superseded: false,
         };
         self.insert(name, kept)
@@ -114,9 +122,14 @@ impl Orders {
         let mut all = self.kept();
         let mut is_changed = false;
         for (name, kept) in &mut *all {
-            let is_old = configured.get(name.as_str()) != Some(&kept.configured);
-            is_changed |= is_old && !kept.superseded;
-            kept.superseded |= is_old;
+            let before = kept.clone();
+            match configured.get(name.as_str()) {
+                // The file that it was given under has come here, too.
+                Some(word) if kept.configured == *word => kept.heard_under = None,
+                Some(word) if kept.counts_under(*word) => {}
+                Some(_) | None => kept.superseded = true,
+            }
+            is_changed |= *kept != before;
         }
         if is_changed {
             self.write(&all)?;
@@ -156,16 +169,12 @@ impl Orders {
         }
         // What was said after our file was read is the newer word. Of what was said before, the file may say something
         // else by now, just as after a restart.
-        let configured = if told.order.since > Some(place.read_at) {
-            place.configured
-        } else {
-            told.configured
+        let is_newer = told.order.since > Some(place.read_at);
+        let mut kept = Kept {
+            heard_under: is_newer.then_some(place.configured),
+            ..told
         };
-        let kept = Kept {
-            order: told.order,
-            configured,
-            superseded: told.superseded || configured != place.configured,
-        };
+        kept.superseded |= !kept.counts_under(place.configured);
         let kept = self.insert(place.name, kept);
         Some((self.of(place.name, place.configured), kept))
     }
@@ -260,6 +269,7 @@ mod tests {
             let kept = Kept {
                 order: order(told, second),
                 configured,
+                heard_under: None,
                 superseded: false,
             };
             let place = Place {
@@ -332,6 +342,34 @@ mod tests {
             // A new order is one again.
             orders.keep("loc1", Maintenance, order.clone()).unwrap();
             assert_eq!(orders.of("loc1", Maintenance), order);
+        }
+        // What was said at a gateway that has the new file already holds at one that has not, and once that has it.
+        let rolling = Orders::load(tempfile::tempdir().unwrap().path());
+        let place = Place {
+            name: "loc1",
+            configured: Enabled,
+            read_at: at(5),
+        };
+        let told = Orders::load(tempfile::tempdir().unwrap().path());
+        let stop = Order {
+            state: ReadOnly,
+            ..order.clone()
+        };
+        told.keep("loc1", Maintenance, stop.clone()).unwrap();
+        rolling.hear(place, &told.told()[0].text);
+        for (file, holds) in [
+            (Enabled, true),
+            (Maintenance, true),
+            (Enabled, false),
+            (Maintenance, false),
+        ] {
+            rolling.supersede([("loc1", file)].into_iter()).unwrap();
+            let expected = if holds {
+                stop.clone()
+            } else {
+                Order::of_file(file)
+            };
+            assert_eq!(rolling.of("loc1", file), expected, "{file:?}");
         }
         // What was heard under another word of the file does not come back with its own.
         let heard = Orders::load(tempfile::tempdir().unwrap().path());
