@@ -42,14 +42,17 @@ impl Endpoint {
         }
     }
 
-    /// `socket`: where the client reached us, for one that does not say by which name (HTTP/1.0).
+    /// `socket`: where the client reached us, for one that does not say by which name (HTTP/1.0);
+    /// a unix socket is of this host.
     pub fn of(&self, headers: &HeaderMap, socket: Option<SocketAddr>) -> Result<Base, BadHost> {
         if let Some(base) = &self.public {
             return Ok(base.clone());
         }
         let host = match headers.get(http::header::HOST) {
             Some(value) => Cow::Borrowed(value.to_str().map_err(|_| BadHost)?.trim()),
-            None => Cow::Owned(socket.ok_or(BadHost)?.to_string()),
+            None => socket.map_or(Cow::Borrowed("localhost"), |socket| {
+                Cow::Owned(socket.to_string())
+            }),
         };
         let forwarded = if self.proxy_headers {
             Forwarded::read(headers)

@@ -92,6 +92,24 @@ def test_a_unix_socket_replaces_addresses(mode, expected):
         assert Unix(path).names() == ["there"]
 
 
+@pytest.mark.parametrize("request_line", ["GET /healthcheck", "GET /", "GET /v1", "OPTIONS /", "OPTIONS /v1/nodes", "GET /v1/nodes"])
+def test_a_check_of_a_unix_socket_need_not_say_by_which_name(unix_line, request_line):
+    """HAProxy's `option httpchk` as it is, and any other of HTTP/1.0."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(str(unix_line.directory / "api.sock"))
+        connection.sendall(f"{request_line} HTTP/1.0\r\nX-OpenStack-Ironic-API-Version: 1.80\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answer.split()[1] == "200", answer
+    assert "http://" not in answer or "http://localhost/v1" in answer
+
+
+@pytest.fixture(scope="module")
+def unix_line():
+    with Line(unix_socket="@DIR@/api.sock") as line:
+        yield line
+
+
 def start(line):
     """Another gateway of the same configuration: its exit status and last words."""
     done = subprocess.run([binary(), "--config-file", line.configuration], capture_output=True, text=True, timeout=20, check=False)
