@@ -4,7 +4,7 @@
 //! The room defines no option and knows nothing of Ironic: the options are passed in as a `option::Schema`.
 
 mod advice;
-mod ini;
+pub(crate) mod ini;
 mod interpolate;
 mod layers;
 pub(crate) mod notes;

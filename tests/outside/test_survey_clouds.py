@@ -118,6 +118,25 @@ def test_what_it_cannot_take_is_named(tmp_path, entry, said):
     assert "Traceback" not in errors and "panicked" not in errors
 
 
+def test_clouds_are_called_as_people_call_them(tmp_path):
+    """Names of clouds have capitals, those of locations, which are sections, do not."""
+    with Standin() as first, Standin() as second:
+        clouds = {
+            name: {"auth_type": "http_basic", "auth": {"endpoint": site.endpoint, "username": "user", "password": BASIC}}
+            for name, site in (("RegionOne", first), ("OVH-GRA", second))
+        }
+        code, text, errors = run(tmp_path, "--os-cloud", "RegionOne", "--os-cloud", "OVH-GRA", clouds=clouds)
+        assert (code, errors) == (0, ""), (text, errors)
+        proposal = text.partition("proposed configuration:\n")[2]
+        for name, site in (("regionone", first), ("ovh-gra", second)):
+            assert re.search(rf"^\[group:{name}\]\n(.+\n)*endpoint_override = {site.endpoint}$", proposal, re.MULTILINE), proposal
+        assert proposal.count("auth_type = http_basic") == 2
+        assert accepted(tmp_path, proposal)
+        clouds["regionone"] = clouds["OVH-GRA"]
+        code, _, errors = run(tmp_path, "--os-cloud", "RegionOne", "--os-cloud", "regionone", clouds=clouds)
+        assert code == 78 and "regionone" in errors and "[group:regionone]" in errors, errors
+
+
 def test_there_is_no_such_cloud_or_file(tmp_path):
     code, _, errors = run(tmp_path, "--os-cloud", "nice", clouds={"berlin": {}, "lyon": {}})
     assert code == 78 and "no cloud nice" in errors and "berlin, lyon" in errors

@@ -13,6 +13,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::config::Given;
+use crate::oslo::ini::section_name;
 
 /// Why entries cannot be used.
 #[derive(Debug, Error)]
@@ -65,7 +66,7 @@ pub fn sections(names: &[String]) -> Result<Vec<Given>, CloudsError> {
         lay_over(&mut clouds, clouds_of(&secure)?);
     }
     let mut faults = Vec::new();
-    let mut given = Vec::new();
+    let mut given: Vec<Given> = Vec::new();
     for name in names {
         let Some(Value::Object(entry)) = clouds.get(name) else {
             let known: Vec<&str> = clouds.keys().map(String::as_str).collect();
@@ -76,10 +77,18 @@ pub fn sections(names: &[String]) -> Result<Vec<Given>, CloudsError> {
             });
         };
         let place = format!("cloud {name} of {}", path.display());
+        // Clouds of openstacksdk are apart by capitals alone, sections are not.
+        let section = section_name(&format!("group:{name}"));
+        if given.iter().any(|other| other.section == section) {
+            faults.push(format!(
+                "{place}: another one would be [{section}] too: survey them one after the other"
+            ));
+            continue;
+        }
         match options(entry) {
             Ok(options) => given.push(Given {
                 place,
-                section: format!("group:{name}"),
+                section,
                 options,
             }),
             Err(refused) => {
