@@ -33,6 +33,7 @@ use crate::locations::location::Location;
 use crate::locations::order::Order;
 use crate::locations::question::Asker;
 use crate::sync::Mode;
+use crate::sync::board;
 use crate::sync::board::Refusal;
 
 /// The origin of a request.
@@ -275,9 +276,13 @@ impl Desk {
             Ok(NewRun { apply: true }) => Mode::Apply,
             Err(error) => return told(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        match self.controls.board().begin(mode) {
+        let begun = board::allow(mode, &self.controls.current().config)
+            .and_then(|()| self.controls.board().begin(mode));
+        match begun {
             Ok(progress) => answer(StatusCode::ACCEPTED, &progress.now()),
-            Err(error @ Refusal::UnderWay) => told(StatusCode::CONFLICT, &error.to_string()),
+            Err(error @ (Refusal::UnderWay | Refusal::ReadOnly)) => {
+                told(StatusCode::CONFLICT, &error.to_string())
+            }
             Err(error @ Refusal::Stopping) => {
                 told(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
             }

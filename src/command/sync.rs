@@ -22,6 +22,7 @@ use crate::keystone;
 use crate::locations::location::LocationError;
 use crate::sync;
 use crate::sync::Mode;
+use crate::sync::board;
 use crate::sync::progress::Progress;
 use crate::sync::report::End;
 use crate::sync::report::Report;
@@ -66,7 +67,7 @@ pub enum SyncError {
     Location(#[from] LocationError),
     #[error("{0}")]
     Output(#[from] io::Error),
-    /// In the gateway's own words.
+    /// In the gateway's own words, or as it would.
     #[error("{0}")]
     Refused(String),
 }
@@ -119,6 +120,7 @@ fn read(said: Said) -> Result<Report, SyncError> {
 
 /// Does it from here: nobody remembers what a sweep would find.
 async fn alone(config: &Config, mode: Mode, format: Format) -> Result<End, SyncError> {
+    board::allow(mode, config).map_err(|refusal| SyncError::Refused(refusal.to_string()))?;
     keystone::client::install_crypto_provider();
     let mut stop = Stop::listen()?;
     let sites = Sites::new(config)?;

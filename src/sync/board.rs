@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::config::Config;
 use crate::sync::Mode;
 use crate::sync::progress::Progress;
 
@@ -25,6 +26,16 @@ pub enum Refusal {
     UnderWay,
     #[error("the gateway is stopping")]
     Stopping,
+    #[error("the gateway is read-only: its operator allows no writes ([DEFAULT] read_only)")]
+    ReadOnly,
+}
+
+/// A run writes only where requests may.
+pub fn allow(mode: Mode, config: &Config) -> Result<(), Refusal> {
+    if mode == Mode::Apply && config.read_only {
+        return Err(Refusal::ReadOnly);
+    }
+    Ok(())
 }
 
 /// The order under way, or the last one.

@@ -236,6 +236,18 @@ def test_a_location_that_may_only_be_read_is_tried_once(tmp_path):
         assert applied.stdout.splitlines()[-1] == "300 copied, 300 not"
 
 
+def test_nothing_is_applied_where_the_gateway_is_read_only(tmp_path):
+    """Its operator's word binds a cron job, too."""
+    with Sites(tmp_path, one="1.115", two="1.115") as sites:
+        sites.put("chassis", chassis("of one"), "one")
+        command = [str(word) for word in sites.command("--apply")]
+        sites.path.write_text(sites.path.read_text().replace("[DEFAULT]\n", "[DEFAULT]\nread_only = true\n"))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and "read_only" in done.stderr, done
+        shown = subprocess.run(command[:-1], capture_output=True, text=True, timeout=60, check=False)
+        assert shown.returncode == 1 and "missing at two" in shown.stdout, shown
+
+
 def test_why_a_location_could_not_be_asked_is_told(tmp_path):
     with Sites(tmp_path, one="1.115", two="1.115") as sites:
         sites.put("chassis", chassis("c"), "one")

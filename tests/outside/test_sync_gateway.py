@@ -50,6 +50,19 @@ def test_the_directory_knows_what_is_there_and_no_longer_what_is_not(hub):
     assert hub.admin.run("locate", here[2]["uuid"]).returncode == 0
 
 
+def test_nothing_is_applied_where_the_gateway_is_read_only():
+    with fleet(2, default={"read_only": True}, sections={"admin": SECTION}) as hub:
+        hub.loc1.objects["chassis"].append(chassis("of one"))
+        admin = Admin(hub.gateway)
+        refused = admin("POST", "/sync", {"apply": True})
+        assert (refused.status, "read_only" in refused.document["error"]) == (409, True), refused
+        done = admin.run("sync", "--apply")
+        assert (done.returncode, "read_only" in done.stderr) == (1, True), done
+        shown = admin.run("sync")
+        assert shown.returncode == 1 and "missing at loc2" in shown.stdout, shown
+        assert {request.method for site in hub.all() for request in site.requests} == {"GET"}
+
+
 def test_what_could_not_be_read_stays_known(hub):
     hub.loc2.add(node("there"))
     assert swept(hub)[0] == 0
