@@ -85,6 +85,8 @@ enum Breadth {
     First,
     /// A name, which two things may have, or anything in doubt: all answers are needed.
     All,
+    /// The same, whatever is remembered. Nobody else is believed while who had it before is silent.
+    Anew(Option<LocationId>),
 }
 
 /// What a poll brought in; the reply only for who polled.
@@ -313,18 +315,18 @@ impl Locator {
 
     /// Every location is asked, whatever is remembered.
     pub async fn ask_anew(&self, asker: &Asker, key: &Key) -> Verdict {
-        // First of all: whoever comes meanwhile is not to be sent where it is not.
-        self.directory.forget(key);
         let question = self.question(key)?;
+        let before = self.remembered(key).map(|owner| owner.location);
+        let breadth = Breadth::Anew(before);
         if self.depends_on_users() {
-            let found = self.ask_all(asker, key, &question, Breadth::All).await;
+            let found = self.ask_all(asker, key, &question, breadth).await;
             return found.map(|(owner, _)| owner);
         }
         let came = self.polls.arrive();
         loop {
-            match self.polls.turn(&(key.clone(), Breadth::All), came) {
+            match self.polls.turn(&(key.clone(), breadth), came) {
                 Turn::Lead(poll) => {
-                    let verdict = self.ask_all(asker, key, &question, Breadth::All).await;
+                    let verdict = self.ask_all(asker, key, &question, breadth).await;
                     let verdict = verdict.map(|(owner, _)| owner);
                     poll.tell(verdict.clone());
                     return verdict;
@@ -486,7 +488,7 @@ impl Locator {
             }
         }
         drop(answers);
-        self.conclude(asker, key, tally)
+        self.conclude(asker, key, breadth, tally)
     }
 
     /// What everybody's answers mean, and what is remembered of them.
@@ -494,22 +496,39 @@ impl Locator {
         &self,
         asker: &Asker,
         key: &Key,
+        breadth: Breadth,
         tally: Tally,
     ) -> Result<(Owner, Reply), LocateError> {
-        let known = match self.hint(key) {
-            Some(Hint::Contested { known }) => Some(known),
-            _ => None,
+        let hint = self.hint(key);
+        let known = match (hint, breadth) {
+            (Some(Hint::Contested { known }), _) => Some(known),
+            (_, Breadth::Anew(before)) => before,
+            (_, Breadth::First | Breadth::All) => None,
         };
         let asked = if tally.silent.is_empty() && self.is_told_everything(asker) {
             Asked::All
         } else {
             Asked::Some
         };
-        let found = tally.verdict(!key.ident.is_uuid_like(), known);
+        let is_uuid = key.ident.is_uuid_like();
+        let found = tally.verdict(!is_uuid, known);
+        let is_kept = match &found {
+            _ if !matches!(breadth, Breadth::Anew(_)) => true,
+            // A location must not draw to itself what another one has that is only silent.
+            Err(LocateError::Unasked { silent }) => {
+                let mut silent = silent.iter().map(|silence| silence.location);
+                silent.any(|location| Some(location) == known)
+            }
+            Ok(_) => matches!(hint, Some(Hint::Contested { .. })),
+            Err(error) => matches!(error, LocateError::Contested { .. }),
+        };
+        if !is_kept {
+            self.directory.forget(key);
+        }
         match &found {
             Ok((owner, reply)) => {
-                let is_settled =
-                    asked == Asked::All || known.is_some_and(|id| id != owner.location);
+                let has_moved = known.is_some_and(|id| id != owner.location);
+                let is_settled = asked == Asked::All || (is_uuid && has_moved);
                 if is_settled && key.collection.is_cached() && self.is_current() {
                     let place = self.place(owner.location);
                     self.directory.settle(key, place, Instant::now());

@@ -213,6 +213,21 @@ def test_a_claim_while_who_had_it_cannot_be_asked(hub):
         assert_unavailable(reply, "loc1")
     assert not hub.loc2.asked("PATCH")
 
+@pytest.mark.parametrize("by", ["uuid", "name"])
+def test_a_claim_while_who_had_it_is_asked_anew(hub, by):
+    """Its 400 is about something else, and then it is silent."""
+    record = hub.loc1.add(node("honest", conductor_group=""))
+    for ident in (record["uuid"], "honest"):
+        assert hub.get(f"/v1/nodes/{ident}").header(LOCATION) == "loc1"
+    hub.loc2.add(node("honest", record["uuid"], conductor_group="grp1"))
+    hub.loc1.fault(scripted.reset(), method="GET", path=f"/v1/nodes/(honest|{record['uuid']})")
+    elsewhere = [*patch("/conductor_group", "grp1", "replace"), *patch("/driver_info/password", "secret")]
+    assert_unavailable(hub.patch(f"/v1/nodes/{record[by]}", elsewhere), "loc1")
+    # Nor is it anybody else's from then on.
+    reply = hub.patch(f"/v1/nodes/{record[by]}", patch("/extra/a", 1))
+    assert (reply.status, reply.header(LOCATION)) == (200, "loc1"), reply
+    assert not hub.loc2.asked("PATCH")
+
 def test_who_had_it_is_served_while_who_claims_it_cannot_be_asked(hub):
     ident = claimed(hub)
     hub.loc2.down()
