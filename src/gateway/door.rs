@@ -509,6 +509,10 @@ impl Door {
         if request.media != Media::Form || request.target.is_vendors() {
             return Ok(());
         }
+        // What is not held cannot be judged.
+        if matches!(request.body, Body::Streamed(_)) {
+            return Err(Refusal::Form);
+        }
         let body = request.body.held();
         // Pecan would take another method than the one that was judged (`pecan/rest.py`). An old Python's parser has `;`
         // between pairs, too.

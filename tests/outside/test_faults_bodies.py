@@ -217,6 +217,15 @@ def test_no_form_names_another_method(hub, method, below, form):
     assert not hub.asked(method)
 
 
+def test_no_form_is_passed_on_unread(hub):
+    record = known(hub)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    for form in (iter([b"_method=", b"delete"]), b"a=" + b"a" * (1 << 17), iter([b"target=active"])):
+        reply = hub.call("PUT", f"/v1/nodes/{record['uuid']}/states/provision", form, headers=headers)
+        assert reply.status == 400, reply
+    assert not hub.asked("PUT")
+
+
 def test_too_many_requests_in_flight():
     release = threading.Event()
     with fleet(1, api={"max_requests_in_flight": 2}, every={"timeout": 10}) as hub:
