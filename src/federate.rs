@@ -96,7 +96,8 @@ pub enum Error {
     NotEverywhere {
         what: String,
         states: Vec<(LocationId, String)>,
-        fate_unknown: bool,
+        /// To repeat it makes nothing better: its fate is unknown, or a part of it was made and is still there.
+        is_final: bool,
     },
     #[error("{0}")]
     LeftBehind(LeftBehind),
@@ -114,12 +115,13 @@ pub struct LeftBehind {
 }
 
 impl Error {
-    /// A location's API versions changed after the version of this request was chosen.
+    /// A location's API versions changed after the version of this request was chosen, and nothing of it was executed.
     pub fn is_outdated(&self) -> bool {
         match self {
-            Self::Silent(silent) | Self::Locate(LocateError::Unasked { silent }) => silent
-                .iter()
-                .any(|silence| silence.reason == Reason::Versions),
+            Self::Silent(silent) | Self::Locate(LocateError::Unasked { silent }) => {
+                let is_outdated = |silence: &Silence| silence.reason == Reason::Versions;
+                silent.iter().any(is_outdated) && !silent.iter().any(|silence| silence.sent)
+            }
             _ => false,
         }
     }

@@ -8,8 +8,10 @@ use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::json;
 use crate::api::json::Reader;
+use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
+use crate::locations::walk::with_children;
 
 /// A value in a body that has to be unique over all locations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Stake {
     pub value: String,
     /// Volume connectors only: their uniqueness is by type and identifier together.
     pub of_type: Option<String>,
+    /// The UUID of what is the same everywhere: a copy of it may have the value.
+    pub copy_of: Option<String>,
 }
 
 /// A unique column of `ironic/db/sqlalchemy/models.py` that is unique beyond one node.
@@ -87,6 +91,7 @@ impl Stake {
             column: Column::Uuid,
             value: String::new(),
             of_type: None,
+            copy_of: None,
         }
     }
 
@@ -103,21 +108,29 @@ impl Stake {
         self.collection.facts()
     }
 
-    /// A question that finds who has it already.
-    pub fn path(&self) -> String {
+    /// A question that finds who has it already, in a version.
+    pub fn path(&self, version: Microversion) -> String {
         let collection = self.facts().path;
         match self.column {
             Column::Uuid | Column::Name => {
                 let ident = encode_segment(&self.value);
-                format!("/v1/{collection}/{ident}?fields={}", self.column.name())
+                let uuid = self.copy_of.as_ref().map_or("", |_| "uuid,");
+                format!(
+                    "/v1/{collection}/{ident}?fields={uuid}{}",
+                    self.column.name()
+                )
             }
             Column::Instance | Column::Address => {
                 let column = self.column.name();
                 let mut path = format!("/v1/{collection}");
-                Query::default()
+                let query = Query::default()
                     .with(column, self.value.as_str())
-                    .with("fields", column)
-                    .append_to(&mut path);
+                    .with("fields", column);
+                let query = match self.column {
+                    Column::Instance => with_children(query, version),
+                    _ => query,
+                };
+                query.append_to(&mut path);
                 path
             }
             Column::Connector => format!("/v1/{collection}"),
@@ -141,7 +154,7 @@ impl Stake {
     /// Whether an answer shows that the value is taken. `None`: it is no answer to this question.
     pub fn is_taken(&self, body: &[u8]) -> Option<bool> {
         match self.column {
-            Column::Uuid | Column::Name => self.shows(body).then_some(true),
+            Column::Uuid | Column::Name => self.shows(body).then(|| !self.is_of_copy(body)),
             Column::Instance | Column::Address | Column::Connector => {
                 let [found] = json::raw_members(body, [self.facts().key]).ok()?;
                 let found = found?;
@@ -156,6 +169,13 @@ impl Stake {
                 (read.is_ok() && all).then_some(any)
             }
         }
+    }
+
+    fn is_of_copy(&self, item: &[u8]) -> bool {
+        let shown = json::member(item, "uuid").ok().flatten();
+        self.copy_of
+            .as_ref()
+            .is_some_and(|uuid| shown.is_some_and(|shown| shown.eq_ignore_ascii_case(uuid)))
     }
 
     /// Ironic's words. `uuid`: of the thing that claims it.
@@ -205,6 +225,7 @@ fn claims(collection: Collection, uuid: &str, member: impl Fn(&str) -> Value) ->
             collection,
             column,
             of_type,
+            copy_of: None,
             value: match column {
                 // As Ironic stores it.
                 Column::Address => value.to_lowercase(),
@@ -274,13 +295,45 @@ mod tests {
             ),
         ] {
             let claims = claims_of(collection, "u", &object);
-            let paths: Vec<_> = claims.iter().map(|claim| claim.stake.path()).collect();
+            let version = Microversion::new(1, 82);
+            let paths = claims.iter().map(|claim| claim.stake.path(version));
+            let paths: Vec<_> = paths.collect();
             assert_eq!(paths, expected);
         }
         let patch = Patch::parse(br#"[{"op": "add", "path": "/name", "value": "n"}, {"op": "remove", "path": "/instance_uuid"}]"#);
         let claims = claims_in(Collection::Nodes, "u", &patch.unwrap());
         assert_eq!(claims.len(), 1);
         assert_eq!(claims[0].conflict, "A node with name n already exists.");
+    }
+
+    #[test]
+    fn a_child_has_an_instance_too() {
+        let object = Object::parse("node", BODY).unwrap();
+        let claims = claims_of(Collection::Nodes, "u", &object);
+        let path = claims[2].stake.path(Microversion::new(1, 83));
+        assert_eq!(
+            path,
+            "/v1/nodes?instance_uuid=i&fields=instance_uuid&include_children=True"
+        );
+    }
+
+    #[test]
+    fn a_copy_is_no_twin() {
+        let object = Object::parse("runbook", BODY).unwrap();
+        let [_, name] = &mut claims_of(Collection::Runbooks, "u", &object)[..] else {
+            panic!("a runbook has a UUID and a name");
+        };
+        let (copy, other) = (
+            br#"{"uuid": "U", "name": "a b"}"#,
+            br#"{"uuid": "v", "name": "a b"}"#,
+        );
+        assert_eq!(name.stake.is_taken(copy), Some(true));
+        name.stake.copy_of = Some("u".to_owned());
+        let path = name.stake.path(Microversion::new(1, 115));
+        assert_eq!(path, "/v1/runbooks/a%20b?fields=uuid,name");
+        assert_eq!(name.stake.is_taken(copy), Some(false));
+        assert_eq!(name.stake.is_taken(other), Some(true));
+        assert_eq!(name.stake.is_taken(br#"{"uuid": "u"}"#), None);
     }
 
     #[test]

@@ -240,7 +240,12 @@ impl United<'_> {
                 location: request.pinned,
                 ..Answer::relay(reply, location)
             }),
-            _ => Err(Error::Silent(told.silent)),
+            // Who took them must not get them again.
+            Some(_) => {
+                let silent = told.silent.into_iter().map(Silence::after_a_write);
+                Err(Error::Silent(silent.collect()))
+            }
+            None => Err(Error::Silent(told.silent)),
         }
     }
 

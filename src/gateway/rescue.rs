@@ -275,7 +275,7 @@ fn federation(names: Names<'_>, error: federate::Error) -> Answer {
         // Clients repeat on a 503, and never on a 504.
         federate::Error::NotEverywhere {
             ref states,
-            fate_unknown,
+            is_final,
             ..
         } => {
             let states = states.iter();
@@ -283,7 +283,7 @@ fn federation(names: Names<'_>, error: federate::Error) -> Answer {
                 .map(|(location, state)| format!("{}: {state}", names.one(*location)))
                 .collect();
             let text = format!("{error} {}.", each.join("; "));
-            if fate_unknown {
+            if is_final {
                 let text = format!("{text} Compare the locations with `ironic-proxy sync`.");
                 Fault::new(StatusCode::GATEWAY_TIMEOUT, text)
             } else {

@@ -7,7 +7,7 @@ import re
 import pytest
 import scripted
 from faults import GROUPS, SILENT, change, hubs, silence, stock, writes
-from fleet import assert_unavailable, until
+from fleet import assert_fate_unknown, assert_unavailable, fleet, until
 from standin import new_uuid, node
 from routes import table
 
@@ -147,7 +147,17 @@ def test_events_are_told_to_all(hub):
     assert (reply.status, reply.text()) == (400, "No such event")
     hub.heal()
     hub.loc3.down()
-    assert_unavailable(hub.post("/v1/events", events), "loc3")
+    # Who took them must not get them again.
+    assert_fate_unknown(hub.post("/v1/events", events), "loc3")
+
+
+def test_no_location_is_told_events_twice():
+    """One of the others was upgraded or downgraded a moment ago, so that it refuses the version."""
+    with fleet(2) as hub:
+        hub.loc2.versions = ("1.1", "1.90")
+        reply = hub.post("/v1/events", {"events": []}, version="latest")
+        assert_fate_unknown(reply, "loc2")
+        assert len(hub.loc1.asked("POST")) == 1
 
 
 # --- a newer Ironic

@@ -86,7 +86,8 @@ def test_what_cannot_be_undone_is_named(hub):
     hub.loc3.fault(scripted.says(500, "Out of disk"), method="POST")
     hub.loc1.fault(scripted.says(500, "Out of disk"), method="DELETE")
     reply = hub.post("/v1/runbooks", body("runbooks"))
-    assert_unavailable(reply, "loc1", "loc2", "loc3")
+    # Clients repeat a 503, and would make another one, or meet what is left.
+    assert_unavailable(reply, "loc1", "loc2", "loc3", status=504)
     states = dict(re.findall(r"(loc\d): ([^;.]*)", reply.text()))
     assert "could not be undone" in states["loc1"], reply
     assert states["loc2"] == "undone", reply
@@ -238,6 +239,30 @@ def test_a_name_or_uuid_that_one_location_has_is_taken(hub, at):
         reply = hub.post("/v1/deploy_templates", {**body("deploy_templates"), **members})
         assert (reply.status, reply.text()) == (409, text)
     assert writes(hub) == {}
+
+
+@pytest.mark.parametrize("kind", REPLICATED)
+def test_what_one_location_lacks_is_made_there(hub, kind):
+    """As `sync` says: with the location header it is that location's own object."""
+    ident, sent = stock(hub, kind, "loc1", "loc3"), {**body(kind)}
+    there = {LOCATION: "loc2"}
+    if "name" in sent and kind != "inspection_rules":
+        reply = hub.post(f"/v1/{kind}", {**sent, "uuid": new_uuid()}, headers=there)
+        assert reply.status == 409 and sent["name"] in reply.text(), reply
+        assert hub.post(f"/v1/{kind}", sent, headers=there).status == 409
+    assert writes(hub) == {}
+    reply = hub.post(f"/v1/{kind}", {**sent, "uuid": ident}, headers=there)
+    assert (reply.status, reply.json()["uuid"]) == (201, ident), reply
+    assert hub.asked("POST") == {"loc2": 1}
+    assert [set(records) for records in kept(hub, kind).values()] == [{ident}] * 3
+
+
+def test_an_empty_uuid_of_a_rule_is_none(hub):
+    """Ironic draws one for it, and each location would draw its own."""
+    reply = hub.post("/v1/inspection_rules", {**body("inspection_rules"), "uuid": ""})
+    assert reply.status == 201, reply
+    assert [set(records) for records in kept(hub, "inspection_rules").values()] == [{reply.json()["uuid"]}] * 3
+    assert all(site.asked("POST")[0].json()["uuid"] == reply.json()["uuid"] for site in hub.all())
 
 
 @pytest.mark.parametrize("at", ["loc1", "loc3"])

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
+use crate::api::collection::Spread;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
@@ -20,6 +21,8 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::Subject;
+use crate::federate::claim::Column;
+use crate::federate::claim::Stake;
 use crate::federate::claim::claims_of;
 use crate::federate::located::beside::check_beside;
 use crate::federate::located::home::home_of;
@@ -114,21 +117,33 @@ impl Creation<'_> {
         if let Some(instance) = self.instance_at(home, &object).await? {
             object.set("uuid", &instance);
         }
-        let given = matches!(object.value("uuid"), Value::Text(_) | Value::Other);
+        let given = is_given(collection, &object);
         let new = Uuid::new_v4().to_string();
         // A version 4 UUID that was drawn just now needs no question.
-        let claims = claims_of(
-            collection,
-            &object.text("uuid").unwrap_or_else(|| new.clone()),
-            &object,
-        );
+        let uuid = object.text("uuid").filter(|_| given);
+        let mut claims = claims_of(collection, uuid.as_ref().unwrap_or(&new), &object);
+        let is_replicated = collection.facts().spread == Spread::Replicated;
+        if is_replicated {
+            // At one location it may be made as the copy of what the others have.
+            claims.retain(|claim| claim.stake.column != Column::Uuid);
+            for claim in &mut claims {
+                claim.stake.copy_of.clone_from(&uuid);
+            }
+        }
         // A UUID of our own makes an ambiguous failure answerable: it is asked for instead of sent again.
         if !given {
             object.set("uuid", &new);
         }
         // Held until the answer: of two creates that claim one name the second must see the first.
-        let hold = federation.hold(request, &claims).await?;
+        let hold = if is_replicated {
+            // Beside what is written everywhere.
+            let all = [Stake::all_of(collection)];
+            federation.hold_stakes(request, all.into()).await?
+        } else {
+            federation.hold(request, &claims).await?
+        };
         let answer = async {
+            hold.suffices(federation.require_unique)?;
             let free = Free::elsewhere(federation, request, home, &claims).await?;
             let mut question = request.question();
             question.body = Body::Whole(object.to_bytes());
@@ -170,7 +185,7 @@ impl Creation<'_> {
         home: LocationId,
         object: &Object,
     ) -> Result<Option<String>, Error> {
-        let is_named = !matches!(object.value("uuid"), Value::Absent | Value::Null);
+        let is_named = is_given(self.collection, object);
         let node = object
             .text("node")
             .filter(|node| route::identifies(Collection::Nodes, node));
@@ -287,6 +302,24 @@ fn is_shown_as(sent: &Json, shown: &Json) -> bool {
         }
         (sent, shown) => sent == shown,
     }
+}
+
+/// Whether the client says what it is called.
+fn is_given(collection: Collection, object: &Object) -> bool {
+    match object.value("uuid") {
+        Value::Absent | Value::Null => false,
+        Value::Text(uuid) => !is_drawn(collection, &uuid),
+        Value::Other => true,
+    }
+}
+
+/// Whether Ironic takes this UUID of a create for none, and draws one: in the schemas of these two it has no format, and of
+/// the others an empty one is refused (`api/schemas/v1`).
+pub(crate) fn is_drawn(collection: Collection, uuid: &str) -> bool {
+    matches!(
+        collection,
+        Collection::Allocations | Collection::InspectionRules
+    ) && uuid.is_empty()
 }
 
 /// As Ironic's schema errors call it.

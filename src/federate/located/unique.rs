@@ -28,6 +28,7 @@ use crate::locations::location::Location;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
+use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
@@ -206,17 +207,21 @@ async fn is_taken(
     location: &Location,
     stake: &Stake,
 ) -> Result<bool, Silence> {
+    let version = request.range.max();
     let question = match stake.column {
         // Nobody can have it, and home will refuse it in its own words.
         Column::Uuid | Column::Name if !route::identifies(stake.collection, &stake.value) => {
             return Ok(false);
         }
         Column::Uuid | Column::Name => request
-            .probe(stake.path())
+            .probe(stake.path(version))
             .for_member(stake.collection, &stake.value),
-        Column::Instance | Column::Address => request
-            .probe(stake.path())
-            .expecting(Expect::list(stake.collection)),
+        Column::Instance | Column::Address => {
+            // At its own newest, since an Ironic that knows children shows them only from 1.83 on.
+            let standing = location.standing();
+            let version = standing.map_or(version, |standing| standing.range.max());
+            Question::get(stake.path(version), version).for_list(stake.collection)
+        }
         Column::Connector => return is_listed((request, asker), location, stake).await,
     };
     match location.ask(asker, &question).await? {
@@ -238,7 +243,7 @@ async fn is_listed(
 ) -> Result<bool, Silence> {
     let facts = stake.collection.facts();
     let list = List {
-        path: stake.path(),
+        path: stake.path(request.range.max()),
         query: Query::default().with("fields", "uuid,type,connector_id"),
         version: request.range.max(),
         purpose: Purpose::Own,

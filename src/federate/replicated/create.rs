@@ -15,6 +15,7 @@ use crate::federate::claim::Stake;
 use crate::federate::claim::claims_of;
 use crate::federate::hold::Hold;
 use crate::federate::located::create::Creation;
+use crate::federate::located::create::is_drawn;
 use crate::federate::located::create::singular;
 use crate::federate::located::unique::ask_whether_free;
 use crate::federate::replicated::Replicated;
@@ -46,10 +47,11 @@ impl Replicated<'_> {
             return alone.at(pinned, object).await;
         }
         let uuid = match object.value("uuid") {
-            Value::Text(uuid) => uuid,
+            // Elsewhere an empty one is Ironic's 400; here each location would draw its own.
+            Value::Text(uuid) if !is_drawn(collection, &uuid) => uuid,
             // A UUID that is no string: Ironic's schema error says so.
             Value::Other => return alone.at(self.first(), object).await,
-            Value::Absent | Value::Null => {
+            Value::Absent | Value::Null | Value::Text(_) => {
                 let uuid = Uuid::new_v4().to_string();
                 object.set("uuid", &uuid);
                 uuid

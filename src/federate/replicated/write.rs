@@ -287,7 +287,11 @@ impl Write<'_> {
         Error::NotEverywhere {
             what: format!("{} {}", self.collection.facts().noun, self.ident),
             states: states.map(|state| (state.location, state.text)).collect(),
-            fate_unknown: left == Some(Left::Unknown),
+            // What was made and is still there is made once more, or in its own way, by who repeats it.
+            is_final: match self.goal {
+                Goal::Made => left > Some(Left::Nothing),
+                Goal::Changed | Goal::Gone => left == Some(Left::Unknown),
+            },
         }
     }
 }
