@@ -47,6 +47,7 @@ use crate::locations::traffic::Outcome;
 use crate::locations::trail::Asking;
 use crate::request::Answer;
 use crate::request::Request;
+use crate::wire::peer::be_hasty;
 use crate::wire::peer::be_patient;
 use crate::wire::transport::on_fresh_connection;
 
@@ -167,7 +168,9 @@ impl Forwarding {
         // A repetition begins with the first byte again, and so do the counters.
         self.gauge = DepthGauge::default();
         let mut http = peer.http.clone();
-        if !self.request.method.is_safe() {
+        if self.request.method.is_safe() {
+            be_hasty(&mut http);
+        } else {
             on_fresh_connection(&mut http);
             be_patient(&mut http);
         }

@@ -32,6 +32,7 @@ use crate::api::header::SIGNATURE;
 use crate::wire::budget::Budget;
 use crate::wire::budget::Exhausted;
 use crate::wire::budget::Held;
+use crate::wire::delivery::is_swallowed;
 use crate::wire::message::Begun;
 use crate::wire::message::Bounds;
 use crate::wire::message::Message;
@@ -103,6 +104,8 @@ struct Conversation<'s> {
     /// `None`: the client's own pace does not count.
     deadline: Option<Instant>,
     begun: Option<&'s Begun>,
+    /// How long what was written may go without an acknowledgement, until that was looked at.
+    unheard: Option<Duration>,
 }
 
 /// The head of an answer.
@@ -113,12 +116,13 @@ struct Heading {
     after: After,
 }
 
-/// Writes a request and reads the answer.
+/// Writes a request and reads the answer. `unheard`: how long what is written may go without an acknowledgement.
 pub(super) async fn converse<'s>(
     stream: &'s mut Stream,
     message: Message<'s>,
     bounds: Bounds,
     budget: &Budget,
+    unheard: Option<Duration>,
 ) -> Result<(Reply, After), Fault> {
     let streamed = matches!(message.body, Sent::Streamed(_));
     let mut conversation = Conversation {
@@ -127,6 +131,7 @@ pub(super) async fn converse<'s>(
         bounds,
         deadline: (!streamed).then_some(bounds.deadline),
         begun: message.begun,
+        unheard,
     };
     let method = message.head.method();
     let written = conversation.write(message).await;
@@ -243,10 +248,7 @@ impl Conversation<'_> {
                 if may_be_whole {
                     tried = self.read.len();
                 }
-                let reading = reading::more(self.stream, &mut self.read);
-                let read = within(self.bounds.response, self.deadline, reading)
-                    .await?
-                    .map_err(Fault::Head)?;
+                let read = self.hear().await?.map_err(Fault::Head)?;
                 if read == 0 {
                     return Err(Fault::Closed);
                 }
@@ -265,6 +267,24 @@ impl Conversation<'_> {
                 return Err(Fault::NotHttp);
             }
         }
+    }
+
+    /// More of the head.
+    async fn hear(&mut self) -> Result<io::Result<usize>, Fault> {
+        let mut patience = self.bounds.response;
+        if let Some(unheard) = self.unheard.take().filter(|unheard| *unheard < patience) {
+            let reading = reading::more(self.stream, &mut self.read);
+            match within(unheard, self.deadline, reading).await {
+                // What a black hole swallows on an idle connection is noticed as soon as on a new one.
+                Err(Fault::Silence) if is_swallowed(self.stream, unheard) => {
+                    return Ok(Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
+                }
+                Err(Fault::Silence) => patience -= unheard,
+                heard => return heard,
+            }
+        }
+        let reading = reading::more(self.stream, &mut self.read);
+        within(patience, self.deadline, reading).await
     }
 
     /// The answer has begun: from here on the clock measures the pause between two parts, however long all of them take.

@@ -1,4 +1,6 @@
-//! What became of bytes that were written to a connection which then ended.
+//! What became of bytes that were written to a connection which then ended, or says nothing.
+
+use std::time::Duration;
 
 use pingora::protocols::Stream;
 use pingora::protocols::l4::ext::get_tcp_info;
@@ -22,6 +24,14 @@ impl Delivery {
     }
 }
 
+/// Whether something that was written before such a pause is not acknowledged, and nothing was in that time.
+pub(super) fn is_swallowed(stream: &Stream, pause: Duration) -> bool {
+    get_tcp_info(stream.id()).is_ok_and(|told| {
+        let heard = Duration::from_millis(told.tcpi_last_ack_recv.into());
+        told.tcpi_unacked > 0 && heard >= pause
+    })
+}
+
 fn acknowledged(stream: &Stream) -> Option<u64> {
     let told = get_tcp_info(stream.id()).ok()?;
     Some(told.tcpi_bytes_acked)
@@ -29,8 +39,6 @@ fn acknowledged(stream: &Stream) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use pingora::protocols::l4::stream::Stream as Socket;
     use tokio::io::AsyncReadExt;
     use tokio::io::AsyncWriteExt;

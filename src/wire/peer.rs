@@ -87,6 +87,11 @@ pub async fn resolve(endpoint: &Endpoint) -> std::io::Result<Vec<SocketAddr>> {
     )
 }
 
+/// After this much silence a peer is asked whether it is still there, so often.
+const PROBED: Duration = Duration::from_secs(15);
+const PROBE: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
+
 /// What bounds a connection and what is done on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
@@ -112,14 +117,27 @@ pub fn dial(endpoint: &Endpoint, address: SocketAddr, tls: &Tls, clocks: Clocks)
     options.write_timeout = Some(clocks.response);
     options.idle_timeout = Some(clocks.idle);
     options.tcp_keepalive = Some(TcpKeepalive {
-        idle: Duration::from_secs(15),
-        interval: Duration::from_secs(5),
-        count: 3,
-        // What a black hole swallows on an idle connection is noticed as soon as on a new one.
-        user_timeout: clocks.connect,
+        idle: PROBED,
+        interval: PROBE,
+        count: PROBES as usize,
+        // With TCP_USER_TIMEOUT the kernel does not count probes: it ends a connection that is silent for as long and has
+        // one unanswered (`tcp_keepalive_timer` of net/ipv4/tcp_timer.c). Less, and one lost packet would end a write that
+        // waits for its answer. What is never acknowledged is noticed sooner, see `is_swallowed`.
+        user_timeout: clocks.connect.max(PROBED + PROBE * PROBES),
     });
     options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
     http
+}
+
+/// For what may be sent again and is not looked after while it waits: what a black hole swallows on an idle connection is
+/// noticed as soon as on a new one.
+pub fn be_hasty(http: &mut HttpPeer) {
+    if let (Some(keepalive), Some(patience)) = (
+        &mut http.options.tcp_keepalive,
+        http.options.connection_timeout,
+    ) {
+        keepalive.user_timeout = patience;
+    }
 }
 
 /// For a large body. A server whose workers are busy takes nothing for a while, and the kernel ends such a connection as it

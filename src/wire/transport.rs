@@ -157,10 +157,12 @@ impl Transport {
         bounds: Bounds,
     ) -> Result<Reply, Failure> {
         let is_safe = message.head.method().is_safe();
+        // A large body may still be on its way.
+        let unheard = (peer.options.connection_timeout).filter(|_| !is_large(message.body));
         if let Some(mut stream) = self.used_before(peer, message) {
             // A system call, of use for a write only.
             let delivery = (!is_safe).then(|| Delivery::before(&stream)).flatten();
-            match converse(&mut stream, message, bounds, &self.budget).await {
+            match converse(&mut stream, message, bounds, &self.budget, unheard).await {
                 Ok((reply, after)) => {
                     self.part(peer, stream, after).await;
                     return Ok(reply);
@@ -186,7 +188,7 @@ impl Transport {
         let peer = own.as_ref().unwrap_or(peer);
         let mut stream = self.connect(peer, message, bounds).await?;
         shown::note(peer, &stream);
-        match converse(&mut stream, message, bounds, &self.budget).await {
+        match converse(&mut stream, message, bounds, &self.budget, unheard).await {
             Ok((reply, after)) => {
                 self.tell_trust(peer, None);
                 let after = if own.is_some() { After::Closed } else { after };
@@ -332,7 +334,7 @@ async fn close(mut stream: Stream) {
 /// Why there was no answer to what is safe on a connection that was used before.
 fn used_failure(fault: &Fault) -> Failure {
     match fault {
-        // TCP_USER_TIMEOUT: what was sent on the idle connection was never acknowledged, so a new connection would wait
+        // What was sent on the idle connection was never acknowledged, so a new connection would wait
         // as long again.
         Fault::Write(error) | Fault::Head(error) if is_black_hole(error) => Failure::ConnectTimeout,
         _ => failure(fault),

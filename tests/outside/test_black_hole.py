@@ -1,8 +1,10 @@
 """A location whose packets vanish while connections to it stay open: one request notices, or the probe does; nobody else pays."""
 
+import threading
 import time
 
 import pytest
+import scripted
 from swallowed import FarSide, is_possible
 
 from fleet import Fleet, fleet_config, until
@@ -73,3 +75,28 @@ def test_the_probe_notices_without_traffic_and_makes_the_trials(far):
     assert asked > 20
     link.is_cut = False
     until(lambda: hub.get("/v1/nodes/there").status == 200, 30, "the location's coming back")
+
+
+@pytest.mark.slow
+def test_a_lost_probe_ends_no_write_that_waits(far):
+    """The kernel asks after 15 s whether the location is still there, and again after 5 s."""
+    hub, link = far(probe_interval=600)
+    answered = threading.Event()
+    hub.loc2.fault(scripted.held(answered), "PUT")
+    replies = []
+    write = threading.Thread(target=lambda: replies.append(hub.put("/v1/nodes/there/states/power", {"target": "power on"})))
+    write.start()
+    until(lambda: hub.loc2.asked("PUT"), what="the write")
+    asked = time.monotonic()
+
+    def passed(seconds):
+        return lambda: replies or time.monotonic() - asked > seconds
+
+    until(passed(10), 20, "an acknowledgement")
+    link.is_cut = True
+    until(passed(17), 20, "the first probe")
+    link.is_cut = False
+    until(passed(21), 20, "the second probe")
+    answered.set()
+    write.join()
+    assert [reply.status for reply in replies] == [202], replies

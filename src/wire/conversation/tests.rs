@@ -39,7 +39,7 @@ async fn heard(method: Method, text: &str, part: usize) -> Result<(Reply, After)
         }
         theirs
     };
-    let listening = converse(&mut stream, message, bounds, &budget);
+    let listening = converse(&mut stream, message, bounds, &budget, None);
     let speaking = async { drop(speaking.await) };
     tokio::join!(listening, speaking).0
 }
