@@ -314,7 +314,10 @@ impl Lists<'_> {
     async fn list_all_allocations(&self, mut errand: Errand) -> Result<Answer, Error> {
         if let Some(ident) = self.request.query.value("node") {
             let node = self.visible_node(ident).await?;
-            node.ok_or_else(|| refusal::no_such_node(ident))?;
+            let node = node.ok_or_else(|| refusal::no_such_node(ident))?;
+            // Where it was judged.
+            errand.query = errand.query.without(&["node"]).with("node", node.uuid);
+            errand = errand.at(node.at);
         }
         if self.allows(Rule::AllocationGet, &Target::Unasked) {
             return self.send(errand).await;

@@ -1,6 +1,7 @@
 //! Nodes, and what is below one.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Deref;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::auth::access::attributes;
 use crate::auth::access::attributes::Change;
+use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::located::create::PARENT_NODE_SINCE;
 use crate::federate::located::home::home_of;
@@ -179,7 +181,7 @@ impl Nodes<'_> {
     }
 
     async fn patch_node(&self, ident: &str, body: &[u8]) -> Result<Answer, Error> {
-        let patch = Patch::parse(body)?;
+        let mut patch = Patch::parse(body)?;
         // Parsed before the node is looked up: Ironic checks bodies before policy, so a bad patch is a 400 for a hidden
         // node too.
         let changes = patch.changes();
@@ -195,9 +197,16 @@ impl Nodes<'_> {
         if patch.sets("/owner") && !self.may(Rule::NodeUpdateOwnerProvisioned, &node) {
             self.check_idle(&node).await?;
         }
+        let mut parents = HashMap::new();
         for parent in patch.texts("/parent_node") {
-            self.check_parent(&parent).await?;
+            let uuid = self.parent(&parent, node.at).await?;
+            parents.insert(parent, uuid);
         }
+        // The one that was judged, whatever has its name by now.
+        patch.rename("/parent_node", |parent| {
+            let known = parents.get(parent).cloned();
+            known.unwrap_or_else(|| parent.to_owned())
+        });
         let answer = self.below_node(&node, patch.to_bytes()).await?;
         self.masked(answer, &node, &[])
     }
@@ -219,12 +228,16 @@ impl Nodes<'_> {
         Ok(())
     }
 
-    /// A node that is hidden is refused as one is that is absent, before anything else could be found wrong: another
-    /// location's is refused by this gateway, whatever the rest of the body says.
-    async fn check_parent(&self, parent: &str) -> Result<(), Error> {
-        let is_known = parent.is_empty() || self.visible_node(parent).await?.is_some();
-        let refused = || refusal::unlinkable("parent_node", parent);
-        is_known.then_some(()).ok_or_else(refused)
+    /// The UUID of a parent, which is looked up where its child is: that is where it will be linked. A node that is hidden
+    /// is refused as one is that is absent, before anything else could be found wrong: another location's is refused by
+    /// this gateway, whatever the rest of the body says.
+    async fn parent(&self, ident: &str, at: Option<LocationId>) -> Result<String, Error> {
+        if ident.is_empty() {
+            return Ok(String::new());
+        }
+        let found = self.visible_node_at(ident, at).await?;
+        let found = found.ok_or_else(|| refusal::unlinkable("parent_node", ident))?;
+        Ok(found.uuid)
     }
 
     async fn below_node(&self, node: &Node, body: Bytes) -> Result<Answer, Error> {
@@ -378,7 +391,8 @@ impl Nodes<'_> {
                 self.leave(Rule::NodeCreate, &Target::Nothing);
             }
             if let Some(parent) = parent_of(&object, self.request.version) {
-                self.check_parent(&parent).await?;
+                let uuid = self.parent(&parent, home).await?;
+                object.set("parent_node", &uuid);
             }
             return self.send(self.errand(object.to_bytes())).await;
         }
@@ -410,7 +424,7 @@ impl Nodes<'_> {
             ));
         }
         if let Some(parent) = parent_of(&object, version) {
-            let node = self.visible_node(&parent).await?;
+            let node = self.visible_node_at(&parent, home).await?;
             // Ironic's `authorize_node_link`: parent and child must have the same owner.
             let mine = node.filter(|node| node.holders.owner.as_deref() == Some(project.id));
             let node = mine.ok_or_else(|| refusal::unlinkable("parent_node", &parent))?;

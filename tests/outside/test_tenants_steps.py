@@ -109,3 +109,17 @@ def test_each_parent_that_a_patch_names_is_judged(tmp_path):
                 assert (reply.status, site.asked("PATCH")) == (400, []), (patch, reply)
         reply = running.ask(TENANT, "PATCH", "/v1/nodes/child", [{"op": "add", "path": "/parent_node", "value": own}])
         assert reply.status == 200, reply
+
+
+def test_a_parent_is_judged_where_it_is_to_be_linked(tmp_path):
+    """Another location's node of the same name is not meant."""
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:node:update:parent_node": "role:member"\n')
+    first, second = Standin([node("child", owner=MINE), node("foo", owner=OTHER), node("own", owner=MINE)]), Standin([node("foo", owner=MINE)])
+    with hub(first, second, sections={"oslo_policy": {"policy_file": rules}}) as running:
+        for parent in ("foo", second.find("foo")["uuid"]):
+            reply = running.ask(TENANT, "PATCH", "/v1/nodes/child", [{"op": "add", "path": "/parent_node", "value": parent}])
+            assert (reply.status, first.asked("PATCH")) == (400, []), reply
+        reply = running.ask(TENANT, "PATCH", "/v1/nodes/child", [{"op": "add", "path": "/parent_node", "value": "own"}])
+        assert reply.status == 200, reply
+        assert first.asked("PATCH")[0].json()[0]["value"] == first.find("own")["uuid"]
