@@ -157,7 +157,7 @@ impl<'a> Case<'a> {
     }
 
     /// The newest version of all locations that a project can have things at, for questions of our own.
-    pub(crate) fn newest(&self) -> Microversion {
+    fn newest(&self) -> Microversion {
         let newest = self.request.range.max();
         if self.too_old.is_empty() {
             newest
@@ -175,20 +175,20 @@ impl<'a> Case<'a> {
         at: Option<LocationId>,
     ) -> Errand {
         let mut fields: Vec<_> = fields.split(',').collect();
-        if self.is_too_old(at) {
+        if self.is_too_old(at.or(self.request.pinned)) {
             fields.retain(|name| !HOLDERS.contains(name));
         }
         let query = Query::default().with("fields", fields.join(","));
         Errand::get(path(segments), query, self.newest_at(at)).at(at)
     }
 
-    /// The newest version there, for questions about a thing that was found there.
+    /// The newest version that the location speaks which is asked; without one that of all of them.
     pub(crate) fn newest_at(&self, at: Option<LocationId>) -> Microversion {
-        if self.is_too_old(at) {
-            self.request.range.max()
-        } else {
-            self.newest()
-        }
+        let own = at.or(self.request.pinned).and_then(|at| {
+            let standing = self.federation.locations.location(at).standing()?;
+            Some(standing.range.max())
+        });
+        own.unwrap_or_else(|| self.newest())
     }
 
     pub(crate) fn is_too_old(&self, at: Option<LocationId>) -> bool {
@@ -216,7 +216,9 @@ impl<'a> Case<'a> {
         let (target, query) = read(&errand)?;
         // Nothing of a project is made where nobody could tell whose it is.
         let asks_all = self.sees_all && (errand.at.is_some() || errand.method != Method::POST);
-        let mut left_out = if asks_all && errand.version <= self.request.range.max() {
+        let pinned = errand.at.or(self.request.pinned);
+        let speaks = pinned.is_some() || errand.version <= self.request.range.max();
+        let mut left_out = if asks_all && speaks {
             Vec::new()
         } else {
             self.too_old.clone()
@@ -238,7 +240,7 @@ impl<'a> Case<'a> {
             range: self.request.range,
             version: errand.version,
             // Sent to where the thing was judged, so that a move in between cannot lead to an unjudged one.
-            pinned: errand.at.or(self.request.pinned),
+            pinned,
             left_out,
             placed: errand.placed,
             partial: self.request.partial,
@@ -373,7 +375,8 @@ impl<'a> Case<'a> {
             return Ok(Vec::new());
         }
         // With a question that old locations understand, where there are any; only then its owner is asked for.
-        let beside_old = at.is_none() && !self.too_old.is_empty();
+        let is_named = at.or(self.request.pinned).is_some();
+        let beside_old = !is_named && !self.too_old.is_empty();
         let asked = if beside_old {
             let query = Query::default().with("fields", "uuid");
             Errand::get(path(segments), query, self.request.range.max())

@@ -7,14 +7,20 @@ use std::collections::HashMap;
 use http::HeaderValue;
 
 use crate::api::collection::Collection;
+use crate::api::header;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::config::LocationId;
 use crate::federate::Error;
+use crate::federate::fan_out::announce;
+use crate::federate::fan_out::tolerate;
 use crate::federate::merged::marker::onward;
+use crate::locations::walk::CHILDREN_SINCE;
 use crate::locations::walk::with_children;
+use crate::locations::window::ask_all;
 use crate::policy::targets::Target;
+use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
@@ -146,8 +152,8 @@ impl Owned {
 
 impl Case<'_> {
     /// Members of a node that tell who holds it, as far as all locations have them. Without an owner it is nobody's.
-    fn holder_fields(&self) -> &'static str {
-        match self.newest() {
+    fn holder_fields(&self, at: Option<LocationId>) -> &'static str {
+        match self.newest_at(at) {
             version if version >= LESSEE => "uuid,owner,lessee",
             // Below 1.65 Ironic answers 406 to `fields=lessee`.
             version if version >= OWNER => "uuid,owner",
@@ -161,7 +167,7 @@ impl Case<'_> {
         (ident, at): (&str, Option<LocationId>),
         passes: impl Fn(&Node) -> bool,
     ) -> Result<Option<Node>, Error> {
-        let fields = self.holder_fields();
+        let fields = self.holder_fields(at);
         let found = self.look_up_at(&["nodes", ident], fields, at).await?;
         let nodes = found.iter().filter_map(Node::of);
         the_one(nodes.filter(passes).collect(), |node| node.at)
@@ -276,14 +282,14 @@ impl Case<'_> {
 
     /// A node at the location that spoke of it.
     async fn node_beside(&self, uuid: &str, at: Option<LocationId>) -> Result<Option<Node>, Error> {
-        let errand = self.looking(&["nodes", uuid], self.holder_fields(), at);
+        let errand = self.looking(&["nodes", uuid], self.holder_fields(at), at);
         let found = self.read(errand).await?;
         Ok(found.and_then(|resource| Node::of(&Found { resource, at })))
     }
 
     /// The one that the caller may know of.
     pub(crate) async fn visible_allocation(&self, ident: &str) -> Result<Option<Owned>, Error> {
-        let fields = if self.newest() >= ALLOCATION_OWNER {
+        let fields = if self.newest_at(None) >= ALLOCATION_OWNER {
             "uuid,owner"
         } else {
             "uuid"
@@ -315,21 +321,47 @@ impl Case<'_> {
         let Some(project) = self.project() else {
             return Ok((nodes, None));
         };
-        let query = filter
+        let errand = |at| {
+            let version = self.newest_at(at);
             // Exactly `owner == project or lessee == project` at every version, ANDed with other filters (run on Ironic
             // 39).
-            .with("project", project.id)
-            .with("fields", self.holder_fields());
-        // Ports of a child are visible all the same.
-        let query = with_children(query, self.newest());
-        let errand = Errand::get(path(&["nodes"]), query, self.newest()).at(at);
-        let missing = self
-            .each_of(errand, "nodes", |found| {
-                if let (Some(at), Some(node)) = (found.at, Node::of(&found)) {
-                    nodes.0.insert((at, node.uuid), node.holders);
-                }
-            })
-            .await?;
+            let query = filter.clone().with("project", project.id);
+            let query = query.with("fields", self.holder_fields(at));
+            // Ports of a child are visible all the same.
+            let query = with_children(query, version);
+            Errand::get(path(&["nodes"]), query, version).at(at)
+        };
+        let mut take = |found: Found| {
+            if let (Some(at), Some(node)) = (found.at, Node::of(&found)) {
+                nodes.0.insert((at, node.uuid), node.holders);
+            }
+        };
+        let mut missing = self.each_of(errand(at), "nodes", &mut take).await?;
+        // Who knows children leaves them out of a question in an older version.
+        let is_beside = |home: &LocationId| {
+            at.or(self.request.pinned).is_none()
+                && self.newest_at(None) < CHILDREN_SINCE
+                && self.newest_at(Some(*home)) >= CHILDREN_SINCE
+        };
+        let errand = &errand;
+        let asked = self.locations().filter(is_beside).map(|home| async move {
+            let mut found = Vec::new();
+            let each = |one| found.push(one);
+            let told = self.each_of(errand(Some(home)), "nodes", each).await;
+            told.map(|_| found)
+        });
+        let mut silent = Vec::new();
+        for told in ask_all(asked).await {
+            match told {
+                Ok(found) => found.into_iter().for_each(&mut take),
+                Err(Error::Silent(more)) => silent.extend(more),
+                Err(error) => return Err(error),
+            }
+        }
+        let locations = &self.federation.locations;
+        let silent = tolerate(locations, self.request, locations.iter().len(), silent)?;
+        let lacking = announce(locations, Answer::default(), &silent);
+        missing = both(missing, lacking.headers.get(header::INCOMPLETE).cloned());
         Ok((nodes, missing))
     }
 
@@ -340,7 +372,7 @@ impl Case<'_> {
         query: Query,
         each: impl FnMut(Found),
     ) -> Result<Option<HeaderValue>, Error> {
-        let errand = Errand::get(path(&[collection]), query, self.newest());
+        let errand = Errand::get(path(&[collection]), query, self.newest_at(None));
         self.each_of(errand, collection, each).await
     }
 

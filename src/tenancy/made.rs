@@ -67,7 +67,7 @@ impl Case<'_> {
             ..Errand::get(
                 path(&[collection.facts().path, &uuid]),
                 Query::default(),
-                self.newest(),
+                self.newest_at(made.location),
             )
             .at(made.location)
             .afterwards()

@@ -318,7 +318,7 @@ impl Runbooks<'_> {
     ) -> Result<(Places, Option<HeaderValue>), Error> {
         let mut visible = Places::new();
         let query = Query::default().with("fields", "uuid,owner,public");
-        let mut errand = Errand::get(path(&["runbooks"]), query, self.newest());
+        let mut errand = Errand::get(path(&["runbooks"]), query, self.newest_at(None));
         errand.review.each_copy = true;
         let missing = self
             .each_of(errand, "runbooks", |found| {

@@ -208,6 +208,48 @@ def test_who_may_list_all_keeps_what_is_its_own_beside_a_location_without_lessee
         assert (made.status, "older than 1.65" in made.text()) == (400, True), made
 
 
+def test_beside_a_location_that_knows_no_children_their_ports_are_a_projects():
+    """Who knows children leaves them out of a list in an older version, too."""
+    new = Standin([node("server", owner=MINE)])
+    new.add(node("dpu", owner=MINE, parent_node=new.nodes[0]["uuid"]))
+    for number, record in enumerate(new.nodes):
+        new.ports.append({"uuid": new_uuid(), "address": f"52:54:00:00:00:0{number}", "node_uuid": record["uuid"]})
+    with hub(new, Standin([node("other", owner=MINE)], versions=("1.1", "1.82"))) as running:
+        for query in ("", "?limit=1", "?sort_key=address"):
+            listed = running.get(TENANT, f"/v1/ports{query}")
+            shown = [one["uuid"] for one in listed.json()["ports"]]
+            if "next" in listed.json():
+                shown += [one["uuid"] for one in running.get(TENANT, listed.json()["next"].removeprefix(running.fleet.url)).json()["ports"]]
+            assert sorted(shown) == sorted(port["uuid"] for port in new.ports), (query, listed)
+        assert running.get(STRANGER, "/v1/ports").json()["ports"] == []
+        running.fleet.loc1.fault(scripted.close(), "GET", "/v1/nodes", query="include_children")
+        assert running.get(TENANT, "/v1/ports").status == 503
+        partial = running.get(TENANT, "/v1/ports", **{"X-Ironic-Proxy-Partial": "allow"})
+        assert (partial.status, "loc1" in partial.header("X-Ironic-Proxy-Incomplete")) == (200, True), partial
+
+
+@pytest.mark.parametrize("way", ["header", "path"])
+def test_a_named_location_is_asked_in_versions_of_its_own(way):
+    own = {"uuid": new_uuid(), "name": "CUSTOM_A", "owner": MINE, "public": False, "steps": [], "extra": {}, "traits": []}
+    new = Standin([node("mine", owner=MINE, provision_state="manageable")])
+    new.objects["runbooks"].append(own)
+    with hub(new, Standin(versions=("1.1", "1.90")), api={"location_endpoints": True}) as running:
+        at, named = ("/locations/loc1", {}) if way == "path" else ("", {LOCATION: "loc1"})
+
+        def ask(method, path, body=None):
+            return running.ask(TENANT, method, f"{at}/v1/{path}", body, **named)
+
+        running.version = "1.112"
+        listed = ask("GET", "runbooks")
+        assert [one["uuid"] for one in listed.json().get("runbooks", [])] == [own["uuid"]], listed
+        for ident in (own["uuid"], "CUSTOM_A"):
+            assert ask("GET", f"runbooks/{ident}").status == 200
+            assert ask("PATCH", f"runbooks/{ident}", [{"op": "add", "path": "/description", "value": "d"}]).status == 200
+        used = ask("PUT", "nodes/mine/states/provision", {"target": "manage", "runbook": "CUSTOM_A"})
+        assert used.status == 202, used
+        assert ask("DELETE", f"runbooks/{own['uuid']}").status == 204
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_project_sees_that_nothing_at_a_location_without_lessees_is_its_own(is_named):
     """Named, or the only one there is."""
