@@ -366,7 +366,7 @@ impl Door {
             media: Media::of(&head.headers),
             words,
             review: Review::default(),
-            asker: self.asker(&head.headers, context, &target),
+            asker: self.asker(head, context, &target),
             target,
         };
         Ok(Entry::Admitted(Box::new(Admitted {
@@ -481,7 +481,7 @@ impl Door {
         }
     }
 
-    fn asker(&self, headers: &HeaderMap, context: &Context, target: &Target) -> Asker {
+    fn asker(&self, head: &RequestHeader, context: &Context, target: &Target) -> Asker {
         let standing = if is_ramdisk(target) {
             Standpoint::Anonymous
         } else {
@@ -490,9 +490,10 @@ impl Door {
         Asker {
             transport: Arc::clone(&self.transport),
             request_id: context.request_id.for_locations(),
-            token: self.guard.authenticator.user_token(headers),
+            token: self.guard.authenticator.user_token(&head.headers),
             standing,
-            hedges: true,
+            // What a write needs to know must not come from a second endpoint, whose database may be behind.
+            hedges: head.method.is_safe(),
             deadline: Instant::now() + self.request_deadline,
             trail: context.trail.clone(),
             trace: context.trace.clone(),

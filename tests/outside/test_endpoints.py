@@ -164,6 +164,8 @@ def test_what_a_write_came_to_is_asked_where_it_was_written(two, method):
         return scripted.executed(scripted.reset())(exchange)
 
     pair[0].fault(slow_from_now_on, method=method)
+    # Nor what it needs to know: an undo would put back what was there before the change before.
+    pair[0].fault(scripted.late(0.3), method="GET", times=1)
     pair[1].fault(lambda _: Answer.of_json(200, before), method="GET")
     change = [{"op": "add", "path": "/extra/a", "value": 1}] if method == "PATCH" else None
     reply = hub.call(method, path, change)

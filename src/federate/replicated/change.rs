@@ -28,7 +28,6 @@ use crate::federate::replicated::write::Goal;
 use crate::federate::replicated::write::Part;
 use crate::federate::replicated::write::Write;
 use crate::locate::LocateError;
-use crate::locations::question::Asker;
 use crate::locations::question::Question;
 use crate::locations::silence::Silence;
 use crate::locations::window::ask_all;
@@ -139,18 +138,13 @@ impl Replicated<'_> {
     /// to answer before anything is written.
     async fn copies(&self, ident: &str) -> Result<Vec<Copy>, Error> {
         let path = member(self.collection, ident);
-        // What an undo puts back must not come from a second endpoint, whose database may be behind.
-        let asker = &Asker {
-            hedges: false,
-            ..self.request.asker.clone()
-        };
         let asked = self.federation.locations.iter().map(|location| {
             let version = location
                 .standing()
                 .map_or(self.request.range.max(), |known| known.range.max());
             let question = Question::get(path.clone(), version).for_member(self.collection, ident);
             async move {
-                let answer = location.reply(asker, &question).await;
+                let answer = location.reply(&self.request.asker, &question).await;
                 (location, version, answer)
             }
         });
