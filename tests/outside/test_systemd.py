@@ -283,6 +283,32 @@ def test_the_sockets_of_systemd_are_handed_on_too(behind):
     assert behind.shown("ActiveState", "NRestarts") == ["active", "0"]
 
 
+def test_a_unix_socket_of_the_socket_unit_outlives_the_service(behind):
+    """Beside the admin socket, in the service's own directory, which systemd would empty with it."""
+    drop_in = behind.machine.path(f"/etc/systemd/system/{SOCKET}.d/unix.conf")
+    drop_in.parent.mkdir(exist_ok=True)
+    place = "/run/ironic-proxy/api.sock"
+
+    def anew():
+        behind.systemctl("daemon-reload")
+        behind.systemctl("stop", SERVICE)
+        behind.systemctl("restart", SOCKET)
+        behind.systemctl("start", SERVICE)
+
+    try:
+        drop_in.write_text(f"[Socket]\nListenStream={place}\n", encoding="utf-8")
+        anew()
+        for verbs in (["restart"], ["stop", "start"]):
+            for verb in verbs:
+                behind.systemctl(verb, SERVICE)
+            behind.machine.run("test", "-S", place)
+            assert behind.serves()
+            behind.machine.run("ironic-proxy", "status")
+    finally:
+        drop_in.unlink()
+        anew()
+
+
 def test_under_the_socket_unit_clients_wait_for_a_faulty_file_to_be_mended(behind):
     behind.write(max_limit="many")
     assert behind.systemctl("restart", SERVICE, check=False).returncode != 0
