@@ -384,7 +384,7 @@ fn document(body: &impl Serialize) -> Answer {
     answer(StatusCode::OK, body)
 }
 
-fn told(status: StatusCode, error: &str) -> Answer {
+pub(super) fn told(status: StatusCode, error: &str) -> Answer {
     answer(status, &json!({"error": error}))
 }
 

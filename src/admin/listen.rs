@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use crate::admin::answer::Call;
 use crate::admin::answer::Desk;
 use crate::admin::answer::From;
+use crate::admin::answer::told;
 use crate::config::AdminConfig;
 use crate::lifecycle::Stage;
 use crate::listening::open;
@@ -272,13 +273,9 @@ impl ServeHttp for Connection {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let mut body = BytesMut::new();
         while let Ok(Some(part)) = session.read_request_body().await {
-            body.extend_from_slice(&part);
-            if body.len() > BODY {
-                // The rest of the body is still unread and would be taken for the next request.
-                session.set_keepalive(None);
-                let mut answer = Response::new(Vec::new());
-                *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                return answer;
+            // The rest is read, since who is writing would not read the answer (a unix socket: ECONNRESET).
+            if body.len() <= BODY {
+                body.extend_from_slice(&part);
             }
         }
         let call = Call {
@@ -287,7 +284,11 @@ impl ServeHttp for Connection {
             from: &self.from,
         };
         let is_head = call.head.method == http::Method::HEAD;
-        let mut answer = self.desk.answer(call).await;
+        let mut answer = if body.len() > BODY {
+            told(StatusCode::PAYLOAD_TOO_LARGE, "a body may have 64 KiB")
+        } else {
+            self.desk.answer(call).await
+        };
         let length = answer.body().len();
         answer
             .headers_mut()

@@ -139,3 +139,13 @@ def test_by_the_command(hub):
     assert refused.returncode == 1 and "paris" in refused.stdout
     wrong = admin.run("explain", "--body", "{", "POST", "/v1/nodes")
     assert wrong.returncode == 2 and "--body" in wrong.stderr
+
+
+def test_what_is_too_large_to_be_explained_is_told(hub):
+    admin = Admin(hub.gateway)
+    done = admin.run("explain", "PUT", "/v1/nodes/x/states/provision", "--body", json.dumps({"configdrive": "A" * (100 << 10)}))
+    assert done.returncode == 1 and "64 KiB" in done.stdout + done.stderr, done
+    # More than the buffers of a socket hold: it is read before it is answered.
+    body = {"configdrive": "A" * (3 << 20)}
+    said = admin("POST", "/explain", {"method": "PUT", "path": "/v1/nodes/x/states/provision", "headers": [], "body": body})
+    assert said.status == 413 and "64 KiB" in said.document["error"], said
