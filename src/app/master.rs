@@ -13,6 +13,8 @@ use log::info;
 use log::warn;
 use pingora::server::ShutdownSignal;
 use pingora::server::ShutdownSignalWatch;
+use rustix::process::Pid;
+use rustix::process::kill_process;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
@@ -195,6 +197,11 @@ impl Master {
 
     /// Has another process take over, or serves on.
     async fn upgrade(&self, signals: &mut Signals, tell: Option<Tell>) -> Next {
+        let mut to_reload = false;
+        let put_off = |meant| {
+            to_reload |= meant == Meant::Reload;
+            info!("An upgrade is under way; a reload waits for its end");
+        };
         let (next, told) = tokio::select! {
             succeeded = self.succeed() => match succeeded {
                 Ok(pid) => (Next::Replaced, Ok(pid)),
@@ -203,11 +210,19 @@ impl Master {
                     (Next::Serve, Err(error))
                 }
             },
-            meant = self.told_to_end(signals) => match meant {
+            meant = self.told_to_end(signals, put_off) => match meant {
                 Meant::End => self.end(),
                 _ => (Next::Leave, Err(UpgradeError::NotNow)),
             },
         };
+        match (&next, &told) {
+            // It may have read the files before they were what the signal speaks of.
+            (Next::Replaced, Ok(pid)) if to_reload => pass_on(*pid),
+            (Next::Serve, _) if to_reload => {
+                let _ = self.reload();
+            }
+            _ => {}
+        }
         if let Some(tell) = tell {
             // Its client may have hung up.
             let _ = tell.send(told);
@@ -239,17 +254,15 @@ impl Master {
         succeeded.map_err(|error: SuccessionError| UpgradeError::Failed(error.to_string()))
     }
 
-    /// The next signal that ends the process; others are seen to meanwhile.
-    async fn told_to_end(&self, signals: &mut Signals) -> Meant {
+    /// The next signal that ends the process; others are seen to meanwhile, or `put_off`.
+    async fn told_to_end(&self, signals: &mut Signals, mut put_off: impl FnMut(Meant)) -> Meant {
         loop {
             match signals.next().await {
                 meant @ (Meant::Drain | Meant::End) => return meant,
                 Meant::Reopen => {
                     self.reopen();
                 }
-                Meant::Reload | Meant::Upgrade => {
-                    info!("Neither reloaded nor upgraded: the process is ending");
-                }
+                meant @ (Meant::Reload | Meant::Upgrade) => put_off(meant),
             }
         }
     }
@@ -279,10 +292,12 @@ impl Master {
     }
 
     async fn finish(self, mut signals: Signals, stage: Stage, doors: Vec<Stream>) {
+        let in_vain = |_| info!("Neither reloaded nor upgraded: the process is ending");
         let hurried = async {
             // systemd tells all processes of the service to stop: one that has been replaced is stopping already.
-            if self.told_to_end(&mut signals).await == Meant::Drain && stage == Stage::Replaced {
-                self.told_to_end(&mut signals).await;
+            let meant = self.told_to_end(&mut signals, in_vain).await;
+            if meant == Meant::Drain && stage == Stage::Replaced {
+                self.told_to_end(&mut signals, in_vain).await;
             }
         };
         tokio::select! {
@@ -354,6 +369,14 @@ impl Master {
         info!("Stopped");
         spool::finish();
         process::exit(0);
+    }
+}
+
+/// Has the process that serves now reload.
+fn pass_on(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some(Err(error)) = pid.map(|pid| kill_process(pid, rustix::process::Signal::HUP)) {
+        warn!("The new process could not be told to reload: {error}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -125,6 +126,31 @@ def test_what_does_not_start_leaves_the_old_one_serving(spoil, by):
         line.admin.set("loc1", "read_only")
         line.restore()
         assert line.upgrade().returncode == 0, "it can be upgraded once all is mended"
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_a_reload_that_comes_into_an_upgrade_is_not_lost(succeeds):
+    """The next process may have read the files before they were changed, and this one goes on if that does not start."""
+    with Line() as line:
+        policy = line.directory / "rules.yaml"
+        os.mkfifo(policy)
+        line.write(sections={"oslo_policy": {"policy_file": policy}})
+        os.kill(line.pid(), signal.SIGUSR2)
+        # Opens once somebody reads it: the new configuration was read.
+        with policy.open("w") as rules:
+            line.write(max_json_body_size=64)
+            os.kill(line.first.pid, signal.SIGHUP)
+            until(lambda: "a reload waits for its end" in line.log(), what="the signal heard")
+            plain = line.directory / "plain.yaml"
+            plain.write_text("{}" if succeeds else "[")
+            # Whoever opens it once more reads the same.
+            plain.rename(policy)
+            rules.write("{}" if succeeds else "[")
+        until(lambda: re.search(r" (\d+) \w+ \S+ \[-\] Reloaded", line.log()), what="a reload")
+        pids = re.findall(r" (\d+) \w+ \S+ \[-\] Reloaded", line.log())
+        assert {int(pid) for pid in pids} == {line.pid()}
+        assert (line.pid() == line.first.pid) == (not succeeds)
+        assert Client(f"http://{line.address()}").post("/v1/nodes", {"driver": "d" * 70_000}).status == 413
 
 
 def test_an_upgrade_takes_what_a_reload_cannot():
