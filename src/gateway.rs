@@ -189,9 +189,10 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
-        // Nobody offered an upgrade, so a 101 is no answer; other 1xx are followed by one.
+        // Nobody offered an upgrade, so a 101 is no answer; other 1xx are followed by one. Pingora measures silence alone,
+        // and each of them ends it.
         if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(());
+            return exchange.course.forwarding()?.keep_time();
         }
         let replayable = !session.as_downstream().retry_buffer_truncated();
         exchange
@@ -244,7 +245,7 @@ impl ProxyHttp for Gateway {
         _end: bool,
         exchange: &mut Exchange,
     ) -> Result<Option<Duration>> {
-        exchange.course.forwarding()?.relay_body()?;
+        exchange.course.forwarding()?.keep_time()?;
         Ok(None)
     }
 

@@ -158,8 +158,8 @@ fn of_client(error: Box<Error>) -> Box<Error> {
     error.into_down()
 }
 
-/// A client may wait to be told that its body is wanted.
-async fn go_on(session: &mut ServerSession) -> Result<()> {
+/// A client may wait to be told that its body is wanted. Pingora does not tell one of HTTP/1.0.
+pub async fn go_on(session: &mut ServerSession) -> Result<()> {
     if session
         .get_header_bytes("expect")
         .eq_ignore_ascii_case(b"100-continue")

@@ -280,7 +280,8 @@ impl Door {
             Ok(aim) => Path::read(aim.path),
             Err(_) => Path::read(head.uri.path()),
         };
-        // Who names a location that is not there is asked for credentials first: strangers do not learn names.
+        // Who names a location that is not there is asked for credentials first. Documents are for anybody, as Ironic's
+        // are, so a stranger who guesses a name still sees that it is one.
         let public = aim.is_ok() && self.is_public(&path);
         if public {
             self.count_anybody(&path, arrival, context)?;

@@ -153,7 +153,8 @@ impl Forwarding {
     }
 
     pub fn dial(&mut self, federation: &Federation) -> Result<Box<HttpPeer>> {
-        if Instant::now() >= self.deadline {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
             return Err(self.give_up(self.silence(Reason::Timeout, false)));
         }
         let location = self.location(federation);
@@ -168,6 +169,7 @@ impl Forwarding {
         // A repetition begins with the first byte again, and so do the counters.
         self.gauge = DepthGauge::default();
         let mut http = peer.http.clone();
+        http.options.read_timeout = http.options.read_timeout.map(|silence| silence.min(left));
         if self.request.method.is_safe() {
             be_hasty(&mut http);
         } else {
@@ -383,8 +385,8 @@ impl Forwarding {
         Ok(Some(self.forward.location))
     }
 
-    /// The body goes on as it is, as long as it comes in time.
-    pub fn relay_body(&mut self) -> Result<()> {
+    /// What comes goes on as it is, as long as it comes in time.
+    pub fn keep_time(&mut self) -> Result<()> {
         if Instant::now() < self.deadline {
             return Ok(());
         }

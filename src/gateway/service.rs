@@ -291,7 +291,10 @@ impl Service {
                 // From here on the client sets the pace: what is forwarded is bounded at its location.
                 course.permit = None;
                 let prepared = Forwarding::prepare(&self.federation, request, forward, limits);
-                Ok(Next::Forward(Box::new(prepared.await?)))
+                let prepared = prepared.await?;
+                // No location is told of it, so none would.
+                body::go_on(session).await?;
+                Ok(Next::Forward(Box::new(prepared)))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 
 import pytest
 import scripted
@@ -61,6 +62,13 @@ CLOCK = {"connect_timeout": 1, "timeout": 30, "probe_interval": 600}
 LARGE = {"max_json_body_size": 16384}
 
 
+def drip_interim(exchange):
+    """One 102 after the other (RFC 2518), and never an answer."""
+    while True:
+        exchange.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        exchange.wait(0.2)
+
+
 class Busy(Standin):
     """All its workers are busy for a while when somebody sends a PUT: it is accepted, and not read."""
 
@@ -90,3 +98,16 @@ def test_who_takes_nothing_in_time_is_to_blame_for_it(path):
         reply = hub.put(path, {"target": "active", "configdrive": "A" * (12 << 20)})
         assert reply.status == 504, reply
         assert "loc1" in reply.fault()["faultstring"]
+
+
+@pytest.mark.parametrize("way", [scripted.hang(), drip_interim], ids=["silent", "1xx"])
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", {"a": 1})])
+def test_a_vendor_s_method_ends_at_the_deadline_whatever_comes_before_its_answer(way, method, body):
+    with fleet(1, every={**CLOCK, "response_timeout": 30, "read_timeout": 30}, api={"request_deadline": 1}) as hub:
+        record = hub.loc1.add(node("x"))
+        hub.loc1.fault(way, path=".*/vendor_passthru/.*")
+        began = time.monotonic()
+        reply = hub.call(method, f"/v1/nodes/{record['uuid']}/vendor_passthru/m", body)
+        assert reply.status in (503, 504) and "loc1" in reply.fault()["faultstring"], reply
+        assert method == "GET" or reply.status == 504
+        assert time.monotonic() - began < 10

@@ -111,7 +111,7 @@ def test_expect_100_continue(hub):
         assert answer.startswith(b"HTTP/1.1 201"), answer
 
 
-@pytest.mark.parametrize("path", ["/v1/nodes/{uuid}/states/provision", "/v1/nodes/{uuid}/states/power"])
+@pytest.mark.parametrize("path", ["/v1/nodes/{uuid}/states/provision", "/v1/nodes/{uuid}/states/power", "/v1/nodes/{uuid}/vendor_passthru/x"])
 def test_expect_100_continue_of_a_request_that_is_routed(hub, path):
     record = known(hub)
     body = b'{"target": "manage"}'
@@ -124,8 +124,15 @@ def test_expect_100_continue_of_a_request_that_is_routed(hub, path):
         assert head.startswith(b"HTTP/1.1 100"), head
         connection.sendall(body)
         answer = connection.recv(65536)
-        assert answer.startswith(b"HTTP/1.1 202"), answer
+        assert answer.startswith(b"HTTP/1.1 20"), answer
     assert [bytes(request.body) for request in hub.loc2.asked("PUT")] == [body]
+
+
+@pytest.mark.parametrize("path", ["/v1/nodes/{uuid}/states/power", "/v1/nodes/{uuid}/vendor_passthru/x"])
+def test_a_client_of_http_1_0_expects_nothing_but_the_answer(hub, path):
+    data = request_bytes("PUT", path.format(uuid=known(hub)["uuid"]), b'{"target": "manage"}', ["Expect: 100-continue"])
+    answer = hub.raw(data.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+    assert re.match(rb"HTTP/1\.[01] 20", answer), answer
 
 
 def test_a_request_that_is_refused_is_not_told_to_continue(hub):
