@@ -342,11 +342,63 @@ fn agree(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::api::microversion::Microversion;
+    use crate::config::Source;
+    use crate::config::Sources;
+    use crate::config::State;
 
     fn range(min: i64, max: i64) -> Option<VersionRange> {
         VersionRange::new(Microversion::new(1, min), Microversion::new(1, max))
+    }
+
+    /// What a file with this section of its one location says.
+    fn configured(directory: &Path, section: &str) -> Config {
+        let file = directory.join("ironic-proxy.conf");
+        let text = format!(
+            "[DEFAULT]\nstate_path = {}\ngroups = _:loc1\n[api]\nauth_strategy = noauth\nhost_ip = 127.0.0.1\n\
+             [group:loc1]\nauth_type = none\n{section}\n",
+            directory.display()
+        );
+        fs::write(&file, text).unwrap();
+        Config::load(&Sources::new(vec![Source::File(file)]), [("", ""); 0]).unwrap()
+    }
+
+    #[test]
+    fn an_order_that_comes_while_a_reload_is_under_way_is_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let section = |rest| configured(directory.path(), &format!("endpoint_override = {rest}"));
+        let order = |state| Order {
+            since: Some(Timestamp::now()),
+            ..Order::of_file(state)
+        };
+        let first = section("http://192.0.2.1:6385");
+        for (then, after_order, after_reload) in [
+            // The same section, another one, and one with a newer word on its state.
+            ("http://192.0.2.1:6385", State::Maintenance, State::ReadOnly),
+            ("http://192.0.2.2:6385", State::Maintenance, State::ReadOnly),
+            (
+                "http://192.0.2.2:6385\nstate = draining",
+                State::Draining,
+                State::ReadOnly,
+            ),
+        ] {
+            let before = Locations::new(&first, None).unwrap();
+            let after = Locations::new(&section(then), Some(&before)).unwrap();
+            let id = LocationId(0);
+            before.order(id, order(State::Maintenance)).unwrap();
+            after.succeed(&before);
+            assert_eq!(after.location(id).order().state, after_order, "{then}");
+            // A request that began before knows only those.
+            before.order(id, order(State::ReadOnly)).unwrap();
+            assert_eq!(after.location(id).order().state, after_reload, "{then}");
+            after.order(id, order(State::Enabled)).unwrap();
+            assert_eq!(before.location(id).order().state, State::Enabled, "{then}");
+            fs::remove_file(directory.path().join("states.json")).unwrap();
+        }
     }
 
     #[test]

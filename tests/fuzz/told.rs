@@ -167,7 +167,8 @@ pub(crate) fn read_policy(text: &[u8]) {
         files: PolicyFiles {
             file,
             directories: Vec::new(),
-            places: Vec::new(),
+            // Nothing is looked for without one; the file is absolute.
+            places: vec![PathBuf::new()],
         },
         project_scoped_access: ProjectScoped::Policy,
         elevated_project: None,
