@@ -17,6 +17,7 @@ use crate::api::query::encode_segment;
 use crate::api::route::Action;
 use crate::api::route::Target as Route;
 use crate::api::route::path::Path;
+use crate::api::route::table::About;
 use crate::api::rules::Rule;
 use crate::auth::access::Denied;
 use crate::auth::access::Judged;
@@ -134,7 +135,10 @@ impl<'a> Case<'a> {
         judged: &'a Judged,
         caller: Caller<'a>,
     ) -> Self {
-        let sees_all = caller.project().is_none()
+        // What a rule about nobody's things lets a project see has no owner either.
+        let is_nobodys = judged.row.is_some_and(|row| row.about == About::Nothing);
+        let sees_all = is_nobodys
+            || caller.project().is_none()
             || judged
                 .rules
                 .judge(Rule::NodeListAll, &caller, &Target::Unasked)

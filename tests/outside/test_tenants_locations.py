@@ -208,6 +208,22 @@ def test_who_may_list_all_keeps_what_is_its_own_beside_a_location_without_lessee
         assert (made.status, "older than 1.65" in made.text()) == (400, True), made
 
 
+def test_what_is_nobodys_is_there_whatever_a_location_knows_of_lessees(tmp_path):
+    """An operator's rule lets a project see what has no owner; older locations have that, too."""
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:deploy_template:get": "role:reader"\n"baremetal:conductor:get": "role:reader"\n')
+    sites = [Standin(versions=("1.1", "1.61")) for _ in range(2)]
+    here = {"uuid": new_uuid(), "name": "CUSTOM_A", "steps": [], "extra": {}}
+    sites[1].objects["deploy_templates"].append(here)
+    with hub(*sites, sections={"oslo_policy": {"policy_file": rules}}) as running:
+        for who in (ADMIN, TENANT):
+            listed = running.get(who, "/v1/deploy_templates")
+            assert (listed.status, [one["uuid"] for one in listed.json()["deploy_templates"]]) == (200, [here["uuid"]]), listed
+            for ident, status in ((here["uuid"], 200), ("CUSTOM_A", 200), (new_uuid(), 404), ("CUSTOM_B", 404)):
+                assert running.get(who, f"/v1/deploy_templates/{ident}").status == status, (who, ident)
+            assert running.get(who, "/v1/conductors").status == 200
+
+
 def test_beside_a_location_that_knows_no_children_their_ports_are_a_projects():
     """Who knows children leaves them out of a list in an older version, too."""
     new = Standin([node("server", owner=MINE)])

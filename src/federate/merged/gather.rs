@@ -18,7 +18,7 @@ use crate::federate::merged::order::Direction;
 use crate::locations::silence::Silence;
 use crate::locations::walk::Halt;
 use crate::locations::walk::Walk;
-use crate::locations::window::ask_all;
+use crate::locations::window::Window;
 
 /// What came of asking for bodies.
 #[derive(Default)]
@@ -66,11 +66,13 @@ impl Gathering<'_> {
         for spot in spots {
             wanted.entry(spot.place).or_default().push(spot.sequence);
         }
-        let asked = wanted
-            .into_iter()
-            .map(|(place, wanted)| async move { (place, self.gather_at(place, wanted).await) });
+        // One for all locations: each run of items is a question of its own.
+        let window = &Window::default();
+        let asked = wanted.into_iter().map(|(place, wanted)| async move {
+            (place, self.gather_at(place, wanted, window).await)
+        });
         let mut gathered = Gathered::default();
-        for (place, given) in ask_all(asked).await {
+        for (place, given) in join_all(asked).await {
             let at = |sequence| Spot { place, sequence };
             match given {
                 Ok(given) => {
@@ -94,7 +96,12 @@ impl Gathering<'_> {
 
     /// Asks in the order of the key first, guessing the location's collation; what that does not bring is asked in the
     /// order of creation, which is certain.
-    async fn gather_at(&self, place: u32, wanted: Vec<u32>) -> Result<Given, Trouble> {
+    async fn gather_at(
+        &self,
+        place: u32,
+        wanted: Vec<u32>,
+        window: &Window,
+    ) -> Result<Given, Trouble> {
         let way = if self.merge.wish.sort_key.is_some() {
             self.index.way(place as usize)
         } else {
@@ -105,6 +112,7 @@ impl Gathering<'_> {
             place,
             self.index.runs(place as usize, &wanted, way),
             &mut given,
+            window,
         )
         .await?;
         let missed = |given: &Given| -> Vec<u32> {
@@ -123,13 +131,20 @@ impl Gathering<'_> {
             place,
             self.index.runs(place as usize, &missing, Way::Own),
             &mut given,
+            window,
         )
         .await?;
         Ok(given)
     }
 
-    async fn ask_runs(&self, place: u32, runs: Vec<Run>, given: &mut Given) -> Result<(), Trouble> {
-        let asked = runs.iter().map(|run| self.ask_run(place, run));
+    async fn ask_runs(
+        &self,
+        place: u32,
+        runs: Vec<Run>,
+        given: &mut Given,
+        window: &Window,
+    ) -> Result<(), Trouble> {
+        let asked = runs.iter().map(|run| window.turn(self.ask_run(place, run)));
         for (run, brought) in runs.iter().zip(join_all(asked).await) {
             let brought = brought?;
             given.bodies.extend(brought.bodies);
