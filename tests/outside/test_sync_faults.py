@@ -336,3 +336,22 @@ def test_an_object_s_name_leads_to_no_other_path(tmp_path, odd):
         paths = {target.partition("?")[0] for target in asked}
         assert not [path for path in paths if ".." in path or "%" in path or ";" in path], paths
         assert sites.of("two", "chassis") == [], "who says so is no Ironic"
+
+
+@pytest.mark.parametrize("odd", ["../nodes/x", "a/b"])
+@pytest.mark.parametrize("command", ["sync", "survey"])
+def test_a_half_copy_s_name_leads_to_no_other_path(tmp_path, command, odd):
+    """A copy that an earlier run left unfinished is deleted where it is, by what that location calls it."""
+    with Sites(tmp_path, one="1.115", two="1.115") as sites:
+        for kind in ("chassis", "runbooks"):
+            sites.put(kind, runbook("CUSTOM_A", uuid=odd, description="c"), "one")
+            sites.put(kind, runbook("CUSTOM_A", uuid=odd, description="c", extra={"ironic_proxy_sync_unfinished": True}), "two")
+        words = sites.command("--apply")
+        if command == "survey":
+            words = [words[0], "survey", sites.path]
+        told = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert told.returncode == 69 and "location two could not be asked (body" in told.stderr, told
+        asked = [request for site in sites.all.values() for request in site.requests]
+        paths = {request.target.partition("?")[0] for request in asked}
+        assert paths and not [path for path in paths if ".." in path or "%" in path or "/b" in path], paths
+        assert {request.method for request in asked} == {"GET"}
