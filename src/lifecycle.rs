@@ -1,5 +1,6 @@
 //! Where the process is in its life, for whoever asks from outside whether it can be used, and whether it turns at all.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -7,6 +8,7 @@ use std::sync::PoisonError;
 use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -44,6 +46,18 @@ const BEAT: Duration = Duration::from_secs(1);
 struct Pulse {
     name: &'static str,
     beat: Weak<Mutex<Instant>>,
+}
+
+/// A loop's hold on its last beat.
+struct Beat(Arc<Mutex<Instant>>);
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // Nobody catches what a service of Pingora's panics with: such a loop has not ended, it is missing.
+            mem::forget(Arc::clone(&self.0));
+        }
+    }
 }
 
 /// The life of one process; shared by all who live it.
@@ -87,14 +101,14 @@ impl Lifecycle {
 
     /// Shows that the loop it is spawned on turns; never ends.
     pub async fn pulse(&self, name: &'static str) {
-        let beat = Arc::new(Mutex::new(Instant::now()));
+        let beat = Beat(Arc::new(Mutex::new(Instant::now())));
         locked(&self.pulses).push(Pulse {
             name,
-            beat: Arc::downgrade(&beat),
+            beat: Arc::downgrade(&beat.0),
         });
         loop {
             tokio::time::sleep(BEAT).await;
-            *locked(&beat) = Instant::now();
+            *locked(&beat.0) = Instant::now();
         }
     }
 
@@ -147,5 +161,23 @@ mod tests {
         assert_eq!(life.stuck(later), Some("api"), "nobody polls it");
         drop(pulse);
         assert_eq!(life.stuck(later), None, "it has ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_panics_is_told() {
+        let life = Arc::new(Lifecycle::default());
+        let lived = Arc::clone(&life);
+        let fallen = tokio::spawn(async move {
+            let probes = async {
+                tokio::time::sleep(BEAT * 2).await;
+                panic!("as any of them might");
+            };
+            tokio::select! {
+                () = lived.pulse("health") => {}
+                () = probes => {}
+            }
+        });
+        assert!(fallen.await.is_err());
+        assert_eq!(life.stuck(Instant::now() + STUCK * 2), Some("health"));
     }
 }

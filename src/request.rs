@@ -69,6 +69,8 @@ pub struct Review {
     pub unshown: Vec<&'static str>,
     /// Of what is the same everywhere each copy is listed, since copies may differ in what the judgement is about.
     pub each_copy: bool,
+    /// What is made is no copy of what another location has, which may be somebody else's.
+    pub is_new: bool,
 }
 
 impl Request {

@@ -243,14 +243,18 @@ impl Runbooks<'_> {
             }
             // Ironic fills the owner in for a project's token; our system-scoped credential has to send it.
             object.set("owner", project.id);
-            let answer = self.told(self.errand(object.to_bytes())).await?;
+            let errand = |object: &Object| {
+                let mut errand = self.errand(object.to_bytes());
+                errand.review.is_new = true;
+                errand
+            };
+            let answer = self.told(errand(&object)).await?;
             if !refusal::is_refused_owner(&answer) {
                 return Ok(answer);
             }
             // For an Ironic without Keystone nobody is of the system, so nobody may name an owner at once.
             object.remove("owner");
-            let errand = self.errand(object.to_bytes());
-            return (self.make_and_give(errand, Collection::Runbooks, project)).await;
+            return (self.make_and_give(errand(&object), Collection::Runbooks, project)).await;
         }
         self.send(self.errand(object.to_bytes())).await
     }

@@ -59,6 +59,20 @@ def test_nothing_is_written_where_one_copy_is_anothers(house, drifted, method, b
         assert "Access was denied to the following resource: baremetal:runbook:" in reply.text()
 
 
+@pytest.mark.parametrize(("owner", "public", "expected"), [(None, True, 409), (OTHER, False, 409), (MINE, False, 409)])
+def test_nobody_makes_a_copy_of_what_may_be_anothers(house, owner, public, expected):
+    """Where a location lacks it a project could put its own in its place, and whoever uses it there would run that."""
+    house.fleet.heal()
+    first, second = house.fleet.all()
+    theirs = runbook(new_uuid(), owner, public=public)
+    first.objects["runbooks"][:], second.objects["runbooks"][:] = [theirs], []
+    house.fleet.forget_requests()
+    made = {"uuid": theirs["uuid"], "name": "CUSTOM_A", "steps": STEPS}
+    reply = house.ask(TENANT, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"})
+    assert (reply.status, written(house)) == (expected, []), reply
+    assert house.ask(ADMIN, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"}).status == 201
+
+
 def test_a_copy_by_another_name_is_judged(house, drifted):
     """A name leads to a UUID, and its copies are written, whatever each is called."""
     house.fleet.loc2.objects["runbooks"][0]["name"] = "CUSTOM_B"

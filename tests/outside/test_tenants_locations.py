@@ -224,6 +224,16 @@ def test_what_is_nobodys_is_there_whatever_a_location_knows_of_lessees(tmp_path)
             assert running.get(who, "/v1/conductors").status == 200
 
 
+def test_a_rule_that_binds_the_system_makes_no_project_of_it(tmp_path):
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:node:get:filter_threshold": "!"\n"baremetal:node:get:driver_info": "role:auditor"\n')
+    old, new = Standin(versions=("1.1", "1.58")), Standin()
+    with hub(old, new, groups="_:loc2,grp1:loc1", sections={"oslo_policy": {"policy_file": rules}}) as running:
+        made = running.ask(ADMIN, "POST", "/v1/nodes", {"driver": "d", "name": "new", "conductor_group": "grp1"})
+        assert (made.status, made.header(LOCATION)) == (201, "loc1"), made
+        assert running.get(ADMIN, "/v1/nodes/new").status == 200
+
+
 def test_beside_a_location_that_knows_no_children_their_ports_are_a_projects():
     """Who knows children leaves them out of a list in an older version, too."""
     new = Standin([node("server", owner=MINE)])
@@ -266,10 +276,11 @@ def test_a_named_location_is_asked_in_versions_of_its_own(way):
         assert ask("DELETE", f"runbooks/{own['uuid']}").status == 204
 
 
+@pytest.mark.parametrize("newest", ["1.58", "1.61"])
 @pytest.mark.parametrize("is_named", [True, False])
-def test_a_project_sees_that_nothing_at_a_location_without_lessees_is_its_own(is_named):
+def test_a_project_sees_that_nothing_at_a_location_without_lessees_is_its_own(is_named, newest):
     """Named, or the only one there is."""
-    old = Standin([node("old", owner=MINE)], versions=("1.1", "1.61"))
+    old = Standin([node("old", owner=MINE)], versions=("1.1", newest))
     others = [Standin([node("mine", owner=MINE)])] if is_named else []
     named = {LOCATION: "loc1"} if is_named else {}
     with hub(old, *others) as running:
