@@ -366,6 +366,11 @@ fn objected(names: Names<'_>, objection: &Objection) -> Fault {
 
 /// Names locations and reasons, never addresses or what they said.
 fn unavailable(names: Names<'_>, silent: &[Silence]) -> Answer {
+    if silent.is_empty() {
+        // Trying again does not help: those that are there may not be asked this.
+        let text = "No location is left that could be asked.";
+        return Answer::from(&Fault::new(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
     let locations = names.locations;
     let each: Vec<_> = silent
         .iter()
@@ -380,7 +385,6 @@ fn unavailable(names: Names<'_>, silent: &[Silence]) -> Answer {
     let who = match (each.join(", "), silent.len(), names.are_hidden) {
         (reason, 1, true) => format!("A location ({reason})"),
         (reasons, number, true) => format!("{number} locations ({reasons})"),
-        (_, 0, _) => "No location".to_owned(),
         (name, 1, false) => format!("Location {name}"),
         (names, _, false) => format!("Locations {names}"),
     };
@@ -388,7 +392,7 @@ fn unavailable(names: Names<'_>, silent: &[Silence]) -> Answer {
         .iter()
         // What refused our credential did not get as far as executing anything.
         .any(|silence| silence.sent && silence.reason != Reason::Refused);
-    let ordered = !silent.is_empty() && silent.iter().all(|silence| silence.reason.is_ordered());
+    let ordered = silent.iter().all(|silence| silence.reason.is_ordered());
     let fault = if ordered {
         Fault::new(
             StatusCode::SERVICE_UNAVAILABLE,
