@@ -199,8 +199,12 @@ impl Master {
     async fn upgrade(&self, signals: &mut Signals, tell: Option<Tell>) -> Next {
         let mut to_reload = false;
         let put_off = |meant| {
-            to_reload |= meant == Meant::Reload;
-            info!("An upgrade is under way; a reload waits for its end");
+            if meant == Meant::Reload {
+                to_reload = true;
+                info!("An upgrade is under way; a reload waits for its end");
+            } else {
+                info!("An upgrade is under way");
+            }
         };
         let (next, told) = tokio::select! {
             succeeded = self.succeed() => match succeeded {
