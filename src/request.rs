@@ -69,7 +69,7 @@ pub struct Review {
     pub unshown: Vec<&'static str>,
     /// Of what is the same everywhere each copy is listed, since copies may differ in what the judgement is about.
     pub each_copy: bool,
-    /// What is made is no copy of what another location has, which may be somebody else's.
+    /// What is made is no copy of what another location has, or may have while it is silent: that may be somebody else's.
     pub is_new: bool,
 }
 

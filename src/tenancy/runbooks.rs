@@ -219,10 +219,15 @@ impl Runbooks<'_> {
     }
 
     pub(crate) async fn new_runbook(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
+        let errand = |object: &Object| {
+            let mut errand = self.errand(object.to_bytes());
+            errand.review.is_new = self.project().is_some();
+            errand
+        };
         if self.judges_itself(self.request.pinned) {
             self.leave(rule, &Target::Nothing);
             let object = Object::parse("runbook", body)?;
-            return self.send(self.errand(object.to_bytes())).await;
+            return self.send(errand(&object)).await;
         }
         self.permit(rule, &Target::Nothing)?;
         let mut object = Object::parse("runbook", body)?;
@@ -243,11 +248,6 @@ impl Runbooks<'_> {
             }
             // Ironic fills the owner in for a project's token; our system-scoped credential has to send it.
             object.set("owner", project.id);
-            let errand = |object: &Object| {
-                let mut errand = self.errand(object.to_bytes());
-                errand.review.is_new = true;
-                errand
-            };
             let answer = self.told(errand(&object)).await?;
             if !refusal::is_refused_owner(&answer) {
                 return Ok(answer);
@@ -256,7 +256,7 @@ impl Runbooks<'_> {
             object.remove("owner");
             return (self.make_and_give(errand(&object), Collection::Runbooks, project)).await;
         }
-        self.send(self.errand(object.to_bytes())).await
+        self.send(errand(&object)).await
     }
 
     /// `/runbooks`: the project's own and the public ones. Ironic has no filter for that.

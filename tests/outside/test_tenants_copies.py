@@ -70,6 +70,10 @@ def test_nobody_makes_a_copy_of_what_may_be_anothers(house, owner, public, expec
     made = {"uuid": theirs["uuid"], "name": "CUSTOM_A", "steps": STEPS}
     reply = house.ask(TENANT, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"})
     assert (reply.status, written(house)) == (expected, []), reply
+    first.fault(scripted.html(502))
+    reply = house.ask(TENANT, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"})
+    assert (reply.status, written(house)) == (503, []), reply
+    house.fleet.heal()
     assert house.ask(ADMIN, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"}).status == 201
 
 

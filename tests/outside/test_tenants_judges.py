@@ -205,6 +205,14 @@ def test_what_is_the_same_everywhere(house):
     assert house.ask(MEMBER, "POST", "/v1/deploy_templates", template, **{LOCATION: "loc1"}).status == 403
 
 
+def test_nobody_makes_a_copy_of_what_may_be_anothers_there(house):
+    theirs = {"uuid": new_uuid(), "name": "CUSTOM_A", "owner": None, "public": True, "steps": [], "extra": {}, "traits": []}
+    house.ours.objects["runbooks"].append(theirs)
+    house.fleet.forget_requests()
+    made = house.ask(TENANT, "POST", "/v1/runbooks", {"uuid": theirs["uuid"], "name": "CUSTOM_A", "steps": []}, **{LOCATION: "loc2"})
+    assert (made.status, house.judge.asked("POST")) == (409, []), made
+
+
 def test_lists_of_both(house):
     """Each location's part as it shows it; of the other one nothing that is not the project's."""
     house.ours.add(node("hidden", owner=OTHER))

@@ -72,7 +72,8 @@ impl Free {
             futures_util::join!(asked, home.make_ready(&request.asker)).0?
         };
         // Without the option a create goes on: one site's outage must not stop enrolment at all others.
-        if federation.require_unique && !silent.is_empty() {
+        let is_required = federation.require_unique || request.review.is_new;
+        if is_required && !silent.is_empty() {
             return Err(Error::Silent(silent));
         }
         let unverified = silent.iter().map(|silence| silence.location).collect();
