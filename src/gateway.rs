@@ -17,6 +17,7 @@ pub mod framing;
 pub mod health;
 pub mod limits;
 pub mod rescue;
+pub mod reservations;
 pub mod respond;
 pub mod service;
 pub mod tracing;

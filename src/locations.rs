@@ -19,6 +19,7 @@ pub mod translation;
 pub mod walk;
 pub mod window;
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -208,11 +209,9 @@ impl Locations {
     }
 
     /// The names of some, for a text that clients read.
-    pub fn names<'a>(&self, ids: impl IntoIterator<Item = &'a LocationId>) -> String {
-        ids.into_iter()
-            .map(|id| self.location(*id).name())
-            .collect::<Vec<_>>()
-            .join(", ")
+    pub fn names(&self, ids: &[LocationId]) -> String {
+        let names = ids.iter().map(|id| self.location(*id).name());
+        first_of(names, |more| format!("and {more} more"))
     }
 
     /// What all locations that are known and not in quarantine have in common. `None`: none is known.
@@ -301,6 +300,20 @@ impl Locations {
     }
 }
 
+/// Of thousands that are away so many are named: nginx takes heads of 4 KiB, `HAProxy` of 16, Python a line of 64.
+const NAMED: usize = 32;
+
+/// The first of them, and how many `more` there are.
+pub fn first_of(
+    each: impl ExactSizeIterator<Item = impl Display>,
+    more: impl Fn(usize) -> String,
+) -> String {
+    let beyond = each.len().saturating_sub(NAMED);
+    let named = each.take(NAMED).map(|one| one.to_string());
+    let rest = (beyond > 0).then(|| more(beyond));
+    named.chain(rest).collect::<Vec<_>>().join(", ")
+}
+
 /// Longer than any that an operator gives.
 const MOST_HEARD: usize = 16 << 10;
 
@@ -365,6 +378,15 @@ mod tests {
         );
         fs::write(&file, text).unwrap();
         Config::load(&Sources::new(vec![Source::File(file)]), [("", ""); 0]).unwrap()
+    }
+
+    #[test]
+    fn so_many_are_named() {
+        let named = |number| first_of(0..number, |more| format!("and {more} more"));
+        assert_eq!(named(0), "");
+        assert_eq!(named(2), "0, 1");
+        assert!(named(NAMED).ends_with(", 30, 31"));
+        assert!(named(NAMED + 1).ends_with(", 30, 31, and 1 more"));
     }
 
     #[test]

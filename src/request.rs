@@ -28,6 +28,7 @@ use crate::locations::question::Body;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
 use crate::locations::question::Question;
+use crate::locations::silence::Reason;
 use crate::wire::transport::Reply;
 
 /// A request that passed the door.
@@ -203,6 +204,27 @@ fn document_below(template: &str) -> Expect {
     }
 }
 
+/// Locations that are not in a list, each once, and why.
+pub type Missing = Vec<(LocationId, Reason)>;
+
+/// What is missing in either of two lists; of a location that is in both, the reason that was known first.
+pub fn join(known: &mut Missing, more: impl IntoIterator<Item = (LocationId, Reason)>) {
+    known.extend(more);
+    known.sort_by_key(|(location, _)| *location);
+    known.dedup_by_key(|(location, _)| *location);
+}
+
+/// What an answer does not vouch for.
+#[derive(Clone, Debug, Default)]
+pub struct Reservations {
+    /// Of a list: what it lacks.
+    pub missing: Missing,
+    /// Of a write: those that could not say whether what it made unique is there already.
+    pub unverified: Vec<LocationId>,
+    /// Of a write: other gateways could not be kept from writing the same.
+    pub is_uncoordinated: bool,
+}
+
 /// An answer that is whole before it is written.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -213,6 +235,8 @@ pub struct Answer {
     pub location: Option<LocationId>,
     /// Of a merged list: where each item is, in their order. Of what is the same everywhere: whose copy it is.
     pub places: Vec<LocationId>,
+    /// Few answers have any.
+    pub reservations: Option<Box<Reservations>>,
     /// Seconds after which the same may be asked again, for those who want to be told.
     pub retry_after: Option<u32>,
     pub versions: Versions,
@@ -366,9 +390,28 @@ impl Answer {
             headers,
             body: reply.body.into(),
             location: Some(location),
-            places: Vec::new(),
             retry_after: None,
             versions,
+            ..Self::default()
+        }
+    }
+
+    pub fn reservations(&mut self) -> &mut Reservations {
+        self.reservations.get_or_insert_default()
+    }
+
+    /// Of a list: what it lacks.
+    pub fn missing(&self) -> &[(LocationId, Reason)] {
+        self.reservations
+            .as_ref()
+            .map_or(&[], |reservations| &reservations.missing)
+    }
+
+    /// It lacks these locations too.
+    pub fn lacks(&mut self, missing: impl IntoIterator<Item = (LocationId, Reason)>) {
+        let mut missing = missing.into_iter().peekable();
+        if missing.peek().is_some() {
+            join(&mut self.reservations().missing, missing);
         }
     }
 
@@ -378,5 +421,25 @@ impl Answer {
             self.headers.insert(name, value);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_once_and_for_the_reason_that_was_known_first() {
+        let (one, two) = (LocationId(1), LocationId(2));
+        let mut answer = Answer::default();
+        answer.lacks([]);
+        assert!(answer.reservations.is_none());
+        answer.lacks([(two, Reason::Timeout)]);
+        answer.lacks([(one, Reason::Connect), (two, Reason::Scope)]);
+        answer.lacks([(one, Reason::Scope)]);
+        assert_eq!(
+            answer.missing(),
+            [(one, Reason::Connect), (two, Reason::Timeout)]
+        );
     }
 }

@@ -67,24 +67,6 @@ pub fn kept_back(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
         .collect()
 }
 
-/// Leaves of what an answer lacks only how much it is and why, for clients who may not know what locations are called.
-pub fn hide_locations(headers: &mut HeaderMap) {
-    for name in [INCOMPLETE, UNVERIFIED] {
-        let Some(value) = headers.get(&name).and_then(|value| value.to_str().ok()) else {
-            continue;
-        };
-        let nameless = |one: &str| match one.split_once(';') {
-            Some((_, why)) => format!("*;{why}"),
-            None => "*".to_owned(),
-        };
-        let hidden: Vec<_> = value.split(", ").map(nameless).collect();
-        match HeaderValue::from_str(&hidden.join(", ")) {
-            Ok(value) => headers.insert(name, value),
-            Err(_) => headers.remove(name),
-        };
-    }
-}
-
 const UNPRINTABLE: HeaderValue = HeaderValue::from_static("req-unprintable");
 
 /// The id under which a request stands in the logs of the gateway and, as the global id, of the locations.

@@ -1,11 +1,8 @@
 //! Asks several locations the same question, and decides what missing answers mean.
 
-use std::fmt::Write;
-
 use http::StatusCode;
 
 use crate::api::fault;
-use crate::api::header;
 use crate::config::LocationId;
 use crate::config::Partial;
 use crate::federate::Error;
@@ -129,28 +126,18 @@ pub fn tolerate(
 }
 
 /// Says which locations an answer lacks.
-pub fn announce(locations: &Locations, answer: Answer, missing: &[Silence]) -> Answer {
+pub fn announce(locations: &Locations, mut answer: Answer, missing: &[Silence]) -> Answer {
     // A location that shows us one project's part answers 200 and cannot know that something is missing.
     let narrow = locations.iter().filter(|location| {
         location.is_narrow() && answer.location.is_none_or(|only| only == location.id)
     });
-    let narrow = narrow.map(|location| location.silent(Reason::Scope));
-    let unknown = narrow.filter(|silence| {
-        missing
-            .iter()
-            .all(|known| known.location != silence.location)
-    });
-    let mut announced = String::new();
-    for silence in missing.iter().cloned().chain(unknown) {
-        let separator = if announced.is_empty() { "" } else { ", " };
-        let name = locations.location(silence.location).name();
-        // Writing to a String cannot fail.
-        let _ = write!(announced, "{separator}{name};reason={}", silence.reason);
-    }
-    if announced.is_empty() {
-        return answer;
-    }
-    answer.with(header::INCOMPLETE, &announced)
+    let narrow: Vec<_> = narrow
+        .map(|location| (location.id, Reason::Scope))
+        .collect();
+    let missing = missing.iter();
+    let missing = missing.map(|silence| (silence.location, silence.reason));
+    answer.lacks(missing.chain(narrow));
+    answer
 }
 
 /// Ironic 39 fails with a 500 where it is asked for a field that there is not (`type object 'Node' has no attribute

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use tokio::time::timeout_at;
 
-use crate::api::header;
 use crate::coordination::Backend;
 use crate::coordination::claims::Held;
 use crate::coordination::claims::Unheld;
@@ -16,9 +15,6 @@ use crate::federate::claim::Stake;
 use crate::federate::turns::Turn;
 use crate::federate::turns::Turns;
 use crate::request::Answer;
-
-/// What `X-Ironic-Proxy-Unverified` says beside the names of locations.
-const COORDINATION: &str = "coordination";
 
 /// Held until it is released, or dropped by a request that is given up.
 #[derive(Debug)]
@@ -99,17 +95,11 @@ impl<'a> Hold<'a> {
     }
 
     /// Announces that other gateways could not be kept from writing the same.
-    pub fn flag(&self, answer: Answer) -> Answer {
-        if self.is_sure() {
-            return answer;
+    pub fn flag(&self, mut answer: Answer) -> Answer {
+        if !self.is_sure() {
+            answer.reservations().is_uncoordinated = true;
         }
-        let said = answer.headers.get(header::UNVERIFIED);
-        let said = said.and_then(|said| said.to_str().ok());
-        let names = said.map_or_else(
-            || COORDINATION.to_owned(),
-            |locations| format!("{locations}, {COORDINATION}"),
-        );
-        answer.with(header::UNVERIFIED, &names)
+        answer
     }
 }
 

@@ -28,6 +28,7 @@ use crate::gateway::framing::FramingError;
 use crate::gateway::limits::Limited;
 use crate::locate::LocateError;
 use crate::locations::Locations;
+use crate::locations::first_of;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
 use crate::request::Answer;
@@ -372,17 +373,15 @@ fn unavailable(names: Names<'_>, silent: &[Silence]) -> Answer {
         return Answer::from(&Fault::new(StatusCode::SERVICE_UNAVAILABLE, text));
     }
     let locations = names.locations;
-    let each: Vec<_> = silent
-        .iter()
-        .map(|silence| {
-            if names.are_hidden {
-                silence.reason.to_string()
-            } else {
-                format!("{} ({})", names.one(silence.location), silence.reason)
-            }
-        })
-        .collect();
-    let who = match (each.join(", "), silent.len(), names.are_hidden) {
+    let each = silent.iter().map(|silence| {
+        if names.are_hidden {
+            silence.reason.to_string()
+        } else {
+            format!("{} ({})", names.one(silence.location), silence.reason)
+        }
+    });
+    let each = first_of(each, |more| format!("and {more} more"));
+    let who = match (each, silent.len(), names.are_hidden) {
         (reason, 1, true) => format!("A location ({reason})"),
         (reasons, number, true) => format!("{number} locations ({reasons})"),
         (name, 1, false) => format!("Location {name}"),

@@ -14,7 +14,6 @@ use pingora::protocols::http::ServerSession;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 
-use crate::api::header;
 use crate::api::link::Base;
 use crate::auth::access::Judged;
 use crate::auth::access::Passage;
@@ -46,6 +45,7 @@ use crate::gateway::forward::Forwarding;
 use crate::gateway::rescue;
 use crate::gateway::rescue::Names;
 use crate::gateway::rescue::Trouble;
+use crate::gateway::reservations;
 use crate::gateway::respond::Respond;
 use crate::gateway::tracing::Tracing;
 use crate::locations::question::Body;
@@ -385,9 +385,11 @@ impl Service {
         course.permit = None;
         self.count_reservations(&answer);
         let context = &mut course.context;
-        if context.hides_location {
-            header::hide_locations(&mut answer.headers);
-        }
+        let names = Names {
+            locations: &self.federation.locations,
+            are_hidden: context.hides_location,
+        };
+        reservations::announce(names, &mut answer);
         context.location = answer.location;
         if answer.status == http::StatusCode::NOT_ACCEPTABLE {
             // A location may have told of another range just now.
@@ -428,18 +430,17 @@ impl Service {
         }
     }
 
-    /// What the answer says that it lacks.
+    /// What the answer lacks.
     fn count_reservations(&self, answer: &Answer) {
-        if answer.headers.contains_key(header::UNVERIFIED) {
+        let Some(reservations) = &answer.reservations else {
+            return;
+        };
+        if reservations.is_uncoordinated || !reservations.unverified.is_empty() {
             self.surroundings.metrics.unverified.bump();
         }
-        let missing = answer.headers.get(header::INCOMPLETE);
-        let missing = missing.and_then(|missing| missing.to_str().ok());
-        for one in missing.into_iter().flat_map(|missing| missing.split(", ")) {
-            let name = one.split_once(';').map_or(one, |(name, _)| name);
-            if let Some(location) = self.federation.locations.by_name(name) {
-                location.traffic.missing.bump();
-            }
+        for (location, _) in &reservations.missing {
+            let location = self.federation.locations.location(*location);
+            location.traffic.missing.bump();
         }
     }
 

@@ -85,6 +85,29 @@ struct Step {
     reason: Option<Reason>,
 }
 
+impl Step {
+    fn add(&mut self, took: Duration, reason: Option<Reason>) {
+        self.took += took;
+        // A retry that worked does not hide that there was a failure before.
+        self.reason = reason.or(self.reason);
+    }
+}
+
+/// All questions to a location as one step, where there are so many that a location may have several.
+fn join(steps: &mut SmallVec<[Step; 2]>) {
+    if steps.len() <= TOLD {
+        return;
+    }
+    steps.sort_by_key(|step| step.location);
+    steps.dedup_by(|later, step| {
+        let same = later.location == step.location;
+        if same {
+            step.add(later.took, later.reason);
+        }
+        same
+    });
+}
+
 /// So many are told one by one: a list of 5000 locations is one line, too.
 const TOLD: usize = 16;
 /// So many questions of one request are spans of their own.
@@ -137,23 +160,28 @@ impl Trail {
 
     pub fn note(&self, location: LocationId, took: Duration, reason: Option<Reason>) {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        match steps.iter_mut().find(|step| step.location == location) {
-            // A retry that worked does not hide that there was a failure before.
-            Some(step) => {
-                step.took += took;
-                step.reason = reason.or(step.reason);
-            }
-            None => steps.push(Step {
-                location,
-                took,
-                reason,
-            }),
+        // Nobody is looked for among thousands: `told` joins what stands further apart.
+        let last = steps.iter_mut().rev().take(TOLD);
+        if let Some(step) = last.into_iter().find(|step| step.location == location) {
+            return step.add(took, reason);
         }
+        // A walk of many pages does not hold a step for each.
+        if steps.len() == steps.capacity() {
+            join(&mut steps);
+            let held = steps.len();
+            steps.reserve(held);
+        }
+        steps.push(Step {
+            location,
+            took,
+            reason,
+        });
     }
 
     /// The same with names.
     pub fn told<'a>(&self, name: impl Fn(LocationId) -> &'a str) -> Told<'a> {
-        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        join(&mut steps);
         let named = steps.iter().map(|step| (name(step.location), *step));
         Told(named.collect())
     }
@@ -199,5 +227,32 @@ impl fmt::Display for Told<'_> {
             write!(f, ",+{more}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_through_many_locations_is_told_of_by_location() {
+        let trail = Trail::default();
+        for page in 0..100_u64 {
+            for id in 0..40 {
+                let reason = (page == 0 && id == 39).then_some(Reason::Timeout);
+                let took = Duration::from_millis(u64::from(id));
+                trail.note(LocationId(id), took, reason);
+            }
+        }
+        assert!(trail.steps.lock().unwrap().capacity() < 200, "bounded");
+        let names: Vec<_> = (0..40).map(|id| format!("loc{id}")).collect();
+        let told = trail.told(|id| &names[usize::from(id.0)]);
+        assert_eq!(told.slowest(), Some("loc39"));
+        let told = told.to_string();
+        assert!(
+            told.starts_with("loc39:timeout:3.900,loc38:3.800,"),
+            "{told}"
+        );
+        assert!(told.ends_with("loc24:2.400,+24"), "{told}");
     }
 }

@@ -154,7 +154,9 @@ impl Sites {
     }
 
     pub fn names(&self, ids: &[LocationId]) -> String {
-        self.locations.names(ids)
+        // All of them, however many: it is what the operator asked for.
+        let names: Vec<_> = ids.iter().map(|id| self.name(*id)).collect();
+        names.join(", ")
     }
 
     /// Asks each location for its versions. The versions in common do not matter here: each pair is compared for

@@ -4,23 +4,20 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 
-use http::HeaderValue;
-
 use crate::api::collection::Collection;
-use crate::api::header;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::config::LocationId;
 use crate::federate::Error;
-use crate::federate::fan_out::announce;
 use crate::federate::fan_out::tolerate;
 use crate::federate::merged::marker::onward;
 use crate::locations::walk::CHILDREN_SINCE;
 use crate::locations::walk::with_children;
 use crate::locations::window::ask_all;
 use crate::policy::targets::Target;
-use crate::request::Answer;
+use crate::request::Missing;
+use crate::request::join;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
@@ -28,7 +25,6 @@ use crate::tenancy::case::LESSEE;
 use crate::tenancy::case::path;
 use crate::tenancy::case::the_one;
 use crate::tenancy::page::Page;
-use crate::tenancy::page::both;
 use crate::tenancy::refusal;
 use crate::tenancy::resource::Resource;
 
@@ -304,10 +300,7 @@ impl Case<'_> {
 
     /// All nodes that this project owns or leases, or those of them that match `filter`, and the locations that were
     /// not asked.
-    pub(crate) async fn visible_nodes(
-        &self,
-        filter: Query,
-    ) -> Result<(Visible, Option<HeaderValue>), Error> {
+    pub(crate) async fn visible_nodes(&self, filter: Query) -> Result<(Visible, Missing), Error> {
         self.visible_nodes_at(filter, None).await
     }
 
@@ -316,10 +309,10 @@ impl Case<'_> {
         &self,
         filter: Query,
         at: Option<LocationId>,
-    ) -> Result<(Visible, Option<HeaderValue>), Error> {
+    ) -> Result<(Visible, Missing), Error> {
         let mut nodes = Visible::default();
         let Some(project) = self.project() else {
-            return Ok((nodes, None));
+            return Ok((nodes, Missing::new()));
         };
         let errand = |at| {
             let version = self.newest_at(at);
@@ -360,8 +353,10 @@ impl Case<'_> {
         }
         let locations = &self.federation.locations;
         let silent = tolerate(locations, self.request, locations.iter().len(), silent)?;
-        let lacking = announce(locations, Answer::default(), &silent);
-        missing = both(missing, lacking.headers.get(header::INCOMPLETE).cloned());
+        join(
+            &mut missing,
+            silent.iter().map(|one| (one.location, one.reason)),
+        );
         Ok((nodes, missing))
     }
 
@@ -371,7 +366,7 @@ impl Case<'_> {
         collection: &str,
         query: Query,
         each: impl FnMut(Found),
-    ) -> Result<Option<HeaderValue>, Error> {
+    ) -> Result<Missing, Error> {
         let errand = Errand::get(path(&[collection]), query, self.newest_at(None));
         self.each_of(errand, collection, each).await
     }
@@ -382,9 +377,9 @@ impl Case<'_> {
         errand: Errand,
         key: &str,
         mut each: impl FnMut(Found),
-    ) -> Result<Option<HeaderValue>, Error> {
+    ) -> Result<Missing, Error> {
         let mut begin = Query::default();
-        let mut missing = None;
+        let mut missing = Missing::new();
         loop {
             let query = errand.query.clone().and(&begin);
             let errand = Errand {
@@ -393,7 +388,7 @@ impl Case<'_> {
             };
             let mut page = Page::of(self.send(errand).await?, key)?;
             let next = page.next.take().and_then(|next| onward(&next));
-            missing = both(missing, page.missing());
+            join(&mut missing, page.missing());
             page.items.into_iter().for_each(&mut each);
             // A `next` with the marker that was just sent would never end.
             match next.filter(|next| next.value("marker") != begin.value("marker")) {

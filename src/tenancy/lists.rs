@@ -29,6 +29,7 @@ use crate::policy::caller::Project;
 use crate::policy::targets::Target;
 use crate::request::Answer;
 use crate::request::Content;
+use crate::request::Missing;
 use crate::request::Review;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
@@ -41,7 +42,6 @@ use crate::tenancy::masks;
 use crate::tenancy::masks::Masking;
 use crate::tenancy::masks::Sight;
 use crate::tenancy::page::Page;
-use crate::tenancy::page::lacks;
 use crate::tenancy::refusal;
 use crate::tenancy::resource;
 use crate::tenancy::resource::Resource;
@@ -152,7 +152,7 @@ impl Lists<'_> {
         let visible =
             if self.request.version < LESSEE && page.items().any(|item| Masking::is_about(&item)) {
                 let (visible, missing) = self.visible_nodes(Query::default()).await?;
-                lacks(&mut answer, missing);
+                answer.lacks(missing);
                 Some(visible)
             } else {
                 None
@@ -400,7 +400,7 @@ impl Lists<'_> {
         let mut found = Vec::new();
         // Where nobody owns anything nothing is a project's, and it may not even be asked for.
         let missing = if self.is_too_old(self.request.pinned) {
-            None
+            Missing::new()
         } else {
             self.each_item("allocations", filter, |one| found.push(one))
                 .await?

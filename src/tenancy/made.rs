@@ -104,7 +104,7 @@ impl Case<'_> {
     }
 
     fn leave_behind(&self, left: LeftBehind, project: Project<'_>) -> Error {
-        let places = self.federation.locations.names(&left.at);
+        let places = self.federation.locations.names(left.at.as_slice());
         error!(
             "{left} It is at {places}, made for project {} by user {}.",
             project.id, self.caller.user_id

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::HeaderValue;
 
-use crate::api::header;
 use crate::api::json;
 use crate::federate::Error;
 use crate::request::Answer;
 use crate::request::Content;
+use crate::request::Missing;
 use crate::tenancy::case::Found;
 use crate::tenancy::resource;
 use crate::tenancy::resource::Resource;
@@ -62,13 +61,13 @@ impl Page {
     }
 
     /// Which locations it lacks.
-    pub(crate) fn missing(&self) -> Option<HeaderValue> {
-        self.answer.headers.get(header::INCOMPLETE).cloned()
+    pub(crate) fn missing(&self) -> Missing {
+        self.answer.missing().to_vec()
     }
 
     /// The lists that decide visibility lacked these locations, so this one may lack items too.
-    pub(crate) fn lacks(&mut self, missing: Option<HeaderValue>) {
-        lacks(&mut self.answer, missing);
+    pub(crate) fn lacks(&mut self, missing: Missing) {
+        self.answer.lacks(missing);
     }
 
     /// `linked`: with gophercloud's `<collection>_links`.
@@ -88,45 +87,5 @@ impl Page {
             body.set_text("next", &next);
         }
         resource::showing(self.answer, &body)
-    }
-}
-
-/// An answer lacks these locations too.
-pub(crate) fn lacks(answer: &mut Answer, missing: Option<HeaderValue>) {
-    let known = answer.headers.get(header::INCOMPLETE).cloned();
-    if let Some(missing) = both(known, missing) {
-        answer.headers.insert(header::INCOMPLETE, missing);
-    }
-}
-
-/// Which locations either of two lists lacks, every location once.
-pub(crate) fn both(one: Option<HeaderValue>, other: Option<HeaderValue>) -> Option<HeaderValue> {
-    let (Some(one), Some(other)) = (&one, &other) else {
-        return one.or(other);
-    };
-    let mut named: Vec<&str> = [one, other]
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(", "))
-        .collect();
-    named.sort_unstable();
-    named.dedup();
-    HeaderValue::from_str(&named.join(", ")).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_either_list_lacks_is_named_once() {
-        let value = |text: &'static str| Some(HeaderValue::from_static(text));
-        let (one, two) = ("loc1;reason=connect", "loc2;reason=timeout");
-        assert_eq!(both(None, None), None);
-        assert_eq!(both(value(one), None), value(one));
-        assert_eq!(both(None, value(two)), value(two));
-        let each = value("loc1;reason=connect, loc2;reason=timeout");
-        assert_eq!(both(value(two), value(one)), each);
-        assert_eq!(both(each.clone(), value(one)), each);
     }
 }

@@ -4,7 +4,6 @@ use std::slice;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use http::HeaderValue;
 use http::StatusCode;
 
 use crate::api::collection::Collection;
@@ -20,6 +19,8 @@ use crate::federate::owner::Denial;
 use crate::locations::window::Window;
 use crate::policy::targets::Target;
 use crate::request::Answer;
+use crate::request::Missing;
+use crate::request::join;
 use crate::tenancy::by_node;
 use crate::tenancy::by_node::ByNode;
 use crate::tenancy::case::Errand;
@@ -39,7 +40,7 @@ const PORT_FIELDS: Microversion = Microversion::new(1, 8);
 struct PartsAt {
     items: Vec<Found>,
     /// The location, if it did not answer and need not.
-    missing: Option<HeaderValue>,
+    missing: Missing,
     /// As the location would list them, not node by node.
     are_in_order: bool,
 }
@@ -287,13 +288,15 @@ impl Lists<'_> {
             match window.turn(parts).await {
                 Ok(missing) => Ok((items, missing)),
                 // Deleted since it was listed.
-                Err(Error::Reply(answer)) if is_gone(&answer) => Ok((Vec::new(), None)),
+                Err(Error::Reply(answer)) if is_gone(&answer) => Ok((Vec::new(), Missing::new())),
                 Err(error) => Err(error),
             }
         }))
         .await?;
-        // All asked the same location, so the first to lack it speaks for all.
-        let missing = read.iter().find_map(|(_, missing)| missing.clone());
+        let mut missing = Missing::new();
+        for (_, more) in &read {
+            join(&mut missing, more.iter().copied());
+        }
         Ok(PartsAt {
             items: read.into_iter().flat_map(|(items, _)| items).collect(),
             missing,

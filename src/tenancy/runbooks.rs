@@ -6,7 +6,6 @@ use std::mem;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::Method;
 
 use crate::api::body::Object;
@@ -25,6 +24,7 @@ use crate::locations::window::ask_all;
 use crate::policy::caller::Project;
 use crate::policy::targets::Target;
 use crate::request::Answer;
+use crate::request::Missing;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
@@ -316,10 +316,7 @@ impl Runbooks<'_> {
     }
 
     /// Runbooks that a project is shown in lists, and the locations whose copies it is shown.
-    async fn visible_runbooks(
-        &self,
-        project: Project<'_>,
-    ) -> Result<(Places, Option<HeaderValue>), Error> {
+    async fn visible_runbooks(&self, project: Project<'_>) -> Result<(Places, Missing), Error> {
         let mut visible = Places::new();
         let query = Query::default().with("fields", "uuid,owner,public");
         let mut errand = Errand::get(path(&["runbooks"]), query, self.newest_at(None));

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from admin import SECTION, Admin
 from fleet import assert_unavailable, fleet, until
+from metrics import grown, read
 from standin import Standin, node
 
 SITES = 200
@@ -13,8 +15,13 @@ ALLOW = {"X-Ironic-Proxy-Partial": "allow"}
 @pytest.fixture(scope="module")
 def hub():
     sites = [Standin([node(f"n{number}")]) for number in range(SITES)]
-    with fleet(*sites, every={"breaker_failures": 2, "breaker_reset": 1, "probe_interval": 2, "connect_timeout": 2}) as hub:
+    with fleet(*sites, every={"breaker_failures": 2, "breaker_reset": 1, "probe_interval": 2, "connect_timeout": 2}, sections={"admin": SECTION}) as hub:
         yield hub
+
+
+@pytest.fixture
+def admin(hub):
+    return Admin(hub.gateway)
 
 
 def lines(hub, since):
@@ -22,7 +29,13 @@ def lines(hub, since):
     return [line for line in hub.gateway.log()[since:].splitlines() if re.search(r" (WARNING|ERROR|CRITICAL) ", line) and "ironic_proxy.access" not in line]
 
 
-def test_a_storm(hub):
+def is_short(header, one, count):
+    """A web server in front takes a head of 4 KiB, so 32 are named, and how many more there are."""
+    *named, rest = header.split(", ")
+    return len(named) == 32 and all(re.fullmatch(one, name) for name in named) and rest == f"*;more={count - 32}"
+
+
+def test_a_storm(hub, admin):
     sites = hub.all()
     first, others = sites[0], sites[1:]
     idents = [site.nodes[0]["uuid"] for site in sites]
@@ -30,12 +43,13 @@ def test_a_storm(hub):
     assert len(hub.get("/v1/nodes").uuids()) == SITES
     hub.forget_requests()
     since = len(hub.gateway.log())
+    before = read(admin)
     for site in others:
         site.down()
     for _ in range(3):
         reply = hub.get("/v1/nodes", headers=ALLOW)
         assert reply.uuids() == idents[:1], reply
-        assert len(reply.header("X-Ironic-Proxy-Incomplete").split(",")) == SITES - 1
+        assert is_short(reply.header("X-Ironic-Proxy-Incomplete"), r"loc\d+;reason=\w+", SITES - 1)
     for number in range(1, 20):
         assert_unavailable(hub.get(f"/v1/nodes/{idents[number]}"), f"loc{number + 1}")
         assert hub.get(f"/v1/nodes/{idents[0]}").status == 200
@@ -44,6 +58,16 @@ def test_a_storm(hub):
     assert len(asked) == 3 + 19
     told = lines(hub, since)
     assert len(told) == SITES - 1, told[-5:]
+    assert grown(before, read(admin), "ironic_proxy_partial_answers_total") == {(f"loc{number + 1}",): 3 for number in range(1, SITES)}
+    # Whoever refuses, writes and logs names as many, and no more.
+    since = len(hub.gateway.log())
+    refused = hub.get("/v1/nodes")
+    assert_unavailable(refused, *(f"loc{number + 1}" for number in range(1, 33)))
+    assert refused.text().count("loc") == 32 and f"and {SITES - 1 - 32} more" in refused.text(), refused
+    made = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": "one-more"})
+    assert made.status == 201 and is_short(made.header("X-Ironic-Proxy-Unverified"), r"loc\d+", SITES - 1), made
+    assert len(re.findall(r"\bloc\d+\b", hub.logged("could not be asked whether", since))) == 32
+    assert hub.call("DELETE", f"/v1/nodes/{made.json()['uuid']}").status == 204
     since = len(hub.gateway.log())
     hub.forget_requests()
     for site in others:

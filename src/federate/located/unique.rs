@@ -8,7 +8,6 @@ use log::warn;
 use tokio::time::timeout;
 
 use crate::api::collection::Collection;
-use crate::api::header;
 use crate::api::page::Keep;
 use crate::api::query::Query;
 use crate::api::route;
@@ -46,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Proof that no location that could be asked has the value.
 #[derive(Debug)]
 pub struct Free {
-    /// Those that could not be asked.
+    /// Those that could not be asked, in the order of the configuration.
     unverified: Vec<LocationId>,
 }
 
@@ -100,13 +99,17 @@ impl Free {
     }
 
     /// Announces the locations that could not be asked.
-    pub fn flag(&self, locations: &Locations, answer: Answer, what: &str) -> Answer {
+    pub fn flag(&self, locations: &Locations, mut answer: Answer, what: &str) -> Answer {
         if self.unverified.is_empty() {
             return answer;
         }
         let names = locations.names(&self.unverified);
         warn!("{what}: {names} could not be asked whether it is unique");
-        answer.with(header::UNVERIFIED, &names)
+        answer
+            .reservations()
+            .unverified
+            .clone_from(&self.unverified);
+        answer
     }
 }
 
@@ -137,16 +140,12 @@ pub async fn ask_whether_free<'a>(
                 }
                 .into());
             }
-            Err(silence)
-                if silent
-                    .iter()
-                    .all(|known| known.location != silence.location) =>
-            {
-                silent.push(silence);
-            }
-            Ok(false) | Err(_) => {}
+            Ok(false) => {}
+            Err(silence) => silent.push(silence),
         }
     }
+    // The questions to a location stand beside each other.
+    silent.dedup_by_key(|silence| silence.location);
     Ok(silent)
 }
 
@@ -166,7 +165,8 @@ pub async fn look_for_twins(
     let others = federation
         .locations
         .iter()
-        .filter(|location| location.id != home && !free.unverified.contains(&location.id));
+        .filter(|location| location.id != home)
+        .filter(|location| free.unverified.binary_search(&location.id).is_err());
     let pairs: Vec<(&Location, &Claim)> = others
         .flat_map(|location| claims.iter().map(move |claim| (location, claim)))
         .collect();
