@@ -147,7 +147,7 @@ def test_fernet_keys_that_are_replaced():
             return True
 
         site = Standin([node("here")], credentials=("token", valid))
-        with fleet(site, each={"loc1": keystone.options()}, wait=False) as hub:
+        with fleet(site, each={"loc1": keystone.options()}, every={"timeout": 20}, wait=False) as hub:
             until(lambda: hub.get("/v1/nodes/here").status == 200, 20, "the location behind its Keystone")
             for _ in range(4):
                 keystone.rotate()
