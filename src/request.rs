@@ -60,6 +60,9 @@ pub struct Request {
     /// How it is told that nobody has the collection.
     pub words: Words,
     pub review: Review,
+    /// A project's own is made: no copy of what another location has, or may have while it is silent, since that may be
+    /// somebody else's.
+    pub is_new: bool,
 }
 
 /// What is read of a list's items before they are shown, by who judges them.
@@ -70,8 +73,6 @@ pub struct Review {
     pub unshown: Vec<&'static str>,
     /// Of what is the same everywhere each copy is listed, since copies may differ in what the judgement is about.
     pub each_copy: bool,
-    /// What is made is no copy of what another location has, or may have while it is silent: that may be somebody else's.
-    pub is_new: bool,
 }
 
 impl Request {

@@ -31,6 +31,7 @@ use crate::api::route::Target;
 use crate::api::route::Unrouted;
 use crate::api::route::path::Path;
 use crate::api::route::path::PathError;
+use crate::api::route::table::About;
 use crate::api::route::table::Payload;
 use crate::api::route::table::Row;
 use crate::api::version_document;
@@ -337,8 +338,7 @@ impl Door {
         if is_ramdisk(&target) && !self.ramdisk {
             return Err(Refusal::RamdiskOff);
         }
-        let pinned = aim.location;
-        let passage = if self.is_gated(&head.method, pinned) {
+        let passage = if self.is_gated(&head.method, aim.location) {
             self.authorise(context.identity.as_ref(), target.row())?
         } else {
             Passage::Whole
@@ -358,7 +358,7 @@ impl Door {
             query,
             range: self.locations.common().unwrap_or(range),
             version,
-            pinned,
+            pinned: aim.location,
             left_out: Vec::new(),
             placed: Vec::new(),
             partial: self.partial(&head.headers)?,
@@ -367,6 +367,7 @@ impl Door {
             media: Media::of(&head.headers),
             words,
             review: Review::default(),
+            is_new: makes_its_own(context.identity.as_ref(), &target),
             asker: self.asker(head, context, &target),
             target,
         };
@@ -675,6 +676,15 @@ impl MaxBody {
             depth: (payload != Some(Payload::Vendor)).then_some(self.depth),
         }
     }
+}
+
+/// Whether a project makes something that others may have, too, and not see.
+fn makes_its_own(identity: Option<&Identity>, target: &Target) -> bool {
+    let caller = identity.and_then(Identity::caller);
+    target
+        .row()
+        .is_some_and(|row| row.about == About::NewRunbook)
+        && caller.is_some_and(|caller| caller.project().is_some())
 }
 
 fn is_ramdisk(target: &Target) -> bool {

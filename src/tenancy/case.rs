@@ -263,6 +263,7 @@ impl<'a> Case<'a> {
             media: Media::Json,
             words: self.request.words,
             review: errand.review,
+            is_new: self.request.is_new,
         };
         let planned = Box::pin(self.federation.dispatch(&request)).await;
         if let (Err(Error::Objection(Objection::Taken { .. })), Some(rule)) =

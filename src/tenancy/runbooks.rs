@@ -219,11 +219,7 @@ impl Runbooks<'_> {
     }
 
     pub(crate) async fn new_runbook(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
-        let errand = |object: &Object| {
-            let mut errand = self.errand(object.to_bytes());
-            errand.review.is_new = self.project().is_some();
-            errand
-        };
+        let errand = |object: &Object| self.errand(object.to_bytes());
         if self.judges_itself(self.request.pinned) {
             self.leave(rule, &Target::Nothing);
             let object = Object::parse("runbook", body)?;

@@ -142,6 +142,14 @@ def test_where_all_judge_nobody_else_learns_what_is_taken(judges):
         assert not [one for site in (judges.first, judges.second) for one in site.asked(method)], path
 
 
+def test_where_all_judge_nobody_makes_a_copy_of_what_may_be_anothers_either(judges):
+    theirs = {"uuid": new_uuid(), "name": "CUSTOM_A", "owner": OTHER, "public": False, "steps": [], "extra": {}}
+    judges.second.objects["runbooks"][:] = [theirs]
+    judges.fleet.forget_requests()
+    made = judges.ask(TENANT, "POST", "/v1/runbooks", {"uuid": theirs["uuid"], "name": "CUSTOM_A", "steps": []}, **{LOCATION: "loc1"})
+    assert (made.status in (403, 409), judges.first.asked("POST")) == (True, []), made
+
+
 def test_what_was_sent_is_not_sent_again(judges):
     """The answer was lost, and what has the UUID is another: the location was asked once, whatever the rules here say."""
     [ours] = judges.first.nodes

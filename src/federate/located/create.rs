@@ -27,6 +27,7 @@ use crate::federate::claim::claims_of;
 use crate::federate::located::beside::check_beside;
 use crate::federate::located::home::home_of;
 use crate::federate::located::unique::Free;
+use crate::federate::located::unique::is_required;
 use crate::federate::located::unique::look_for_twins;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
@@ -123,7 +124,7 @@ impl Creation<'_> {
         let uuid = object.text("uuid").filter(|_| given);
         let mut claims = claims_of(collection, uuid.as_ref().unwrap_or(&new), &object);
         let is_replicated = collection.facts().spread == Spread::Replicated;
-        if is_replicated && !request.review.is_new {
+        if is_replicated && !request.is_new {
             // At one location it may be made as the copy of what the others have.
             claims.retain(|claim| claim.stake.column != Column::Uuid);
             for claim in &mut claims {
@@ -143,12 +144,12 @@ impl Creation<'_> {
             federation.hold(request, &claims).await?
         };
         let answer = async {
-            hold.suffices(federation.require_unique)?;
+            hold.suffices(is_required(federation, request))?;
             let free = Free::elsewhere(federation, request, home, &claims).await?;
             let mut question = request.question();
             question.body = Body::Whole(object.to_bytes());
             let location = federation.locations.location(home);
-            hold.suffices(federation.require_unique)?;
+            hold.suffices(is_required(federation, request))?;
             let reply = match location.reply(&request.asker, &question).await {
                 Ok(reply) => reply,
                 Err(silence) => {

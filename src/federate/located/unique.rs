@@ -71,8 +71,7 @@ impl Free {
             futures_util::join!(asked, home.make_ready(&request.asker)).0?
         };
         // Without the option a create goes on: one site's outage must not stop enrolment at all others.
-        let is_required = federation.require_unique || request.review.is_new;
-        if is_required && !silent.is_empty() {
+        if is_required(federation, request) && !silent.is_empty() {
             return Err(Error::Silent(silent));
         }
         let unverified = silent.iter().map(|silence| silence.location).collect();
@@ -111,6 +110,11 @@ impl Free {
             .clone_from(&self.unverified);
         answer
     }
+}
+
+/// Whether nothing is made while somebody may have it.
+pub fn is_required(federation: &Federation, request: &Request) -> bool {
+    federation.require_unique || request.is_new
 }
 
 /// One of `scope` has it: 409. Returns those that could not be asked.
@@ -208,19 +212,19 @@ async fn is_taken(
     location: &Location,
     stake: &Stake,
 ) -> Result<bool, Silence> {
-    let version = request.range.max();
+    // At its own newest: in an older version it may lack the collection, and an Ironic that knows children shows them only from
+    // 1.83 on.
+    let standing = location.standing();
+    let version = standing.map_or(request.range.max(), |standing| standing.range.max());
     let question = match stake.column {
         // Nobody can have it, and home will refuse it in its own words.
         Column::Uuid | Column::Name if !route::identifies(stake.collection, &stake.value) => {
             return Ok(false);
         }
-        Column::Uuid | Column::Name => request
-            .probe(stake.path(version))
-            .for_member(stake.collection, &stake.value),
+        Column::Uuid | Column::Name => {
+            Question::get(stake.path(version), version).for_member(stake.collection, &stake.value)
+        }
         Column::Instance | Column::Address => {
-            // At its own newest, since an Ironic that knows children shows them only from 1.83 on.
-            let standing = location.standing();
-            let version = standing.map_or(version, |standing| standing.range.max());
             Question::get(stake.path(version), version).for_list(stake.collection)
         }
         Column::Connector => return is_listed((request, asker), location, stake).await,
