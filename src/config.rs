@@ -24,10 +24,11 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod whereabouts;
 
 // Other rooms use these names only, so that files in here can change freely.
 pub use crate::config::adapter::EndpointSource;
-pub use crate::config::admin::{AdminConfig, default_socket};
+pub use crate::config::admin::{AdminConfig, default_socket, runtime_socket};
 pub use crate::config::api::{ApiConfig, Listen, ListenerTls, Partial, TlsVersion};
 pub use crate::config::audit::{AuditConfig, AuditMap};
 pub use crate::config::bmc::{BmcConfig, BmcRange, Fit};
@@ -50,6 +51,7 @@ pub(crate) use crate::config::options::LOCATION_PREFIX;
 pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped, Unfound};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
 pub use crate::config::trace::TraceConfig;
+pub use crate::config::whereabouts::{Told, Whereabouts};
 pub use crate::oslo::notes::Errors;
 pub use crate::oslo::secret::Secret;
 pub use crate::oslo::sources::{Given, Source, Sources};

@@ -17,7 +17,7 @@ use ironic_proxy::command::operate::End;
 use ironic_proxy::command::operate::Operation;
 use ironic_proxy::command::operate::OperationError;
 use ironic_proxy::command::policy;
-use ironic_proxy::command::socket;
+use ironic_proxy::command::socket::Gateway;
 use ironic_proxy::command::socket::Where;
 use ironic_proxy::command::survey;
 use ironic_proxy::command::survey::SurveyError;
@@ -33,6 +33,7 @@ use ironic_proxy::command::terminal::tell;
 use ironic_proxy::config::Config;
 use ironic_proxy::config::Given;
 use ironic_proxy::config::Sources;
+use ironic_proxy::config::default_socket;
 use ironic_proxy::sync::Mode;
 use ironic_proxy::telemetry;
 use ironic_proxy::telemetry::spool;
@@ -47,17 +48,6 @@ const BAD_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    if let Some(Task::Operate(operation)) = &cli.task
-        && let Some(socket) = &operation.gateway().socket
-    {
-        // Whoever names the socket need not be able to read the configuration.
-        return operate(operation, socket);
-    }
-    if let Some(Task::Sync { gateway, apply }) = &cli.task
-        && let Some(socket) = &gateway.socket
-    {
-        return synchronise(Way::Through(socket), mode(*apply), gateway.format);
-    }
     if let Some(Task::Manual { directory }) = &cli.task {
         return match manual::write(directory) {
             Ok(()) => ExitCode::SUCCESS,
@@ -79,16 +69,32 @@ fn main() -> ExitCode {
         _ => Vec::new(),
     };
     let below = survey::below(&found);
-    let read = move || {
-        let home = std::env::var_os("HOME").map(PathBuf::from);
-        let sources = if below.is_empty() {
-            Sources::search(PROGRAM, typed.clone(), home.as_deref())
-        } else {
-            // The gateway's own file is not meant if clouds are named.
-            Sources::new(typed.clone()).above(below.clone())
-        };
-        Config::load(&sources, std::env::vars_os())
+    let sources = {
+        let typed = typed.clone();
+        move || {
+            let home = std::env::var_os("HOME").map(PathBuf::from);
+            if below.is_empty() {
+                Sources::search(PROGRAM, typed.clone(), home.as_deref())
+            } else {
+                // The gateway's own file is not meant if clouds are named.
+                Sources::new(typed.clone()).above(below.clone())
+            }
+        }
     };
+    // Before the configuration is judged: whoever runs began with another one, and is asked whatever is wrong with this.
+    let gateway = cli
+        .gateway()
+        .map(|named| Gateway::find(named, &typed, &sources()));
+    if let Some(Gateway::At(socket)) = &gateway {
+        match &cli.task {
+            Some(Task::Operate(operation)) => return operate(operation, socket),
+            Some(Task::Sync { gateway, apply }) => {
+                return synchronise(Way::Through(socket), mode(*apply), gateway.format);
+            }
+            _ => {}
+        }
+    }
+    let read = move || Config::load(&sources(), std::env::vars_os());
     let config = match read() {
         Ok(config) => config,
         Err(errors) => {
@@ -104,23 +110,18 @@ fn main() -> ExitCode {
     if cli.check_config {
         return checked(&config);
     }
+    let socket = gateway.map_or_else(default_socket, Gateway::socket);
     match cli.task {
         Some(Task::Sync { gateway, apply }) => {
-            let socket = socket::of(&config);
-            let way = if socket::is_served(&socket) {
-                Way::Through(&socket)
-            } else {
-                // For people; programs see that nothing was swept.
-                if io::stderr().is_terminal() {
-                    tell("no gateway runs here: the locations are compared without one");
-                }
-                Way::Alone(&config)
-            };
-            synchronise(way, mode(apply), gateway.format)
+            // For people; programs see that nothing was swept.
+            if io::stderr().is_terminal() {
+                tell("no gateway runs here: the locations are compared without one");
+            }
+            synchronise(Way::Alone(&config), mode(apply), gateway.format)
         }
         Some(Task::Survey { format, .. }) => survey(&config, &found, format),
-        Some(Task::Operate(operation)) => operate(&operation, &socket::of(&config)),
-        Some(Task::Check { gateway, online }) => examined(&config, &gateway, online),
+        Some(Task::Operate(operation)) => operate(&operation, &socket),
+        Some(Task::Check { gateway, online }) => examined(&config, &gateway, &socket, online),
         Some(Task::Policy { task }) => policy(&config, task.as_ref()),
         // A manual was written before there was a configuration.
         Some(Task::Manual { .. }) | None => {
@@ -215,16 +216,14 @@ fn survey(config: &Config, found: &[Given], format: Format) -> ExitCode {
 }
 
 /// The same and more: the files, the gateway that runs, and where that is wanted whoever is asked.
-fn examined(config: &Config, gateway: &Where, online: bool) -> ExitCode {
+fn examined(config: &Config, gateway: &Where, socket: &Path, online: bool) -> ExitCode {
     let mut findings = check::files(config);
     findings
         .warnings
         .splice(0..0, config.warnings.iter().cloned());
-    let socket = gateway.socket.clone();
-    let socket = socket.unwrap_or_else(|| socket::of(config));
     // Before the first start there is none, unless somebody names it.
     let mut absent = None;
-    match check::running::compare(config, &socket) {
+    match check::running::compare(config, socket) {
         Ok(changes) => findings.warnings.extend(changes),
         Err(error) if gateway.socket.is_some() => absent = Some(error),
         Err(_) => {}

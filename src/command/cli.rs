@@ -99,6 +99,15 @@ impl Cli {
         Self::try_parse_from(arguments)
     }
 
+    /// Which gateway is asked, if one is.
+    pub fn gateway(&self) -> Option<&Where> {
+        match self.task.as_ref().filter(|_| !self.check_config)? {
+            Task::Operate(operation) => Some(operation.gateway()),
+            Task::Sync { gateway, .. } | Task::Check { gateway, .. } => Some(gateway),
+            Task::Survey { .. } | Task::Manual { .. } | Task::Policy { .. } => None,
+        }
+    }
+
     /// `--config-file` and `--config-dir` as typed, in their common order.
     pub fn sources(&self) -> Vec<Source> {
         // oslo.config's order: a later file or directory overrides an earlier one, whichever option named it.

@@ -1,5 +1,6 @@
 //! Asks the running gateway through its admin socket.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -19,7 +20,12 @@ use thiserror::Error;
 
 use crate::command::terminal::Format;
 use crate::config::Config;
+use crate::config::Source;
+use crate::config::Sources;
+use crate::config::Told;
+use crate::config::Whereabouts;
 use crate::config::default_socket;
+use crate::config::runtime_socket;
 
 /// Longer than the admin listener takes at most to ask all locations.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -67,19 +73,53 @@ pub fn note(config: &Config) {
     }
 }
 
-/// Where the gateway of this configuration answers, if it runs; it may have started with another one.
-pub fn of(config: &Config) -> PathBuf {
-    let named = config.admin.served().unwrap_or_else(default_socket);
-    if is_served(&named) {
-        return named;
+/// Whom a command asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gateway {
+    /// Who was named, or was found.
+    At(PathBuf),
+    /// There is none: it would be there.
+    Absent(PathBuf),
+}
+
+impl Gateway {
+    /// The gateway of `sources`, unless another one is named. They need not be valid: it may have begun with better ones.
+    /// `typed` are those of them that were typed.
+    pub fn find(named: &Where, typed: &[Source], sources: &Sources) -> Self {
+        if let Some(socket) = &named.socket {
+            return Self::At(socket.clone());
+        }
+        let Whereabouts { socket, state_path } = Whereabouts::read(sources, env::vars_os());
+        // Who does not say otherwise has the default one. Who types a file that cannot be read may well mean another.
+        let may_be_default = socket == Told::Nothing || typed.is_empty();
+        let own = match socket {
+            Told::At(socket) => Some(socket),
+            Told::Nothing | Told::Unknown => runtime_socket(),
+        };
+        let noted = state_path.as_deref().and_then(noted);
+        let default = (own.is_none() && may_be_default).then(default_socket);
+        let mut places = own.iter().chain(&noted).chain(&default);
+        match places.find(|socket| is_served(socket)) {
+            Some(socket) => Self::At(socket.clone()),
+            None => Self::Absent(own.unwrap_or_else(default_socket)),
+        }
     }
-    let noted = fs::read(config.state_path.join(NOTE)).ok();
-    let noted = noted.map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
-    noted.filter(|socket| is_served(socket)).unwrap_or(named)
+
+    pub fn socket(self) -> PathBuf {
+        match self {
+            Self::At(socket) | Self::Absent(socket) => socket,
+        }
+    }
+}
+
+/// Where the gateway that keeps its state there answers, or answered.
+fn noted(state_path: &Path) -> Option<PathBuf> {
+    let noted = fs::read(state_path.join(NOTE)).ok()?;
+    Some(PathBuf::from(OsString::from_vec(noted)))
 }
 
 /// Whether there is somebody.
-pub fn is_served(socket: &Path) -> bool {
+fn is_served(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
 }
 

@@ -22,19 +22,21 @@ pub struct AdminConfig {
 impl AdminConfig {
     /// The socket to serve on: the configured one, or one in systemd's runtime directory.
     pub fn served(&self) -> Option<PathBuf> {
-        let beside = || {
-            let directories = env::var_os("RUNTIME_DIRECTORY")?;
-            // Several are separated by colons; the first is the service's own.
-            let first = env::split_paths(&directories).next()?;
-            Some(first.join(SOCKET))
-        };
-        self.socket.clone().or_else(beside)
+        self.socket.clone().or_else(runtime_socket)
     }
 }
 
 const SOCKET: &str = "admin.sock";
 
-/// Where a gateway run by systemd listens, for commands that systemd does not start.
+/// Where a gateway run by systemd listens, for itself and for commands that systemd starts.
+pub fn runtime_socket() -> Option<PathBuf> {
+    let directories = env::var_os("RUNTIME_DIRECTORY")?;
+    // Several are separated by colons; the first is the service's own.
+    let first = env::split_paths(&directories).next()?;
+    Some(first.join(SOCKET))
+}
+
+/// The same for commands that systemd does not start.
 pub fn default_socket() -> PathBuf {
     Path::new("/run/ironic-proxy").join(SOCKET)
 }

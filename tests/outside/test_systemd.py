@@ -130,8 +130,19 @@ def test_reload_of_a_faulty_file_fails_and_changes_nothing(here):
     here.write(max_limit="many")
     assert here.systemctl("reload", SERVICE, check=False).returncode != 0
     assert "[api] max_limit" in here.systemctl("status", SERVICE, check=False).stdout
+    assert "Not reloaded, all stays as it is: /etc/ironic-proxy/" in here.machine.journal()
     assert here.shown("MainPID", "ActiveState", "SubState") == [*before, "active", "running"]
     assert len(here.get().document["nodes"]) == 2
+
+
+def test_commands_find_the_service_by_default_and_not_in_the_place_of_another(here):
+    here.write(max_limit="many")
+    done = here.machine.run("ironic-proxy", "status", check=False)
+    assert (done.returncode, "1 of 1 locations" in done.stdout) == (0, True), done
+    other = ["--config-file", "/etc/ironic-proxy/other.conf"]
+    done = here.machine.run("ironic-proxy", *other, "location", "loc1", "maintenance", check=False)
+    assert (done.returncode, "other.conf: cannot be read" in done.stderr) == (78, True), done
+    assert here.serves()
 
 
 def test_a_service_that_is_killed_is_started_again(here):
@@ -203,7 +214,7 @@ def test_whoever_was_let_in_is_answered_though_the_service_ends(here, verb):
 def test_an_upgrade_to_what_does_not_start_changes_nothing(here):
     before = here.shown("MainPID")
     here.write(max_limit="many")
-    done = here.machine.run("ironic-proxy", "upgrade", "--socket", "/run/ironic-proxy/admin.sock", check=False)
+    done = here.machine.run("ironic-proxy", "upgrade", check=False)
     assert (done.returncode, "[api] max_limit" in done.stderr) == (1, True), done.stderr
     assert here.shown("MainPID", "ActiveState", "SubState") == [*before, "active", "running"]
     assert here.serves()
