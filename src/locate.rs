@@ -3,10 +3,12 @@
 //! - [`directory`]: where things were seen last, and how far that is believed;
 //! - [`polls`]: concurrent questions about one thing are asked once;
 //! - [`verdict`]: what the answers of several locations mean together;
+//! - [`lesson`]: what the directory learns from it;
 //! - [`state`]: what survives a restart;
 //! - [`lookups`], [`tally`]: how look-ups ended and what the directory holds, counted.
 
 pub mod directory;
+pub mod lesson;
 pub mod lookups;
 pub mod polls;
 pub mod state;
@@ -44,6 +46,8 @@ use crate::locate::directory::Learnt;
 use crate::locate::directory::Place;
 use crate::locate::directory::Remembered;
 use crate::locate::directory::Sighting;
+use crate::locate::lesson::Known;
+use crate::locate::lesson::Lesson;
 use crate::locate::lookups::Lookups;
 use crate::locate::polls::Polls;
 use crate::locate::polls::Turn;
@@ -500,10 +504,14 @@ impl Locator {
         tally: Tally,
     ) -> Result<(Owner, Reply), LocateError> {
         let hint = self.hint(key);
-        let known = match (hint, breadth) {
-            (Some(Hint::Contested { known }), _) => Some(known),
-            (_, Breadth::Anew(before)) => before,
-            (_, Breadth::First | Breadth::All) => None,
+        let known = Known {
+            at: match (hint, breadth) {
+                (Some(Hint::Contested { known }), _) => Some(known),
+                (_, Breadth::Anew(before)) => before,
+                (_, Breadth::First | Breadth::All) => None,
+            },
+            is_contested: matches!(hint, Some(Hint::Contested { .. })),
+            is_doubted: matches!(breadth, Breadth::Anew(_)),
         };
         let asked = if tally.silent.is_empty() && self.is_told_everything(asker) {
             Asked::All
@@ -511,40 +519,39 @@ impl Locator {
             Asked::Some
         };
         let is_uuid = key.ident.is_uuid_like();
-        let found = tally.verdict(!is_uuid, known);
-        let is_kept = match &found {
-            _ if !matches!(breadth, Breadth::Anew(_)) => true,
-            // A location must not draw to itself what another one has that is only silent.
-            Err(LocateError::Unasked { silent }) => {
-                let mut silent = silent.iter().map(|silence| silence.location);
-                silent.any(|location| Some(location) == known)
-            }
-            Ok(_) => matches!(hint, Some(Hint::Contested { .. })),
-            Err(error) => matches!(error, LocateError::Contested { .. }),
-        };
-        if !is_kept {
-            self.directory.forget(key);
-        }
-        match &found {
-            Ok((owner, reply)) => {
-                let has_moved = known.is_some_and(|id| id != owner.location);
-                let is_settled = asked == Asked::All || (is_uuid && has_moved);
-                if is_settled && key.collection.is_cached() && self.is_current() {
-                    let place = self.place(owner.location);
-                    self.directory.settle(key, place, Instant::now());
+        let found = tally.verdict(!is_uuid, known.at);
+        match Lesson::of(&found, known, is_uuid, asked) {
+            Lesson::Keep => {}
+            Lesson::Forget => self.directory.forget(key),
+            Lesson::Learn {
+                found: (owner, reply),
+                afresh,
+                alone,
+            } => {
+                if afresh {
+                    self.directory.forget(key);
+                }
+                if alone {
+                    self.settle(key, owner.location);
                 }
                 self.remember(key, owner, reply, asked);
             }
-            Err(LocateError::Contested { owners }) => {
-                // Marks the entry as contested, so that every later request asks all of them.
+            Lesson::Contest(owners) => {
                 let ident = key.ident.to_string();
                 for owner in owners {
                     self.learn(key.collection, Some(&ident), None, *owner);
                 }
             }
-            Err(_) => {}
         }
         found
+    }
+
+    /// Nobody else has it.
+    fn settle(&self, key: &Key, owner: LocationId) {
+        if key.collection.is_cached() && self.is_current() {
+            let place = self.place(owner);
+            self.directory.settle(key, place, Instant::now());
+        }
     }
 
     /// Remembers the identifier as the client spelled it: some databases match other spellings of it, others do not.
