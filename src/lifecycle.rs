@@ -1,11 +1,8 @@
 //! Where the process is in its life, for whoever asks from outside whether it can be used, and whether it turns at all.
 
-use std::mem;
-use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::Weak;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -41,21 +38,35 @@ const STUCK: Duration = Duration::from_secs(30);
 /// Between two rounds of a pulse.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Of a loop the last beat, which goes with it: what has ended cannot be stuck.
-#[derive(Debug)]
-struct Pulse {
-    name: &'static str,
-    beat: Weak<Mutex<Instant>>,
+/// When each loop came round last; `None`: it has ended, and cannot be stuck.
+type Beats = Mutex<Vec<Option<(&'static str, Instant)>>>;
+
+/// A loop's hold on its own beat.
+struct Pulse<'a> {
+    beats: &'a Beats,
+    index: usize,
 }
 
-/// A loop's hold on its last beat.
-struct Beat(Arc<Mutex<Instant>>);
+impl<'a> Pulse<'a> {
+    fn new(beats: &'a Beats, name: &'static str) -> Self {
+        let mut all = locked(beats);
+        all.push(Some((name, Instant::now())));
+        let index = all.len() - 1;
+        Self { beats, index }
+    }
 
-impl Drop for Beat {
+    fn beat(&self) {
+        if let Some((_, last)) = &mut locked(self.beats)[self.index] {
+            *last = Instant::now();
+        }
+    }
+}
+
+impl Drop for Pulse<'_> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            // Nobody catches what a service of Pingora's panics with: such a loop has not ended, it is missing.
-            mem::forget(Arc::clone(&self.0));
+        // Nobody catches what a service of Pingora's panics with: such a loop has not ended, it is missing.
+        if !thread::panicking() {
+            locked(self.beats)[self.index] = None;
         }
     }
 }
@@ -64,7 +75,7 @@ impl Drop for Beat {
 #[derive(Debug, Default)]
 pub struct Lifecycle {
     stage: watch::Sender<Stage>,
-    pulses: Mutex<Vec<Pulse>>,
+    beats: Beats,
     /// What is kept on disk is another process's to read by now.
     bequeathed: AtomicBool,
 }
@@ -101,24 +112,19 @@ impl Lifecycle {
 
     /// Shows that the loop it is spawned on turns; never ends.
     pub async fn pulse(&self, name: &'static str) {
-        let beat = Beat(Arc::new(Mutex::new(Instant::now())));
-        locked(&self.pulses).push(Pulse {
-            name,
-            beat: Arc::downgrade(&beat.0),
-        });
+        let pulse = Pulse::new(&self.beats, name);
         loop {
             tokio::time::sleep(BEAT).await;
-            *locked(&beat.0) = Instant::now();
+            pulse.beat();
         }
     }
 
     /// The loop that does not turn any longer.
     pub fn stuck(&self, now: Instant) -> Option<&'static str> {
-        let is_late = |beat: &Mutex<Instant>| now.saturating_duration_since(*locked(beat)) > STUCK;
-        locked(&self.pulses)
-            .iter()
-            .find(|pulse| pulse.beat.upgrade().is_some_and(|beat| is_late(&beat)))
-            .map(|pulse| pulse.name)
+        let is_late = |last| now.saturating_duration_since(last) > STUCK;
+        let beats = locked(&self.beats);
+        let mut late = beats.iter().flatten().filter(|(_, last)| is_late(*last));
+        late.next().map(|(name, _)| *name)
     }
 }
 
@@ -128,6 +134,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
