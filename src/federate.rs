@@ -21,6 +21,7 @@ mod wording;
 use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::api::body::BodyError;
@@ -206,7 +207,8 @@ impl Federation {
     }
 
     /// Turns a location's answer into ours: links point at us, and the directory learns from members of a collection.
-    /// Fails if the answer should hold one resource and does not.
+    /// Fails if the answer should hold one resource and does not: every one is an object, and only below one is anything a
+    /// list.
     fn adopt(
         &self,
         request: &Request,
@@ -223,10 +225,6 @@ impl Federation {
         if !answer.status.is_success() || answer.body.is_empty() {
             return Ok(answer);
         }
-        // Every resource of Ironic is an object. A list or a text in its place is another server's page.
-        if answer.body.whole().trim_ascii_start().first() != Some(&b'{') {
-            return Err(Malformed::Syntax(0));
-        }
         let (kind, id) = match subject {
             Subject::Member(collection) => (collection.facts().kind, collection.facts().id),
             Subject::Other(kind) => (kind, "uuid"),
@@ -240,6 +238,12 @@ impl Federation {
             note: &[],
         };
         let body = mem::take(&mut answer.body).into_bytes();
+        if matches!(subject, Subject::Other(_)) && body.trim_ascii_start().first() == Some(&b'[') {
+            // What virtual media a node has, for one.
+            let rewritten = link::rewrite_document(kind, &body, from, &request.base)?;
+            answer.body = rewritten.map_or(body, Bytes::from).into();
+            return Ok(answer);
+        }
         let document = match (subject, member) {
             // It was read already, to judge the answer.
             (Subject::Member(_), Some(member)) => member,

@@ -165,7 +165,7 @@ fn expected(method: &Method, target: &Target) -> (Purpose, Expect) {
             (Purpose::RoutedBelow, document_below(row.template))
         }
         Action::ValidateNode => (Purpose::RoutedBelow, document_below("nodes/{}/validate")),
-        Action::DriverBelow => (Purpose::RoutedBelow, Expect::Unknown),
+        Action::DriverBelow => (Purpose::RoutedBelow, Expect::Document { member: None }),
         Action::VolumeRoot => (Purpose::Routed, document_below("nodes/{}/volume")),
         Action::Lookup => (
             Purpose::Routed,
@@ -185,6 +185,8 @@ fn expected(method: &Method, target: &Target) -> (Purpose, Expect) {
 /// The member by which a document below another one is known to be it (Ironic's `api/controllers/v1/node.py`).
 fn document_below(template: &str) -> Expect {
     let member = match template {
+        // What virtual media a node has is a list (`drivers/modules/redfish/boot.py`).
+        "nodes/{}/vmedia" => return Expect::Unknown,
         "nodes/{}/validate" => "power",
         "nodes/{}/states" => "power_state",
         "nodes/{}/states/console" => "console_enabled",
@@ -197,8 +199,8 @@ fn document_below(template: &str) -> Expect {
         "nodes/{}/volume" => "links",
         "nodes/{}/inventory" => "inventory",
         "nodes/{}/children" => "children",
-        // Named by the client (a setting, an indicator), selected with `fields`, or a list.
-        _ => return Expect::Unknown,
+        // Named by the client (a setting, an indicator), or selected with `fields`.
+        _ => return Expect::Document { member: None },
     };
     Expect::Document {
         member: Some(member),

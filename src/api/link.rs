@@ -204,8 +204,8 @@ impl Kind {
     }
 }
 
-/// Points every link of `body`, one resource of `kind`, from the location's base at ours. `None`: nothing to
-/// change.
+/// Points every link of `body`, one resource of `kind` or a list of them, from the location's base at ours. `None`: nothing
+/// to change.
 pub fn rewrite_document(
     kind: Kind,
     body: &[u8],
@@ -214,7 +214,11 @@ pub fn rewrite_document(
 ) -> Result<Option<Vec<u8>>, Malformed> {
     let mut linking = Linking::new(from);
     let mut reader = Reader::new(body)?;
-    read_value(&mut reader, kind, &mut linking)?;
+    if reader.peek()? == Type::List {
+        read_member(&mut reader, (kind, Place::Documents(kind)), &mut linking)?;
+    } else {
+        read_value(&mut reader, kind, &mut linking)?;
+    }
     reader.end()?;
     let cuts = linking.cuts;
     if cuts.len() == 0 {

@@ -371,7 +371,7 @@ impl Federation {
             if request.method.is_safe() {
                 return self
                     .adopt(request, location.id, subject, words)
-                    .map_err(|_| location.misspoke().into());
+                    .map_err(|_| location.unreadable(&question.expect).into());
             }
             return Ok(self.relay(request, location.id, subject, words));
         }

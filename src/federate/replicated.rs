@@ -128,8 +128,8 @@ impl<'a> Replicated<'a> {
             Some((location, mut reply)) => {
                 if !unshown.is_empty() {
                     let there = self.federation.locations.location(location);
-                    let mut shown =
-                        Resource::read(&reply.body).map_err(|_| Error::from(there.misspoke()))?;
+                    let unreadable = |_| there.unreadable(&question.expect);
+                    let mut shown = Resource::read(&reply.body).map_err(unreadable)?;
                     shown.remove("uuid");
                     reply.body = shown.to_bytes();
                 }
@@ -140,11 +140,11 @@ impl<'a> Replicated<'a> {
     }
 
     fn copy(&self, location: LocationId, kind: Kind, reply: Reply) -> Result<Answer, Error> {
-        let misspoke = |_| self.federation.locations.location(location).misspoke();
+        let there = self.federation.locations.location(location);
         let answer = self
             .federation
             .adopt(self.request, location, Subject::Other(kind), reply)
-            .map_err(misspoke)?;
+            .map_err(|_| there.unreadable(&self.request.question().expect))?;
         Ok(Answer {
             location: self.request.pinned,
             places: vec![location],

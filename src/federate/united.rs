@@ -308,7 +308,7 @@ impl United<'_> {
         }
         let there = self.federation.locations.location(location);
         // It says that more follows, and not behind what.
-        let last = last_ident(body).ok_or_else(|| there.misspoke())?;
+        let last = last_ident(body).ok_or_else(|| there.unreadable(&Expect::Unknown))?;
         let list = List {
             path: request.target.path(),
             query: request.query.without(&["limit", "marker"]),
@@ -356,11 +356,11 @@ impl United<'_> {
         let Some((location, reply)) = found.into_iter().next() else {
             return Err(Error::Silent(silent));
         };
-        let misspoke = |_| self.federation.locations.location(location).misspoke();
+        let there = self.federation.locations.location(location);
         Ok(self
             .federation
             .adopt(request, location, Subject::Other(Kind::Plain), reply)
-            .map_err(misspoke)?)
+            .map_err(|_| there.unreadable(&Expect::Unknown))?)
     }
 
     /// Every location's answer to the client's own question, with links that point at us.
@@ -404,10 +404,11 @@ impl United<'_> {
         let location = self.federation.locations.location(location);
         let standing = location.standing();
         let from = location.dialect(standing.as_deref());
-        let rewritten = link::rewrite_document(kind, &reply.body, from, &request.base)
-            .map_err(|_| location.misspoke())?;
+        let unreadable = |_| location.unreadable(&request.question().expect);
+        let rewritten =
+            link::rewrite_document(kind, &reply.body, from, &request.base).map_err(unreadable)?;
         let body = rewritten.map_or_else(|| reply.body.clone(), Bytes::from);
-        Resource::read(&body).map_err(|_| location.misspoke())
+        Resource::read(&body).map_err(unreadable)
     }
 }
 

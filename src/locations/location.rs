@@ -44,6 +44,7 @@ use crate::locations::order::Act;
 use crate::locations::order::Order;
 use crate::locations::order::forbids;
 use crate::locations::peer::Peer;
+use crate::locations::question::Expect;
 use crate::locations::record::Observed;
 use crate::locations::record::Record;
 use crate::locations::silence::Reason;
@@ -488,6 +489,15 @@ impl Location {
     pub fn misspoke(&self) -> Silence {
         self.failed(Reason::Body);
         self.silent(Reason::Body)
+    }
+
+    /// The same of an answer that may be one of a newer Ironic's: nobody can say what it should be, so it says nothing of the
+    /// location.
+    pub fn unreadable(&self, expect: &Expect) -> Silence {
+        match expect {
+            Expect::Unknown => self.silent(Reason::Body),
+            _ => self.misspoke(),
+        }
     }
 
     /// When an open breaker is to be tried.

@@ -250,7 +250,7 @@ fn is_answer(question: &Question, reply: &Reply) -> bool {
             if reply.body.is_empty() {
                 matches!(status, 202 | 204)
             } else {
-                begins_with(reply, b'[') || (object() && has_member(&reply.body, None))
+                (object() || begins_with(reply, b'[')) && is_whole(&reply.body)
             }
         }
     }
@@ -294,6 +294,15 @@ fn has_member(body: &[u8], member: Option<&str>) -> bool {
         Ok::<_, Malformed>(found)
     };
     read().unwrap_or(false)
+}
+
+fn is_whole(body: &[u8]) -> bool {
+    let read = || {
+        let mut reader = Reader::new(body)?;
+        reader.value()?;
+        reader.end()
+    };
+    read().is_ok()
 }
 
 /// A body or a head that was too large, in Ironic's own form whoever said so.

@@ -166,7 +166,7 @@ impl List<'_> {
                     "A list of location `{}` cannot be read: {error}",
                     location.name()
                 );
-                Err(location.misspoke())
+                Err(location.unreadable(&self.expect))
             }
         }
     }
@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
                 self.ended = true;
                 Ok(page)
             }
-            Ok(End::More) | Err(RoundAndRound) => Err(self.location.misspoke()),
+            Ok(End::More) | Err(RoundAndRound) => Err(self.location.unreadable(&self.list.expect)),
         }
     }
 }

@@ -4,6 +4,7 @@ The same input on reads and writes, members and what is below them, with and wit
 """
 
 import json
+import threading
 
 import pytest
 import scripted
@@ -227,6 +228,51 @@ def test_an_error_that_a_filter_brings_about_opens_nothing(hub, text):
         assert_unavailable(reply, "loc2")
         assert b"10.0.0.5" not in reply.body
     assert well(hub)
+
+
+MEDIA = b'[{"media_types": ["CD"], "inserted": false, "image": null}]'
+
+
+@pytest.mark.parametrize("below", ["vmedia", "newer_than_us"])
+@pytest.mark.parametrize("pinned", [False, True], ids=["", "pinned"])
+def test_what_is_below_a_node_may_be_a_list(hub, below, pinned):
+    """A node's virtual media are one (`drivers/modules/redfish/boot.py`)."""
+    record = known(hub)
+    hub.loc2.fault(scripted.answers(200, MEDIA), path=f"/v1/nodes/.+/{below}")
+    for _ in range(7):
+        reply = hub.get(f"/v1/nodes/{record['name']}/{below}", headers={LOCATION: "loc2"} if pinned else {})
+        assert (reply.status, reply.body, reply.header(LOCATION)) == (200, MEDIA, "loc2"), reply
+    assert well(hub), "the breaker opened"
+    links = b'[{"uuid": "x", "links": [{"href": "%s/v1/x", "rel": "self"}]}]'
+    hub.loc2.fault(scripted.answers(200, links % hub.loc2.endpoint.encode()), path=f"/v1/nodes/.+/{below}")
+    assert hub.get(f"/v1/nodes/{record['uuid']}/{below}").body == links % hub.url.encode()
+
+
+@pytest.mark.parametrize("below", ["allocation", "history/e", "bios/s", "management/indicators", "vendor_passthru/methods"])
+@pytest.mark.parametrize("body", [b"[]", b'[{"a": ', b'"a"', b"null"])
+def test_what_is_an_object_below_a_node_is_no_list(hub, below, body):
+    record = known(hub)
+    hub.loc2.fault(scripted.answers(200, body), path="/v1/nodes/.+/.+")
+    assert_unavailable(hub.get(f"/v1/nodes/{record['uuid']}/{below}"), "loc2")
+    if body != b"[]":
+        assert_unavailable(hub.get(f"/v1/nodes/{record['uuid']}/vmedia"), "loc2")
+
+
+@pytest.mark.parametrize("body", [MEDIA, b'{"rarities": [{"id": 5}], "next": "http://x/"}', b'{"rarities": ["a"], "next": "http://x/"}'])
+def test_a_collection_that_cannot_be_put_together_opens_nothing(hub, body):
+    """It is a newer Ironic's, and any client may ask for it."""
+    everybody = threading.Barrier(7)
+
+    def at_once(exchange):
+        everybody.wait(10)
+        return exchange.true_answer()
+
+    # All answers are there before the first is read, or each would make good for the one before.
+    hub.loc1.fault(at_once, path="/v1/rarities")
+    hub.loc2.fault(scripted.answers(200, body), path="/v1/rarities")
+    for reply in together(*[lambda: hub.get("/v1/rarities")] * 7):
+        assert_unavailable(reply, "loc2")
+    assert well(hub), "the breaker opened"
 
 
 # --- the breaker measures whether the location can answer
