@@ -626,7 +626,7 @@ fn path(key: &Key, version: Microversion) -> String {
     };
     let mut path = format!("/v1/{}/{ident}", facts.path);
     if version.minor >= 8 {
-        let named = facts.name_since.is_some_and(|since| version.minor >= since);
+        let named = key.collection.shows_names(version);
         // Writing to a String cannot fail.
         let _ = write!(
             path,

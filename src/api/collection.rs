@@ -47,7 +47,7 @@ pub struct Facts {
     pub default_fields: &'static [&'static str],
     /// Sortable, but neither selectable with `fields` nor shown without detail.
     pub detail_only: &'static [&'static str],
-    /// Items may be asked for by name, and since which minor version the name may be asked for in `fields`.
+    /// Items have names that they can be asked for by, and since which minor version these are shown.
     pub name_since: Option<i64>,
     pub spread: Spread,
     pub kind: Kind,
@@ -123,6 +123,18 @@ impl Collection {
                 Self::InspectionRules => 96,
             },
         )
+    }
+
+    /// Whether an Ironic shows the names of members in this version, and lets `fields` select them.
+    pub fn shows_names(self, version: Microversion) -> bool {
+        let since = self.facts().name_since;
+        since.is_some_and(|since| version.minor >= since)
+    }
+
+    /// Whether it finds members by name. It does ports in every version (`Port.get` in `objects/port.py`), also where it does
+    /// not show what they are called.
+    pub fn finds_names(self, version: Microversion) -> bool {
+        self == Self::Ports || self.shows_names(version)
     }
 
     /// Members are remembered in the node cache.

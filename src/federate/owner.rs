@@ -228,10 +228,8 @@ impl Federation {
             moves: 0,
             repeated: false,
             is_blind: !Ident::new(ident).is_uuid_like()
-                && collection
-                    .facts()
-                    .name_since
-                    .is_some_and(|since| request.version.minor < since),
+                && collection.facts().name_since.is_some()
+                && !collection.finds_names(request.version),
         };
         let key = Key::new(collection, ident);
         if let Some(location) = request.pinned {

@@ -10,10 +10,12 @@ use http::Method;
 use http::StatusCode;
 use uuid::Uuid;
 
+use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::api::fault::Fault;
 use crate::api::fault::Form;
 use crate::api::header;
+use crate::api::identifier::is_uuid_like;
 use crate::api::json;
 use crate::api::json::Malformed;
 use crate::api::json::Reader;
@@ -22,6 +24,7 @@ use crate::api::link::Dialect;
 use crate::api::microversion::Microversion;
 use crate::api::microversion::VersionRange;
 use crate::api::page::Document;
+use crate::api::page::Item;
 use crate::api::page::Keep;
 use crate::api::page::Need;
 use crate::locations::question::Expect;
@@ -221,7 +224,8 @@ fn answer(question: &Question, from: Dialect<'_>, reply: &Reply) -> Option<Optio
         return None;
     }
     let member = Document::decode(reply.body.clone(), &need).ok()?;
-    is_member(&member, ident.as_deref(), question).then_some(Some(member))
+    let asked = (*collection, ident.as_deref());
+    is_member(member.item(), asked, question).then_some(Some(member))
 }
 
 fn begins_with(reply: &Reply, bracket: u8) -> bool {
@@ -257,15 +261,22 @@ fn is_answer(question: &Question, reply: &Reply) -> bool {
 }
 
 /// A member says who it is; what else would claim to be one does not know what it was asked by.
-fn is_member(member: &Document, ident: Option<&str>, question: &Question) -> bool {
-    let item = member.item();
+fn is_member(
+    item: Item<'_>,
+    (collection, ident): (Collection, Option<&str>),
+    question: &Question,
+) -> bool {
     let (id, name) = (item.id(), item.name());
     let Some(ident) = ident else {
         return id.is_some();
     };
+    let version = question.version;
+    let hides_names = collection.finds_names(version) && !collection.shows_names(version);
     match (&id, &name) {
         // `fields` may leave out both; the links Ironic always adds.
         (None, None) => item.has_links() && question.path.contains("fields="),
+        // Who it is by name cannot be seen.
+        (Some(_), None) if hides_names && !is_uuid_like(ident) => true,
         _ => id
             .into_iter()
             .chain(name)

@@ -160,9 +160,11 @@ async fn read(
         // An Ironic that does not know them has none.
         return Ok(());
     }
-    let facts = collection.facts();
-    let named = facts.name_since.is_some_and(|since| version.minor >= since);
-    let fields = if named { "uuid,name" } else { "uuid" };
+    let fields = if collection.shows_names(version) {
+        "uuid,name"
+    } else {
+        "uuid"
+    };
     let mut query = Query::default();
     // Ironic knows `fields` from 1.8 on.
     if version.minor >= 8 {

@@ -202,7 +202,7 @@ class Ironic(Lists, Writes, Objects):
                 found = [port for port in self.ports if ident in (port["uuid"], port.get("name"))]
                 if not found:
                     raise Refused(404, f"Port {ident} could not be found.")
-                return Answer.of_json(200, self._with_links(request, found[0], "ports"))
+                return Answer.of_json(200, self._shown_port(request, found[0], minor, wanted_fields(parameters)))
             case ["conductors"] if method == "GET":
                 return self._paged(request, "conductors", self.conductors, parameters, noun="Conductor", ident="hostname")
             case ["volume", ("connectors" | "targets") as kind] if method == "GET":

@@ -30,6 +30,14 @@ class Objects:
             ports = [{name: port.get(name) for name in fields} | {"uuid": port["uuid"]} for port in ports]
         return self._paged(request, "ports", ports, parameters, noun="Port")
 
+    def _shown_port(self, request, port, minor, fields):
+        """A port is found by its name in every version (`objects/port.py`), and shows it from 1.88 on."""
+        if "name" in (fields or []) and minor < 88:
+            raise Refused(406, "Request not acceptable.[ The minimal required API version should be 1.88]")
+        shown = self._with_links(request, port, "ports")
+        hidden = {name for name in shown if fields and name not in (*fields, "links") or name == "name" and minor < 88}
+        return {name: value for name, value in shown.items() if name not in hidden}
+
     def _create_port(self, request):
         body = self._body(request)
         record = self.find(body.pop("node_ident", None) or body.get("node_uuid"))

@@ -327,6 +327,28 @@ def test_a_name_that_was_used_again_at_its_location(hub):
             assert [one["node_uuid"] for one in ports] == [record["uuid"]], f"generation {generation}"
         hub.loc1.find(record["uuid"])["name"] = f"former-{generation}"
 
+@pytest.mark.parametrize("version", ["1.1", "1.80", "1.88"])
+def test_a_port_is_found_by_its_name_in_every_version(hub, version):
+    """As Ironic finds it, which shows the name from 1.88 on."""
+    record = hub.loc2.add(node("ported"))
+    hub.loc2.ports.append({"uuid": new_uuid(), "address": MAC, "node_uuid": record["uuid"], "name": "eth0"})
+    for _ in range(2):
+        reply = hub.get("/v1/ports/eth0", version=version)
+        assert (reply.status, reply.header(LOCATION)) == (200, "loc2"), reply
+        assert ("name" in reply.json()) == (version == "1.88")
+    hub.loc1.ports.append(hub.loc2.ports.pop())
+    assert hub.get("/v1/ports/eth0", version=version).header(LOCATION) == "loc1", "no 404 of where it was"
+    assert hub.get("/v1/ports/eth1", version=version).status == 404
+
+def test_a_port_is_found_by_its_name_where_not_all_show_names():
+    with fleet(Standin(versions=("1.1", "1.80")), Standin(), every={"breaker_failures": 2}, wait=False) as hub:
+        until(lambda: hub.get("/v1/nodes", version="1.80").status == 200)
+        hub.loc2.ports.append({"uuid": new_uuid(), "address": MAC, "node_uuid": new_uuid(), "name": "eth0"})
+        for _ in range(4):
+            reply = hub.get("/v1/ports/eth0", version="1.80")
+            assert (reply.status, reply.header(LOCATION)) == (200, "loc2"), reply
+        assert hub.get("/v1/nodes", version="1.80").status == 200
+
 # --- contradictions, and what was said too early
 
 @pytest.mark.parametrize("path", ["", "/states", "/ports"])

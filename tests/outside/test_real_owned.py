@@ -133,6 +133,14 @@ def test_a_port_is_created_by_the_name_of_its_node_too(api, direct, nodes):
         assert (ours.status, ours.body) == (theirs.status, theirs.body), wrong
 
 
+def test_a_port_is_found_by_its_name_in_every_version(api, direct, nodes):
+    port = api.ok("POST", "/v1/ports", json=owned("ports", nodes["loc2"]["uuid"], "loc2"))
+    for version in ("1.1", "1.80", "1.88"):
+        ours, theirs = api.get(f"/v1/ports/{port['name']}", version=version), direct["loc2"].get(f"/v1/ports/{port['name']}", version=version)
+        assert ours.status == theirs.status == 200, (version, ours)
+        assert {**ours.json(), "links": None} == {**theirs.json(), "links": None}
+
+
 def test_the_ports_of_a_port_group(api, direct, nodes):
     for location, node in nodes.items():
         group = api.ok("POST", "/v1/portgroups", json=owned("portgroups", node["uuid"], location))

@@ -216,6 +216,27 @@ fn one_judgement() {
 }
 
 #[test]
+fn a_port_answers_to_a_name_that_it_does_not_show() {
+    let port = r#"{"uuid": "11111111-1111-4111-8111-111111111111"}"#;
+    let uuid = "22222222-2222-4222-8222-222222222222";
+    for (collection, ident, minor, expected) in [
+        (Collection::Ports, "eth0", 87, "has"),
+        (Collection::Ports, "eth0", 88, "body"),
+        (Collection::Ports, uuid, 87, "body"),
+        (Collection::Nodes, "n1", 4, "body"),
+        (Collection::VolumeTargets, "x", 87, "body"),
+    ] {
+        let question = Question::get(
+            "/v1/x/y?fields=uuid".to_owned(),
+            Microversion::new(1, minor),
+        )
+        .for_member(collection, ident);
+        let heard = judge(&question, true, base_of(None).into(), reply(200, port));
+        assert_eq!(word(&heard), expected, "{collection:?} {ident} 1.{minor}");
+    }
+}
+
+#[test]
 fn a_head_that_is_too_large_is_the_clients() {
     let long = format!("/v1/nodes?owner={}", "x".repeat(LARGE_HEAD));
     let question = Question::get(long, Microversion::new(1, 90));
