@@ -26,6 +26,7 @@ use thiserror::Error;
 
 use crate::api::body::BodyError;
 use crate::api::collection::Collection;
+use crate::api::groups::agree;
 use crate::api::json::Malformed;
 use crate::api::link;
 use crate::api::link::Base;
@@ -170,12 +171,17 @@ impl Federation {
         backend: Option<Arc<Backend>>,
         before: Option<&Self>,
     ) -> Self {
-        // Walks name locations by their index, so they survive a reload only if every index still means the same
-        // location.
+        // Walks name locations by their index, and groups as clients know them, so they survive a reload only if every
+        // index still means the same location, whose groups have the same names here.
         let same = before.filter(|before| {
             let pairs = before.locations.iter().zip(locations.iter());
+            let is_map_the_same = before.groups == config.groups;
             before.locations.iter().len() == locations.iter().len()
-                && pairs.into_iter().all(|(one, other)| one.is(other))
+                && pairs.into_iter().all(|(one, other)| {
+                    one.is(other)
+                        && agree(one.groups.as_deref(), other.groups.as_deref())
+                        && (one.groups.is_none() || is_map_the_same)
+                })
         });
         let locator = before.map(|before| &before.locator);
         Self {

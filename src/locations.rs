@@ -275,7 +275,7 @@ impl Locations {
         let ranges: Vec<_> = self
             .all
             .iter()
-            .map(|location| location.standing().map(|known| known.range))
+            .map(|location| location.last_standing().map(|known| known.range))
             .collect();
         let (common, fits) = agree(&ranges, self.floor);
         self.agreed.store(Arc::new(Agreement { told, common }));
@@ -284,7 +284,7 @@ impl Locations {
         }
         for (location, fits) in self.all.iter().zip(fits) {
             let was = location.set_quarantine(!fits);
-            let range = location.standing().map(|known| known.range);
+            let range = location.last_standing().map(|known| known.range);
             match (was, fits, range) {
                 (false, false, Some(range)) => error!(
                     "Location `{}` is in quarantine: its API versions {} to {} would leave too little in common",

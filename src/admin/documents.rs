@@ -301,7 +301,7 @@ pub fn site(federation: &Federation, location: &Location, nodes: usize) -> Site 
                 p99: seconds(p99),
             },
         ),
-        versions: location.standing().map(|standing| Versions {
+        versions: location.last_standing().map(|standing| Versions {
             minimum: standing.range.min().to_string(),
             maximum: standing.range.max().to_string(),
         }),

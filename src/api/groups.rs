@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Begins what no group can be called: Ironic allows letters, digits, `_`, `.` and `-`.
 const IMPOSSIBLE: char = ':';
@@ -15,8 +16,8 @@ pub struct GroupNames {
     location: Box<str>,
     theirs: BTreeMap<Box<str>, Box<str>>,
     ours: BTreeMap<Box<str>, Box<str>>,
-    /// Groups of other locations.
-    elsewhere: BTreeSet<Box<str>>,
+    /// All groups of the gateway, other locations' too.
+    all: Arc<BTreeSet<Box<str>>>,
 }
 
 /// Two of the gateway's groups would be one at the location.
@@ -33,18 +34,18 @@ pub struct Unnamable {
 }
 
 impl GroupNames {
-    /// `mapped`: the gateway's name and the location's, of every group that is mapped to the location. `elsewhere`: the
-    /// gateway's other groups. All in lower case.
+    /// `mapped`: the gateway's name and the location's, of every group that is mapped to the location. `all`: the gateway's
+    /// groups, shared by thousands of locations. All in lower case.
     pub fn new<'n>(
         location: &str,
         mapped: impl IntoIterator<Item = (&'n str, &'n str)>,
-        elsewhere: impl IntoIterator<Item = &'n str>,
+        all: &Arc<BTreeSet<Box<str>>>,
     ) -> Result<Self, OneGroup> {
         let mut names = Self {
             location: location.into(),
             theirs: BTreeMap::new(),
             ours: BTreeMap::new(),
-            elsewhere: elsewhere.into_iter().map(Into::into).collect(),
+            all: Arc::clone(all),
         };
         for (ours, theirs) in mapped {
             if let Some(other) = names.ours.insert(theirs.into(), ours.into()) {
@@ -65,7 +66,7 @@ impl GroupNames {
         if let Some(ours) = self.ours.get(&*folded) {
             return Cow::Borrowed(ours);
         }
-        if self.theirs.contains_key(&*folded) || self.elsewhere.contains(&*folded) {
+        if self.all.contains(&*folded) {
             let name = if theirs.is_empty() { "_" } else { theirs };
             return Cow::Owned(format!("{}{IMPOSSIBLE}{name}", self.location));
         }
@@ -131,6 +132,11 @@ impl GroupNames {
     }
 }
 
+/// Whether both call the groups that are mapped to the location alike.
+pub fn agree(one: Option<&GroupNames>, other: Option<&GroupNames>) -> bool {
+    one.map(|names| &names.theirs) == other.map(|names| &names.theirs)
+}
+
 fn folded(name: &str) -> Cow<'_, str> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(name.to_ascii_lowercase())
@@ -145,8 +151,13 @@ mod tests {
 
     use super::*;
 
+    fn all<'n>(names: impl IntoIterator<Item = &'n str>) -> Arc<BTreeSet<Box<str>>> {
+        Arc::new(names.into_iter().map(Into::into).collect())
+    }
+
     fn loc2() -> GroupNames {
-        GroupNames::new("loc2", [("berlin", ""), ("gpu", "fast")], ["", "lyon"]).unwrap()
+        let all = all(["", "berlin", "gpu", "lyon"]);
+        GroupNames::new("loc2", [("berlin", ""), ("gpu", "fast")], &all).unwrap()
     }
 
     #[test]
@@ -169,10 +180,10 @@ mod tests {
                 assert_eq!(loc2().sought(ours), theirs, "{theirs}");
             }
         }
-        let elsewhere = GroupNames::new("loc3", [("lyon", "metal")], [""]).unwrap();
+        let elsewhere = GroupNames::new("loc3", [("lyon", "metal")], &all(["", "lyon"])).unwrap();
         assert_eq!(elsewhere.ours(""), "loc3:_");
         assert_eq!(elsewhere.sought("loc3:_"), "");
-        let nowhere = GroupNames::new("loc3", [("lyon", "metal")], []).unwrap();
+        let nowhere = GroupNames::new("loc3", [("lyon", "metal")], &all(["lyon"])).unwrap();
         assert_eq!(nowhere.ours(""), "");
     }
 
@@ -204,7 +215,8 @@ mod tests {
 
     #[test]
     fn two_names_for_one_group_are_refused() {
-        let refused = GroupNames::new("loc2", [("berlin", ""), ("potsdam", "")], []);
+        let all = all(["berlin", "potsdam"]);
+        let refused = GroupNames::new("loc2", [("berlin", ""), ("potsdam", "")], &all);
         let ours = ["berlin".into(), "potsdam".into()];
         assert_eq!(
             refused,
@@ -259,7 +271,8 @@ mod tests {
                 .filter(|name| literal(name) && mapped.iter().all(|(ours, _)| ours != name))
                 .collect();
             let pairs = mapped.iter().map(|(ours, theirs)| (ours.as_str(), theirs.as_str()));
-            let Ok(names) = GroupNames::new("l", pairs, elsewhere.iter().map(String::as_str)) else {
+            let all = all(elsewhere.iter().chain(mapped.iter().map(|(ours, _)| ours)).map(String::as_str));
+            let Ok(names) = GroupNames::new("l", pairs, &all) else {
                 let mut found: Vec<_> = mapped.iter().map(|(_, theirs)| theirs).collect();
                 found.sort();
                 found.dedup();

@@ -8,10 +8,12 @@ use log::error;
 use log::info;
 use log::warn;
 
+use crate::api::groups::agree;
 use crate::app::assemble::assemble;
 use crate::command::check;
 use crate::config::Config;
 use crate::config::Errors;
+use crate::config::LocationConfig;
 use crate::control::Changes;
 use crate::control::ReloadError;
 use crate::current::Current;
@@ -19,7 +21,6 @@ use crate::current::Lead;
 use crate::gateway::context::Surroundings;
 use crate::gateway::crowd::Bounds;
 use crate::gateway::service::Service;
-use crate::locations::location::Location;
 use crate::metrics::history::Change;
 use crate::metrics::history::Turn;
 use crate::telemetry;
@@ -163,9 +164,9 @@ fn keep(before: &Config, after: &mut Config) -> Changes {
 }
 
 /// The same location with another use.
-fn used_otherwise(before: &Location, after: &Location) -> Changes {
+fn used_otherwise(before: &LocationConfig, after: &LocationConfig) -> Changes {
     let mut told = Vec::new();
-    let name = after.name();
+    let name = &after.name;
     if before.state != after.state {
         let (was, is) = (before.state.word(), after.state.word());
         told.push(format!("[group:{name}] state was {was} and is {is}"));
@@ -173,6 +174,14 @@ fn used_otherwise(before: &Location, after: &Location) -> Changes {
     if before.required != after.required {
         let now = if after.required { "now" } else { "no longer" };
         told.push(format!("location `{name}` is {now} required for lists"));
+    }
+    if !agree(before.groups.as_deref(), after.groups.as_deref()) {
+        told.push(format!(
+            "location `{name}` has other conductor groups, or calls them otherwise ([group:{name}] local_groups)"
+        ));
+    }
+    if before.bmc_addresses != after.bmc_addresses {
+        told.push(format!("[group:{name}] bmc_addresses are others"));
     }
     told
 }
@@ -211,7 +220,10 @@ fn differences(before: &Current, after: &Current) -> Changes {
                 "location `{}` follows its changed section",
                 location.name()
             )),
-            Some(known) => told.extend(used_otherwise(known, location)),
+            Some(known) => told.extend(used_otherwise(
+                before.config.location(known.id),
+                after.config.location(location.id),
+            )),
         }
     }
     let nodes = before.federation.locator.nodes_by_location();

@@ -88,14 +88,6 @@ impl GroupMap {
         self.first.get(&location).map(String::as_str)
     }
 
-    /// The groups that other locations serve.
-    pub fn groups_elsewhere(&self, location: LocationId) -> impl Iterator<Item = &str> {
-        self.locations
-            .iter()
-            .filter(move |(_, id)| **id != location)
-            .map(|(group, _)| group.as_str())
-    }
-
     /// Each group, in alphabetical order, with its location.
     pub fn iter(&self) -> impl Iterator<Item = (&str, LocationId)> {
         self.locations

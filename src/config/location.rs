@@ -116,11 +116,13 @@ pub struct LocationConfig {
 }
 
 impl LocationConfig {
-    /// Whether both are one place and the same way there, whatever it is used for.
+    /// Whether both are one place and the same way there, whatever it is used for and whatever is called how there.
     pub fn is_same_place(&self, other: &Self) -> bool {
         let used_alike = Self {
             state: other.state,
             required: other.required,
+            bmc_addresses: other.bmc_addresses.clone(),
+            groups: other.groups.clone(),
             ..self.clone()
         };
         used_alike == *other
@@ -188,11 +190,13 @@ pub(crate) fn locations(
     if let Some(last) = all.len().checked_sub(1) {
         location_id(last, reader)?;
     }
+    let all_groups = groups.map(|(map, _)| map.iter().map(|(group, _)| group.into()).collect());
+    let all_groups = Arc::new(all_groups.unwrap_or_default());
     let renamed: Vec<_> = all
         .iter()
         .zip(0..)
         .map(|(name, index)| match groups {
-            Some((map, _)) => local_groups(reader, name, (map, LocationId(index))),
+            Some((map, _)) => local_groups(reader, name, (map, LocationId(index)), &all_groups),
             None => Ok(None),
         })
         .collect();
@@ -221,6 +225,7 @@ fn local_groups(
     reader: &mut Reader,
     name: &str,
     (map, id): (&GroupMap, LocationId),
+    all: &Arc<BTreeSet<Box<str>>>,
 ) -> Result<Option<GroupNames>, Faulted> {
     const OPTION: &str = "local_groups";
     let mut section = reader.section(&format!("{LOCATION_PREFIX}{name}"));
@@ -254,22 +259,20 @@ fn local_groups(
     let mapped = theirs
         .iter()
         .map(|(ours, theirs)| (ours.as_str(), theirs.as_str()));
-    GroupNames::new(name, mapped, map.groups_elsewhere(id))
-        .map(Some)
-        .map_err(
-            |OneGroup {
-                 ours: [one, two],
-                 theirs,
-             }| {
-                let text = format!(
-                    "`{}` and `{}` would both be the location's group `{}`",
-                    written(&one),
-                    written(&two),
-                    written(&theirs)
-                );
-                section.fault(OPTION, text)
-            },
-        )
+    GroupNames::new(name, mapped, all).map(Some).map_err(
+        |OneGroup {
+             ours: [one, two],
+             theirs,
+         }| {
+            let text = format!(
+                "`{}` and `{}` would both be the location's group `{}`",
+                written(&one),
+                written(&two),
+                written(&theirs)
+            );
+            section.fault(OPTION, text)
+        },
+    )
 }
 
 /// `bmc_addresses`. `seen`: those of the locations before, each with its location.

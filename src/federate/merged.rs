@@ -124,7 +124,7 @@ impl Lists<'_> {
 fn unnamable(request: &Request, listing: &Listing<'_>) -> Option<Objection> {
     let value = request.query.value("conductor_groups")?;
     let (location, group) = listing.scope.iter().find_map(|location| {
-        let groups = location.config.groups.as_deref()?;
+        let groups = location.groups.as_deref()?;
         let Unnamable { ours } = groups.sought_list(value).err()?;
         Some((location.name(), ours))
     })?;

@@ -222,7 +222,7 @@ impl Explanation {
                 let home = home_of(federation, request, &mut node)?;
                 let there = locations.location(home.location);
                 let group = node.text("conductor_group");
-                self.sent_with_group = group.map(|ours| match &there.config.groups {
+                self.sent_with_group = group.map(|ours| match &there.groups {
                     Some(names) => names.theirs(&ours).into_owned(),
                     None => ours,
                 });

@@ -79,7 +79,7 @@ pub fn save(state_path: &Path, locations: &Locations, locator: &Locator) -> Resu
         };
         write(&Line::Format(FORMAT))?;
         for location in locations.iter() {
-            if let Some(standing) = location.standing() {
+            if let Some(standing) = location.last_standing() {
                 write(&Line::Location {
                     name: location.name().to_owned(),
                     range: standing.range,

@@ -29,6 +29,7 @@ use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
+use crate::api::groups::GroupNames;
 use crate::api::link::Dialect;
 use crate::config::ExpectScope;
 use crate::config::LocationConfig;
@@ -79,12 +80,15 @@ pub struct Location {
     pub state: State,
     /// Whether a list fails if this location cannot be asked.
     pub required: bool,
+    /// What it calls conductor groups; `None`: as the gateway does. A group that another location is given may change it.
+    pub groups: Option<Arc<GroupNames>>,
     site: Arc<Site>,
 }
 
 /// A location whatever its number and its use: it outlives configurations that say the same of it.
 #[derive(Debug)]
 pub struct Site {
+    /// As of the first of them: what may be another in the next stands in [`Location`].
     pub config: LocationConfig,
     pub credentials: Credentials,
     tls: ArcSwap<Tls>,
@@ -94,6 +98,8 @@ pub struct Site {
     looking: tokio::sync::Mutex<()>,
     breaker: Mutex<Breaker>,
     standing: ArcSwapOption<Standing>,
+    /// What it said last while its section said something else.
+    said_before: Option<Arc<Standing>>,
     quarantined: AtomicBool,
     /// What its endpoint serves is not the root of an Ironic.
     is_foreign: AtomicBool,
@@ -161,6 +167,7 @@ impl Location {
             looking: tokio::sync::Mutex::default(),
             breaker: Mutex::new(Breaker::new(config.breaker_failures, config.breaker_reset)),
             standing: ArcSwapOption::empty(),
+            said_before: known.and_then(Self::last_standing),
             quarantined: AtomicBool::new(false),
             is_foreign: AtomicBool::new(false),
             told_narrow: AtomicBool::new(false),
@@ -186,6 +193,7 @@ impl Location {
             id,
             state: config.state,
             required: config.required,
+            groups: config.groups.clone(),
             site: Arc::new(site),
         })
     }
@@ -197,6 +205,7 @@ impl Location {
             id,
             state: config.state,
             required: config.required,
+            groups: config.groups.clone(),
             site: Arc::clone(&self.site),
         }
     }
@@ -220,11 +229,17 @@ impl Location {
         self.standing.load_full()
     }
 
+    /// The same, or else what it last said while its section said something else: what has been there so far counts until
+    /// it speaks, and it is entrusted with nothing for that.
+    pub fn last_standing(&self) -> Option<Arc<Standing>> {
+        self.standing().or_else(|| self.said_before.clone())
+    }
+
     /// How it speaks of itself. `standing`: what it last said.
     pub fn dialect<'a>(&'a self, standing: Option<&'a Standing>) -> Dialect<'a> {
         Dialect {
             base: base_of(standing),
-            groups: self.config.groups.as_deref(),
+            groups: self.groups.as_deref(),
         }
     }
 

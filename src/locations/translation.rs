@@ -106,11 +106,14 @@ pub fn in_our_words(reply: &mut Reply, groups: &GroupNames) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::api::microversion::Microversion;
 
     fn loc2() -> GroupNames {
-        GroupNames::new("loc2", [("berlin", ""), ("gpu", "fast")], [""]).unwrap()
+        let all = Arc::new(["", "berlin", "gpu"].map(Into::into).into());
+        GroupNames::new("loc2", [("berlin", ""), ("gpu", "fast")], &all).unwrap()
     }
 
     fn asked(method: Method, path: &str, body: &str) -> (String, String) {
@@ -184,7 +187,8 @@ mod tests {
         );
         // What else is written is not about groups.
         assert_eq!(asked(Method::PATCH, "/v1/ports/x", patch).1, patch);
-        let names = GroupNames::new("loc1", [("", "rack1")], []).unwrap();
+        let all = Arc::new([""].map(Into::into).into());
+        let names = GroupNames::new("loc1", [("", "rack1")], &all).unwrap();
         let mut question = Question::get(NODES.to_owned(), Microversion::new(1, 90));
         question.method = Method::POST;
         question.body = Body::Whole(Bytes::from_static(b"{}"));

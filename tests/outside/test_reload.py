@@ -154,6 +154,85 @@ def test_another_use_of_a_location_keeps_all_that_is_known_of_it():
             assert (hub.loc2.connections, keystone.issued()) == seen
 
 
+def test_a_group_of_another_location_is_none_of_its_matters():
+    """It may change what a location with `local_groups` calls its groups here, and nothing of where it is."""
+    with StandinKeystone({"hub": "secret"}) as keystone, Standin() as third:
+        credential = {"auth_type": "password", "auth_url": keystone.endpoint, "username": "hub", "password": "secret",
+                      "user_domain_id": "default", "system_scope": "all", "local_groups": "berlin:_"}  # fmt: skip
+        one, two = Standin(), Standin(credentials=("token", keystone.valid))
+        with fleet(one, two, groups="_:loc1,berlin:loc2", each={"loc2": credential}) as hub:
+            for name, group in (("here", ""), ("stranger", "lyon")):
+                hub.loc2.add(node(name, conductor_group=group))
+
+            def groups(query=""):
+                found = hub.get(f"/v1/nodes?fields=name,conductor_group{query}").json()["nodes"]
+                return {item["name"]: item["conductor_group"] for item in found}
+
+            assert groups("&sort_key=conductor_group") == {"here": "berlin", "stranger": "lyon"}
+            # By a name both are asked, and waited for: no question of this poll comes later.
+            assert hub.get("/v1/nodes/here").status == 200
+            seen = hub.loc2.connections, keystone.issued()
+            hub.forget_requests()
+            each = {"loc2": credential, "loc3": {"local_groups": "lyon:_"}}
+            said = reload(hub, configuration(one, two, third, groups="_:loc1,berlin:loc2,lyon:loc3", each=each))
+            assert "`loc3` is new" in said and "`loc2`" not in said, said
+            assert hub.get("/v1/nodes/here").json()["conductor_group"] == "berlin"
+            assert groups() == {"here": "berlin", "stranger": "loc2:lyon"}
+            assert groups("&conductor_group=loc2:lyon").keys() == {"stranger"}
+            each["loc2"] = {**credential, "local_groups": "berlin:lyon", "bmc_addresses": "192.0.2.0/24"}
+            said = reload(hub, configuration(one, two, third, groups="_:loc1,berlin:loc2,lyon:loc3", each=each))
+            assert "([group:loc2] local_groups)" in said and "[group:loc2] bmc_addresses are others" in said, said
+            assert groups() == {"here": "loc2:_", "stranger": "berlin"}
+            assert (hub.loc2.connections, keystone.issued()) == seen
+
+
+@pytest.mark.parametrize("absent", ["in maintenance", "down"])
+def test_versions_of_a_location_that_cannot_be_asked_stay_while_its_section_changes(absent):
+    """Else all clients are offered more until it is back, and less again."""
+    use = {"state": "maintenance"} if absent == "in maintenance" else {}
+    with fleet(Standin(), Standin(versions=("1.1", "1.82")), wait=False) as hub:
+
+        def newest():
+            return hub.get("/v1").header("X-OpenStack-Ironic-API-Maximum-Version")
+
+        def changed(**options):
+            return configuration(hub.loc1, hub.loc2, each={"loc2": {**use, **options}})
+
+        until(lambda: newest() == "1.82", what="the versions of both")
+        reload(hub, changed())
+        if absent == "down":
+            hub.loc2.down()
+        for seconds in (7, 8):
+            assert "location `loc2` follows its changed section" in reload(hub, changed(timeout=seconds))
+            assert newest() == "1.82"
+        assert hub.gateway.stop() == 0
+        hub.gateway.start()
+        assert newest() == "1.82"
+
+
+def test_nothing_is_entrusted_to_a_changed_address_before_it_has_spoken():
+    """What it said at the old one counts for the versions only."""
+    release, replies = threading.Event(), []
+
+    def no_ironic(exchange):
+        while not release.is_set():
+            exchange.wait(0.05)
+        return scripted.answers(200, b"{}")(exchange)
+
+    with fleet(Standin([node("here")]), sections={"admin": SECTION}) as hub, Standin() as other:
+        assert hub.get("/v1/nodes/here").status == 200
+        other.fault(no_ironic, path="/")
+        reload(hub, configuration(other, sections={"admin": SECTION}))
+        waiting = threading.Thread(target=lambda: replies.append(hub.get("/v1/nodes/here")))
+        waiting.start()
+        admin = Admin(hub.gateway)
+        until(lambda: admin.get("/status").document["requests_in_flight"] == 1, what="the request")
+        release.set()
+        waiting.join()
+        assert replies[0].status == 503
+        assert not other.asked("GET", "/v1.*")
+
+
 def test_a_state_of_a_faulty_file_is_not_in_force():
     with fleet(2) as hub:
         text = configuration(hub.loc1, hub.loc2, each={"loc2": {"state": "read_only"}}, sections={"oslo_policy": {"policy_file": "@DIR@/policy.yaml"}})

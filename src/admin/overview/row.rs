@@ -156,7 +156,7 @@ impl Row {
             spark: spark(&minutes),
             spark_in_words: in_words(&minutes),
             latency: judged.pace.map_or_else(|| "–".to_owned(), took),
-            versions: location.standing().map_or_else(
+            versions: location.last_standing().map_or_else(
                 || "–".to_owned(),
                 |standing| format!("{} to {}", standing.range.min(), standing.range.max()),
             ),

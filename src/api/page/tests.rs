@@ -371,7 +371,8 @@ fn groups_that_a_location_makes_up_do_not_slow_down_a_page() {
         .map(|group| format!("{{\"uuid\": \"{group}\", \"conductor_group\": \"g{group}\"}}"))
         .collect();
     let body = format!("{{\"nodes\": [{}]}}", items.join(", "));
-    let groups = GroupNames::new("loc2", [("berlin", "")], [""]).unwrap();
+    let all = Arc::new(["", "berlin"].map(Into::into).into());
+    let groups = GroupNames::new("loc2", [("berlin", "")], &all).unwrap();
     let need = Need {
         kind: Kind::Node,
         from: Dialect {

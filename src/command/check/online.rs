@@ -301,7 +301,7 @@ impl Examination<'_> {
         let Ok(list) = serde_json::from_slice::<Conductors>(&reply.body) else {
             return self.warn("its list of conductors cannot be read");
         };
-        let names = self.location.config.groups.clone();
+        let names = self.location.groups.clone();
         let ours = |theirs: &str| match &names {
             Some(names) => names.ours(theirs).into_owned(),
             None => theirs.to_owned(),

@@ -150,7 +150,7 @@ pub fn home_of(
             plain: format!("{what} does not belong to the location that the request names."),
         });
     }
-    let called = |ours: &str| match &there.config.groups {
+    let called = |ours: &str| match &there.groups {
         Some(names) => names.theirs(ours).into_owned(),
         None => ours.to_owned(),
     };

@@ -275,7 +275,6 @@ impl Location {
         is_trial: bool,
     ) -> Result<Said, Silence> {
         let question = &*self
-            .config
             .groups
             .as_deref()
             .map_or(Cow::Borrowed(question), |groups| {

@@ -233,7 +233,7 @@ impl Attempt<'_> {
             .transport
             .exchange(&peer.http, message, self.bounds);
         let mut reply = exchange.await?;
-        if let Some(groups) = self.location.config.groups.as_deref() {
+        if let Some(groups) = self.location.groups.as_deref() {
             in_our_words(&mut reply, groups);
         }
         let standing = self.location.standing();
