@@ -7,6 +7,7 @@ pub mod endpoints;
 pub mod location;
 pub mod order;
 pub mod orders;
+pub mod outage;
 pub mod peer;
 pub mod question;
 pub mod record;

@@ -15,6 +15,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -44,6 +45,7 @@ use crate::locations::endpoints::Line;
 use crate::locations::order::Act;
 use crate::locations::order::Order;
 use crate::locations::order::forbids;
+use crate::locations::outage::Outage;
 use crate::locations::peer::Peer;
 use crate::locations::question::Expect;
 use crate::locations::record::Observed;
@@ -59,6 +61,8 @@ use crate::wire::peer::Tls;
 use crate::wire::peer::resolve;
 use crate::wire::shown;
 
+/// Before it is told once more that a location refuses our credentials. How often it did is counted.
+const REFUSED_AGAIN: Duration = Duration::from_mins(10);
 /// A location that makes up groups does not fill the log.
 const MOST_TOLD_GROUPS: usize = 64;
 
@@ -103,6 +107,12 @@ pub struct Site {
     quarantined: AtomicBool,
     /// What its endpoint serves is not the root of an Ironic.
     is_foreign: AtomicBool,
+    /// It is not found.
+    lost: Outage,
+    /// There are no credentials for it.
+    keyless: Outage,
+    /// When the log was told last that it refuses them.
+    told_refused: Mutex<Option<Instant>>,
     /// The log has it that the credential sees a project only.
     told_narrow: AtomicBool,
     /// The log has it that projects can have nothing here.
@@ -170,6 +180,9 @@ impl Location {
             said_before: known.and_then(Self::last_standing),
             quarantined: AtomicBool::new(false),
             is_foreign: AtomicBool::new(false),
+            lost: Outage::default(),
+            keyless: Outage::default(),
+            told_refused: Mutex::default(),
             told_narrow: AtomicBool::new(false),
             told_too_old: AtomicBool::new(false),
             probe_ended: watch::Sender::new(false),
@@ -365,10 +378,14 @@ impl Location {
         let endpoints = match self.credentials.endpoints().await {
             Ok(endpoints) => endpoints,
             Err(error) => {
-                warn!("Location `{}` has no endpoint: {error}", self.name());
+                let text = format!("Location `{}` has no endpoint: {error}", self.name());
+                if self.lost.is_news(&text) {
+                    warn!("{text}");
+                }
                 return;
             }
         };
+        let mut is_whole = true;
         let mut peers = Vec::new();
         // One reading of the files for all peers, should a reload come in between.
         let tls = self.tls.load_full();
@@ -378,11 +395,20 @@ impl Location {
                     let dial = |address| Peer::new(endpoint, address, &tls, &self.config);
                     peers.extend(addresses.into_iter().map(dial));
                 }
-                Err(error) => warn!(
-                    "A host name of location `{}` cannot be resolved: {error}",
-                    self.name()
-                ),
+                Err(error) => {
+                    is_whole = false;
+                    let text = format!(
+                        "A host name of location `{}` cannot be resolved: {error}",
+                        self.name()
+                    );
+                    if self.lost.is_news(&text) {
+                        warn!("{text}");
+                    }
+                }
             }
+        }
+        if is_whole && self.lost.is_over() {
+            info!("Location `{}` is found again", self.name());
         }
         // A resolver that fails for a moment must not make a location unreachable that answers.
         if !peers.is_empty() {
@@ -488,6 +514,16 @@ impl Location {
 
     /// Our credentials were refused, also when they were new: that is ours to put right, not the client's.
     pub fn refused(&self, status: StatusCode) {
+        let mut told = self
+            .told_refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        // With a role that is too small some questions are refused and others are not: there is no first and no last one.
+        if told.is_some_and(|told| now.saturating_duration_since(told) < REFUSED_AGAIN) {
+            return;
+        }
+        *told = Some(now);
         error!(
             "Location `{}` refuses our credentials with {status}: check its section in the configuration, and that its \
              user has the role admin on the system",

@@ -1,6 +1,7 @@
 """How the gateway proves itself at its locations, and secrets that go nowhere else."""
 
 import base64
+import signal
 
 import pytest
 import scripted
@@ -160,6 +161,10 @@ def test_a_location_that_refuses_every_token(edge):
             assert_unavailable(hub.get("/v1/nodes/here"), "loc1")
         assert edge.keystone.issued() <= before + 5, "Keystone is hammered"
         hub.logged(r"ERROR.*loc1")
+        # Behind all that came before it.
+        hub.gateway.process.signal(signal.SIGUSR1)
+        hub.logged("The log file is reopened")
+        assert hub.gateway.log().count("refuses our credentials") == 1, "the log is flooded"
 
 
 def test_tokens_are_renewed_before_they_expire():
@@ -201,6 +206,21 @@ def test_keystone_cannot_be_asked(edge, fault):
             edge.keystone.up()
         edge.keystone.heal()
         until(lambda: hub.get("/v1/nodes").status == 200, seconds=15, what="the token after Keystone came back")
+
+
+def test_an_outage_of_keystone_is_told_once_and_so_is_its_end(edge):
+    edge.keystone.down()
+    with edge_fleet(edge, wait=False) as hub:
+        until(lambda: hub.get("/v1").status == 200)
+        for _ in range(20):
+            assert_unavailable(hub.get("/v1/nodes"), "loc1")
+        edge.keystone.up()
+        until(lambda: hub.get("/v1/nodes").status == 200, seconds=15, what="the token after Keystone came back")
+        assert hub.get("/v1/nodes").status == 200
+        hub.logged("There are credentials for location `loc1` again")
+        told = [line.partition("No credentials for")[2] for line in hub.gateway.log().splitlines() if "No credentials for" in line]
+        assert told and len(told) == len(set(told)), told
+        assert hub.gateway.log().count("There are credentials") == 1
 
 
 def test_a_valid_token_outlives_keystone(edge):

@@ -78,6 +78,17 @@ def test_one_node_is_one_location(hub):
     assert (said["locations"], said["route"]) == ("-", "/v1")
 
 
+def test_a_name_that_is_nobodys_is_told_once():
+    """Whoever does not answer is looked for every second."""
+    each = {"loc2": {"endpoint_override": "http://nobody.invalid:6385"}}
+    with fleet(Standin(), Standin(), wait=False, each=each, every={"probe_interval": 0.05}) as hub:
+        hub.logged("A host name of location `loc2` cannot be resolved")
+        # Both are probed alike.
+        hub.forget_requests()
+        until(lambda: len(hub.loc1.asked("GET", "/")) >= 20, what="twenty probes")
+        assert hub.gateway.log().count("cannot be resolved") == 1
+
+
 def test_when_it_is_slow_is_configured():
     for slow, level in ((0, "INFO"), (0.000001, "WARNING")):
         with fleet(1, api={"slow_request": slow}) as hub:

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use http::HeaderValue;
 use http::StatusCode;
+use log::info;
 use log::warn;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::SemaphorePermit;
@@ -148,22 +149,22 @@ impl Location {
         match tokio::time::timeout(patience, self.credentials.header()).await {
             Ok(Ok(proof)) => {
                 self.check_scope();
+                if self.keyless.is_over() {
+                    info!("There are credentials for location `{}` again", self.name());
+                }
                 Ok(proof)
             }
-            Ok(Err(error)) => {
-                warn!("No credentials for location `{}`: {error}", self.name());
-                self.failed(Reason::Refused);
-                Err(self.silent(Reason::Refused))
-            }
-            Err(_) => {
-                warn!(
-                    "No credentials for location `{}`: its Keystone does not answer",
-                    self.name()
-                );
-                self.failed(Reason::Refused);
-                Err(self.silent(Reason::Refused))
-            }
+            Ok(Err(error)) => Err(self.without_credentials(&error.to_string())),
+            Err(_) => Err(self.without_credentials("its Keystone does not answer")),
         }
+    }
+
+    fn without_credentials(&self, why: &str) -> Silence {
+        if self.keyless.is_news(why) {
+            warn!("No credentials for location `{}`: {why}", self.name());
+        }
+        self.failed(Reason::Refused);
+        self.silent(Reason::Refused)
     }
 
     /// The one place where the head of a request to this location is made. Nothing of a client's head is in it: what we
