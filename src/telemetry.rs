@@ -163,6 +163,10 @@ pub fn on_terminal() {
 fn one_line(text: String) -> String {
     // Each access costs a line, nearly none of them has any, and bytes are cheaper than characters: 0xC2 begins U+0080
     // to U+00BF. All are looked at, which takes a tenth of the instructions of stopping at the first one.
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "a lazy one would be a branch for each byte"
+    )]
     let is_suspect = |byte| (byte < b' ') | (byte == 0x7f) | (byte == 0xc2);
     if text
         .bytes()
