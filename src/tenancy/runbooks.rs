@@ -29,7 +29,6 @@ use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
 use crate::tenancy::case::path;
-use crate::tenancy::case::the_one;
 use crate::tenancy::facts::Owned;
 use crate::tenancy::lists::BOOLEANS;
 use crate::tenancy::lists::Lists;
@@ -136,33 +135,7 @@ impl Runbooks<'_> {
     async fn show_runbook(&self, ident: &str, body: Bytes) -> Result<Answer, Error> {
         // Only the runbook itself is public; its traits need the rule (both are `baremetal:runbook:get`).
         let is_whole = self.request.target.segments().len() == 2;
-        let shows = |copy: &Owned| {
-            self.judges_itself(copy.at)
-                || self.allows(Rule::RunbookGet, &copy.runbook())
-                || (is_whole && copy.public)
-        };
-        let found = self.look_up(&["runbooks", ident], COPY).await?;
-        let mut copies = found.iter().filter_map(Owned::of).peekable();
-        if copies.peek().is_none() {
-            return Err(missing(ident, Vec::new()));
-        }
-        let shown = the_one(copies.filter(shows).collect(), |copy| copy.at)?;
-        let shown = match shown {
-            // Whichever answered first has somebody else's.
-            None => {
-                let copies = self.copies(ident).await?.found.into_iter();
-                copies.map(|(copy, _)| copy).find(shows)
-            }
-            shown => shown,
-        };
-        let Some(copy) = shown else {
-            let denied = self.deny(Rule::RunbookGet);
-            return Err(if is_whole {
-                refusal::forbidden_runbook()
-            } else {
-                denied
-            });
-        };
+        let copy = self.shown_copy(ident, is_whole).await?;
         let errand = self.errand(body).at(copy.at);
         let answer = self
             .send_by(Collection::Runbooks, &copy.uuid, errand)
@@ -174,23 +147,76 @@ impl Runbooks<'_> {
         })
     }
 
-    /// Of one runbook, by UUID.
+    async fn shown_copy(&self, ident: &str, is_whole: bool) -> Result<Owned, Error> {
+        let shows = |copy: &&Owned| self.shows(copy, is_whole);
+        let found = self.look_up(&["runbooks", ident], COPY).await?;
+        let found: Vec<_> = found.iter().filter_map(Owned::of).collect();
+        if found.is_empty() {
+            return Err(missing(ident, Vec::new()));
+        }
+        if let Some(copy) = any_copy(found.iter().filter(shows))? {
+            return Ok(copy.clone());
+        }
+        // Whichever answered first has somebody else's.
+        let copies = self.all_copies(ident, &found).await?;
+        let found = copies.found.iter().map(|(copy, _)| copy);
+        match any_copy(found.filter(shows))? {
+            Some(copy) => Ok(copy.clone()),
+            // One of these may have the caller's.
+            None if !copies.silent.is_empty() => Err(Error::Silent(copies.silent)),
+            None => Err(self.hide_runbook(is_whole, copies.refused)),
+        }
+    }
+
+    fn shows(&self, copy: &Owned, is_whole: bool) -> bool {
+        self.judges_itself(copy.at)
+            || self.allows(Rule::RunbookGet, &copy.runbook())
+            || (is_whole && copy.public)
+    }
+
+    fn hide_runbook(&self, is_whole: bool, refused: Option<Error>) -> Error {
+        let denied = self.deny(Rule::RunbookGet);
+        refused.unwrap_or(if is_whole {
+            refusal::forbidden_runbook()
+        } else {
+            denied
+        })
+    }
+
+    /// Of one runbook, by UUID. Of several with this name it is the one that the caller is shown.
     async fn copies(&self, ident: &str) -> Result<Copies, Error> {
         let copies = self.copies_called(ident).await?;
-        let uuids: BTreeSet<_> = copies.found.iter().map(|(copy, _)| &copy.uuid).collect();
-        if uuids.len() > 1 {
-            let owners = copies
-                .found
-                .iter()
-                .filter_map(|(copy, _)| copy.at)
-                .collect();
-            return Err(LocateError::Ambiguous { owners }.into());
-        }
-        match uuids.first() {
+        let found = || copies.found.iter().map(|(copy, _)| copy);
+        let shown = found().filter(|copy| self.shows(copy, true));
+        let meant = match (any_copy(found()), any_copy(shown)?) {
+            (_, Some(shown)) => Some(shown),
+            // Others may call the caller's the same.
+            (Ok(Some(found)), None) if found.uuid != ident && !copies.silent.is_empty() => {
+                return Err(Error::Silent(copies.silent));
+            }
+            (found, None) => found?,
+        };
+        match meant {
             // A copy may have another name.
-            Some(uuid) if *uuid != ident => self.copies_called(uuid).await,
+            Some(meant) if meant.uuid != ident => self.copies_called(&meant.uuid).await,
             _ => Ok(copies),
         }
+    }
+
+    /// Of what these are copies of, and of what is called so.
+    async fn all_copies(&self, ident: &str, of: &[Owned]) -> Result<Copies, Error> {
+        let uuids = of.iter().map(|copy| copy.uuid.as_str());
+        let idents: BTreeSet<_> = uuids.chain([ident]).collect();
+        let mut all = Copies::default();
+        for ident in idents {
+            let copies = self.copies_called(ident).await?;
+            all.found.extend(copies.found);
+            all.silent.extend(copies.silent);
+            all.refused = all.refused.or(copies.refused);
+        }
+        all.silent.sort_by_key(|silence| silence.location);
+        all.silent.dedup_by_key(|silence| silence.location);
+        Ok(all)
     }
 
     async fn copies_called(&self, ident: &str) -> Result<Copies, Error> {
@@ -351,6 +377,21 @@ impl Runbooks<'_> {
         let at = Some(at);
         Ok(resource.map(|resource| Found { resource, at }))
     }
+}
+
+/// Any of these, if they are copies of one runbook.
+fn any_copy<'c>(
+    copies: impl Iterator<Item = &'c Owned> + Clone,
+) -> Result<Option<&'c Owned>, Error> {
+    let mut others = copies.clone();
+    let Some(first) = others.next() else {
+        return Ok(None);
+    };
+    if others.any(|copy| copy.uuid != first.uuid) {
+        let owners = copies.filter_map(|copy| copy.at).collect();
+        return Err(LocateError::Ambiguous { owners }.into());
+    }
+    Ok(Some(first))
 }
 
 /// Nobody has it, as far as locations answered.

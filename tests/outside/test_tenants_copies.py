@@ -171,3 +171,38 @@ def test_a_copy_that_cannot_be_asked_for_is_not_written_past(house, drifted):
         refused = house.ask(next(one for one in OWNERS.values() if one is not who), "DELETE", f"/v1/runbooks/{drifted}")
         assert (refused.status, written(house)) == (403, []), refused
         site.heal()
+
+
+@pytest.mark.parametrize("named", ["uuid", "name"])
+def test_who_is_shown_no_copy_may_have_the_one_that_is_not_told_of(house, drifted, named):
+    ident = drifted if named == "uuid" else "CUSTOM_A"
+    for site, who in zip(house.fleet.all(), OWNERS.values(), strict=True):
+        site.fault(scripted.close(), "GET", "/v1/runbooks/.+")
+        for below in ("", "/traits"):
+            shown = [house.get(one, f"/v1/runbooks/{ident}{below}").status for one in OWNERS.values()]
+            assert shown == [503 if one is who else 200 for one in OWNERS.values()], (below, shown)
+        site.heal()
+
+
+def test_of_two_by_one_name_a_project_means_its_own():
+    """Copies of one runbook are one, and another project's of that name is another one."""
+    mine, theirs = runbook(new_uuid(), MINE), runbook(new_uuid(), OTHER)
+    third = {**TENANT, "X-Project-Id": "33333333cccc"}
+    with hub(Standin(), Standin(), Standin()) as running:
+        sites = running.fleet.all()
+        for site, one in zip(sites, (mine, mine, theirs), strict=True):
+            site.objects["runbooks"].append(dict(one))
+        for below in ("", "/traits"):
+            assert running.get(third, f"/v1/runbooks/CUSTOM_A{below}").status == 403
+        sites[2].fault(scripted.close(), "GET", "/v1/runbooks/CUSTOM_A.*")
+        for method, path in (("GET", ""), ("GET", "/traits"), ("DELETE", "")):
+            reply = running.ask(STRANGER, method, f"/v1/runbooks/CUSTOM_A{path}")
+            assert (reply.status, written(running)) == (503, []), (method, path, reply)
+        sites[2].heal()
+        for who, one, at in ((TENANT, mine, sites[:2]), (STRANGER, theirs, sites[2:])):
+            assert running.get(who, "/v1/runbooks/CUSTOM_A").json().get("uuid") == one["uuid"]
+            assert running.get(who, "/v1/runbooks/CUSTOM_A/traits").status == 200
+            patched = running.ask(who, "PATCH", "/v1/runbooks/CUSTOM_A", [{"op": "replace", "path": "/description", "value": "new"}])
+            assert (patched.status, [site.objects["runbooks"][0]["description"] for site in at]) == (200, ["new"] * len(at)), patched
+            assert running.ask(who, "DELETE", "/v1/runbooks/CUSTOM_A").status == 204
+            assert [site.objects["runbooks"] for site in at] == [[]] * len(at)
