@@ -6,8 +6,8 @@ use std::mem;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use http::StatusCode;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::api::body::python;
 use crate::api::collection::Collection;
@@ -137,13 +137,7 @@ impl Lists<'_> {
             return Err(Error::Reply(Box::new(answer)));
         }
         if project.is_some() && query.value("instance_uuid").is_some() {
-            let Some(own) = self.own_alone(errand, answer).await? else {
-                return Ok(Answer::json(
-                    StatusCode::OK,
-                    Bytes::from_static(br#"{"nodes": []}"#),
-                ));
-            };
-            answer = own;
+            answer = self.own_alone(errand, answer).await?;
         }
         let Content::List(mut page) = mem::take(&mut answer.body) else {
             return Err(Error::Unreadable);
@@ -170,8 +164,8 @@ impl Lists<'_> {
     }
 
     /// Beside an instance's UUID Ironics of API 1.65 to some 1.74 look at no other filter (`_get_nodes_collection` of
-    /// `ironic/api/controllers/v1/node.py`), so what comes may be another project's. `None`: nothing is left.
-    async fn own_alone(&self, errand: Errand, answer: Answer) -> Result<Option<Answer>, Error> {
+    /// `ironic/api/controllers/v1/node.py`), so what comes may be another project's.
+    async fn own_alone(&self, errand: Errand, answer: Answer) -> Result<Answer, Error> {
         let Content::List(page) = &answer.body else {
             return Err(Error::Unreadable);
         };
@@ -191,11 +185,20 @@ impl Lists<'_> {
                 Err(error) => return Err(error),
             }
         }
-        match own.first() {
-            _ if own.len() == all => Ok(Some(answer)),
-            Some(at) => Ok(Some(self.send(errand.at(*at)).await?)),
-            None => Ok(None),
-        }
+        let mut alone = match own.first() {
+            _ if own.len() == all => return Ok(answer),
+            Some(at) => self.send(errand.at(*at)).await?,
+            None => {
+                // Whoever was silent may have what was looked for, and the look-up was whole with what it found. One that
+                // finds nothing is not.
+                let query = errand.query.without(&["instance_uuid"]);
+                let nobodys = Uuid::new_v4().to_string();
+                let query = query.with("instance_uuid", nobodys);
+                self.send(Errand { query, ..errand }).await?
+            }
+        };
+        alone.lacks(answer.missing().iter().copied());
+        Ok(alone)
     }
 
     /// What is hidden of each node on a page. `visible`: whose they are, if the page does not say it.

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import scripted
 from projects import LOCATION, MINE, OTHER, TENANT, hub
 from standin import Standin, new_uuid, node
 from tenants import ADMIN
@@ -122,3 +123,19 @@ def test_an_instance_of_others_is_nobody_s():
                 reply = running.get(TENANT, f"{path}instance_uuid={instance}")
                 assert (reply.status, reply.names()) == (200, names), (path, reply)
             assert running.get(ADMIN, f"{path}instance_uuid={theirs}").names() == ["theirs"]
+
+
+def test_an_instance_of_others_is_no_word_for_who_is_silent():
+    """What is looked for may be there, too, and whether others have something is nobody's business."""
+    theirs, mine = new_uuid(), new_uuid()
+    first = Older([node("theirs", owner=OTHER, instance_uuid=theirs), node("mine", owner=MINE, instance_uuid=mine)])
+    with hub(first, Older()) as running:
+        running.fleet.loc2.fault(scripted.close())
+        for instance, names in ((theirs, []), (new_uuid(), []), (mine, ["mine"])):
+            path = f"/v1/nodes?instance_uuid={instance}"
+            partial = running.get(TENANT, path, **{"X-Ironic-Proxy-Partial": "allow"})
+            assert (partial.status, partial.names()) == (200, names), partial
+            # One that is found is all there is.
+            lacks = None if names else "loc2;reason=connect"
+            assert partial.header("X-Ironic-Proxy-Incomplete") == lacks
+            assert running.get(TENANT, path).status == (200 if names else 503)
