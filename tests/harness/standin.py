@@ -239,6 +239,8 @@ class Ironic(Lists, Writes, Objects):
         record = self._existing(ident, minor)
         match (method, rest):
             case ("GET", ["history"]):
+                if "fields" in parameters:
+                    raise Refused(400, "Unexpected arguments: fields")
                 path = f"nodes/{record['uuid']}/history"
                 return self._paged(request, "history", self.history, parameters, noun="Event", path=path)
             case ("GET", []):

@@ -86,7 +86,9 @@ def test_a_bad_sort_key_with_a_marker_is_ironic_s_400(hub, path):
     assert sum(hub.asked().values()) < 20
 
 
-@pytest.mark.parametrize("query", ["", "sort_key=created_at", "sort_key=created_at&sort_dir=desc", "sort_key=event", "sort_dir=desc"])
+@pytest.mark.parametrize("query", [
+    "", "sort_key=created_at", "sort_key=created_at&sort_dir=desc", "sort_key=event", "sort_key=conductor", "sort_key=conductor&sort_dir=desc", "sort_dir=desc",
+])  # fmt: skip
 @pytest.mark.parametrize("pinned", [False, True])
 def test_history_is_walked_to_its_end(hub, query, pinned):
     stock(hub)

@@ -100,6 +100,12 @@ impl Wish {
             })
             .map(str::to_owned);
         let bodies = Selection::new(request, facts, sort_key.as_deref());
+        // Ironic's collections alone take `fields`, a node's history does not.
+        let keys = if is_own {
+            Selection::of_keys(request, facts, sort_key.as_deref())
+        } else {
+            None
+        };
         let walk = match query.value(WALK) {
             None => None,
             Some(text) => {
@@ -120,8 +126,7 @@ impl Wish {
             walk,
             direction,
             filters: (query.without(PAGING)).without(&["sort_key", "sort_dir", "fields", "detail"]),
-            keys: Selection::of_keys(request, facts, sort_key.as_deref())
-                .unwrap_or_else(|| bodies.clone()),
+            keys: keys.unwrap_or_else(|| bodies.clone()),
             bodies,
             sort_key,
         })
