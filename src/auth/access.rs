@@ -214,6 +214,14 @@ impl Gate {
         }
     }
 
+    /// Whether somebody sees no more than what is theirs.
+    pub fn is_tenant(&self, identity: &Identity) -> bool {
+        match self.standing(identity, &self.policy.in_force()) {
+            Standing::Everything | Standing::Ruled(_) => false,
+            Standing::Tenant | Standing::Nothing(_) => true,
+        }
+    }
+
     /// Whether an answer may name the location that it is from.
     pub fn tells_location(&self, identity: &Identity) -> bool {
         let caller = identity.caller();

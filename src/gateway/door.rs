@@ -367,7 +367,7 @@ impl Door {
             media: Media::of(&head.headers),
             words,
             review: Review::default(),
-            is_new: makes_its_own(context.identity.as_ref(), &target),
+            is_new: self.makes_its_own(context.identity.as_ref(), &target),
             asker: self.asker(head, context, &target),
             target,
         };
@@ -601,6 +601,13 @@ impl Door {
         self.guard.gate.check(identity, row)
     }
 
+    /// Whether somebody makes something that others may have, too, and hide.
+    fn makes_its_own(&self, identity: Option<&Identity>, target: &Target) -> bool {
+        let is_hidden = |row: &Row| row.about == About::NewRunbook;
+        target.row().is_some_and(is_hidden)
+            && identity.is_some_and(|identity| self.guard.gate.is_tenant(identity))
+    }
+
     /// Whether our own credentials may be used for this: then it is for us to say who may. A location that gets the
     /// user's token says so itself; but a write asks the other locations too, whether what it claims is taken.
     fn is_gated(&self, method: &Method, pinned: Option<LocationId>) -> bool {
@@ -676,15 +683,6 @@ impl MaxBody {
             depth: (payload != Some(Payload::Vendor)).then_some(self.depth),
         }
     }
-}
-
-/// Whether a project makes something that others may have, too, and not see.
-fn makes_its_own(identity: Option<&Identity>, target: &Target) -> bool {
-    let caller = identity.and_then(Identity::caller);
-    target
-        .row()
-        .is_some_and(|row| row.about == About::NewRunbook)
-        && caller.is_some_and(|caller| caller.project().is_some())
 }
 
 fn is_ramdisk(target: &Target) -> bool {

@@ -77,6 +77,32 @@ def test_nobody_makes_a_copy_of_what_may_be_anothers(house, owner, public, expec
     assert house.ask(ADMIN, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"}).status == 201
 
 
+SERVICE = {"X-Roles": "service", "X-Project-Id": MINE, "X-Project-Name": "service"}
+
+
+@pytest.mark.parametrize(
+    ("options", "who"),
+    [
+        ({"api": {"project_scoped_access": "legacy_admin"}}, TENANT),
+        ({"api": {"project_scoped_access": "deny"}, "default": {"rbac_service_role_elevated_access": True}}, SERVICE),
+    ],
+    ids=["legacy_admin", "deny"],
+)
+def test_who_sees_everything_makes_copies(options, who):
+    """What they make is no project's own, though their token has one."""
+    first, second = Standin(), Standin()
+    with hub(first, second, **options) as house:
+        kept = runbook(new_uuid(), OTHER)
+        first.objects["runbooks"][:] = [kept]
+        made = {"uuid": kept["uuid"], "name": "CUSTOM_A", "steps": STEPS}
+        reply = house.ask(who, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"})
+        assert (reply.status, second.objects["runbooks"][0].get("owner")) == (201, None), reply
+        second.objects["runbooks"].clear()
+        first.fault(scripted.html(502))
+        reply = house.ask(who, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"})
+        assert (reply.status, reply.header("X-Ironic-Proxy-Unverified")) == (201, "loc1"), reply
+
+
 def test_a_copy_by_another_name_is_judged(house, drifted):
     """A name leads to a UUID, and its copies are written, whatever each is called."""
     house.fleet.loc2.objects["runbooks"][0]["name"] = "CUSTOM_B"
