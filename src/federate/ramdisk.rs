@@ -31,16 +31,14 @@ use crate::locate::verdict::says_no;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;
+use crate::locations::question::TOKENS_SINCE;
 use crate::locations::silence::Reason;
 use crate::locations::window::ask_any;
 use crate::request::Answer;
 use crate::request::Request;
 use crate::wire::transport::Reply;
 
-/// Below it, Ironic returns a stored agent token in clear again.
-const LOOKUP_SINCE: Microversion = Microversion::new(1, 62);
-
-/// The last version in which a look-up makes no token.
+/// The last version before [`TOKENS_SINCE`].
 const LAST_QUIET_LOOKUP: Microversion = Microversion::new(1, 61);
 
 /// Strangers send these requests, so they are bounded; no machine that boots an inspection ramdisk was seen with more.
@@ -49,11 +47,6 @@ const MOST_ADDRESSES: usize = 64;
 /// How long the other locations are waited for once one knows the machine. Its agent hangs up after 30 s
 /// (`ipa-http-request-timeout`), and the token is lost.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// The answer about a known machine.
-const KNOWN: Expect = Expect::Document {
-    member: Some("node"),
-};
 
 /// The members of inspection data that identify the machine.
 #[derive(Deserialize)]
@@ -118,7 +111,8 @@ impl<'a> Ramdisk<'a> {
     /// `GET /v1/lookup`
     pub async fn lookup(&self) -> Result<Answer, Error> {
         let request = self.request;
-        if request.version < LOOKUP_SINCE {
+        // It would be told a stored token in clear again.
+        if request.version < TOKENS_SINCE {
             return Err(not_found().into());
         }
         if request.pinned.is_some() || request.query.value("node_uuid").is_some() {
@@ -132,7 +126,7 @@ impl<'a> Ramdisk<'a> {
             .map(str::to_owned)
             .collect();
         let path = lookup_path(&addresses)?;
-        let question = request.ask(Method::GET, path).expecting(KNOWN);
+        let question = request.ask(Method::GET, path).expecting(Expect::Machine);
         // The location that knows the machine has made its agent token and gives it out once only: the answer is
         // relayed even if another location was silent.
         match self.knowing(&question, &addresses).await? {
@@ -177,7 +171,7 @@ impl<'a> Ramdisk<'a> {
             return Ok(pinned);
         }
         let path = lookup_path(&machine.addresses)?;
-        let question = Question::get(path, quiet_version(request)).expecting(KNOWN);
+        let question = Question::get(path, quiet_version(request)).expecting(Expect::Machine);
         if let Some((location, _)) = self.knowing(&question, &machine.addresses).await? {
             return Ok(location);
         }
@@ -274,8 +268,7 @@ impl<'a> Ramdisk<'a> {
     }
 }
 
-/// A version in which a look-up changes nothing: from 1.62 on the first one makes the agent's token, and only the first
-/// one is told it.
+/// A version in which a look-up changes nothing.
 fn quiet_version(request: &Request) -> Microversion {
     LAST_QUIET_LOOKUP.clamp(request.range.min(), request.range.max())
 }

@@ -58,6 +58,7 @@ use crate::gateway::health::Health;
 use crate::gateway::limits::Limited;
 use crate::gateway::limits::Limits;
 use crate::locations::Locations;
+use crate::locations::order::Act;
 use crate::locations::question::Asker;
 use crate::locations::question::Body;
 use crate::locations::question::Standpoint;
@@ -343,9 +344,6 @@ impl Door {
         } else {
             Passage::Whole
         };
-        if self.writing == Writing::Refused && !head.method.is_safe() {
-            return Err(Refusal::ReadOnly);
-        }
         if let Some(name) = query.repeated(ROUTING) {
             return Err(Refusal::RepeatedArgument(name.to_owned()));
         }
@@ -371,6 +369,9 @@ impl Door {
             asker: self.asker(head, context, &target),
             target,
         };
+        if self.writing == Writing::Refused && Act::of(&request.question()) != Act::Read {
+            return Err(Refusal::ReadOnly);
+        }
         Ok(Entry::Admitted(Box::new(Admitted {
             request,
             passage,

@@ -9,6 +9,7 @@ use crate::api::collection::Spread;
 use crate::config::State;
 use crate::locations::question::Expect;
 use crate::locations::question::Question;
+use crate::locations::question::TOKENS_SINCE;
 use crate::locations::silence::Reason;
 
 /// What a question does where it is asked.
@@ -24,6 +25,7 @@ pub enum Act {
 impl Act {
     pub fn of(question: &Question) -> Self {
         match &question.expect {
+            Expect::Machine if question.version >= TOKENS_SINCE => Self::Write,
             _ if question.method.is_safe() => Self::Read,
             Expect::Member { collection, .. }
                 if question.method == Method::POST
@@ -116,6 +118,7 @@ mod tests {
         for (method, expect, act) in [
             (Method::GET, member(Collection::Nodes), Act::Read),
             (Method::HEAD, Expect::Unknown, Act::Read),
+            (Method::GET, Expect::Machine, Act::Write),
             (Method::POST, member(Collection::Nodes), Act::Create),
             (Method::POST, member(Collection::Ports), Act::Create),
             (Method::POST, member(Collection::Allocations), Act::Create),
@@ -127,5 +130,10 @@ mod tests {
         ] {
             assert_eq!(Act::of(&question(method.clone(), expect)), act, "{method}");
         }
+        let quiet = Question {
+            version: Microversion::new(1, 61),
+            ..question(Method::GET, Expect::Machine)
+        };
+        assert_eq!(Act::of(&quiet), Act::Read);
     }
 }

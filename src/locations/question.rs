@@ -25,6 +25,9 @@ use crate::wire::upload::Upload;
 /// For what has to be found out or undone when a write has taken all of a request's time.
 const AFTERMATH: Duration = Duration::from_secs(10);
 
+/// From it on a ramdisk's first look-up makes the token of its agent, and only the first one is told it.
+pub const TOKENS_SINCE: Microversion = Microversion::new(1, 62);
+
 /// In whose name, and on whose connections, a location is asked.
 #[derive(Clone, Debug)]
 pub struct Asker {
@@ -138,6 +141,8 @@ pub enum Expect {
     },
     /// 200 with an object, which has this member if it is known which ones there are.
     Document { member: Option<&'static str> },
+    /// 200 with what a ramdisk is told of its machine.
+    Machine,
     /// 202 or 204 and no body.
     Effect,
     /// Of a route whose answers the gateway does not know: 2xx with a JSON list or object, or 202 or 204 with nothing.
@@ -303,7 +308,9 @@ impl Question {
             Expect::Versions => Microversion::new(1, 1),
             Expect::Member { collection, .. } => collection.since(),
             Expect::List { since, .. } => *since,
-            Expect::Document { .. } | Expect::Effect | Expect::Unknown => return false,
+            Expect::Document { .. } | Expect::Machine | Expect::Effect | Expect::Unknown => {
+                return false;
+            }
         };
         self.version >= since
     }

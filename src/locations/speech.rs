@@ -248,6 +248,7 @@ fn is_answer(question: &Question, reply: &Reply) -> bool {
         Expect::Document { member } => {
             status == 200 && object() && has_member(&reply.body, *member)
         }
+        Expect::Machine => status == 200 && object() && has_member(&reply.body, Some("node")),
         // `expose` in `ironic/api/method.py` leaves both without a body.
         Expect::Effect => matches!(status, 202 | 204) && reply.body.is_empty(),
         Expect::Unknown => {

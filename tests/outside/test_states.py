@@ -30,7 +30,7 @@ READS = ["", "/states", "?fields=uuid,name"]
 
 @pytest.fixture(scope="module")
 def module_hub():
-    with fleet(3, sections={"admin": SECTION}) as hub:
+    with fleet(3, api={"enable_ramdisk_endpoints": True}, sections={"admin": SECTION}) as hub:
         yield hub
 
 
@@ -96,6 +96,23 @@ def test_things_of_a_location(hub, admin, state, ident, known, pinned):
         assert hub.loc3.requests == []
     elif state == "read_only":
         assert {request.method for request in hub.loc3.requests} == {"GET"}
+
+
+@pytest.mark.parametrize("how", ["node_uuid", "addresses", "pinned"])
+@pytest.mark.parametrize("state", STATES)
+def test_a_ramdisks_lookup_is_a_write(hub, admin, state, how):
+    """It makes the token of the machine's agent."""
+    record = record_at(hub, known=True)
+    hub.loc3.ports.append({"uuid": new_uuid(), "address": "52:54:00:00:00:03", "node_uuid": record["uuid"], "name": None, "extra": {}})
+    admin.set("loc3", state)
+    hub.forget_requests()
+    asked = f"node_uuid={record['uuid']}" if how == "node_uuid" else "addresses=52:54:00:00:00:03"
+    reply = hub.get(f"/v1/lookup?{asked}", headers=PINNED if how == "pinned" else {})
+    if "w" in LETS[state]:
+        assert (reply.status, reply.json()["node"]["uuid"]) == (200, record["uuid"]), reply
+    else:
+        assert_ordered(reply, state)
+        assert not [request for request in hub.loc3.requests if "lookup" in request.path]
 
 
 @pytest.mark.parametrize("pinned", [False, True], ids=["", "pinned"])

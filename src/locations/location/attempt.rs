@@ -15,7 +15,6 @@ use crate::locations::question::Asker;
 use crate::locations::question::Expect;
 use crate::locations::question::Purpose;
 use crate::locations::question::Question;
-use crate::locations::question::Standpoint;
 use crate::locations::speech::Heard;
 use crate::locations::speech::Said;
 use crate::locations::speech::judge;
@@ -110,15 +109,13 @@ impl Attempt<'_> {
         let question = self.question;
         let is_read = question.method.is_safe()
             && self.asker.hedges
-            // The agent's token is in the first answer to a ramdisk's look-up, and in no other one (Ironic's
-            // api/controllers/v1/ramdisk.py).
-            && self.asker.standing != Standpoint::Anonymous
             // It may be a driver that is slow, and then it is at all endpoints.
             && question.purpose != Purpose::RoutedBelow;
         match question.expect {
             _ if !is_read => None,
-            // Of probes, which nobody waits for.
-            Expect::Versions => None,
+            // Of probes, which nobody waits for. Of look-ups, the first answer alone has the agent's token (Ironic's
+            // api/controllers/v1/ramdisk.py).
+            Expect::Versions | Expect::Machine => None,
             // Whether something is free: a database that lags behind at the second would say so too early.
             Expect::List { .. } if question.purpose == Purpose::Own => None,
             Expect::List { .. } => Some(Kind::List),
