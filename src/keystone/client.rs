@@ -6,8 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicU16;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -61,7 +59,6 @@ const POOL: usize = 128;
 /// own. Settings are kept apart by their group.
 static TRANSPORT: Lazy<Transport> =
     Lazy::new(|| Transport::new(POOL, Budget::new(MAX_ANSWER * POOL)));
-static NEXT_GROUP: AtomicU16 = AtomicU16::new(0);
 
 /// Why Keystone gave us nothing. Never holds what it said: that may be a body of secrets.
 #[derive(Clone, Debug, Error)]
@@ -172,10 +169,7 @@ impl Keystone {
         let base = Endpoint::whole(&auth.auth_url).map_err(|_| SetupError::Url)?;
         Ok(Self {
             turns: turns_at(&base),
-            tls: ArcSwap::from_pointee(Tls::load(
-                session,
-                u64::from(NEXT_GROUP.fetch_add(1, Ordering::Relaxed)),
-            )?),
+            tls: ArcSwap::from_pointee(Tls::load(session)?),
             session: session.clone(),
             timeouts,
             base,
@@ -185,7 +179,7 @@ impl Keystone {
 
     /// Reads the certificates again; connections made with the old ones are not used any longer.
     pub fn reload(&self) -> Result<(), SetupError> {
-        let tls = self.tls.load().load_again(&self.session)?;
+        let tls = Tls::load(&self.session)?;
         self.tls.store(Arc::new(tls));
         Ok(())
     }

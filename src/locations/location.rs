@@ -147,9 +147,6 @@ impl Deref for Location {
     }
 }
 
-/// How many there were in this process. Each has connections of its own in the pool.
-static SITES: AtomicU64 = AtomicU64::new(0);
-
 impl Location {
     /// `known`: the one of this name whose section said something else.
     pub fn new(
@@ -159,12 +156,10 @@ impl Location {
         known: Option<&Self>,
     ) -> Result<Self, LocationError> {
         let name = || config.name.clone();
-        let tls = Tls::load(&config.session, SITES.fetch_add(1, Ordering::Relaxed)).map_err(
-            |source| LocationError::Tls {
-                name: name(),
-                source,
-            },
-        )?;
+        let tls = Tls::load(&config.session).map_err(|source| LocationError::Tls {
+            name: name(),
+            source,
+        })?;
         let credentials =
             Credentials::new(config).map_err(|source| LocationError::Credentials {
                 name: name(),
@@ -576,11 +571,7 @@ impl Certified for Location {
 
     fn reload(&self) -> Result<(), String> {
         // Read first and stored last: what is wrong with a file leaves everything as it was.
-        let tls = self
-            .tls
-            .load()
-            .load_again(&self.config.session)
-            .map_err(|error| error.to_string())?;
+        let tls = Tls::load(&self.config.session).map_err(|error| error.to_string())?;
         self.credentials
             .reload()
             .map_err(|error| error.to_string())?;

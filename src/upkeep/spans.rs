@@ -41,8 +41,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A collector has a word or two to say.
 const MAX_ANSWER: usize = 64 << 10;
-/// Nobody shares this pool.
-const GROUP: u64 = 0;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -147,7 +145,7 @@ async fn export(
         insecure: false,
     };
     // Read anew for each batch, so that a replaced file counts without anybody watching it.
-    let tls = Tls::load(&session, GROUP)?;
+    let tls = Tls::load(&session)?;
     let bounds = Bounds {
         response: PATIENCE,
         silence: PATIENCE,
@@ -166,7 +164,9 @@ async fn export(
     };
     let mut failure = Failure::Connect;
     for address in resolve(endpoint).await? {
-        let peer = dial(endpoint, address, &tls, clocks);
+        let mut peer = dial(endpoint, address, &tls, clocks);
+        // Nobody shares this pool.
+        peer.group_key = 0;
         match transport.exchange(&peer, message, bounds).await {
             Ok(reply) if reply.status.is_success() => return Ok(()),
             Ok(reply) => return Err(ExportError::Status(reply.status)),

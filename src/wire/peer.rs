@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -19,8 +21,13 @@ use crate::tls::pem;
 use crate::tls::pem::Identity;
 use crate::tls::pem::TlsError;
 
-/// Groups of the first reading are numbered with 16 bits, as locations are.
-const NEXT_READING: u64 = 1 << 16;
+/// Connections of one group are kept apart from those of all others.
+static NEXT_GROUP: AtomicU64 = AtomicU64::new(1);
+
+/// One that nothing has yet.
+pub fn new_group() -> u64 {
+    NEXT_GROUP.fetch_add(1, Ordering::Relaxed)
+}
 
 /// What TLS towards one location or Keystone needs.
 #[derive(Clone)]
@@ -28,13 +35,14 @@ pub struct Tls {
     authorities: Option<Arc<[WrappedX509]>>,
     certificate: Option<Arc<CertKey>>,
     insecure: bool,
-    /// Retires pooled connections of other settings: Pingora's pool does not tell authorities apart.
+    /// Retires pooled connections of other settings, and of what was in the files before: Pingora's pool does not tell
+    /// authorities apart.
     group: u64,
 }
 
 impl Tls {
-    /// `group` is distinct for each of them within one pool, and below `NEXT_READING`.
-    pub fn load(session: &Session, group: u64) -> Result<Self, TlsError> {
+    /// Reads the files, for connections that are not mixed with any others.
+    pub fn load(session: &Session) -> Result<Self, TlsError> {
         let authorities = session
             .cafile
             .as_deref()
@@ -59,13 +67,8 @@ impl Tls {
             authorities,
             certificate: certificate.transpose()?,
             insecure: session.insecure,
-            group,
+            group: new_group(),
         })
-    }
-
-    /// Reads the files again, for connections that are not mixed with the earlier ones.
-    pub fn load_again(&self, session: &Session) -> Result<Self, TlsError> {
-        Self::load(session, self.group + NEXT_READING)
     }
 }
 
@@ -170,4 +173,20 @@ pub fn host(endpoint: &Endpoint) -> HeaderValue {
     };
     // An endpoint's host is of host name characters only.
     HeaderValue::from_str(&host).unwrap_or_else(|_| HeaderValue::from_static("localhost"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of 16 bits, one for each of them and above that one for each reading, came again.
+    #[test]
+    fn no_two_readings_share_connections() {
+        let session = Session::default();
+        let most = 1 << 16;
+        let groups: std::collections::HashSet<_> = (0..=most)
+            .map(|_| Tls::load(&session).unwrap().group)
+            .collect();
+        assert_eq!(groups.len(), most + 1);
+    }
 }

@@ -7,8 +7,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::error;
@@ -33,15 +31,13 @@ pub use crate::wire::message::Message;
 pub use crate::wire::message::Reply;
 pub use crate::wire::message::Sent;
 use crate::wire::peer::be_patient;
+use crate::wire::peer::new_group;
 use crate::wire::shown;
-
-/// A connection without reuse belongs to a group of its own.
-static NEXT_GROUP: AtomicU64 = AtomicU64::new(1 << 32);
 
 /// Gives `peer` a connection that nobody used before. An idle pooled one may be dead, and whether a write on it was
 /// executed could not be told.
 pub fn on_fresh_connection(peer: &mut HttpPeer) {
-    peer.group_key = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
+    peer.group_key = new_group();
 }
 
 /// Why there is no answer.
