@@ -160,7 +160,7 @@ pub struct Federation {
     pub backend: Option<Arc<Backend>>,
     pub twins: Arc<Twins>,
     /// Values that requests in flight are about to take, as [`claim::Stake::text`] has them.
-    turns: Arc<Turns<String>>,
+    pub turns: Arc<Turns<String>>,
 }
 
 impl Federation {

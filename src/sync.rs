@@ -227,12 +227,19 @@ impl Run {
             self.progress.leave(1);
             return;
         }
+        let held = tokio::select! {
+            held = self.sites.hold(title.collection) => held,
+            () = self.progress.stopped() => return self.progress.leave(1),
+        };
         // Not raced against the signal: an interrupted copy would be incomplete. A second signal ends the process at
         // once.
-        let copied = if kind == Kind::Missing {
-            self.sites.copy(title.collection, &title.uuid, way).await
-        } else {
-            self.sites.finish(title.collection, &title.uuid, way).await
+        let copied = match held {
+            Ok(hold) => {
+                let settled = self.sites.settle(&hold, title, way).await;
+                hold.release().await;
+                settled
+            }
+            Err(trouble) => Err(trouble),
         };
         let name = self.sites.name(way.to).to_owned();
         let Err(trouble) = copied else {
@@ -261,7 +268,12 @@ impl Run {
                 self.progress.unanswered(&name, words(reason));
                 self.closed.insert(way.to, trouble);
             }
-            Trouble::Said(_) | Trouble::Gone | Trouble::Half(_) => {}
+            Trouble::Said(_)
+            | Trouble::Gone
+            | Trouble::Changed
+            | Trouble::Contended
+            | Trouble::Uncoordinated
+            | Trouble::Half(_) => {}
         }
     }
 

@@ -18,6 +18,7 @@ use crate::command::socket::SocketError;
 use crate::command::terminal;
 use crate::command::terminal::Format;
 use crate::config::Config;
+use crate::coordination::backend;
 use crate::keystone;
 use crate::locations::location::LocationError;
 use crate::sync;
@@ -28,6 +29,7 @@ use crate::sync::report::End;
 use crate::sync::report::Report;
 use crate::sync::report::Swept;
 use crate::sync::sites::Sites;
+use crate::tls::pem::TlsError;
 
 /// Between two looks at how far the gateway is.
 const LOOK: Duration = Duration::from_millis(200);
@@ -65,6 +67,8 @@ pub enum SyncError {
     Socket(#[from] SocketError),
     #[error("{0}")]
     Location(#[from] LocationError),
+    #[error("[coordination] backend_url: {0}")]
+    Backend(#[from] TlsError),
     #[error("{0}")]
     Output(#[from] io::Error),
     /// In the gateway's own words, or as it would.
@@ -76,7 +80,7 @@ impl SyncError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Socket(_) => UNAVAILABLE,
-            Self::Location(_) | Self::Output(_) | Self::Refused(_) => 1,
+            Self::Location(_) | Self::Backend(_) | Self::Output(_) | Self::Refused(_) => 1,
         }
     }
 }
@@ -123,7 +127,15 @@ async fn alone(config: &Config, mode: Mode, format: Format) -> Result<End, SyncE
     board::allow(mode, config).map_err(|refusal| SyncError::Refused(refusal.to_string()))?;
     keystone::client::install_crypto_provider();
     let mut stop = Stop::listen()?;
-    let sites = Sites::new(config)?;
+    let backend = match mode {
+        Mode::Apply => backend(config.coordination.as_ref(), None)?,
+        Mode::Show => None,
+    };
+    if let Some(backend) = &backend {
+        // What it says is in the log; what cannot be copied then says why.
+        backend.connect().await;
+    }
+    let sites = Sites::new(config)?.beside(backend);
     let progress = Progress::default();
     let mut reports = progress.watch();
     let running = tokio::spawn(sync::run(sites, mode, progress.clone()));

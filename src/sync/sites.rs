@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Method;
@@ -11,13 +12,18 @@ use crate::api::collection::Collection;
 use crate::api::fault;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
-use crate::api::query::encode_segment;
 use crate::api::resource::Resource;
 use crate::api::resource::tree;
 use crate::api::route::identifies;
 use crate::config::Config;
 use crate::config::LocationId;
+use crate::coordination::Backend;
+use crate::federate::Federation;
+use crate::federate::claim::Stake;
+use crate::federate::hold::Hold;
 use crate::federate::replicated::copy::SET_BY_IRONIC;
+use crate::federate::replicated::member;
+use crate::federate::turns::Turns;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::location::LocationError;
@@ -33,10 +39,13 @@ use crate::locations::speech::Words;
 use crate::locations::walk::List;
 use crate::locations::walk::Walk;
 use crate::locations::window::ask_all;
+use crate::sync::compare::Drift;
 use crate::sync::compare::Object;
 use crate::sync::compare::Shelf;
 use crate::sync::compare::TRAITS;
+use crate::sync::compare::Title;
 use crate::sync::compare::UNFINISHED;
+use crate::sync::compare::compare;
 use crate::wire::budget::Budget;
 use crate::wire::transport::Transport;
 
@@ -58,6 +67,12 @@ pub enum Trouble {
     Said(String),
     /// It was deleted at the location that it was to be copied from.
     Gone,
+    /// It is no longer as it was compared.
+    Changed,
+    /// Others write its collection all the time.
+    Contended,
+    /// Other gateways cannot be kept from writing it meanwhile.
+    Uncoordinated,
     /// The copy has no traits yet and could not be taken back.
     Half(String),
 }
@@ -79,6 +94,12 @@ impl Trouble {
             ),
             Self::Said(text) => text.clone(),
             Self::Gone => "it is no longer where it was".to_owned(),
+            Self::Changed => "it was changed meanwhile, and the next run will tell".to_owned(),
+            Self::Contended => "others were writing there all the time".to_owned(),
+            Self::Uncoordinated => {
+                "the coordination backend cannot be used, so another gateway may be writing it"
+                    .to_owned()
+            }
             Self::Half(text) => {
                 format!("it is there without its traits and could not be taken back: {text}")
             }
@@ -122,10 +143,16 @@ pub struct Way {
 pub struct Sites {
     pub locations: Arc<Locations>,
     transport: Arc<Transport>,
+    /// What requests of this process are writing.
+    turns: Arc<Turns<String>>,
+    /// What other gateways are writing.
+    backend: Option<Arc<Backend>>,
 }
 
 /// Bound on one list, or on one object with its traits.
 const PATIENCE: Duration = Duration::from_mins(10);
+/// How long others are waited for that write the same collection; `[api] request_deadline` ends each of them.
+const WAIT: Duration = Duration::from_mins(2);
 
 impl Sites {
     pub fn asker(&self) -> Asker {
@@ -138,15 +165,25 @@ impl Sites {
         Ok(Self {
             locations: Arc::new(Locations::new(config, None)?),
             transport,
+            turns: Arc::default(),
+            backend: None,
         })
     }
 
     /// Those of a gateway that runs, with connections of its own.
-    pub fn of(locations: Arc<Locations>, transport: Arc<Transport>) -> Self {
+    pub fn of(federation: &Federation, transport: Arc<Transport>) -> Self {
         Self {
-            locations,
+            locations: Arc::clone(&federation.locations),
             transport,
+            turns: Arc::clone(&federation.turns),
+            backend: federation.backend.clone(),
         }
+    }
+
+    /// Beside gateways that share this backend.
+    #[must_use]
+    pub fn beside(self, backend: Option<Arc<Backend>>) -> Self {
+        Self { backend, ..self }
     }
 
     pub fn name(&self, id: LocationId) -> &str {
@@ -243,11 +280,8 @@ impl Sites {
                 // It stands in paths that other locations are asked by.
                 let uuid = item.id().filter(|uuid| identifies(collection, uuid));
                 let uuid = uuid.ok_or_else(|| location.misspoke())?;
-                let object = Resource::read(&Bytes::copy_from_slice(item.text()))
-                    .map_err(|_| location.misspoke())?;
-                let members = object.members();
-                let object = members.map(|(name, value)| (name.to_owned(), tree(value)));
-                objects.insert(uuid.into_owned(), object.collect());
+                let object = object(&Bytes::copy_from_slice(item.text()), location)?;
+                objects.insert(uuid.into_owned(), object);
             }
         }
         Ok(Shelf {
@@ -257,11 +291,65 @@ impl Sites {
         })
     }
 
+    /// Keeps others from writing the collection, here and at the gateways that share a backend.
+    pub async fn hold(&self, collection: Collection) -> Result<Hold<'_>, Trouble> {
+        let stakes = [Stake::all_of(collection)].into();
+        let deadline = Instant::now() + WAIT;
+        Hold::take(&self.turns, self.backend.as_ref(), stakes, deadline)
+            .await
+            .map_err(|_| Trouble::Contended)
+    }
+
+    /// Copies one object if it is still to be copied: clients went on writing while it was compared with others.
+    pub async fn settle(&self, hold: &Hold<'_>, title: &Title, way: Way) -> Result<(), Trouble> {
+        let collection = title.collection;
+        let (here, there) =
+            futures_util::join!(self.shelf_of(title, way.from), self.shelf_of(title, way.to));
+        let (here, there) = (here?, there?);
+        if here.objects.is_empty() {
+            return Err(Trouble::Gone);
+        }
+        let drift = compare(collection, &[here, there]).drift;
+        // Right before the write, since the questions may have outlasted a claim that could not be renewed.
+        hold.suffices(true).map_err(|_| Trouble::Uncoordinated)?;
+        match drift.first() {
+            Some((_, Drift::Missing { .. })) => self.copy(collection, &title.uuid, way).await,
+            Some((
+                _,
+                Drift::Unfinished {
+                    from: Some(from), ..
+                },
+            )) if *from == way.from => self.finish(collection, &title.uuid, way).await,
+            _ => Err(Trouble::Changed),
+        }
+    }
+
+    /// What a location has of one object now.
+    async fn shelf_of(&self, title: &Title, at: LocationId) -> Result<Shelf, Trouble> {
+        let location = self.locations.location(at);
+        let newest = self.newest(at);
+        let path = member(title.collection, &title.uuid);
+        let question = Question::get(path, newest).for_member(title.collection, &title.uuid);
+        let mut objects = BTreeMap::new();
+        match location.ask(&self.asker(), &question).await {
+            Ok(Said::No(_)) => {}
+            said => {
+                let body = body_of(said)?;
+                objects.insert(title.uuid.clone(), object(&body, location)?);
+            }
+        }
+        Ok(Shelf {
+            location: at,
+            newest,
+            objects,
+        })
+    }
+
     /// Copies one object with all that both locations know of it.
     ///
     /// Traits are set by a request of their own. In between the copy is marked, so that it is not taken for whole if we
     /// are killed; if only the traits fail it is taken back.
-    pub async fn copy(&self, collection: Collection, uuid: &str, way: Way) -> Result<(), Trouble> {
+    async fn copy(&self, collection: Collection, uuid: &str, way: Way) -> Result<(), Trouble> {
         // A newer member would be refused by the older location.
         let version = self.newest(way.from).min(self.newest(way.to));
         let (from, to) = (
@@ -269,7 +357,7 @@ impl Sites {
             self.locations.location(way.to),
         );
         let path = format!("/v1/{}", collection.facts().path);
-        let member = format!("{path}/{}", encode_segment(uuid));
+        let member = member(collection, uuid);
         let original = match self
             .send(
                 from,
@@ -332,12 +420,7 @@ impl Sites {
     }
 
     /// Replaces a copy that an earlier run left unfinished.
-    pub async fn finish(
-        &self,
-        collection: Collection,
-        uuid: &str,
-        way: Way,
-    ) -> Result<(), Trouble> {
+    async fn finish(&self, collection: Collection, uuid: &str, way: Way) -> Result<(), Trouble> {
         let version = self.newest(way.to);
         self.remove(collection, uuid, way.to, version).await?;
         self.copy(collection, uuid, way).await
@@ -350,7 +433,7 @@ impl Sites {
         at: LocationId,
         version: Microversion,
     ) -> Result<(), Trouble> {
-        let path = format!("/v1/{}/{}", collection.facts().path, encode_segment(uuid));
+        let path = member(collection, uuid);
         let mut question = Question::get(path, version)
             .with_purpose(Purpose::Routed)
             .expecting(Expect::Effect);
@@ -362,18 +445,37 @@ impl Sites {
 
     /// The body of a success.
     async fn send(&self, location: &Location, question: Question) -> Result<Bytes, Trouble> {
-        match location.ask(&self.asker(), &question).await {
-            Ok(Said::Has(Words { reply, .. })) => Ok(reply.body),
-            Ok(Said::No(reply) | Said::Refuses(reply) | Said::Fails(reply)) => Err(Trouble::Said(
-                fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string()),
-            )),
-            Err(silence) if silence.reason == Reason::Refused => Err(Trouble::Refused),
-            Err(silence) => Err(Trouble::Silent {
-                reason: silence.reason,
+        body_of(location.ask(&self.asker(), &question).await)
+    }
+}
+
+impl From<Silence> for Trouble {
+    fn from(silence: Silence) -> Self {
+        match silence.reason {
+            Reason::Refused => Self::Refused,
+            reason => Self::Silent {
+                reason,
                 maybe: silence.sent,
-            }),
+            },
         }
     }
+}
+
+fn body_of(said: Result<Said, Silence>) -> Result<Bytes, Trouble> {
+    match said? {
+        Said::Has(Words { reply, .. }) => Ok(reply.body),
+        Said::No(reply) | Said::Refuses(reply) | Said::Fails(reply) => Err(Trouble::Said(
+            fault::text_of(&reply.body).unwrap_or_else(|| reply.status.to_string()),
+        )),
+    }
+}
+
+fn object(text: &Bytes, location: &Location) -> Result<Object, Silence> {
+    let object = Resource::read(text).map_err(|_| location.misspoke())?;
+    let members = object.members();
+    Ok(members
+        .map(|(name, value)| (name.to_owned(), tree(value)))
+        .collect())
 }
 
 fn written(method: Method, path: String, version: Microversion, body: Bytes) -> Question {

@@ -72,7 +72,7 @@ impl Synchronisation {
             swept = swept => progress.swept(swept),
             () = progress.stopped() => {}
         }
-        let sites = Sites::of(Arc::clone(&federation.locations), transport);
+        let sites = Sites::of(&federation, transport);
         sync::run(sites, mode, progress).await;
     }
 }

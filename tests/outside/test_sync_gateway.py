@@ -1,16 +1,20 @@
 """`ironic-proxy sync` on the socket: the gateway that runs reads all that its locations have, and compares them."""
 
+import contextlib
 import json
 import signal
 import subprocess
+import threading
 
 import pytest
 import scripted
 from admin import SECTION, Admin
+from backend import Redis, gateways
 from fleet import fleet, until
 from gateway import binary
 from records import new_uuid
-from standin import node
+from standin import Standin, node
+from test_coordination import Later
 from test_watch import Terminal
 
 
@@ -174,3 +178,90 @@ def test_a_run_is_begun_on_the_socket_and_described_well(hub):
     before = hub.admin.get("/sync").document
     assert hub.call("POST", "/sync").status in (400, 404), "not at the API"
     assert hub.admin.get("/sync").document == before
+
+
+@contextlib.contextmanager
+def copying(hub, admin, kind):
+    """`sync --apply` through one gateway, while loc2 takes its time for the first copy of this kind."""
+    event = threading.Event()
+    hub.loc2.fault(scripted.held(event), method="POST", path=f"/v1/{kind}", times=1)
+    assert admin("POST", "/sync", {"apply": True}).status == 202
+    until(lambda: hub.loc2.asked("POST", f"/v1/{kind}"), what="a copy under way")
+    try:
+        yield event
+    finally:
+        event.set()
+
+
+def over(admin):
+    return until(lambda: (now := admin.get("/sync").document)["doing"] is None and now, what="the end of the run")
+
+
+@contextlib.contextmanager
+def one_gateway():
+    with fleet(3, sections={"admin": SECTION}) as hub:
+        yield [hub]
+
+
+@contextlib.contextmanager
+def two_gateways():
+    with Redis() as redis, gateways(Standin(), Standin(), Standin(), backend=[redis.url] * 2) as hubs:
+        yield hubs
+
+
+@pytest.mark.parametrize("running", [one_gateway, two_gateways])
+def test_what_is_deleted_while_it_is_copied_does_not_come_back(running):
+    with running() as hubs:
+        hub, other = hubs[0], hubs[-1]
+        record = chassis("c")
+        hub.loc1.objects["chassis"].append(record)
+        with copying(hub, Admin(hub.gateway), "chassis") as event:
+            asked = len(hub.loc1.requests)
+            later = Later(lambda: other.delete(f"/v1/chassis/{record['uuid']}"))
+            # Whoever looks is answered meanwhile; who is after the same waits.
+            assert other.get(f"/v1/chassis/{record['uuid']}").status == 200
+            until(lambda: len(hub.loc1.requests) > asked, what="the look")
+            assert not hub.asked("DELETE")
+            event.set()
+            assert later.reply().status == 204, later.reply()
+        over(Admin(hub.gateway))
+        assert [site.objects["chassis"] for site in hub.all()] == [[], [], []]
+
+
+@pytest.mark.parametrize("what", ["deleted", "secret", "there"])
+def test_what_changed_since_it_was_compared_is_looked_at_again(hub, what):
+    """A run may be long. What Ironic no longer shows would be copied as it is shown, with asterisks for its passwords."""
+    steps = [{"interface": "raid", "step": "wipe", "args": {"level": 1}, "order": 1}]
+    book = {"uuid": new_uuid(), "name": "CUSTOM_A", "owner": None, "public": True, "steps": steps, "extra": {}, "traits": [], "description": None}
+    hub.loc1.objects["chassis"].append(chassis("c"))
+    hub.loc1.objects["runbooks"].append(book)
+    with copying(hub, hub.admin, "chassis") as event:
+        if what == "deleted":
+            assert hub.delete(f"/v1/runbooks/{book['uuid']}").status == 204
+        elif what == "secret":
+            book["steps"] = [{**steps[0], "args": {"password": "plain"}}]
+        else:
+            hub.loc2.objects["runbooks"].append({**book, "description": "made by hand"})
+        event.set()
+        report = over(hub.admin)
+    left = {one["text"] for one in report["findings"] if one["outcome"] == "left" and one["locations"] == ["loc2"]}
+    said = "it is no longer where it was" if what == "deleted" else "it was changed meanwhile, and the next run will tell"
+    assert left == {f"Runbook CUSTOM_A ({book['uuid']}) not copied to loc2: {said}"}, report
+    assert [one.get("description") for one in hub.loc2.objects["runbooks"]] == (["made by hand"] if what == "there" else [])
+
+
+def test_nothing_is_copied_while_nobody_can_tell_what_other_gateways_write():
+    with Redis() as redis, gateways(Standin(), Standin(), backend=[redis.url]) as (hub,):
+        hub.loc1.objects["chassis"].append(chassis("c"))
+        admin = Admin(hub.gateway)
+        redis.kill()
+        assert admin("POST", "/sync", {"apply": True}).status == 202
+        report = over(admin)
+        assert (report["copied"], report["left"]) == (0, 1) and "the coordination backend cannot be used" in report["findings"][0]["text"], report
+        assert not hub.asked("POST")
+        hub.gateway.stop()
+        done = admin.run("sync", "--apply", by_config=True)
+        assert done.returncode == 1 and "the coordination backend cannot be used" in done.stdout, done
+        redis.start()
+        assert admin.run("sync", "--apply", by_config=True).returncode == 0
+        assert len(hub.loc2.objects["chassis"]) == 1
