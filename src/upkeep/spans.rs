@@ -87,8 +87,12 @@ impl BackgroundService for SpanExport {
                 // While nobody takes them a full box is no reason to try more often.
                 () = OUTBOX.is_full(), if !is_failing => false,
             };
-            let current = Arc::clone(&self.follow.borrow());
-            while let Some(config) = &current.config.trace {
+            loop {
+                // Looked at for each batch: under load the box is never empty.
+                let current = Arc::clone(&self.follow.borrow());
+                let Some(config) = &current.config.trace else {
+                    break;
+                };
                 if batch.is_empty() {
                     batch = OUTBOX.take();
                 }

@@ -234,3 +234,29 @@ def test_a_reload_turns_it_on_and_off():
         hub.forget_requests()
         hub.get(HERE)
         assert set(told(hub)) == {(None, None)}
+
+
+class Fed(Collector):
+    """Before it takes a batch there is more to send."""
+
+    hub = None
+
+    def answer(self, request):
+        if self.hub is not None:
+            for _ in range(3):
+                self.hub.get(HERE)
+        return super().answer(request)
+
+
+def test_a_reload_holds_while_there_is_always_more_to_send():
+    with Fed() as first, Collector() as second:
+        sections = {"trace": {"otlp_endpoint": first.endpoint}, "admin": SECTION}
+        with fleet(Standin([node("here")]), sections=sections) as hub:
+            first.hub = hub
+            try:
+                assert hub.get(HERE).status == 200
+                until(lambda: len(first.requests) > 2, what="a box that is never empty")
+                reload(hub, hub.gateway.config_path.read_text().replace(first.endpoint, second.endpoint))
+                until(second.spans, what="spans at the new collector")
+            finally:
+                first.hub = None
