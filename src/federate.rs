@@ -74,6 +74,9 @@ pub enum Error {
     /// These locations had to answer and did not.
     #[error("not every location could be asked")]
     Silent(Vec<Silence>),
+    /// These could not say whether they have already what has to be new.
+    #[error("not every location could be asked whether it is taken")]
+    Unverified(Vec<Silence>),
     /// Somebody else is writing the same for longer than this request may take.
     #[error(
         "Another request is writing the same name, UUID, MAC address or instance. Nothing was sent, please retry."
@@ -82,7 +85,7 @@ pub enum Error {
     /// Other gateways cannot be kept from writing the same, and have to be.
     #[error(
         "The coordination backend of the gateways cannot be used, so nobody can say whether the name, UUID, MAC address or \
-         instance is free ([api] require_unique). Nothing was sent, please retry."
+         instance is free. Nothing was sent, please retry."
     )]
     Uncoordinated,
     /// A location's own error, which is the answer.
@@ -120,12 +123,33 @@ impl Error {
     /// A location's API versions changed after the version of this request was chosen, and nothing of it was executed.
     pub fn is_outdated(&self) -> bool {
         match self {
-            Self::Silent(silent) | Self::Locate(LocateError::Unasked { silent }) => {
+            Self::Silent(silent)
+            | Self::Unverified(silent)
+            | Self::Locate(LocateError::Unasked { silent }) => {
                 let is_outdated = |silence: &Silence| silence.reason == Reason::Versions;
                 silent.iter().any(is_outdated) && !silent.iter().any(|silence| silence.sent)
             }
             _ => false,
         }
+    }
+
+    /// It says what others have, or may have.
+    pub fn is_about_others(&self) -> bool {
+        matches!(
+            self,
+            Self::Objection(Objection::Taken { .. })
+                | Self::Unverified(_)
+                | Self::Contended
+                | Self::Uncoordinated
+        )
+    }
+
+    /// The same, and it was sent, so that a location that judges its callers has done so.
+    pub fn was_judged(&self) -> bool {
+        matches!(
+            self,
+            Self::Objection(Objection::Taken { is_sent: true, .. })
+        )
     }
 
     /// A write whose answer was lost, so that it may have been executed.

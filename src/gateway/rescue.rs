@@ -72,9 +72,9 @@ impl Trouble {
     /// Why a location was silent, if that is why.
     pub fn silence(&self) -> Option<Reason> {
         match self {
-            Self::Federation(federate::Error::Silent(silent)) => {
-                silent.first().map(|silence| silence.reason)
-            }
+            Self::Federation(
+                federate::Error::Silent(silent) | federate::Error::Unverified(silent),
+            ) => silent.first().map(|silence| silence.reason),
             _ => None,
         }
     }
@@ -316,6 +316,7 @@ fn federation(names: Names<'_>, error: federate::Error) -> Answer {
             Fault::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
         }
         federate::Error::Silent(silent)
+        | federate::Error::Unverified(silent)
         | federate::Error::Locate(LocateError::Unasked { silent }) => {
             return unavailable(names, &silent);
         }

@@ -274,12 +274,14 @@ impl Service {
                 }
                 // Nothing was sent. Where locations judge, none has: what others have is told to whom the rules of this
                 // gateway would let, thing by thing if need be.
-                Err(Stop::Trouble(Trouble::Federation(federate::Error::Objection(
-                    taken @ Objection::Taken { is_sent: false, .. },
-                )))) if matches!(passage, Passage::Whole) => {
+                Err(Stop::Trouble(Trouble::Federation(error)))
+                    if error.is_about_others()
+                        && !error.was_judged()
+                        && matches!(passage, Passage::Whole) =>
+                {
                     passage = self.door.judge_anew(&request, identity.as_ref())?;
                     if matches!(passage, Passage::Whole) {
-                        return Err(Trouble::from(taken).into());
+                        return Err(Trouble::from(error).into());
                     }
                 }
                 planned => break planned?,

@@ -266,13 +266,11 @@ impl<'a> Case<'a> {
             is_new: self.request.is_new,
         };
         let planned = Box::pin(self.federation.dispatch(&request)).await;
-        if let (Err(Error::Objection(Objection::Taken { .. })), Some(rule)) =
-            (&planned, self.doubt.get())
-        {
+        match (planned, self.doubt.get()) {
             // One Ironic would tell only those of what is taken who pass its policy, and the location has not said so.
-            return Err(self.deny(*rule));
+            (Err(error), Some(rule)) if error.is_about_others() => Err(self.deny(*rule)),
+            (planned, _) => planned,
         }
-        planned
     }
 
     pub(crate) async fn send(&self, errand: Errand) -> Result<Answer, Error> {

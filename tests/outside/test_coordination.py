@@ -176,14 +176,14 @@ def test_without_the_backend_all_go_on_alone_and_say_so(hubs, redis, end):
         assert (reply.status, reply.header(UNVERIFIED)) == (201, "loc3, coordination"), reply
         first.loc3.up()
         reply = strict.post("/v1/nodes", {**NODE, "name": "five"})
-        assert reply.status == 503 and "require_unique" in reply.fault()["faultstring"], reply
+        assert reply.status == 503 and "coordination backend" in reply.fault()["faultstring"], reply
         assert not any("five" in str(record) for site in first.all() for record in site.nodes)
         template = {"name": "CUSTOM_A", "steps": []}
         template = first.post("/v1/deploy_templates", template).json()["uuid"]
         renamed = [{"op": "replace", "path": "/name", "value": "CUSTOM_B"}]
         first.forget_requests()
         reply = strict.patch(f"/v1/deploy_templates/{template}", renamed)
-        assert reply.status == 503 and "require_unique" in reply.fault()["faultstring"], reply
+        assert reply.status == 503 and "coordination backend" in reply.fault()["faultstring"], reply
         assert not any(site.asked("PATCH", "/v1/deploy_templates/.*") for site in first.all())
         assert first.patch(f"/v1/deploy_templates/{template}", renamed).status == 200
         assert strict.delete(f"/v1/deploy_templates/{template}").status == 204

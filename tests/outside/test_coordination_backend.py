@@ -216,7 +216,7 @@ def test_a_claim_that_is_lost_during_the_questions_writes_nothing_where_it_has_t
         redis.say("FLUSHALL")
         until(lambda: claims(hub, "lost") == 1, what="the loss")
         event.set()
-        assert later.reply().status == 503 and "require_unique" in later.reply().fault()["faultstring"], later.reply()
+        assert later.reply().status == 503 and "coordination backend" in later.reply().fault()["faultstring"], later.reply()
         assert not hub.asked(method)
 
 

@@ -150,6 +150,27 @@ def test_where_all_judge_nobody_makes_a_copy_of_what_may_be_anothers_either(judg
     assert (made.status in (403, 409), judges.first.asked("POST")) == (True, []), made
 
 
+@pytest.mark.parametrize("all_judge", [True, False], ids=["all", "one"])
+def test_a_location_that_is_away_tells_nobody_what_is_free(all_judge):
+    """That it may have it is told to whom it is told that another one has it."""
+    first, second, third = Judge([node("ours", owner=MINE, **AVAILABLE)]), Judge([node("secret", owner=OTHER)]), Judge()
+    judging = {"forward_user_token": True}
+    options = {"every": {**judging, "auth_type": "admin_token", "token": "ours"}} if all_judge else {"each": {"loc1": judging}}
+    if not all_judge:
+        second, third = Standin([node("secret", owner=OTHER)]), Standin()
+    with hub(first, second, third, groups="_:loc1,grp1:loc2,grp2:loc3", api={"require_unique": True}, **options) as running:
+        second.objects["runbooks"].append({"uuid": new_uuid(), "name": "CUSTOM_A", "owner": OTHER, "public": False, "steps": [], "extra": {}})
+        third.fault(scripted.html(502))
+        for path, body, taken, free in (
+            ("/v1/runbooks", {"steps": []}, "CUSTOM_A", "CUSTOM_B"),
+            ("/v1/nodes", {"driver": "d"}, "secret", "free"),
+        ):
+            for who, expected in ((READER, [403, 403]), (TENANT, [409, 503])):
+                answers = [running.ask(who, "POST", path, {**body, "name": name}, **{LOCATION: "loc1"}) for name in (taken, free)]
+                assert [reply.status for reply in answers] == expected, (path, answers)
+        assert not first.asked("POST")
+
+
 def test_what_was_sent_is_not_sent_again(judges):
     """The answer was lost, and what has the UUID is another: the location was asked once, whatever the rules here say."""
     [ours] = judges.first.nodes

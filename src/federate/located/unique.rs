@@ -72,7 +72,7 @@ impl Free {
         };
         // Without the option a create goes on: one site's outage must not stop enrolment at all others.
         if is_required(federation, request) && !silent.is_empty() {
-            return Err(Error::Silent(silent));
+            return Err(Error::Unverified(silent));
         }
         let unverified = silent.iter().map(|silence| silence.location).collect();
         Ok(Self { unverified })

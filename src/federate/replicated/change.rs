@@ -215,7 +215,7 @@ impl Replicated<'_> {
                 if silent.is_empty() {
                     Ok(())
                 } else {
-                    Err(Error::Silent(silent))
+                    Err(Error::Unverified(silent))
                 }
             }
             Change::Delete | Change::Traits => Ok(()),

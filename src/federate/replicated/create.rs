@@ -73,7 +73,7 @@ impl Replicated<'_> {
         let all = self.federation.locations.iter();
         let silent = ask_whether_free(self.request, all.clone(), &claims).await?;
         if !silent.is_empty() {
-            return Err(Error::Silent(silent));
+            return Err(Error::Unverified(silent));
         }
         let mut parts: Vec<_> = all
             .map(|location| self.making(location, uuid, object))
