@@ -2,12 +2,14 @@
 
 import http.client
 import resource
+import threading
 
 import pytest
 import scripted
 from client import LATEST
-from fleet import fleet
+from fleet import fleet, until
 from standin import Standin, new_uuid, node
+from test_coordination import Later
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/nodes", "/v1/nodes/there"])
@@ -26,6 +28,27 @@ def test_a_known_location_is_asked_although_another_one_says_nothing():
     with fleet(Standin(), silent, wait=False) as hub:
         record = hub.loc1.add(node("there"))
         assert hub.get(f"/v1/nodes/{record['uuid']}").status == 200
+
+
+def test_what_is_taken_is_asked_in_a_version_that_the_location_has_told():
+    """In one that all others have it may lack the collection, and its 404 would mean that the name is free."""
+    event, late = threading.Event(), Standin()
+    late.objects["runbooks"].append({"uuid": new_uuid(), "name": "CUSTOM_A", "owner": None, "public": True, "steps": [], "extra": {}})
+    late.fault(scripted.held(event), path="/")
+
+    def lacks_them_before(exchange):
+        asked = exchange.request.header("X-OpenStack-Ironic-API-Version")
+        return exchange.true_answer() if asked == "1.115" else scripted.says(404, "Not Found")(exchange)
+
+    late.fault(lacks_them_before, path="/v1/runbooks.*")
+    with fleet(Standin(versions=("1.1", "1.89")), Standin(), late, wait=False) as hub:
+        pinned = {"X-Ironic-Proxy-Location": "loc2"}
+        until(lambda: hub.get("/v1/nodes", headers=pinned).status == 200)
+        later = Later(lambda: hub.post("/v1/runbooks", {"name": "CUSTOM_A", "steps": []}, headers=pinned))
+        until(lambda: hub.loc1.asked("GET", "/v1/runbooks/CUSTOM_A"), what="the question to the others")
+        event.set()
+        assert later.reply().status == 409, later.reply()
+        assert not hub.loc2.asked("POST")
 
 
 def test_no_location_at_all_is_told_in_the_end():

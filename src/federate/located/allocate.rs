@@ -429,8 +429,8 @@ async fn offer(
 ) -> Result<Offer, Error> {
     let facts = Collection::Nodes.facts();
     // Its own newest, since a lessee's node counts here though another location may be too old for lessees.
-    let standing = location.standing();
-    let version = standing.map_or(request.range.max(), |standing| standing.range.max());
+    let newest = location.newest(&request.asker).await;
+    let version = newest.unwrap_or(request.range.max());
     let list = List {
         path: "/v1/nodes".to_owned(),
         query: Query::default()

@@ -214,8 +214,8 @@ async fn is_taken(
 ) -> Result<bool, Silence> {
     // At its own newest: in an older version it may lack the collection, and an Ironic that knows children shows them only from
     // 1.83 on.
-    let standing = location.standing();
-    let version = standing.map_or(request.range.max(), |standing| standing.range.max());
+    let newest = location.newest(asker).await;
+    let version = newest.unwrap_or(request.range.max());
     let question = match stake.column {
         // Nobody can have it, and home will refuse it in its own words.
         Column::Uuid | Column::Name if !route::identifies(stake.collection, &stake.value) => {

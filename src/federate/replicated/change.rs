@@ -138,15 +138,12 @@ impl Replicated<'_> {
     /// to answer before anything is written.
     async fn copies(&self, ident: &str) -> Result<Vec<Copy>, Error> {
         let path = member(self.collection, ident);
-        let asked = self.federation.locations.iter().map(|location| {
-            let version = location
-                .standing()
-                .map_or(self.request.range.max(), |known| known.range.max());
+        let asked = self.federation.locations.iter().map(async |location| {
+            let newest = location.newest(&self.request.asker).await;
+            let version = newest.unwrap_or(self.request.range.max());
             let question = Question::get(path.clone(), version).for_member(self.collection, ident);
-            async move {
-                let answer = location.reply(&self.request.asker, &question).await;
-                (location, version, answer)
-            }
+            let answer = location.reply(&self.request.asker, &question).await;
+            (location, version, answer)
         });
         let mut told = Told::default();
         let mut copies = Vec::new();

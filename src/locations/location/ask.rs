@@ -17,6 +17,7 @@ use tokio::sync::SemaphorePermit;
 use crate::api::fault;
 use crate::api::header;
 use crate::api::json;
+use crate::api::microversion::Microversion;
 use crate::api::route::path::is_straight;
 use crate::api::trace::TRACEPARENT;
 use crate::api::trace::TRACESTATE;
@@ -74,6 +75,15 @@ impl Location {
             return Err(self.silent(Reason::Breaker));
         }
         Ok(())
+    }
+
+    /// The newest version that it speaks, whatever all have in common. Right after the start its first word is waited
+    /// for, as [`Self::admit`] does before the question.
+    pub async fn newest(&self, asker: &Asker) -> Option<Microversion> {
+        if self.standing.load().is_none() && self.forbids(Act::Read).is_none() {
+            self.first_round(asker).await;
+        }
+        self.standing().map(|standing| standing.range.max())
     }
 
     /// Until addresses were looked up and a first probe has ended, however it did; no longer than the request may take.
