@@ -137,6 +137,15 @@ impl Collection {
         self == Self::Ports || self.shows_names(version)
     }
 
+    /// By an integer Ironic finds the member with this number in its database, whatever is called so (`get` of its
+    /// `objects/port.py`, `portgroup.py`, `volume_connector.py` and `volume_target.py`).
+    pub fn is_numbered(self) -> bool {
+        matches!(
+            self,
+            Self::Ports | Self::Portgroups | Self::VolumeConnectors | Self::VolumeTargets
+        )
+    }
+
     /// Members are remembered in the node cache.
     pub fn is_cached(self) -> bool {
         // Hostnames are unique within one Ironic only: two locations may both have a `conductor-0`.

@@ -26,6 +26,13 @@ pub fn is_way_up(text: &str) -> bool {
     matches!(text, "." | "..")
 }
 
+/// `strutils.is_int_like`: a number as Python writes it.
+pub fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    text == "0" || is_plain && !digits.starts_with('0')
+}
+
 /// `args.uuid_or_name`
 pub fn is_uuid_or_name(text: &str) -> bool {
     is_name(text) || is_uuid_like(text)
@@ -52,10 +59,17 @@ impl Alias {
             };
         }
         let strange = format!("-{uuid}");
+        // What is too long for a name is refused for that.
+        let most = if is_name(ident) {
+            LONGEST - strange.len()
+        } else {
+            ident.len()
+        };
+        let (kept, meant) = ident.split_at(ident.len().min(most));
         Self {
-            ident: format!("{ident}{strange}"),
+            ident: format!("{kept}{strange}"),
             strange,
-            meant: String::new(),
+            meant: meant.to_owned(),
         }
     }
 
@@ -87,16 +101,42 @@ mod tests {
 
     #[test]
     fn an_alias_is_of_the_same_form_and_unseen() {
-        for ident in ["detail", "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"] {
+        let longest = "x".repeat(255);
+        for ident in [
+            "detail",
+            "1be26c0b-03f2-4d2e-ae87-c02d7f33c123",
+            "12345678901234567890123456789012",
+            "7",
+            longest.as_str(),
+        ] {
             let alias = Alias::of(ident);
             assert_ne!(alias.ident, ident);
             assert_eq!(is_uuid_like(&alias.ident), is_uuid_like(ident));
-            assert!(is_uuid_or_name(&alias.ident));
+            assert!(is_uuid_or_name(&alias.ident) && !is_integer(&alias.ident));
             let words = format!("Node {} could not be found.", alias.ident);
             assert_eq!(
                 alias.reword(words.as_bytes()),
                 format!("Node {ident} could not be found.")
             );
+        }
+    }
+
+    #[test]
+    fn integers_as_python_writes_them() {
+        for (text, expected) in [
+            ("0", true),
+            ("7", true),
+            ("-12", true),
+            ("12345678901234567890123456789012", true),
+            ("", false),
+            ("-", false),
+            ("-0", false),
+            ("007", false),
+            ("7a", false),
+            ("1_0", false),
+            ("1.0", false),
+        ] {
+            assert_eq!(is_integer(text), expected, "{text}");
         }
     }
 

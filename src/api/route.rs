@@ -206,6 +206,15 @@ impl Target {
         }
     }
 
+    /// The thing that the path is about.
+    pub fn member(&self) -> Option<(Collection, &str)> {
+        match &self.route {
+            Route::Known { row, parameters } => Some((member_of(row.action)?, parameters.first()?)),
+            Route::UnknownBelow { of, ident } => Some((*of, ident)),
+            _ => None,
+        }
+    }
+
     /// A driver's own method: neither its body nor its answer need be JSON.
     pub fn is_vendors(&self) -> bool {
         self.row().is_some_and(|row| row.payload == Payload::Vendor)
@@ -304,7 +313,7 @@ fn is_novelty(
     (calls_nothing || is_field_of_driver)
         && !is_a_controller
         && (is_asked_of_one && *method != Method::HEAD || *method == Method::GET)
-        && (is_field_of_driver || !pecan::is_known_below(path, ident))
+        && (is_field_of_driver || !is_taken_otherwise(of, ident))
         && identifier::is_uuid_or_name(ident)
         && !TABLE.iter().any(|row| row.fits(segments))
 }
@@ -391,10 +400,10 @@ fn bind(
     if let Some((_, ((name, form), value))) = twisted.next() {
         return Err(unfit(name, form.wanted(), value));
     }
-    // By an identifier that Ironic takes for one of its own words, or a web server for a way up, nothing can be asked for.
-    let is_a_word = of.zip(values.first()).is_some_and(|(of, ident)| {
-        is_nobody_s(ident) || pecan::is_known_below(of.facts().path, ident)
-    });
+    // By an identifier that Ironic takes for something else, or a web server for a way up, nothing can be asked for.
+    let is_nobodys_here = of
+        .zip(values.first())
+        .is_some_and(|(of, ident)| is_nobody_s(ident) || is_taken_otherwise(of, ident));
     let is_plain = row.spells(&values).eq(asked.iter().map(String::as_str));
     let mut segments = if is_plain { asked } else { row.spell(&values) };
     let reads_the_same = is_plain
@@ -402,7 +411,7 @@ fn bind(
             again.is_ok_and(|again| again.function == call.function && again.arguments == values)
         });
     let mut alias = None;
-    if is_a_word || !reads_the_same {
+    if is_nobodys_here || !reads_the_same {
         let Some(ident) = values.first_mut().filter(|_| of.is_some()) else {
             return Err(Fault::not_found().into());
         };
@@ -446,13 +455,20 @@ fn surplus(method: &Method) -> Fault {
     Fault::new(status, text)
 }
 
+/// Whether Ironic takes this for one of its own words there, or for the number of another member in its database: each
+/// location has a member 7, and none of them is called so.
+fn is_taken_otherwise(of: Collection, ident: &str) -> bool {
+    pecan::is_known_below(of.facts().path, ident)
+        || of.is_numbered() && identifier::is_integer(ident)
+}
+
 /// Whether a path with this identifier is about a member of the collection, wherever it was written: it may be a name,
-/// which `..` is to Ironic, is a segment, which `..` is not, and is none of Ironic's own words there.
+/// which `..` is to Ironic, is a segment, which `..` is not, and is taken for nothing else there.
 pub fn identifies(of: Collection, ident: &str) -> bool {
     // A conductor's is whatever its operator called its host.
     (of == Collection::Conductors || identifier::is_uuid_or_name(ident))
         && path::is_segment(ident)
-        && !pecan::is_known_below(of.facts().path, ident)
+        && !is_taken_otherwise(of, ident)
 }
 
 /// Whose member the first parameter names.

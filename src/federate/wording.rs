@@ -4,8 +4,6 @@
 use http::Method;
 
 use crate::api::body::Patch;
-use crate::api::collection::Collection;
-use crate::api::collection::Spread;
 use crate::api::identifier;
 use crate::api::identifier::Alias;
 use crate::api::link::Kind;
@@ -60,10 +58,14 @@ impl Wording<'_> {
         // Nobody serves it, so the body is sent as the client declared it and Ironic judges that too.
         question.media = self.request.media;
         let mut alias = self.request.target.alias().cloned();
-        if let Some((of, ident)) = changed_everywhere(self.request) {
-            // If the object is created there meanwhile, this write would change one copy only; a name that cannot exist
-            // prevents it.
-            let other = Alias::of(ident);
+        if alias.is_none()
+            && !self.request.method.is_safe()
+            && let Some((of, ident)) = self.request.target.member()
+        {
+            // It may be there meanwhile, or be found by other ways than a read is. Then the write would be done, unchecked, to
+            // one copy of several or to something else; by a name that cannot exist it is not.
+            let whole = self.request.target.fallback(ident);
+            let other = Alias::of(whole.as_deref().unwrap_or(ident));
             question.path = self.request.target.path_for(of, &other.ident);
             self.request.query.append_to(&mut question.path);
             alias = Some(other);
@@ -120,19 +122,4 @@ pub(super) fn said_all_there_is(request: &Request) -> bool {
         _ => false,
     };
     is_member && is_uuid && request.query.is_empty() && says_nothing_else
-}
-
-/// The object that a write is about which every location has.
-fn changed_everywhere(request: &Request) -> Option<(Collection, &str)> {
-    let Route::Known { row, parameters } = &request.target.route else {
-        return None;
-    };
-    match row.action {
-        Action::Member(of) | Action::Below(of)
-            if of.facts().spread == Spread::Replicated && !request.method.is_safe() =>
-        {
-            Some((of, parameters.first()?))
-        }
-        _ => None,
-    }
 }

@@ -14,7 +14,7 @@ from refusals import Refused, Unrouted, Denied, form_a, form_b
 from sites import Site
 from standin_keystone import StandinKeystone
 from standin_lists import Lists
-from standin_objects import Objects
+from standin_objects import Objects, numbered
 from standin_writes import Writes
 
 # What most tests want of a stand-in comes from here.
@@ -199,7 +199,7 @@ class Ironic(Lists, Writes, Objects):
             case ["ports"] if method == "POST":
                 return self._create_port(request)
             case ["ports", ident] if method == "GET":
-                found = [port for port in self.ports if ident in (port["uuid"], port.get("name"))]
+                found = numbered(self.ports, ident) or [port for port in self.ports if ident in (port["uuid"], port.get("name"))]
                 if not found:
                     raise Refused(404, f"Port {ident} could not be found.")
                 return Answer.of_json(200, self._shown_port(request, found[0], minor, wanted_fields(parameters)))

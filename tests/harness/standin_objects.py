@@ -7,6 +7,11 @@ from records import KINDS, limit_of, new_uuid, sanitized, wanted_fields
 from refusals import Refused, Unrouted
 
 
+def numbered(records, ident):
+    """The record that has this number in the database, for those that Ironic finds so."""
+    return [record for number, record in enumerate(records, 1) if str(number) == ident]
+
+
 class Objects:
     """What a `Standin` answers about anything but nodes."""
 
@@ -98,7 +103,12 @@ class Objects:
         return Answer.of_json(201, self._with_links(request, record, kind), [("Location", location)])
 
     def _object(self, request, kind, ident, rest):
-        record = next((one for one in self.objects[kind] if ident in (one["uuid"], one.get("name"))), None)
+        records = self.objects[kind]
+        found = [one for one in records if ident in (one["uuid"], one.get("name"))]
+        # A read looks for a port group by both, and shows it by its name; a write looks by its number alone.
+        if kind == "portgroups" and request.method != "GET":
+            found = numbered(records, ident) or found
+        record = found[0] if found else None
         if record is None:
             raise Refused(404, f"{KINDS[kind]} {ident} could not be found.")
         match (request.method, rest):

@@ -1,5 +1,6 @@
 """What Ironic takes for a word of its own, for another path, or for a form: nothing is carried out that was not meant."""
 
+import copy
 import re
 
 import pytest
@@ -66,6 +67,63 @@ def test_what_is_wrong_with_a_write_everywhere_is_not_asked_about_the_thing(hub,
     asked = [request.path for site in hub.all() for request in site.asked("PATCH")]
     assert len(asked) == 1
     assert not asked[0].endswith(ident)
+
+
+@pytest.mark.parametrize("headers", [{}, PINNED], ids=["", "pinned"])
+@pytest.mark.parametrize("path", ["/v1/ports/1", "/v1/ports/1/news", "/v1/ports/1.json", "/v1/portgroups/1", "/v1/portgroups/1/ports", "/v1/volume/targets/1"])
+def test_a_number_is_nobody_s_identifier(path, headers):
+    """By it Ironic finds whatever is the first in its database: at each location something else, that is called otherwise."""
+    sites = [with_parts(), with_parts()]
+    before = copy.deepcopy([(site.ports, site.objects) for site in sites])
+    with fleet(*sites, every={"breaker_failures": 2}) as hub:
+        for method, body in [("GET", None)] * 3 + [("DELETE", None), ("PATCH", PATCH)]:
+            reply = hub.call(method, path, body, headers=headers, version="1.90" if path.endswith(".json") else LATEST)
+            assert 400 <= reply.status < 500, (method, reply)
+            assert not re.search(r"-[0-9a-f]{8}-[0-9a-f]{4}-", reply.text()), reply
+        reply = hub.post("/v1/ports", {"name": "1", "address": "52:54:00:00:00:99", "node_uuid": hub.loc2.nodes[0]["uuid"]})
+        assert (reply.status, reply.header("X-Ironic-Proxy-Unverified")) == (201, None), reply
+        assert hub.get("/v1/nodes").status == 200, "nobody's breaker is open"
+        hub.loc2.ports.pop()
+    assert [(site.ports, site.objects) for site in sites] == before
+
+
+def with_parts():
+    """A location with a node, a port and a port group, which have no name."""
+    site = Standin([node()])
+    uuid = site.nodes[0]["uuid"]
+    site.ports.append({"uuid": new_uuid(), "address": f"52:54:00:00:00:{uuid[:2]}", "node_uuid": uuid, "name": None})
+    site.objects["portgroups"].append({"uuid": new_uuid(), "name": None, "node_uuid": uuid, "extra": {}})
+    return site
+
+
+@pytest.mark.parametrize("ident", ["nobody", "nobody.json", "x" * 255, new_uuid()], ids=["name", "suffix", "long", "uuid"])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/v1/nodes/{}", {}),
+        ("PATCH", "/v1/nodes/{}", [{"op": "replace", "path": "/name", "value": "new"}]),
+        ("PUT", "/v1/nodes/{}/states/power", {"target": "power off"}),
+        ("PUT", "/v1/nodes/{}/states/provision", {"target": "deleted"}),
+        ("DELETE", "/v1/nodes/{}/traits/CUSTOM_A", {}),
+        ("POST", "/v1/nodes/{}/vendor_passthru?method=erase", {"all": True}),
+        ("POST", "/v1/nodes/{}/news", {"x": 1}),
+        ("PATCH", "/v1/ports/{}", PATCH),
+        ("DELETE", "/v1/portgroups/{}", {}),
+        ("DELETE", "/v1/allocations/{}", {}),
+        ("DELETE", "/v1/chassis/{}", {}),
+        ("POST", "/v1/drivers/{}/vendor_passthru?method=erase", {"all": True}),
+    ],
+)
+def test_what_is_wrong_with_a_write_is_not_asked_about_the_thing(hub, method, path, body, ident):
+    """It may be there meanwhile, and the write would be done without what is looked at before one."""
+    reply = hub.call(method, path.format(ident), body or None, version="1.90")
+    assert 400 <= reply.status < 500, reply
+    assert not re.search(r"-[0-9a-f]{8}-[0-9a-f]{4}-", reply.text().replace(ident, "")), reply
+    if reply.status == 404 and "/news" not in path and "traits" not in path:
+        assert ident in reply.text(), reply
+    asked = [request.target for site in hub.all() for request in site.asked(method)]
+    assert len(asked) <= 1
+    assert not [target for target in asked if re.search(rf"/{ident}([/?]|$)", target)], asked
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/nodes"), ("POST", "/v1/chassis"), ("PATCH", "/v1/nodes/{uuid}")])

@@ -158,6 +158,24 @@ def test_the_ports_of_a_port_group(api, direct, nodes):
     assert api("POST", "/v1/ports", json=body).status == 400
 
 
+@pytest.mark.parametrize("kind", ["ports", "portgroups"])
+def test_a_number_in_a_location_s_database_is_nobody_s_name(api, direct, nodes, kind):
+    """Ironic shows a port, and deletes a port group, by it; at another location it is another one's."""
+    made = {location: api.ok("POST", f"/v1/{kind}", json=owned(kind, node["uuid"], location))["uuid"] for location, node in nodes.items()}
+    # As far as Ironic shows which number it has.
+    shows = lambda number: direct["loc1"].get(f"/v1/ports/{number}").status == 200
+    numbers = [number for number in range(1, 99) if kind == "portgroups" or shows(number)]
+    assert numbers
+    for number in numbers:
+        path = f"/v1/{kind}/{number}"
+        for asked in (api.get(path), api("DELETE", path), api.patch(path, ("replace", "/extra", {"taken": True}))):
+            assert 400 <= asked.status < 405, asked.body.decode()
+            assert fault(asked) in (f"{kind[:-1].capitalize()} {number} could not be found.", f"Expected UUID for port_uuid: {number}")
+    for location, uuid in made.items():
+        assert direct[location].ok("GET", f"/v1/{kind}/{uuid}")["extra"] == {}
+    assert api.get("/v1/nodes").status == 200
+
+
 def test_what_a_node_owns_cannot_move_to_a_node_elsewhere(api, direct, nodes):
     for kind in ("ports", "portgroups", "volume/connectors", "volume/targets"):
         thing = api.ok("POST", f"/v1/{kind}", json=owned(kind, nodes["loc1"]["uuid"], "loc1"))
