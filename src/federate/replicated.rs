@@ -9,11 +9,13 @@ pub mod write;
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
+use http::Method;
 use http::StatusCode;
 
 use crate::api::collection::Collection;
 use crate::api::json;
 use crate::api::link::Kind;
+use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::api::resource::Resource;
 use crate::config::LocationId;
@@ -26,6 +28,7 @@ use crate::federate::objection::Objection;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
 use crate::locations::location::Location;
+use crate::locations::question::Expect;
 use crate::locations::question::Question;
 use crate::locations::window::ask_any;
 use crate::request::Answer;
@@ -52,10 +55,15 @@ impl<'a> Replicated<'a> {
     /// `GET` of one object, or of something below it: any location's copy will do.
     pub async fn read(&self, ident: &str, kind: Kind) -> Result<Answer, Error> {
         let scope = self.federation.scope(self.request);
+        let mut question = self.reading(&scope);
         if !Ident::new(ident).is_uuid_like() {
-            return self.read_by_name(&scope, kind).await;
+            if scope.len() < 2 || !self.is_below(ident) {
+                return self.read_by_name(&scope, question, kind).await;
+            }
+            // What is below does not say whose it is.
+            let uuid = self.uuid_of(&scope, ident).await?;
+            question.path = self.path_for(&uuid);
         }
-        let question = self.reading(&scope);
         let asker = &self.request.asker;
         let asked = scope
             .iter()
@@ -105,9 +113,36 @@ impl<'a> Replicated<'a> {
         }
     }
 
-    /// Objects made before there was a gateway may share a name and nothing else.
-    async fn read_by_name(&self, scope: &[&Location], kind: Kind) -> Result<Answer, Error> {
-        let mut question = self.reading(scope);
+    fn is_below(&self, ident: &str) -> bool {
+        self.request.target.path() != member(self.collection, ident)
+    }
+
+    /// The client's own path with what it names by its UUID.
+    fn path_for(&self, uuid: &str) -> String {
+        let mut path = self.request.target.path_for(self.collection, uuid);
+        self.request.query.append_to(&mut path);
+        path
+    }
+
+    /// What is called so.
+    async fn uuid_of(&self, scope: &[&Location], ident: &str) -> Result<String, Error> {
+        let mut path = member(self.collection, ident);
+        Query::default().with("fields", "uuid").append_to(&mut path);
+        let question = self.request.ask(Method::GET, path);
+        let question = question.expecting(Expect::Document {
+            member: Some("uuid"),
+        });
+        let told = ask_each(scope, &self.request.asker, &question).await;
+        let uuid = one_uuid(&told.found()?.replies)?;
+        uuid.ok_or_else(|| Objection::NOWHERE.into())
+    }
+
+    async fn read_by_name(
+        &self,
+        scope: &[&Location],
+        mut question: Question,
+        kind: Kind,
+    ) -> Result<Answer, Error> {
         let (query, unshown) = self.request.query.with_fields(&["uuid"]);
         if !unshown.is_empty() {
             question.path = self.request.target.path();
@@ -115,15 +150,7 @@ impl<'a> Replicated<'a> {
         }
         let told = ask_each(scope, &self.request.asker, &question).await;
         let found = told.found()?.replies;
-        let uuids: BTreeSet<_> = found
-            .iter()
-            .filter_map(|(_, reply)| json::member(&reply.body, "uuid").ok().flatten())
-            .collect();
-        if uuids.len() > 1 {
-            let owners = found.iter().map(|(location, _)| *location).collect();
-            return Err(LocateError::Ambiguous { owners }.into());
-        }
-        drop(uuids);
+        one_uuid(&found)?;
         match found.into_iter().next() {
             Some((location, mut reply)) => {
                 if !unshown.is_empty() {
@@ -163,6 +190,19 @@ impl<'a> Replicated<'a> {
             ..answer
         }
     }
+}
+
+/// Objects made before there was a gateway may share a name and nothing else.
+fn one_uuid(found: &[(LocationId, Reply)]) -> Result<Option<String>, Error> {
+    let uuids: BTreeSet<_> = found
+        .iter()
+        .filter_map(|(_, reply)| json::member(&reply.body, "uuid").ok().flatten())
+        .collect();
+    if uuids.len() > 1 {
+        let owners = found.iter().map(|(location, _)| *location).collect();
+        return Err(LocateError::Ambiguous { owners }.into());
+    }
+    Ok(uuids.into_iter().next().map(Into::into))
 }
 
 /// The path of an object.

@@ -216,7 +216,10 @@ def test_absent_is_what_all_say_is_absent(hub, kind, failure):
 
 def test_two_objects_of_one_name(hub):
     first, second = stock(hub, "runbooks", "loc1"), stock(hub, "runbooks", "loc2")
-    for method, query, content in (("GET", "", None), ("GET", "?fields=name,steps", None), ("PATCH", "", change()), ("DELETE", "", None)):
+    for method, query, content in (
+        ("GET", "", None), ("GET", "?fields=name,steps", None), ("GET", "/traits", None), ("GET", "/novelty", None),
+        ("PATCH", "", change()), ("DELETE", "", None), ("DELETE", "/traits", None),
+    ):  # fmt: skip
         reply = hub.call(method, f"/v1/runbooks/CUSTOM_A{query}", content)
         assert reply.status == 400, reply
         assert set(re.findall(r"loc\d", reply.text())) == {"loc1", "loc2"}
@@ -226,6 +229,9 @@ def test_two_objects_of_one_name(hub):
         assert hub.get(f"/v1/runbooks/{ident}").json()["uuid"] == ident
     assert hub.delete(f"/v1/runbooks/{second}").status == 204
     assert hub.get("/v1/runbooks/CUSTOM_A").json()["uuid"] == first
+    assert hub.get("/v1/runbooks/CUSTOM_A/novelty").json()["novelty"] == first
+    reply = hub.get("/v1/runbooks/CUSTOM_B/traits")
+    assert (reply.status, reply.text()) == (404, "Runbook CUSTOM_B could not be found.")
     assert set(hub.get("/v1/runbooks/CUSTOM_A?fields=name").json()) == {"name", "links"}
 
 

@@ -149,6 +149,24 @@ def test_a_change_by_name_and_one_by_uuid_at_once(hub):
     assert extras[0] == extras[1] == extras[2], extras
 
 
+@pytest.mark.parametrize("kind", ["runbooks", "deploy_templates"])
+@pytest.mark.parametrize("name", ["CUSTOM_A", "CUSTOM_B"])
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
+def test_copies_that_are_called_differently_are_one(hub, kind, name, method):
+    """After a rename that could not be undone, or with one location named."""
+    ident = stock(hub, kind, name="CUSTOM_A")
+    for site in (hub.loc2, hub.loc3):
+        site.objects[kind][0]["name"] = "CUSTOM_B"
+    if method == "PUT" and kind == "deploy_templates":
+        pytest.skip("has no traits")
+    path, content = {"PATCH": ("", change()), "DELETE": ("", None), "PUT": ("/traits", {"traits": ["CUSTOM_T"]})}[method]
+    reply = hub.call(method, f"/v1/{kind}/{name}{path}", content)
+    assert reply.status in (200, 204), reply
+    after = {"PATCH": lambda it: it["extra"], "DELETE": lambda it: it, "PUT": lambda it: it["traits"]}[method]
+    first, second, third = [after(copy) for copy in kept(hub, kind, ident)]
+    assert first == second == third == {"PATCH": {"changed": True}, "DELETE": None, "PUT": ["CUSTOM_T"]}[method]
+
+
 def test_two_creates_of_one_name_at_once(hub):
     bodies = [{"name": "CUSTOM_A", "steps": [], "extra": {"by": tag}} for tag in "abc"]
     for site in hub.all():

@@ -28,6 +28,7 @@ use crate::federate::replicated::write::Goal;
 use crate::federate::replicated::write::Part;
 use crate::federate::replicated::write::Write;
 use crate::locate::LocateError;
+use crate::locate::directory::Ident;
 use crate::locations::question::Question;
 use crate::locations::silence::Silence;
 use crate::locations::window::ask_all;
@@ -60,7 +61,7 @@ impl Replicated<'_> {
         hold: &Hold<'_>,
         ident: &str,
         change: Change<'_>,
-        act: Question,
+        mut act: Question,
     ) -> Result<Answer, Error> {
         // Named by the location header the object is an ordinary one of that location: nothing is replicated or undone.
         if let Some(pinned) = self.request.pinned {
@@ -71,7 +72,7 @@ impl Replicated<'_> {
                 .federation
                 .relay(self.request, pinned, Subject::Other(kind), reply));
         }
-        let copies = self.copies(ident).await?;
+        let copies = self.copies_of(ident).await?;
         self.check(ident, &copies, change).await?;
         // Two gateways that give it different names in different orders would leave it with both.
         let is_renamed = matches!(change, Change::Patch(patch) if !claims_in(self.collection, ident, patch).is_empty());
@@ -91,6 +92,7 @@ impl Replicated<'_> {
             return Err(Objection::NOWHERE.into());
         };
         let uuid = copies[0].uuid.clone();
+        act.path = self.path_for(&uuid);
         let parts: Vec<_> = copies
             .into_iter()
             .map(|copy| self.changing(copy, change, act.clone()))
@@ -117,10 +119,6 @@ impl Replicated<'_> {
         Ok(hold.flag(self.everywhere(first, reply)))
     }
 
-    fn is_below(&self, ident: &str) -> bool {
-        self.request.target.path() != member(self.collection, ident)
-    }
-
     fn changing(&self, copy: Copy, change: Change<'_>, act: Question) -> Part {
         let path = member(self.collection, &copy.uuid);
         Part {
@@ -131,6 +129,18 @@ impl Replicated<'_> {
                 .for_member(self.collection, &copy.uuid),
             undo: copy.inverse(self.collection, change),
             before: Before::Copy(copy),
+        }
+    }
+
+    /// The copies of what is called so. One of them may have another name, after a rename say that could not be undone.
+    async fn copies_of(&self, ident: &str) -> Result<Vec<Copy>, Error> {
+        let called = self.copies(ident).await?;
+        let are_all = called.len() == self.federation.locations.iter().len();
+        match called.first() {
+            Some(copy) if !are_all && !Ident::new(ident).is_uuid_like() => {
+                self.copies(&copy.uuid).await
+            }
+            _ => Ok(called),
         }
     }
 
