@@ -1,11 +1,15 @@
 //! What the kernel knows of this process, under the names that every Prometheus client library gives it.
 
 use std::fs;
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use rustix::param::clock_ticks_per_second;
 use rustix::param::page_size;
 use rustix::process::Resource;
 use rustix::process::getrlimit;
+use rustix::time::ClockId;
+use rustix::time::clock_gettime;
 
 /// Read from `/proc`; what cannot be read is not told.
 #[derive(Debug, Default)]
@@ -28,15 +32,20 @@ fn seconds(ticks: u64) -> f64 {
     ticks as f64 / clock_ticks_per_second() as f64
 }
 
+/// When the machine was started, in seconds since 1970. `btime` of `/proc/stat` is not there under our unit
+/// (`ProcSubset=pid`). Taken once: a clock that is set makes no other process of this one.
+static BOOTED: LazyLock<f64> = LazyLock::new(|| {
+    let seconds = |clock| {
+        let now = Duration::try_from(clock_gettime(clock));
+        now.unwrap_or_default().as_secs_f64()
+    };
+    seconds(ClockId::Realtime) - seconds(ClockId::Boottime)
+});
+
 impl Usage {
     pub fn now() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         let fields = Fields::of(&stat);
-        let boot = fs::read_to_string("/proc/stat").ok();
-        let boot = boot.and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("btime "))?;
-            line.parse::<f64>().ok()
-        });
         let files = fs::read_dir("/proc/self/fd").ok().map(Iterator::count);
         Self {
             cpu_seconds: fields
@@ -44,9 +53,7 @@ impl Usage {
                 .zip(fields.number(15))
                 .map(|(user, system)| seconds(user + system)),
             threads: fields.number(20),
-            started: boot
-                .zip(fields.number(22))
-                .map(|(boot, ticks)| boot + seconds(ticks)),
+            started: fields.number(22).map(|ticks| *BOOTED + seconds(ticks)),
             virtual_bytes: fields.number(23),
             resident_bytes: fields.number(24).map(|pages| pages * page_size() as u64),
             // The directory that is being read is one of them.
