@@ -103,6 +103,13 @@ pub enum AppError {
     Admin(#[from] AdminError),
 }
 
+impl AppError {
+    /// Whether another start a moment later may succeed with the same configuration.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Listen(error) if error.is_passing())
+    }
+}
+
 /// Serves until it is told to end. `read` reads the configuration again for a reload.
 pub fn run(config: Config, read: Read) -> Result<(), AppError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();

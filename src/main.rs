@@ -43,6 +43,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What the files of its configuration are called.
 const PROGRAM: &str = "ironic-proxy";
+/// `EX_TEMPFAIL` of sysexits.h.
+const TRY_AGAIN: u8 = 75;
 /// `EX_CONFIG` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 78;
 
@@ -132,7 +134,11 @@ fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tell(&format!("ironic-proxy: {error}"));
-                    ExitCode::from(BAD_CONFIGURATION)
+                    ExitCode::from(if error.is_passing() {
+                        TRY_AGAIN
+                    } else {
+                        BAD_CONFIGURATION
+                    })
                 }
             }
         }

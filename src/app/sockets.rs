@@ -61,6 +61,13 @@ pub enum ListenError {
     Handed(io::Error),
 }
 
+impl ListenError {
+    /// Whether it may be better a moment later: a network that comes up, an address that keepalived brings.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Tcp { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable)
+    }
+}
+
 /// An open socket.
 #[derive(Debug)]
 struct Opened {

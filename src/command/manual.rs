@@ -38,7 +38,7 @@ const FILES: [(&str, &str); 4] = [
          operators gave to locations.",
     ),
 ];
-const EXIT_STATUS: [(&str, &str); 5] = [
+const EXIT_STATUS: [(&str, &str); 6] = [
     ("0", "All is well."),
     (
         "1",
@@ -47,6 +47,10 @@ const EXIT_STATUS: [(&str, &str); 5] = [
     ),
     ("2", "The command line is wrong."),
     ("69", "No gateway, or no location, answers."),
+    (
+        "75",
+        "An address of [api] host_ip is not there yet: to be started again.",
+    ),
     ("78", "The configuration is faulty; each fault was named."),
 ];
 

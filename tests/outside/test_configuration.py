@@ -135,6 +135,14 @@ def test_a_port_that_is_taken(tmp_path):
         assert Client(other.endpoint).get("/v1").status == 200
 
 
+def test_an_address_that_is_not_there_yet_is_no_fault_of_the_file(tmp_path):
+    """`RestartPreventExitStatus=78` would have the unit give up."""
+    text = GOOD.replace("host_ip = 127.0.0.1", "host_ip = 192.0.2.10")
+    assert run(tmp_path, text, "--check-config").returncode == 0
+    result = run(tmp_path, text)
+    assert (result.returncode, "192.0.2.10:0" in result.stderr) == (75, True), result
+
+
 def test_version_and_help():
     result = subprocess.run([binary(), "--version"], capture_output=True, text=True, timeout=20, check=False)
     assert result.returncode == 0 and re.search(r"ironic-proxy \d+\.\d+", result.stdout), result

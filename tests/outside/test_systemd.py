@@ -5,10 +5,13 @@ import itertools
 import json
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
+from admin import Admin
 from clients import Clients
 from fleet import fleet_config, until
+from metrics import read
 
 from gateway import REPOSITORY
 
@@ -158,6 +161,25 @@ def test_a_faulty_file_fails_the_start_once_and_is_told_in_the_status(here):
     assert here.systemctl("restart", SERVICE, check=False).returncode != 0
     assert here.shown("ActiveState", "ExecMainStatus", "NRestarts") == ["failed", "78", "0"]
     assert "[api] max_limit" in here.systemctl("status", SERVICE, check=False).stdout
+
+
+def test_an_address_that_comes_later_is_waited_for(here):
+    """Of a network that comes up after us, or of keepalived."""
+    here.write(host_ip="192.0.2.10")
+    assert here.systemctl("restart", SERVICE, check=False).returncode != 0
+    until(lambda: int(here.shown("NRestarts")[0]) > 0, what="another start")
+    here.machine.run("ip", "address", "add", "192.0.2.10/32", "dev", "lo")
+    until(lambda: here.shown("ActiveState") == ["active"], what="the start")
+
+
+def test_the_metrics_of_a_service_are_those_of_any_process(here):
+    """Under `ProcSubset=pid`, too."""
+    metrics = read(Admin(SimpleNamespace(directory=here.machine.path("/run/ironic-proxy"))))
+    names = ["cpu_seconds_total", "start_time_seconds", "virtual_memory_bytes", "resident_memory_bytes", "open_fds", "max_fds"]
+    shown = {name: metrics(f"process_{name}") for name in names}
+    assert None not in shown.values(), shown
+    # As seconds since 1970, both within the same minute.
+    assert abs(shown["start_time_seconds"] - metrics("ironic_proxy_start_time_seconds")) < 60
 
 
 def test_the_commands_of_an_alert_show_how_it_is(here):
