@@ -32,8 +32,8 @@ fn seconds(ticks: u64) -> f64 {
     ticks as f64 / clock_ticks_per_second() as f64
 }
 
-/// When the machine was started, in seconds since 1970. `btime` of `/proc/stat` is not there under our unit
-/// (`ProcSubset=pid`). Taken once: a clock that is set makes no other process of this one.
+/// When the machine was started, in seconds since 1970. `btime` of `/proc/stat` is not there under `ProcSubset=pid`, which
+/// operators' units may have. Taken once: a clock that is set makes no other process of this one.
 static BOOTED: LazyLock<f64> = LazyLock::new(|| {
     let seconds = |clock| {
         let now = Duration::try_from(clock_gettime(clock));

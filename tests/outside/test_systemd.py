@@ -173,13 +173,18 @@ def test_an_address_that_comes_later_is_waited_for(here):
 
 
 def test_the_metrics_of_a_service_are_those_of_any_process(here):
-    """Under `ProcSubset=pid`, too."""
     metrics = read(Admin(SimpleNamespace(directory=here.machine.path("/run/ironic-proxy"))))
     names = ["cpu_seconds_total", "start_time_seconds", "virtual_memory_bytes", "resident_memory_bytes", "open_fds", "max_fds"]
     shown = {name: metrics(f"process_{name}") for name in names}
     assert None not in shown.values(), shown
     # As seconds since 1970, both within the same minute.
     assert abs(shown["start_time_seconds"] - metrics("ironic_proxy_start_time_seconds")) < 60
+
+
+def test_the_allocator_sees_how_the_kernel_gives_memory(here):
+    """Else it maps anew all that it gives back (jemalloc's `os_overcommits_proc`), as in no measurement of ours."""
+    within = ["nsenter", f"--mount=/proc/{here.shown('MainPID')[0]}/ns/mnt"]
+    assert here.machine.run(*within, "cat", "/proc/sys/vm/overcommit_memory").stdout
 
 
 def test_the_commands_of_an_alert_show_how_it_is(here):
