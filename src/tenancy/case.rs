@@ -505,8 +505,11 @@ fn too_old(federation: &Federation, request: &Request) -> Vec<LocationId> {
     }
     let locations = federation.locations.iter();
     let old = locations.filter(|location| {
-        // One that was never reached is not left out: its silence must be an error, not an absence.
-        let newest = location.standing().map(|standing| standing.range.max());
+        // One that was never reached is not left out: its silence must be an error, not an absence. What is spoken goes by
+        // what each said last, and so does this: else nobody would be asked who leases a thing.
+        let newest = location
+            .last_standing()
+            .map(|standing| standing.range.max());
         !location.config.forward_user_token && newest.is_some_and(|newest| newest < LESSEE)
     });
     old.map(|location| {

@@ -1,6 +1,7 @@
 """Projects and locations: whose of two things with one UUID is there, what a request costs, and what an old location has."""
 
 import json
+import signal
 
 import pytest
 import scripted
@@ -153,6 +154,22 @@ def test_nothing_of_a_location_without_lessees_is_there_for_a_project():
         assert running.ask(TENANT, "POST", "/v1/nodes", {"driver": "d"}).status == 201
         running.fleet.logged("Location `loc2` is older than API 1.65 and has no lessees")
         assert not [request for request in old.requests if "project=" in request.target]
+
+
+@pytest.mark.parametrize("newest", ["1.46", "1.61"])
+def test_a_location_without_lessees_that_cannot_be_asked_costs_no_project_its_nodes(newest):
+    """Its section changes, so that nothing is known of it but the versions that it told last."""
+    new = Standin([node("mine", owner=MINE), node("leased", owner=OTHER, lessee=MINE), node("theirs", owner=OTHER)])
+    with hub(new, Standin(versions=("1.1", newest))) as running:
+        gateway = running.fleet.gateway
+        before, section, after = gateway.config_path.read_text(encoding="utf-8").partition("[group:loc2]\n")
+        for more in ("state = maintenance", "state = maintenance\nmax_concurrent = 7"):
+            gateway.config_path.write_text(f"{before}{section}{more}\n{after}", encoding="utf-8")
+            since = len(gateway.log())
+            gateway.process.signal(signal.SIGHUP)
+            running.fleet.logged(r"Reloaded: .*`?loc2", since)
+            for name, status in (("mine", 200), ("leased", 200), ("theirs", 404)):
+                assert running.get(TENANT, f"/v1/nodes/{name}").status == status, (more, name)
 
 
 def test_beside_a_location_without_lessees_one_of_two_namesakes_is_a_projects_own():
