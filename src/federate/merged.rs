@@ -122,12 +122,15 @@ impl Lists<'_> {
 /// Ironic's filter of ports cannot name the default group, so a group that is the default one of a location cannot be
 /// asked for there. Without the filter the list would hold too much, and with another one too little.
 fn unnamable(request: &Request, listing: &Listing<'_>) -> Option<Objection> {
-    let value = request.query.value("conductor_groups")?;
-    let (location, group) = listing.scope.iter().find_map(|location| {
-        let groups = location.groups.as_deref()?;
-        let Unnamable { ours } = groups.sought_list(value).err()?;
-        Some((location.name(), ours))
-    })?;
+    // Of each: Ironic joins what is repeated, as openstacksdk sends it.
+    let mut each = request.query.values("conductor_groups").flat_map(|value| {
+        let renamed = listing.scope.iter();
+        renamed.filter_map(move |location| {
+            let Unnamable { ours } = location.groups.as_deref()?.sought_list(value).err()?;
+            Some((location.name(), ours))
+        })
+    });
+    let (location, group) = each.next()?;
     let refused = |at: &str| {
         format!(
             "conductor_groups cannot ask for {group}: at {at} it is the default group, which Ironic does not filter by. \
