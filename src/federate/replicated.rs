@@ -57,7 +57,7 @@ impl<'a> Replicated<'a> {
         let scope = self.federation.scope(self.request);
         let mut question = self.reading(&scope);
         if !Ident::new(ident).is_uuid_like() {
-            if scope.len() < 2 || !self.is_below(ident) {
+            if scope.len() < 2 || !self.is_below() {
                 return self.read_by_name(&scope, question, kind).await;
             }
             // What is below does not say whose it is.
@@ -113,8 +113,11 @@ impl<'a> Replicated<'a> {
         }
     }
 
-    fn is_below(&self, ident: &str) -> bool {
-        self.request.target.path() != member(self.collection, ident)
+    /// Whether it is about something of the object, and not about the object.
+    fn is_below(&self) -> bool {
+        // Not by its text: below 1.91 that may end in `.json`.
+        let member = self.collection.facts().path.split('/').count() + 1;
+        self.request.target.segments().len() > member
     }
 
     /// The client's own path with what it names by its UUID.

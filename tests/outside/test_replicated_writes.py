@@ -229,6 +229,24 @@ def test_no_asterisks_take_the_place_of_a_secret(hub, kind, args):
         assert hub.delete(f"/v1/{kind}/{ident}", headers={LOCATION: name}).status == 204
 
 
+@pytest.mark.parametrize("called", ["uuid", "name"])
+def test_a_delete_is_one_though_its_path_ends_in_json(hub, called):
+    """As Ironic takes it below 1.91."""
+    ident = stock(hub, "deploy_templates", name="CUSTOM_A", steps=secret(SECRETS[0]))
+    path = f"/v1/deploy_templates/{ident if called == 'uuid' else 'CUSTOM_A'}.json"
+    reply = hub.delete(path, version="1.80")
+    assert reply.status == 400 and LOCATION in reply.text() and not hub.asked("DELETE"), reply
+    for site in hub.all():
+        site.objects["deploy_templates"][0]["steps"] = []
+    before = kept(hub, "deploy_templates", ident)
+    hub.loc2.fault(scripted.says(409, "Locked"), method="DELETE")
+    reply = hub.delete(path, version="1.80")
+    assert (reply.status, reply.text(), kept(hub, "deploy_templates", ident)) == (409, "Locked", before), reply
+    hub.heal()
+    assert hub.delete(path, version="1.80").status == 204
+    assert kept(hub, "deploy_templates", ident) == [None] * 3
+
+
 @pytest.mark.parametrize("args", SECRETS)
 def test_a_secret_that_one_location_has_is_not_written_over(hub, args):
     """What became of the change cannot be seen, and nothing takes it back."""

@@ -43,7 +43,7 @@ impl Replicated<'_> {
         };
         let change = match &patch {
             Some(patch) => Change::Patch(patch),
-            None if self.is_below(ident) => Change::Traits,
+            None if self.is_below() => Change::Traits,
             None => Change::Delete,
         };
         let act = self.request.question();
