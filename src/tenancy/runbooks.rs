@@ -190,11 +190,13 @@ impl Runbooks<'_> {
         let shown = found().filter(|copy| self.shows(copy, true));
         let meant = match (any_copy(found()), any_copy(shown)?) {
             (_, Some(shown)) => Some(shown),
+            (Ok(None), None) => None,
+            (Ok(Some(found)), None) if found.uuid == ident => Some(found),
             // Others may call the caller's the same.
-            (Ok(Some(found)), None) if found.uuid != ident && !copies.silent.is_empty() => {
-                return Err(Error::Silent(copies.silent));
-            }
-            (found, None) => found?,
+            _ if !copies.silent.is_empty() => return Err(Error::Silent(copies.silent)),
+            (Ok(found), None) => found,
+            // Whoever may see none of several is told of none.
+            (Err(_), None) => return Err(self.hide_runbook(true, copies.refused)),
         };
         match meant {
             // A copy may have another name.

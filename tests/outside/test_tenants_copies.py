@@ -232,3 +232,22 @@ def test_of_two_by_one_name_a_project_means_its_own():
             assert (patched.status, [site.objects["runbooks"][0]["description"] for site in at]) == (200, ["new"] * len(at)), patched
             assert running.ask(who, "DELETE", "/v1/runbooks/CUSTOM_A").status == 204
             assert [site.objects["runbooks"] for site in at] == [[]] * len(at)
+
+
+@pytest.mark.parametrize(("method", "below", "body"), [
+    ("GET", "", None), ("GET", "/traits", None), ("DELETE", "", None), ("PUT", "/traits/CUSTOM_T", None),
+    ("PATCH", "", [{"op": "replace", "path": "/description", "value": "new"}]),
+])  # fmt: skip
+def test_of_two_by_one_name_who_may_see_neither_is_told_of_none(method, below, body):
+    """Nor that there is none of his, while a location is silent that may have it."""
+    first, second = (runbook(new_uuid(), owner) for owner in (MINE, OTHER))
+    third = {**TENANT, "X-Project-Id": "33333333cccc"}
+    with hub(Standin(), Standin(), Standin()) as running:
+        sites = running.fleet.all()
+        for site, one in zip(sites[:2], (first, second), strict=True):
+            site.objects["runbooks"].append(dict(one))
+        reply = running.ask(third, method, f"/v1/runbooks/CUSTOM_A{below}", body)
+        assert (reply.status, "loc1" in reply.text(), written(running)) == (403, False, []), reply
+        sites[2].fault(scripted.close(), "GET", "/v1/runbooks/CUSTOM_A.*")
+        reply = running.ask(third, method, f"/v1/runbooks/CUSTOM_A{below}", body)
+        assert (reply.status, written(running)) == (503, []), reply
