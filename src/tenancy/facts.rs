@@ -360,18 +360,7 @@ impl Case<'_> {
         Ok((nodes, missing))
     }
 
-    /// All items of a list, at the newest version, page by page; and which locations any of them lacked.
-    pub(crate) async fn each_item(
-        &self,
-        collection: &str,
-        query: Query,
-        each: impl FnMut(Found),
-    ) -> Result<Missing, Error> {
-        let errand = Errand::get(path(&[collection]), query, self.newest_at(None));
-        self.each_of(errand, collection, each).await
-    }
-
-    /// The same of any list; `key`: where the items stand.
+    /// All items of a list, page by page, and which locations any page lacked; `key`: where the items stand.
     pub(crate) async fn each_of(
         &self,
         errand: Errand,

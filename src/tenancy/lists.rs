@@ -35,8 +35,10 @@ use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
 use crate::tenancy::case::LESSEE;
+use crate::tenancy::case::path;
 use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::facts::Holders;
+use crate::tenancy::facts::Node;
 use crate::tenancy::facts::Visible;
 use crate::tenancy::masks;
 use crate::tenancy::masks::Masking;
@@ -60,6 +62,8 @@ pub(super) enum Share {
 /// A list that is read from the locations page by page, and shown where `keep` says so.
 pub(super) struct Sieve<'s> {
     pub(super) key: &'static str,
+    /// The only location that is asked.
+    pub(super) at: Option<LocationId>,
     /// As it is asked: what `keep` needs is among the members.
     pub(super) query: Query,
     pub(super) version: Microversion,
@@ -306,10 +310,7 @@ impl Lists<'_> {
             None if self.request.version >= ALLOCATION_OWNER => {
                 self.list_own_allocations(project, errand).await
             }
-            node => {
-                let node = node.map(|node| node.uuid);
-                self.sift_allocations(project, node).await
-            }
+            node => self.sift_allocations(project, node).await,
         }
     }
 
@@ -394,18 +395,24 @@ impl Lists<'_> {
     async fn sift_allocations(
         &self,
         project: Project<'_>,
-        node: Option<String>,
+        node: Option<Node>,
     ) -> Result<Answer, Error> {
         let mut owned = HashMap::new();
+        // What is at a node lies where the node does; a marker may lie elsewhere.
+        let at = match &node {
+            Some(node) if self.marker().is_none() => node.at,
+            _ => None,
+        };
         let filter = Query::default()
             .with("owner", project.id)
             .with("fields", "uuid,node_uuid");
         let mut found = Vec::new();
         // Where nobody owns anything nothing is a project's, and it may not even be asked for.
-        let missing = if self.is_too_old(self.request.pinned) {
+        let missing = if self.is_too_old(at.or(self.request.pinned)) {
             Missing::new()
         } else {
-            self.each_item("allocations", filter, |one| found.push(one))
+            let errand = Errand::get(path(&["allocations"]), filter, self.newest_at(at)).at(at);
+            self.each_of(errand, "allocations", |one| found.push(one))
                 .await?
         };
         self.permit_allocations(project, found.iter().map(|found| found.at))?;
@@ -417,13 +424,18 @@ impl Lists<'_> {
         }
         let keep = |found: &Found| {
             let uuid = found.resource.text("uuid").unwrap_or_default();
-            let at = owned.get(&(found.at, uuid.into_owned()));
-            at.is_some_and(|at| node.is_none() || *at == node)
+            let of = owned.get(&(found.at, uuid.into_owned()));
+            let is_there = |node: &Node| node.at.is_none() || node.at == found.at;
+            of.is_some_and(|of| {
+                node.as_ref()
+                    .is_none_or(|node| of.as_ref() == Some(&node.uuid) && is_there(node))
+            })
         };
         let (fields, strip) = self.request.query.with_fields(&["uuid"]);
         let mut page = self
             .sift(&Sieve {
                 key: "allocations",
+                at,
                 query: fields.without(&["node", "owner"]),
                 version: self.request.version,
                 strip,
@@ -472,7 +484,8 @@ impl Lists<'_> {
         let mut shown: Option<Page> = None;
         let mut walk = Query::default();
         loop {
-            let errand = Errand::get(self.request.target.path(), query.clone(), sieve.version);
+            let path = self.request.target.path();
+            let errand = Errand::get(path, query.clone(), sieve.version).at(sieve.at);
             let mut page = Page::of(self.send(errand).await?, sieve.key)?;
             let before = query.value("marker").map(str::to_owned);
             let next = page.next.take().and_then(|next| onward(&next));

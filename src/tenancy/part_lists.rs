@@ -193,6 +193,7 @@ impl Lists<'_> {
         let facts = collection.facts();
         let mut sieve = Sieve {
             key: facts.key,
+            at: None,
             query,
             version: self.request.version,
             strip,

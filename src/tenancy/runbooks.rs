@@ -317,6 +317,7 @@ impl Runbooks<'_> {
         let mut page = lists
             .sift(&Sieve {
                 key: "runbooks",
+                at: None,
                 query: fields,
                 version: self.request.version,
                 strip: Vec::new(),

@@ -367,6 +367,26 @@ def test_all_of_it_holds_for_a_named_location(way):
         assert ask(ADMIN, "GET", "/v1/nodes").names() == ["here", "leased", "theirs", "made"]
 
 
+@pytest.mark.parametrize("version", ["1.55", "1.115"])
+def test_the_allocation_of_a_node_is_where_the_node_is(version):
+    """It needs no other location, and one that calls a node the same has none of it."""
+    sites = [Standin(), Standin([node("mine", owner=MINE)])]
+    uuid = sites[1].nodes[0]["uuid"]
+    for site, owner in zip(sites, (MINE, MINE), strict=True):
+        site.objects["allocations"].append({"uuid": new_uuid(), "name": "a", "owner": owner, "node_uuid": uuid, "state": "active", "resource_class": "x"})
+    with hub(*sites) as running:
+        headers = {"X-Auth-Token": running.keystone.token_of(TENANT)}
+
+        def listed():
+            reply = running.fleet.call("GET", f"/v1/allocations?node={uuid}", version=version, headers=headers)
+            return reply.status, [one["uuid"] for one in reply.json().get("allocations", [])]
+
+        there = (200, [sites[1].objects["allocations"][0]["uuid"]])
+        assert listed() == there
+        sites[0].down()
+        assert listed() == there
+
+
 def test_a_name_may_end_in_json():
     """Below 1.91 Ironic takes `.json` off the end of a path, and puts it on again if nobody has the rest."""
     sites = [Standin([node("web.json", owner=MINE), node("other.json", owner=OTHER), node("other", owner=OTHER)]), Standin([node("both", owner=MINE)])]
