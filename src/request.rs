@@ -167,7 +167,7 @@ fn expected(method: &Method, target: &Target) -> (Purpose, Expect) {
         Action::ValidateNode => (Purpose::RoutedBelow, document_below("nodes/{}/validate")),
         Action::DriverBelow => (Purpose::RoutedBelow, Expect::Document { member: None }),
         Action::VolumeRoot => (Purpose::Routed, document_below("nodes/{}/volume")),
-        Action::Lookup => (Purpose::Routed, Expect::Machine),
+        Action::Lookup => (Purpose::RoutedBelow, Expect::Machine),
         Action::Below(_) | Action::Events | Action::Heartbeat => {
             (Purpose::RoutedBelow, Expect::Effect)
         }

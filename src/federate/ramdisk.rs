@@ -30,6 +30,7 @@ use crate::locate::LocateError;
 use crate::locate::verdict::says_no;
 use crate::locations::question::Asker;
 use crate::locations::question::Expect;
+use crate::locations::question::Purpose;
 use crate::locations::question::Question;
 use crate::locations::question::TOKENS_SINCE;
 use crate::locations::silence::Reason;
@@ -126,7 +127,11 @@ impl<'a> Ramdisk<'a> {
             .map(str::to_owned)
             .collect();
         let path = lookup_path(&addresses)?;
-        let question = request.ask(Method::GET, path).expecting(Expect::Machine);
+        let question = request.ask(Method::GET, path);
+        // The node's conductor makes the token: its slowness is not the location's.
+        let question = question
+            .with_purpose(Purpose::RoutedBelow)
+            .expecting(Expect::Machine);
         // The location that knows the machine has made its agent token and gives it out once only: the answer is
         // relayed even if another location was silent.
         match self.knowing(&question, &addresses).await? {

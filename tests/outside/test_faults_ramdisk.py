@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from faults import GROUPS, hubs, writes
 from fleet import assert_unavailable, fleet
-from scripted import hang, html
+from scripted import hang, html, late
 from standin import new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"
@@ -191,3 +191,18 @@ def test_ramdisk_routes_are_closed_unless_they_are_opened(method, path):
         reply = hub.call(method, path, {} if method == "POST" else None)
         assert reply.status == 403 and reply.fault()["faultcode"] == "Client", reply
         assert hub.asked() == {}
+
+
+@pytest.mark.parametrize("how", ["addresses=52:54:00:aa:bb:20", "node_uuid={}"])
+def test_a_lookup_waits_for_a_conductor_and_says_nothing_of_its_location(how):
+    """The conductor makes the token of the agent, once: as with what it writes, however short reads are waited for."""
+    clocks = {"read_timeout": 1, "response_timeout": 3, "breaker_failures": 1, "breaker_reset": 60}
+    with fleet(2, groups="_:loc1,grp1:loc2", every=clocks, api={"enable_ramdisk_endpoints": True}) as hub:
+        owner = port(hub, "loc2", "52:54:00:aa:bb:20")
+        path = f"/v1/lookup?{how.format(owner['uuid'])}"
+        hub.loc2.fault(late(1.5), path="/v1/lookup", times=1)
+        found = hub.get(path)
+        assert (found.status, found.json()["node"]["uuid"]) == (200, owner["uuid"]), found
+        hub.loc2.fault(hang(), path="/v1/lookup", times=1)
+        assert_unavailable(hub.get(path), "loc2")
+        assert hub.get(f"/v1/nodes/{owner['uuid']}").status == 200
