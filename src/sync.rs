@@ -63,7 +63,7 @@ struct Run {
     sites: Sites,
     mode: Mode,
     progress: Progress,
-    /// Locations that failed and get no further writes.
+    /// Locations that failed: nothing more is copied there, nor from there.
     closed: BTreeMap<LocationId, Trouble>,
 }
 
@@ -111,7 +111,8 @@ impl Run {
             }
             self.settle(&title, drift).await;
         }
-        let silent = |trouble: &Trouble| matches!(trouble, Trouble::Silent { .. });
+        let silent =
+            |trouble: &Trouble| matches!(trouble, Trouble::Silent { .. } | Trouble::Unread(_));
         if self.progress.is_stopped() {
             End::Interrupted
         } else if self.closed.values().any(silent) {
@@ -223,7 +224,7 @@ impl Run {
         if self.mode == Mode::Show {
             return self.left(title, kind, at, shown);
         }
-        if self.closed.contains_key(&way.to) {
+        if self.closed.contains_key(&way.to) || self.closed.contains_key(&way.from) {
             self.progress.leave(1);
             return;
         }
@@ -267,6 +268,11 @@ impl Run {
             Trouble::Silent { reason, .. } => {
                 self.progress.unanswered(&name, words(reason));
                 self.closed.insert(way.to, trouble);
+            }
+            Trouble::Unread(reason) => {
+                let name = self.sites.name(way.from).to_owned();
+                self.progress.unanswered(&name, words(reason));
+                self.closed.insert(way.from, trouble);
             }
             Trouble::Said(_)
             | Trouble::Gone

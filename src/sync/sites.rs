@@ -63,6 +63,8 @@ pub enum Trouble {
     Refused,
     /// The location could not be asked. `maybe`: it may have been executed.
     Silent { reason: Reason, maybe: bool },
+    /// The location that it is to be copied from could not be asked.
+    Unread(Reason),
     /// Ironic's own words.
     Said(String),
     /// It was deleted at the location that it was to be copied from.
@@ -78,6 +80,15 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The same, of a question to the location that it is to be copied from.
+    fn at_source(self) -> Self {
+        match self {
+            Self::Refused => Self::Unread(Reason::Refused),
+            Self::Silent { reason, .. } => Self::Unread(reason),
+            trouble => trouble,
+        }
+    }
+
     pub fn words(&self) -> String {
         match self {
             Self::Refused => "our credential may not write there".to_owned(),
@@ -90,6 +101,10 @@ impl Trouble {
                 maybe: true,
             } => format!(
                 "it may have been, the location gave no answer ({})",
+                words(*reason)
+            ),
+            Self::Unread(reason) => format!(
+                "the location that has it could not be asked ({})",
                 words(*reason)
             ),
             Self::Said(text) => text.clone(),
@@ -305,7 +320,7 @@ impl Sites {
         let collection = title.collection;
         let (here, there) =
             futures_util::join!(self.shelf_of(title, way.from), self.shelf_of(title, way.to));
-        let (here, there) = (here?, there?);
+        let (here, there) = (here.map_err(Trouble::at_source)?, there?);
         if here.objects.is_empty() {
             return Err(Trouble::Gone);
         }
@@ -367,7 +382,7 @@ impl Sites {
         {
             Ok(reply) => reply,
             Err(Trouble::Said(_)) => return Err(Trouble::Gone),
-            Err(trouble) => return Err(trouble),
+            Err(trouble) => return Err(trouble.at_source()),
         };
         // As it is written, since Python writes values that no tree of ours holds, and reads them again.
         let mut object = Resource::read(&original).map_err(|_| Trouble::Gone)?;

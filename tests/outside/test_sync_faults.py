@@ -273,6 +273,19 @@ def test_a_location_that_falls_silent_is_left_alone(tmp_path):
         assert "location two could not be asked (status" in applied.stderr
 
 
+def test_whose_original_cannot_be_read_is_named(tmp_path):
+    """Nothing is held against where it is missing: what others have is copied there."""
+    with Sites(tmp_path, one="1.115", two="1.115", three="1.115") as sites:
+        record, other = chassis("c"), chassis("d")
+        sites.put("chassis", record, "one")
+        sites.put("chassis", other, "two")
+        sites.one.fault(lambda exchange: Answer(500, b"<html>"), path=f"/v1/chassis/{record['uuid']}")
+        applied = sites.sync("--apply")
+        assert applied.returncode == 69, applied
+        assert re.findall("location (.*) could not be asked [(](.*):", applied.stderr) == [("one", "status")], applied
+        assert [one["uuid"] for one in sites.of("three", "chassis")] == [other["uuid"]]
+
+
 def test_what_a_location_said_does_not_command_the_terminal(tmp_path):
     with Sites(tmp_path, one="1.115", two="1.115") as sites:
         sites.put("chassis", chassis("a\x1b[2J\x1b]0;title\x07\r\nall locations have the same"), "one")
