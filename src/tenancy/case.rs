@@ -353,6 +353,11 @@ impl<'a> Case<'a> {
         fields: &str,
         at: Option<LocationId>,
     ) -> Result<Vec<Found>, Error> {
+        if let Some(at) = at {
+            // The question is made in its newest version: right after the start that has to be known first.
+            let location = self.federation.locations.location(at);
+            location.newest(&self.request.asker).await;
+        }
         let found = self.look_up_so(segments, fields, at).await?;
         let Some((last, before)) = segments.split_last().filter(|_| found.is_empty()) else {
             return Ok(found);
