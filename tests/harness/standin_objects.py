@@ -95,6 +95,9 @@ class Objects:
         if kind == "allocations":
             if body.get("node") and self.find(body["node"]) is None:
                 raise Refused(400, f"Node {body['node']} could not be found.")
+            if record.get("candidate_nodes"):
+                candidates = [(ident, self.find(ident)) for ident in record["candidate_nodes"]]
+                record["candidate_nodes"] = [found["uuid"] if found else ident for ident, found in candidates]
             record = {"state": "allocating", "node_uuid": None, "last_error": None, **record}
         if kind == "runbooks":
             record = {"owner": None, "public": False, **record}

@@ -118,6 +118,14 @@ def test_a_lost_answer_is_asked_for(hub):
     assert hub.asked("POST") == {"loc2": 1}
 
 
+def test_a_lost_answer_is_asked_for_where_candidates_were_named(hub):
+    """Ironic shows their UUIDs."""
+    uuid, there = new_uuid(), hub.loc2.add(free("b"))
+    hub.loc2.fault(scripted.executed(scripted.close()), method="POST")
+    reply = placed(hub, uuid=uuid, candidate_nodes=["b"])
+    assert (reply.status, reply.json()["uuid"], reply.json()["candidate_nodes"]) == (201, uuid, [there["uuid"]]), reply
+
+
 def test_the_name_of_an_allocation_is_unique(hub):
     hub.loc3.objects["allocations"].append({"uuid": new_uuid(), "name": "taken", "state": "active"})
     hub.loc1.add(free("a"))

@@ -13,6 +13,7 @@ use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
+use crate::api::identifier::is_uuid_like;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
@@ -279,8 +280,24 @@ pub(crate) fn shows(document: &[u8], sent: &Object) -> bool {
         let (Some(shown), Some(sent)) = (shown, sent.json(name)) else {
             return true;
         };
+        if name == "candidate_nodes" {
+            return are_shown_as_candidates(&sent, &shown);
+        }
         is_shown_as(&sent, &shown)
     })
+}
+
+/// Ironic shows by UUID, in the same order, what was sent by name (`api/controllers/v1/allocation.py`).
+fn are_shown_as_candidates(sent: &Json, shown: &Json) -> bool {
+    let (Json::Array(sent), Json::Array(shown)) = (sent, shown) else {
+        return is_shown_as(sent, shown);
+    };
+    let is_named = |sent: &Json| sent.as_str().is_some_and(|sent| !is_uuid_like(sent));
+    sent.len() == shown.len()
+        && sent
+            .iter()
+            .zip(shown)
+            .all(|(sent, shown)| is_named(sent) || is_shown_as(sent, shown))
 }
 
 /// Ironic hides passwords, also within a text, folds addresses and groups, and gives defaults to what is null.
@@ -365,6 +382,20 @@ mod tests {
             );
         }
         assert!(!shows(b"[]", &sent));
+        let (one, other) = (
+            "6f1a3c5e-0000-4000-8000-000000000001",
+            "6f1a3c5e-0000-4000-8000-000000000002",
+        );
+        let sent = format!(r#"{{"uuid": "u", "candidate_nodes": ["a", "{one}"]}}"#);
+        let sent = Object::parse("allocation", sent.as_bytes()).unwrap();
+        for (made, expected) in [
+            (format!(r#"["{other}", "{one}"]"#), true),
+            (format!(r#"["{other}", "{other}"]"#), false),
+            (format!(r#"["{other}"]"#), false),
+        ] {
+            let made = format!(r#"{{"uuid": "u", "candidate_nodes": {made}}}"#);
+            assert_eq!(shows(made.as_bytes(), &sent), expected, "{made}");
+        }
         let odd = Object::parse("node", br#"{"uuid": "u", "extra": {"a": 1e400}}"#).unwrap();
         for (made, expected) in [
             (&br#"{"uuid": "u", "extra": {"a": Infinity}}"#[..], true),
