@@ -45,7 +45,7 @@ pub struct Facts {
     pub id: &'static str,
     /// What an item shows when a list is asked for neither fields nor detail. Empty: everything.
     pub default_fields: &'static [&'static str],
-    /// Sortable, but neither selectable with `fields` nor shown without detail.
+    /// Not shown by a list without detail, and not selectable there: it refuses them, or fails (`conductor`).
     pub detail_only: &'static [&'static str],
     /// Items have names that they can be asked for by, and since which minor version these are shown.
     pub name_since: Option<i64>,
@@ -54,7 +54,16 @@ pub struct Facts {
 }
 
 const NONE: &[&str] = &[];
-const TIMES: &[&str] = &["created_at", "updated_at"];
+const OF_NODES: &[&str] = &["created_at", "updated_at", "conductor"];
+
+impl Facts {
+    /// Whether a list shows all of these by `fields`.
+    pub fn selects(&self, members: &[&str]) -> bool {
+        !members
+            .iter()
+            .any(|member| self.detail_only.contains(member))
+    }
+}
 
 impl Collection {
     pub const ALL: [Self; 13] = [
@@ -78,7 +87,7 @@ impl Collection {
     pub fn facts(self) -> &'static Facts {
         use Spread::{Located, Replicated, United};
         match self {
-            Self::Nodes => &Facts { path: "nodes", key: "nodes", noun: "Node", id: "uuid", name_since: Some(5), spread: Located, kind: Kind::Node, detail_only: TIMES,
+            Self::Nodes => &Facts { path: "nodes", key: "nodes", noun: "Node", id: "uuid", name_since: Some(5), spread: Located, kind: Kind::Node, detail_only: OF_NODES,
                 default_fields: &["instance_uuid", "maintenance", "power_state", "provision_state", "uuid", "name"] },
             Self::Ports => &Facts { path: "ports", key: "ports", noun: "Port", id: "uuid", name_since: Some(88), spread: Located, kind: Kind::Plain, detail_only: NONE,
                 default_fields: &["uuid", "address"] },

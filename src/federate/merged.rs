@@ -3,8 +3,8 @@
 //! Two ways, by what the client sorts by:
 //! - *concatenate*: no sort key; the locations' own orders, one location after the other. A page asks those that fill
 //!   it ([`plan`]).
-//! - *sorted*: a visible key, or a collection that is the same everywhere; all keys are read once (*scan*) into an
-//!   order of ours ([`index`]), and each page's bodies when it is asked for (*gather*).
+//! - *sorted*: a visible key, a collection that is the same everywhere, or the nodes of one conductor; all keys are read
+//!   once (*scan*) into an order of ours ([`index`]), and each page's bodies when it is asked for (*gather*).
 //!
 //! What a walk learnt is kept for its next page ([`memory`]), as a hint only.
 
@@ -99,7 +99,7 @@ impl Lists<'_> {
         // locations may both have a `conductor-0`.
         let is_one_order = listing.facts.spread == Spread::Replicated
             || listing.collection == Collection::Conductors;
-        if is_one_order || wish.sort_key.is_some() {
+        if is_one_order || wish.sort_key.is_some() || wish.only.is_some() {
             Box::pin(sorted::page(merge)).await
         } else {
             Box::pin(concatenate::page(merge)).await

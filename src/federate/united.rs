@@ -321,6 +321,7 @@ impl United<'_> {
             sort_key: None,
             keep: Keep::All,
             note: &[],
+            only: None,
         };
         let mut walk = Walk::behind(&list, &request.asker, there, Some(last.ident));
         let mut items = body.elements(list.key).unwrap_or_default();

@@ -5,8 +5,10 @@ use indexmap::IndexSet;
 use log::warn;
 
 use crate::api::collection::Collection;
+use crate::api::json;
 use crate::api::link::Kind;
 use crate::api::microversion::Microversion;
+use crate::api::page::Item;
 use crate::api::page::Keep;
 use crate::api::page::Need;
 use crate::api::page::Page;
@@ -42,6 +44,26 @@ pub struct List<'a> {
     pub keep: Keep<'a>,
     /// Members that are read, for who judges the items.
     pub note: &'a [&'a str],
+    /// Which items are given; `None`: all.
+    pub only: Option<Only<'a>>,
+}
+
+/// The text that a member has of what is given. Ironic filters by some members only after it has cut the page, so its pages
+/// are short, and do not tell whether something follows: it is asked for everything instead.
+#[derive(Clone, Copy, Debug)]
+pub struct Only<'a> {
+    /// In [`List::note`].
+    pub place: usize,
+    pub text: &'a str,
+}
+
+impl Only<'_> {
+    fn gives(&self, item: &Item<'_>) -> bool {
+        let shown = item.noted(self.place);
+        shown
+            .and_then(|shown| json::decode(shown.raw))
+            .is_some_and(|shown| shown == self.text)
+    }
 }
 
 pub const CHILDREN_SINCE: Microversion = Microversion::new(1, 83);
@@ -77,6 +99,7 @@ impl List<'_> {
             sort_key: None,
             keep: Keep::All,
             note: &[],
+            only: None,
         }
     }
 }
@@ -220,7 +243,7 @@ impl<'a> Walk<'a> {
         self.accept(page)
     }
 
-    /// The next page, of at most so many items that were not given before; `None`: that was all.
+    /// The next page, of about so many items that were not given before; `None`: that was all.
     pub async fn next(&mut self, limit: Option<usize>) -> Result<Option<Page>, Halt> {
         if self.ended {
             return Ok(None);
@@ -228,7 +251,10 @@ impl<'a> Walk<'a> {
         loop {
             // Behind an earlier marker come first the items that were given: the page is to hold as many new ones as
             // are wanted.
-            let limit = limit.map(|limit| limit.saturating_add(self.trail.given_again()));
+            let limit = limit
+                // Few of them may be given.
+                .filter(|_| self.list.only.is_none())
+                .map(|limit| limit.saturating_add(self.trail.given_again()));
             let marker = self.trail.marker().or(self.start.as_deref());
             match self
                 .list
@@ -249,6 +275,9 @@ impl<'a> Walk<'a> {
 
     fn accept(&mut self, mut page: Page) -> Result<Page, Silence> {
         let taken = self.trail.take(&mut page);
+        if let Some(only) = &self.list.only {
+            page.retain(|item| only.gives(item));
+        }
         match taken {
             Ok(End::More) if self.trail.seen.len() <= MOST_ITEMS => Ok(page),
             Ok(End::Here) => {

@@ -75,7 +75,7 @@ class Lists:
         if fields is None and not (detail or wants_detail):
             shown_fields = [name for name in DEFAULT_FIELDS if SINCE.get(name, 1) <= minor]
         items = [self._shown(request, record, minor, shown_fields) for record in found]
-        if "conductor" in filters:
+        if filters.get("conductor"):
             items = [item for item, record in zip(items, found) if record["conductor"] == filters["conductor"]]
         document = {"nodes": items}
         if len(items) == page_size and "instance_uuid" not in filters:

@@ -154,8 +154,6 @@ FILTERS = [
 def test_a_filter_counts_at_every_location_and_on_every_page(api, direct, fleet, filters):
     expected = uuids(union(direct, **filters))
     assert uuids(api.list(**filters)) == expected
-    if "conductor" in filters:
-        return  # Ironic applies this one after the limit: its pages are short, and so are ours.
     for style in ("next", "marker"):
         items, _ = api.walk(style, **filters, limit=2)
         assert uuids(items) == expected

@@ -354,3 +354,34 @@ def test_a_redirect_of_a_location_never_leaves(hub, status):
             elif target not in ("/v1/drivers", "/v1/shards", "/v1/novelties") and "limit=2" not in target:
                 assert_unavailable(reply, "loc2")
     assert "elsewhere" not in urllib.parse.unquote(str(hub.get("/v1/nodes").body))
+
+
+@pytest.mark.parametrize("limit", [None, 1, 3])
+@pytest.mark.parametrize("query", [*SORTS, "detail=True", "fields=name", "fields=name&sort_key=name"])
+def test_the_nodes_of_a_conductor_are_whole(hub, query, limit):
+    """Ironic looks for them on a page that it has cut already: of one location in many all but the first few would be lost."""
+    for site in hub.all():
+        site.max_limit = 4
+    stock(hub, 9)
+    wanted = {"n18", "n19", "n24", "n39"}
+    for site in hub.all():
+        for one in site.nodes:
+            one["conductor"] = "east" if one["name"] in wanted else None if one["name"].endswith("3") else "west"
+    path = f"/v1/nodes?{query}" + (f"&limit={limit}" if limit else "")
+    for _ in range(2):
+        items = follow([hub], f"{path}&conductor=east")
+        whole = follow([hub], path)
+        assert items == [one for one in whole if named(hub, one) in wanted]
+    assert follow([hub], f"{path}&conductor=north") == []
+
+
+def named(hub, item):
+    ident = item["links"][0]["href"].rpartition("/")[2]
+    return next(record["name"] for site in hub.all() for record in site.nodes if record["uuid"] == ident)
+
+
+def test_what_is_no_conductor_is_for_ironic_to_say(hub):
+    stock(hub)
+    assert hub.get("/v1/nodes?conductor=east", version="1.48").status == 406
+    assert len(hub.get("/v1/nodes?conductor=").json()["nodes"]) == 12
+    assert hub.get("/v1/nodes?conductor=host-1&fields=created_at").status == 400

@@ -448,6 +448,7 @@ async fn offer(
         sort_key: None,
         keep: Keep::All,
         note: &[],
+        only: None,
     };
     let mut offer = Offer::default();
     let mut walk = Walk::new(&list, &request.asker, location);

@@ -259,6 +259,7 @@ async fn is_listed(
         sort_key: None,
         keep: Keep::All,
         note: &[],
+        only: None,
     };
     // Ironic has no filter for `connector_id`, so the list is read to its end.
     let mut walk = Walk::new(&list, asker, location);

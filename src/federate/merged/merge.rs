@@ -33,6 +33,7 @@ use crate::locations::question::Purpose;
 use crate::locations::silence::Silence;
 use crate::locations::walk::CHILDREN_SINCE;
 use crate::locations::walk::List;
+use crate::locations::walk::Only;
 use crate::request::Answer;
 use crate::request::Content;
 use crate::request::Request;
@@ -95,7 +96,11 @@ impl<'a> Merge<'a> {
             id: self.listing.facts.id,
             sort_key: self.wish.sort_key.as_deref(),
             keep,
-            note: self.request.review.noted,
+            note: &self.wish.noted,
+            only: self.wish.only.as_ref().map(|(place, text)| Only {
+                place: *place,
+                text,
+            }),
         }
     }
 
@@ -185,6 +190,7 @@ impl<'a> Merge<'a> {
     fn is_of_everything(&self) -> bool {
         let mut filters = self.wish.filters.iter();
         self.marker.is_none()
+            && self.wish.only.is_none()
             && self.scope().len() == self.locations.iter().len()
             && self.listing.is_of_collection()
             && self.locator.is_told_everything(&self.request.asker)

@@ -132,7 +132,8 @@ impl Sorted<'_> {
 
     /// Reading bodies with the keys saves a round trip if most of them are on the page.
     fn bodies_along(&self) -> Bodies {
-        if self.is_small() {
+        // What nearly all are read with details for, few of which are listed.
+        if self.is_small() || self.merge.wish.only.is_some() {
             return Bodies::All;
         }
         if self.merge.marker.is_some() {

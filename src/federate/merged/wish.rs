@@ -2,6 +2,7 @@
 
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;
+use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::federate::merged::listing::Listing;
 use crate::federate::merged::marker::PAGING;
@@ -25,6 +26,10 @@ pub(super) struct Wish {
     pub(super) direction: Direction,
     /// Filters: everything that is only handed on.
     pub(super) filters: Query,
+    /// Members that are read of each item.
+    pub(super) noted: Vec<&'static str>,
+    /// A filter that locations are not asked for: a member that is noted, and its text.
+    pub(super) only: Option<(usize, String)>,
     /// For the items of the page.
     pub(super) bodies: Selection,
     /// For identifiers and sort keys only.
@@ -78,6 +83,29 @@ pub(super) fn direction(query: &Query) -> Option<Direction> {
     }
 }
 
+const CONDUCTOR: &str = "conductor";
+const CONDUCTOR_SINCE: Microversion = Microversion::new(1, 49);
+
+/// The conductor whose nodes alone are asked for (`_filter_by_conductor` of Ironic's `api/controllers/v1/node.py`). What is
+/// no such filter, or one too many, is for Ironic to refuse or to pass over.
+fn conductor<'r>(request: &'r Request, listing: &Listing<'_>) -> Option<&'r str> {
+    let query = &request.query;
+    query
+        .value(CONDUCTOR)
+        .filter(|host| !host.is_empty() && query.repeated(&[CONDUCTOR]).is_none())
+        .filter(|_| listing.facts == Collection::Nodes.facts())
+        .filter(|_| request.version >= CONDUCTOR_SINCE)
+}
+
+/// Where a member is among those that are read.
+fn place_of(member: &'static str, noted: &mut Vec<&'static str>) -> usize {
+    let known = noted.iter().position(|one| *one == member);
+    known.unwrap_or_else(|| {
+        noted.push(member);
+        noted.len() - 1
+    })
+}
+
 impl Wish {
     pub(super) fn new(
         request: &Request,
@@ -99,10 +127,18 @@ impl Wish {
                 }
             })
             .map(str::to_owned);
-        let bodies = Selection::new(request, facts, sort_key.as_deref());
+        let mut noted = request.review.noted.to_vec();
+        let host = conductor(request, listing).map(str::to_owned);
+        let only = host.map(|host| (place_of(CONDUCTOR, &mut noted), host));
+        let read: Vec<&str> = [facts.id]
+            .into_iter()
+            .chain(sort_key.as_deref().filter(|key| *key != facts.id))
+            .chain(only.as_ref().map(|_| CONDUCTOR))
+            .collect();
+        let bodies = Selection::new(request, facts, &read);
         // Ironic's collections alone take `fields`, a node's history does not.
         let keys = if is_own {
-            Selection::of_keys(request, facts, sort_key.as_deref())
+            Selection::of_keys(request, facts, &read)
         } else {
             None
         };
@@ -125,22 +161,27 @@ impl Wish {
                 .map(str::to_owned),
             walk,
             direction,
-            filters: (query.without(PAGING)).without(&["sort_key", "sort_dir", "fields", "detail"]),
+            filters: query
+                .without(PAGING)
+                .without(&["sort_key", "sort_dir", "fields", "detail"])
+                .without(if only.is_some() { &[CONDUCTOR] } else { &[] }),
             keys: keys.unwrap_or_else(|| bodies.clone()),
             bodies,
             sort_key,
+            noted,
+            only,
         })
     }
 
     /// With a filter, the number of items at a location says little about how many it will list.
     pub(super) fn is_filtered(&self) -> bool {
-        !self.filters.is_empty()
+        !self.filters.is_empty() || self.only.is_some()
     }
 }
 
 impl Selection {
-    /// Adds what the merge needs to what the client asks for.
-    fn new(request: &Request, facts: &Facts, sort_key: Option<&str>) -> Self {
+    /// Adds what the merge reads to what the client asks for.
+    fn new(request: &Request, facts: &Facts, read: &[&str]) -> Self {
         let query = &request.query;
         let mut parameters = Query::default();
         for name in ["fields", "detail"] {
@@ -169,7 +210,7 @@ impl Selection {
         };
         let mut needed = shown.clone();
         shown.retain(|field| !request.review.unshown.contains(&field.as_str()));
-        for field in [Some(facts.id), sort_key].into_iter().flatten() {
+        for &field in read {
             if !needed.iter().any(|known| known == field) {
                 needed.push(field.to_owned());
             }
@@ -178,7 +219,7 @@ impl Selection {
             return as_asked;
         }
         let selectable = request.version.minor >= FIELDS_SINCE;
-        if sort_key.is_some_and(|key| facts.detail_only.contains(&key)) || !selectable {
+        if !facts.selects(read) || !selectable {
             // `/detail` shows children that the plain list does not; where it is the only way there are no children.
             let by_parameter = request.version.minor >= DETAIL_SINCE;
             let parameters = Query::default();
@@ -206,19 +247,14 @@ impl Selection {
         }
     }
 
-    /// The smallest selection that shows identifiers and keys; `None`: this version cannot select.
-    fn of_keys(request: &Request, facts: &Facts, sort_key: Option<&str>) -> Option<Self> {
-        let is_selectable = request.version.minor >= FIELDS_SINCE
-            && !sort_key.is_some_and(|key| facts.detail_only.contains(&key));
+    /// The smallest selection that shows what the merge reads; `None`: nothing less than the bodies does.
+    fn of_keys(request: &Request, facts: &Facts, read: &[&str]) -> Option<Self> {
+        let is_selectable = request.version.minor >= FIELDS_SINCE && facts.selects(read);
         if !is_selectable || has_detail_path(request) {
             return None;
         }
-        let fields: Vec<&str> = [facts.id]
-            .into_iter()
-            .chain(sort_key.filter(|key| *key != facts.id))
-            .collect();
         Some(Self {
-            parameters: Query::default().with("fields", fields.join(",")),
+            parameters: Query::default().with("fields", read.join(",")),
             detail_path: false,
             shown: None,
             is_detailed: false,
