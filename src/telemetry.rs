@@ -73,19 +73,23 @@ pub fn start(config: &LogConfig) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the file anew, which may have been moved away or be another one, and logs as `config` says from now on. Fails if
-/// it cannot be opened; then all stays as it is.
+/// Opens the files anew, which may have been moved away or be others, and logs as `config` says from now on. Fails if one of
+/// them cannot be opened; then that one stays as it is.
 pub fn reopen(config: &LogConfig) -> io::Result<()> {
-    let sink = sink(config)?;
-    open_audit(config)?;
+    let named = |path: Option<&Path>, error: io::Error| {
+        let path = path.unwrap_or(Path::new("-"));
+        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    };
+    let audit = open_audit(config).map_err(|error| named(config.audit.as_deref(), error));
+    let sink = sink(config).map_err(|error| named(config.file.as_deref(), error))?;
     let (Some(in_force), Some(spool)) = (IN_FORCE.get(), spool::current()) else {
-        return Ok(());
+        return audit;
     };
     spool.pour_into(sink);
     let logger = logger(config, spool.clone());
     log::set_max_level(logger.filter());
     in_force.0.store(Arc::new(logger));
-    Ok(())
+    audit
 }
 
 /// Writes a record of `[audit]` to its file.

@@ -188,9 +188,9 @@ impl Master {
     fn reopen(&self) -> Next {
         match telemetry::reopen(&self.reloader.current().config.log) {
             Ok(()) => info!("The log file is reopened"),
-            Err(error) => error!(
-                "The log file cannot be reopened, so logging goes on in the old one: {error}"
-            ),
+            Err(error) => {
+                error!("Not reopened, so what goes there goes on into the old file: {error}")
+            }
         }
         Next::Serve
     }

@@ -105,7 +105,7 @@ impl Reloader {
         self.service.store(Arc::new(service));
         locations.succeed(&before.federation.locations);
         if let Err(error) = telemetry::reopen(&after.config.log) {
-            error!("The log file cannot be reopened, so logging goes on in the old one: {error}");
+            error!("Not reopened, so what goes there goes on into the old file: {error}");
         }
         let api = &after.config.api;
         let bounds = Bounds::new(self.files, api.max_connections_per_address);

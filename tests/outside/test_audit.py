@@ -159,9 +159,9 @@ def guarded(tmp_path):
     users.write_text(f"ann:{SECRET_WORD}\n", encoding="utf-8")
     users.chmod(0o600)
 
-    def start(audit, **sections):
+    def start(audit, default=None, **sections):
         sections = {"audit": {"enabled": "true", **audit}, **sections}
-        return fleet(Standin([node("here")]), wait=False, sections=sections, api={"auth_strategy": "http_basic"}, default={"http_basic_auth_user_file": users})
+        return fleet(Standin([node("here")]), wait=False, sections=sections, api={"auth_strategy": "http_basic"}, default={"http_basic_auth_user_file": users, **(default or {})})
 
     return start
 
@@ -209,6 +209,18 @@ def test_the_driver_noop_records_nothing(guarded):
         ready(hub)
         hub.logged(r'"GET /v1/nodes HTTP')
         assert "ironic_proxy.audit" not in hub.gateway.log()
+
+
+def test_an_audit_file_that_cannot_be_opened_does_not_keep_the_log_in_its_old_one(guarded, tmp_path):
+    aside, log = tmp_path / "audit", tmp_path / "proxy.log"
+    aside.mkdir()
+    with guarded({"log_file": aside / "audit.log"}, default={"log_file": log}) as hub:
+        until(log.exists, what="the log")
+        aside.rename(tmp_path / "gone")
+        log.rename(tmp_path / "proxy.log.1")
+        hub.gateway.process.signal(signal.SIGUSR1)
+        until(log.exists, what="the new log")
+        until(lambda: f"Not reopened, so what goes there goes on into the old file: {aside / 'audit.log'}: No such file" in log.read_text(), what="a word on it")
 
 
 def test_a_file_that_was_moved_away_is_made_anew(guarded, tmp_path):
