@@ -175,7 +175,7 @@ impl Desk {
                 Some(location) => document(&one(&federation, location)),
                 None => no_location(&name),
             },
-            Route::SetState(_) if process.lifecycle.is_bequeathed() => told(
+            Route::SetState(_) | Route::Drain if process.lifecycle.is_bequeathed() => told(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "an upgrade is under way: say it again",
             ),

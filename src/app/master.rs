@@ -100,7 +100,17 @@ enum Meant {
 /// What becomes of the process.
 enum Next {
     Serve,
-    Leave,
+    End(Cause),
+}
+
+/// Why it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A signal, as the service manager gives it.
+    Told,
+    /// An order at the admin door.
+    Ordered,
+    /// Another process serves.
     Replaced,
 }
 
@@ -138,7 +148,7 @@ impl Master {
                     Next::Serve
                 },
                 meant = signals.next() => match meant {
-                    Meant::Drain => Next::Leave,
+                    Meant::Drain => Next::End(Cause::Told),
                     Meant::End => self.end(),
                     Meant::Reload => self.hang_up(),
                     Meant::Reopen => self.reopen(),
@@ -151,13 +161,12 @@ impl Master {
                         Next::Serve
                     }
                     Command::Upgrade(tell) => self.upgrade(&mut signals, Some(tell)).await,
-                    Command::Drain => Next::Leave,
+                    Command::Drain => Next::End(Cause::Ordered),
                 },
             };
             match next {
                 Next::Serve => {}
-                Next::Leave => return self.leave(signals).await,
-                Next::Replaced => return self.retire(signals).await,
+                Next::End(cause) => return self.finish(signals, cause).await,
             }
         }
     }
@@ -208,7 +217,7 @@ impl Master {
         };
         let (next, told) = tokio::select! {
             succeeded = self.succeed() => match succeeded {
-                Ok(pid) => (Next::Replaced, Ok(pid)),
+                Ok(pid) => (Next::End(Cause::Replaced), Ok(pid)),
                 Err(error) => {
                     error!("Not upgraded, this process serves on: {error}");
                     (Next::Serve, Err(error))
@@ -216,12 +225,12 @@ impl Master {
             },
             meant = self.told_to_end(signals, put_off) => match meant {
                 Meant::End => self.end(),
-                _ => (Next::Leave, Err(UpgradeError::NotNow)),
+                _ => (Next::End(Cause::Told), Err(UpgradeError::NotNow)),
             },
         };
         match (&next, &told) {
             // It may have read the files before they were what the signal speaks of.
-            (Next::Replaced, Ok(pid)) if to_reload => pass_on(*pid),
+            (Next::End(_), Ok(pid)) if to_reload => pass_on(*pid),
             (Next::Serve, _) if to_reload => {
                 let _ = self.reload();
             }
@@ -271,21 +280,6 @@ impl Master {
         }
     }
 
-    /// Announces the end, finishes the requests in flight and exits. Another signal ends at once.
-    async fn leave(mut self, signals: Signals) {
-        systemd::stopping();
-        // Those of the service manager stay open: whoever comes waits for the next process.
-        let doors = mem::take(&mut self.estate.own);
-        self.disinherit();
-        self.finish(signals, Stage::Draining, doors).await;
-    }
-
-    /// The same after another process has taken over: nobody else needs to be told.
-    async fn retire(mut self, signals: Signals) {
-        self.disinherit();
-        self.finish(signals, Stage::Replaced, Vec::new()).await;
-    }
-
     /// No successor can start from here on. While copies of the sockets are open, the kernel lets in clients whom nobody
     /// serves.
     fn disinherit(&mut self) {
@@ -295,31 +289,49 @@ impl Master {
         while self.commands.try_recv().is_ok() {}
     }
 
-    async fn finish(self, mut signals: Signals, stage: Stage, doors: Vec<Stream>) {
-        let in_vain = |_| info!("Neither reloaded nor upgraded: the process is ending");
-        let hurried = async {
-            // systemd tells all processes of the service to stop: one that has been replaced is stopping already.
-            let meant = self.told_to_end(&mut signals, in_vain).await;
-            if meant == Meant::Drain && stage == Stage::Replaced {
-                self.told_to_end(&mut signals, in_vain).await;
-            }
-        };
+    /// Announces the end, finishes the requests in flight and exits.
+    async fn finish(mut self, mut signals: Signals, cause: Cause) {
+        let mut doors = Vec::new();
+        if cause != Cause::Replaced {
+            systemd::stopping();
+            // Those of the service manager stay open: whoever comes waits for the next process.
+            doors = mem::take(&mut self.estate.own);
+        }
+        self.disinherit();
         tokio::select! {
-            () = self.drain(stage, doors) => {}
-            () = hurried => {
-                info!("Told to stop at once: {} requests in flight are cut off", self.in_flight.count());
+            () = self.drain(cause, doors) => {}
+            () = self.hurried(&mut signals, cause) => {
+                info!("Told to stop: {} requests in flight are cut off", self.in_flight.count());
             }
         }
         self.end();
     }
 
+    /// Told to cut off what is in flight.
+    async fn hurried(&self, signals: &mut Signals, cause: Cause) {
+        let in_vain = |_| info!("Neither reloaded nor upgraded: the process is ending");
+        let meant = self.told_to_end(signals, in_vain).await;
+        // A service manager tells each process of a service once, also one that is ending by another word than its own.
+        if meant == Meant::End || cause == Cause::Told {
+            return;
+        }
+        let once_more = self.told_to_end(signals, in_vain);
+        if cause == Cause::Replaced {
+            // Nobody has waited for it until now.
+            let patience = self.reloader.current().config.drain_timeout;
+            let _ = timeout(patience, once_more).await;
+        } else {
+            once_more.await;
+        }
+    }
+
     /// `doors`: sockets that nobody serves after us.
-    async fn drain(&self, stage: Stage, doors: Vec<Stream>) {
+    async fn drain(&self, cause: Cause, doors: Vec<Stream>) {
         let current = self.reloader.current();
         let delay = current.config.api.shutdown_delay;
         let patience = current.config.drain_timeout;
         let lifecycle = &self.surroundings.lifecycle;
-        if stage == Stage::Draining {
+        if cause != Cause::Replaced {
             // From here on readiness fails while the listener still accepts: load balancers look elsewhere before
             // connections fail.
             lifecycle.reach(Stage::Leaving);
@@ -336,8 +348,16 @@ impl Master {
                 warn!("Clients that connect right now may be reset: {error}");
             }
         }
-        lifecycle.reach(stage);
-        if timeout(patience, self.all_served(stage)).await.is_err() {
+        if cause == Cause::Replaced {
+            lifecycle.reach(Stage::Replaced);
+            // Nobody waits for the end, so nothing has to be cut off for it.
+            return self.all_served(Stage::Replaced).await;
+        }
+        lifecycle.reach(Stage::Draining);
+        if timeout(patience, self.all_served(Stage::Draining))
+            .await
+            .is_err()
+        {
             let left = self.in_flight.count();
             warn!(
                 "{left} requests are still in flight after {patience:?} ([DEFAULT] graceful_shutdown_timeout): they are cut off"

@@ -125,8 +125,8 @@ const DEFAULT: &[Opt] = &[
     ),
     opt(
         "graceful_shutdown_timeout",
-        "60",
-        "Seconds that requests in flight may take once a drain (SIGTERM) has begun.",
+        "70",
+        "Seconds that requests in flight may take once a drain (SIGTERM) has begun; a write may need [api] request_deadline and 10 more.",
     ),
 ];
 

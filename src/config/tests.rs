@@ -140,7 +140,7 @@ fn what_nobody_wrote_has_its_default() {
     assert_eq!(api.tls, None);
     assert!(api.workers >= 1);
     assert_eq!(config.state_path, Path::new("/var/lib/ironic-proxy"));
-    assert_eq!(config.drain_timeout, Duration::from_mins(1));
+    assert_eq!(config.drain_timeout, Duration::from_secs(70));
     assert_eq!(
         config.directory.sweep_interval,
         Some(Duration::from_mins(10))

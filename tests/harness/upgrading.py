@@ -64,12 +64,13 @@ class Line:
         beside.rename(self.program)
         self.write()
 
-    def write(self, sections=None, **api):
+    def write(self, sections=None, default=None, every=None, **api):
         api = {key: str(value).replace(DIRECTORY, str(self.directory)) for key, value in {**self._api, **api}.items()}
         text = fleet_config(
             [self.site.endpoint],
             api=api,
-            default={"state_path": self.directory / "state", "graceful_shutdown_timeout": 20},
+            every=every,
+            default={"state_path": self.directory / "state", "graceful_shutdown_timeout": 20, **(default or {})},
             sections={"admin": {"socket": self.directory / "admin.sock"}, **(sections or {})},
         )
         self.configuration.write_text(text, encoding="utf-8")

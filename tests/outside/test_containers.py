@@ -100,7 +100,7 @@ def test_the_configuration_in_the_manifest_is_taken(objects, tmp_path):
     bodies = int(re.search(r"max_buffered = (\d+)", text)[1])
     # What is made of a body may be as large again; walks, the directory and the program itself take the rest.
     assert memory.endswith("Mi") and 2 * bodies + (192 << 20) <= int(memory[:-2]) << 20
-    drained = int(re.search(r"shutdown_delay = (\d+)", text)[1]) + 60
+    drained = int(re.search(r"shutdown_delay = (\d+)", text)[1]) + 70
     assert drained < pod["terminationGracePeriodSeconds"]
     path = tmp_path / "ironic-proxy.conf"
     for directory in mounts:

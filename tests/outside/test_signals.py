@@ -193,6 +193,26 @@ def test_a_second_signal_ends_at_once(held, second):
     assert not isinstance(held.answers[0], http.client.HTTPResponse), "it was not cut, so nothing was tried"
 
 
+@pytest.mark.parametrize("held", [{"sections": {"admin": SECTION}}], indirect=True)
+@pytest.mark.parametrize("second", [None, signal.SIGTERM, signal.SIGINT], ids=str)
+def test_the_signal_of_a_service_manager_does_not_hurry_a_drain_that_the_door_began(held, second):
+    """As kubelet and systemd send it to whoever a hook has told to drain; what is sent after it is the second."""
+    assert Admin(held.gateway)("POST", "/drain").status == 202
+    held.logged("Stopping: no new connections")
+    process = held.gateway.process
+    process.signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    if second:
+        process.signal(second)
+    else:
+        held.release()
+    assert process.wait(5) == 0
+    held.waiter.join()
+    (answer,) = held.answers
+    assert isinstance(answer, http.client.HTTPResponse) == (second is None), answer
+
+
 @pytest.mark.parametrize("held", [{"api": {"shutdown_delay": 1.5}}], indirect=True)
 def test_neighbours_are_told_before_the_drain(held):
     connection, balancer = connect(held), connect(held, "/healthcheck")

@@ -71,6 +71,9 @@ def test_draining_has_its_time():
     documented = (REPOSITORY / "conf" / "ironic-proxy.conf").read_text(encoding="utf-8")
     drain = int(re.search(r"(?m)^#graceful_shutdown_timeout = (\d+)", documented)[1])
     assert drain < int(options(SERVICE)["TimeoutStopSec"][0])
+    # What a write may take whose answer was lost (AFTERMATH in src/locations/question.rs).
+    request = int(re.search(r"(?m)^#request_deadline = (\d+)", documented)[1])
+    assert drain >= request + 10
 
 
 def test_the_directories_are_those_of_the_defaults():
