@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use ironic_proxy::app;
 use ironic_proxy::command::check;
+use ironic_proxy::command::check::Findings;
 use ironic_proxy::command::cli::Cli;
 use ironic_proxy::command::cli::PolicyTask;
 use ironic_proxy::command::cli::Task;
@@ -31,6 +32,7 @@ use ironic_proxy::command::terminal::progress;
 use ironic_proxy::command::terminal::say;
 use ironic_proxy::command::terminal::tell;
 use ironic_proxy::config::Config;
+use ironic_proxy::config::Errors;
 use ironic_proxy::config::Given;
 use ironic_proxy::config::Sources;
 use ironic_proxy::config::default_socket;
@@ -99,14 +101,19 @@ fn main() -> ExitCode {
     let read = move || Config::load(&sources(), std::env::vars_os());
     let config = match read() {
         Ok(config) => config,
-        Err(errors) => {
-            for warning in &errors.warnings {
-                tell(&format!("warning: {warning}"));
-            }
-            for fault in &errors.faults {
-                tell(fault);
-            }
-            return ExitCode::from(BAD_CONFIGURATION);
+        Err(Errors { faults, warnings }) => {
+            let findings = Findings { faults, warnings };
+            return match &cli.task {
+                Some(Task::Check { gateway, .. }) if !cli.check_config => {
+                    // Its document is for programs, which read no more than the exit status of others.
+                    let _ = told(&findings, gateway.format);
+                    ExitCode::FAILURE
+                }
+                _ => {
+                    let _ = told(&findings, Format::Text);
+                    ExitCode::from(BAD_CONFIGURATION)
+                }
+            };
         }
     };
     if cli.check_config {
@@ -186,20 +193,36 @@ fn policy(config: &Config, task: Option<&PolicyTask>) -> ExitCode {
 }
 
 fn checked(config: &Config) -> ExitCode {
-    let findings = check::files(config);
-    for warning in config.warnings.iter().chain(&findings.warnings) {
-        tell(&format!("warning: {warning}"));
+    let findings = found_in(config);
+    let said = told(&findings, Format::Text);
+    match (findings.faults.is_empty(), said) {
+        (true, Ok(())) => ExitCode::SUCCESS,
+        (true, Err(_)) => ExitCode::FAILURE,
+        (false, _) => ExitCode::from(BAD_CONFIGURATION),
     }
-    if findings.faults.is_empty() {
-        return match say("ok") {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
+}
+
+fn found_in(config: &Config) -> Findings {
+    let mut findings = check::files(config);
+    let warnings = config.warnings.iter().cloned();
+    findings.warnings.splice(0..0, warnings);
+    findings
+}
+
+fn told(findings: &Findings, format: Format) -> io::Result<()> {
+    if format == Format::Json {
+        return say(&serde_json::json!(findings).to_string());
+    }
+    for warning in &findings.warnings {
+        tell(&format!("warning: {warning}"));
     }
     for fault in &findings.faults {
         tell(fault);
     }
-    ExitCode::from(BAD_CONFIGURATION)
+    if findings.faults.is_empty() {
+        say("ok")?;
+    }
+    Ok(())
 }
 
 fn survey(config: &Config, found: &[Given], format: Format) -> ExitCode {
@@ -223,16 +246,17 @@ fn survey(config: &Config, found: &[Given], format: Format) -> ExitCode {
 
 /// The same and more: the files, the gateway that runs, and where that is wanted whoever is asked.
 fn examined(config: &Config, gateway: &Where, socket: &Path, online: bool) -> ExitCode {
-    let mut findings = check::files(config);
-    findings
-        .warnings
-        .splice(0..0, config.warnings.iter().cloned());
+    let mut findings = found_in(config);
     // Before the first start there is none, unless somebody names it.
     let mut absent = None;
     match check::running::compare(config, socket) {
         Ok(changes) => findings.warnings.extend(changes),
         Err(error) if gateway.socket.is_some() => absent = Some(error),
-        Err(_) => {}
+        Err(error) if error.is_absence() => {}
+        Err(error) => {
+            let unknown = format!("what would change is not known: {error}");
+            findings.warnings.push(unknown);
+        }
     }
     if online {
         telemetry::on_terminal();
@@ -251,19 +275,8 @@ fn examined(config: &Config, gateway: &Where, socket: &Path, online: bool) -> Ex
             Err(_) => {}
         }
     }
-    let well = findings.faults.is_empty();
-    let said = if gateway.format == Format::Json {
-        say(&serde_json::json!(findings).to_string())
-    } else {
-        for warning in &findings.warnings {
-            tell(&format!("warning: {warning}"));
-        }
-        for fault in &findings.faults {
-            tell(fault);
-        }
-        if well { say("ok") } else { Ok(()) }
-    };
-    if !well || said.is_err() {
+    let said = told(&findings, gateway.format);
+    if !findings.faults.is_empty() || said.is_err() {
         return ExitCode::FAILURE;
     }
     match absent {

@@ -26,7 +26,7 @@ const FILES: [(&str, &str); 4] = [
     ),
     (
         "/etc/ironic-proxy/policy.yaml",
-        "Rules that differ from the ones built in, if [oslo_policy] policy_file names it.",
+        "Rules that differ from the ones built in, if it is there and [oslo_policy] policy_file names no other.",
     ),
     (
         "/run/ironic-proxy/admin.sock",

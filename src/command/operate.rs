@@ -501,6 +501,15 @@ fn set(said: &Said, format: Format) -> Result<End, OperationError> {
         text(&said.document, "/operator/state"),
         second(text(&said.document, "/operator/since")),
     ))?;
+    if text(&said.document, "/operator/state") == "maintenance"
+        && said.document.get("required") == Some(&Value::Bool(true))
+    {
+        tell(&format!(
+            "lists of all locations are 503 meanwhile, but for clients that take incomplete ones: with [group:{}] \
+             required = false they only say that it is missing",
+            text(&said.document, "/name"),
+        ));
+    }
     if let Some(warning) = warning {
         tell(&format!("ironic-proxy: {warning}"));
     }

@@ -50,6 +50,24 @@ pub enum SocketError {
     Foreign { path: PathBuf },
 }
 
+impl SocketError {
+    /// Whether nobody is there.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_nobody(source),
+            Self::Foreign { .. } => false,
+        }
+    }
+}
+
+/// Any other error may be somebody's who does not let us in.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
 /// Below `state_path`: where the gateway answers that runs.
 const NOTE: &str = "admin.socket";
 
@@ -118,9 +136,9 @@ fn noted(state_path: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(OsString::from_vec(noted)))
 }
 
-/// Whether there is somebody.
+/// Whether there is somebody, or may be: why we are not let in is told when that one is asked.
 fn is_served(socket: &Path) -> bool {
-    UnixStream::connect(socket).is_ok()
+    UnixStream::connect(socket).map_or_else(|error| !is_nobody(&error), |_| true)
 }
 
 /// What the gateway said.

@@ -1,6 +1,8 @@
 """Commands find the gateway that runs, and no other one, whatever its file says by now."""
 
+import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -78,6 +80,44 @@ def test_without_a_gateway_the_faults_are_told(hub):
     for words in (["status"], ["reload"], ["sync"]):
         done = run(hub, *words)
         assert (done.returncode, FAULT in done.stderr) == (78, True), done
+
+
+@pytest.mark.parametrize("words", [["sync", "--apply"], ["status"]], ids=" ".join)
+def test_a_gateway_that_lets_nobody_in_is_there_all_the_same(hub, words):
+    """Its states are not in the file, so nothing is done without it. It may be no more than the mode of its socket."""
+    path = hub.gateway.directory / "shut.sock"
+    spoil(hub, f"\n[admin]\nsocket = {path}\n")
+    (hub.gateway.directory / "state" / "admin.socket").unlink(missing_ok=True)
+    # Root is let in whatever the mode is, but not here.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as shut:
+        shut.bind(str(path))
+        asked = len(hub.loc1.requests)
+        done = run(hub, *words)
+        assert (done.returncode, f"no gateway answers at {path}: " in done.stderr) == (69, True), done
+        assert not [request for request in hub.loc1.requests[asked:] if request.path.startswith("/v1/chassis")]
+        done = run(hub, "check")
+        assert (done.returncode, f"warning: what would change is not known: no gateway answers at {path}: " in done.stderr) == (0, True), done
+
+
+def test_a_check_of_a_faulty_file_is_told_as_any_other(hub):
+    spoil(hub)
+    done = run(hub, "check")
+    assert (done.returncode, done.stdout, FAULT in done.stderr) == (1, "", True), done
+    done = run(hub, "check", "--format", "json")
+    (fault,) = json.loads(done.stdout)["faults"]
+    assert (done.returncode, FAULT in fault, done.stderr) == (1, True, ""), done
+
+
+def test_whoever_takes_a_required_location_out_of_service_is_told_what_that_does(hub):
+    words = ["location", "loc2", "maintenance"]
+    done = run(hub, *words)
+    assert (done.returncode, "lists of all locations are 503 meanwhile" in done.stderr) == (0, True), done
+    assert hub.get("/v1/nodes").status == 503
+    spoil(hub, "\n[group:loc2]\nrequired = false\n")
+    assert run(hub, "reload").returncode == 0
+    done = run(hub, *words)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert hub.get("/v1/nodes").status == 200
 
 
 def test_what_systemd_starts_finds_the_unit_s_own_gateway(tmp_path):

@@ -53,8 +53,17 @@ def test_three_real_ironics(alike, there, tmp_path):
 
     twin = there["loc2"].create(name="n1", instance_uuid="6f1e6ad1-8b1b-4a0a-b0a0-5a3cbb8a1d11")
     there["loc3"].create(name="n4", instance_uuid=twin["instance_uuid"], uuid=twin["uuid"])
-    port = {"node_uuid": twin["uuid"], "address": "52:54:00:00:00:01"}
+    port = {"node_uuid": twin["uuid"], "address": "52:54:00:00:00:01", "name": "Uplink"}
     assert there["loc2"]("POST", "/v1/ports", json=port).status == 201
+    more = there["loc1"].create(name="n5")
+    port = {"node_uuid": more["uuid"], "address": "52:54:00:00:00:11", "name": "uplink"}
+    assert there["loc1"]("POST", "/v1/ports", json=port).status == 201
+    volume = {"uuid": "d4cf6a3e-9d0b-4b7e-8a51-1f4a2f0e9c11"}
+    connector = {**volume, "type": "iqn", "connector_id": "iqn.2026-11.com.example:n"}
+    target = {**volume, "volume_type": "iscsi", "volume_id": "04452bed-5367-4202-8bf5-de4335ac56d2", "boot_index": 0}
+    for api, owner in ((there["loc1"], more), (there["loc2"], twin)):
+        assert api("POST", "/v1/volume/connectors", json={**connector, "node_uuid": owner["uuid"]}).status == 201
+        assert api("POST", "/v1/volume/targets", json={**target, "node_uuid": owner["uuid"]}).status == 201
     for name, extra in (("loc1", {"a": 1}), ("loc2", {"a": 2})):
         chassis = {"uuid": "3e9f8f53-3c2f-4ec7-a7c4-b2a8a3a1c111", "extra": extra}
         assert there[name]("POST", "/v1/chassis", json=chassis).status == 201
@@ -66,6 +75,10 @@ def test_three_real_ironics(alike, there, tmp_path):
         ("node UUID", twin["uuid"], "loc2", "loc3"),
         ("instance UUID", twin["instance_uuid"], "loc2", "loc3"),
         ("port MAC", "52:54:00:00:00:01", "loc1", "loc2"),
+        ("port name", "uplink", "loc1", "loc2"),
+        ("volume connector UUID", volume["uuid"], "loc1", "loc2"),
+        ("volume connector", "iqn iqn.2026-11.com.example:n", "loc1", "loc2"),
+        ("volume target UUID", volume["uuid"], "loc1", "loc2"),
     }
     assert [one["would_clash"] for one in told["differences"] if "differs: extra" in one["text"]] == [True]
     assert told["proposal"]["groups"] == "_:loc1,loc2:loc2,loc3:loc3"

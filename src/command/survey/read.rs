@@ -18,37 +18,63 @@ use crate::locations::window::ask_all;
 use crate::sync::sites::Sites;
 use crate::sync::sites::Unanswered;
 
-/// A value that only one location may have.
+/// A value that only one location may have, or values that only one has together.
 struct Column {
     collection: Collection,
-    member: &'static str,
+    members: &'static [&'static str],
     kind: &'static str,
 }
 
-const fn column(collection: Collection, member: &'static str, kind: &'static str) -> Column {
+const fn column(
+    collection: Collection,
+    members: &'static [&'static str],
+    kind: &'static str,
+) -> Column {
     Column {
         collection,
-        member,
+        members,
         kind,
+    }
+}
+
+impl Column {
+    fn value(&self, item: &Value) -> Option<String> {
+        let each = self.members.iter().map(|member| item[member].as_str());
+        let words: Option<Vec<_>> = each
+            .map(|text| text.filter(|text| !text.is_empty()))
+            .collect();
+        // MySQL compares without regard to case, so "Node-A" and "node-a" can be one name.
+        words.map(|words| words.join(" ").to_lowercase())
     }
 }
 
 /// The unique columns of `ironic/db/sqlalchemy/models.py` that are unique beyond one node.
 const UNIQUE: &[Column] = &[
-    column(Collection::Nodes, "uuid", "node UUID"),
-    column(Collection::Nodes, "name", "node name"),
-    column(Collection::Nodes, "instance_uuid", "instance UUID"),
-    column(Collection::Ports, "uuid", "port UUID"),
-    column(Collection::Ports, "address", "port MAC"),
-    column(Collection::Portgroups, "uuid", "portgroup UUID"),
-    column(Collection::Portgroups, "name", "portgroup name"),
-    column(Collection::Portgroups, "address", "portgroup MAC"),
-    column(Collection::Allocations, "uuid", "allocation UUID"),
-    column(Collection::Allocations, "name", "allocation name"),
+    column(Collection::Nodes, &["uuid"], "node UUID"),
+    column(Collection::Nodes, &["name"], "node name"),
+    column(Collection::Nodes, &["instance_uuid"], "instance UUID"),
+    column(Collection::Ports, &["uuid"], "port UUID"),
+    column(Collection::Ports, &["name"], "port name"),
+    column(Collection::Ports, &["address"], "port MAC"),
+    column(Collection::Portgroups, &["uuid"], "portgroup UUID"),
+    column(Collection::Portgroups, &["name"], "portgroup name"),
+    column(Collection::Portgroups, &["address"], "portgroup MAC"),
+    column(
+        Collection::VolumeConnectors,
+        &["uuid"],
+        "volume connector UUID",
+    ),
+    column(
+        Collection::VolumeConnectors,
+        &["type", "connector_id"],
+        "volume connector",
+    ),
+    column(Collection::VolumeTargets, &["uuid"], "volume target UUID"),
+    column(Collection::Allocations, &["uuid"], "allocation UUID"),
+    column(Collection::Allocations, &["name"], "allocation name"),
 ];
 
-/// Which versions first show a member (Ironic's `VERSIONED_FIELDS`), and list children.
-const NAMES_SINCE: i64 = 5;
+/// Which version first shows a member (Ironic's `VERSIONED_FIELDS`).
 const GROUPS_SINCE: i64 = 46;
 
 pub(super) async fn read(sites: &Sites) -> Result<Vec<Holding>, Vec<Unanswered>> {
@@ -87,6 +113,8 @@ async fn read_one(sites: &Sites, location: &Location) -> Result<Holding, Silence
         Collection::Nodes,
         Collection::Ports,
         Collection::Portgroups,
+        Collection::VolumeConnectors,
+        Collection::VolumeTargets,
         Collection::Allocations,
         Collection::Conductors,
     ] {
@@ -107,12 +135,8 @@ fn note(holding: &mut Holding, collection: Collection, item: &Value) {
         .iter()
         .filter(|column| column.collection == collection)
     {
-        if let Some(value) = item[column.member]
-            .as_str()
-            .filter(|value| !value.is_empty())
-        {
-            // MySQL compares without regard to case, so "Node-A" and "node-a" can be one name.
-            holding.unique.insert((column.kind, value.to_lowercase()));
+        if let Some(value) = column.value(item) {
+            holding.unique.insert((column.kind, value));
         }
     }
     match collection {
@@ -139,9 +163,11 @@ async fn read_all(
     let unique = UNIQUE
         .iter()
         .filter(|column| column.collection == collection);
+    let named = collection.facts().name_since;
+    let is_named = named.is_some_and(|since| version.minor >= since);
     let mut fields: Vec<_> = unique
-        .map(|column| column.member)
-        .filter(|member| *member != "name" || version.minor >= NAMES_SINCE)
+        .flat_map(|column| column.members.iter().copied())
+        .filter(|member| *member != "name" || is_named)
         .collect();
     match collection {
         Collection::Conductors => fields.extend(["hostname", "conductor_group"]),
