@@ -86,6 +86,10 @@ def test_what_the_manifest_refers_to_is_in_it(objects):
         monitor = yaml.safe_load(text)
     watched = [one for one in services if monitor["spec"]["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()]
     assert [one["metadata"]["name"] for one in watched] == ["ironic-proxy-admin"]
+    # Its value at the Service is what Prometheus calls the job, whose alerts ask for that name.
+    job = watched[0]["metadata"]["labels"].get(monitor["spec"].get("jobLabel"), watched[0]["metadata"]["name"])
+    rules = (REPOSITORY / "conf" / "prometheus" / "ironic-proxy.rules.yml").read_text(encoding="utf-8")
+    assert {job} == set(re.findall(r'job="(.*?)"', rules))
     assert [one["port"] for one in monitor["spec"]["endpoints"]] == [port["name"] for port in watched[0]["spec"]["ports"]]
 
 

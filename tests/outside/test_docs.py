@@ -112,6 +112,25 @@ def test_every_block_says_what_it_is():
     assert not unknown, "without a kind nobody knows how to check them"
 
 
+def texts():
+    """What src/ writes for people, values as `{}`."""
+    for path in REPOSITORY.glob("src/**/*.rs"):
+        for text in re.findall(r'"((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"), re.DOTALL):
+            plain = re.sub(r"\\\n\s*", "", text).replace('\\"', '"')
+            yield re.sub(r"\{[^{}]*\}", "{}", plain)
+
+
+def test_what_operators_look_for_in_the_log_is_written():
+    """Whoever searches for a line as docs/operate.md quotes it."""
+    page = (REPOSITORY / "docs/operate.md").read_text(encoding="utf-8")
+    quoted = [text.strip("… ") for _, text in re.findall(r"^\| log: (`{1,2})(.+?)\1 \|", page, re.MULTILINE)]
+    quoted += re.findall(r"the log\b[^|.`]*\(`(is [^`]+)`\)", page)
+    assert len(quoted) >= 12
+    every = list(texts())
+    value = re.compile(r"\bloc\d\b|\b\d+s?\b|(?<=\()\w+(?=\))")
+    assert not [text for text in quoted if not any(value.sub("{}", text) in one for one in every)]
+
+
 @of_kind("ini")
 def test_configurations_are_whole(block, workshop):
     if block.how.startswith("fragment") or block.how == "file: bad.conf":

@@ -130,10 +130,24 @@ def test_a_location_is_added(replicas):
     assert shows(replicas, "loc3") == [503, 503]
 
 
+def spared(text):
+    """What the page has one write before its reload."""
+    return text.replace("[group:loc3]\n", on_page("fragment: spared", "ini"))
+
+
+def assert_lists_only_lack_loc3(replicas):
+    for replica in replicas.all:
+        reply = replicas.ask(replica, "/v1/nodes")
+        assert (reply.status, reply.header("X-Ironic-Proxy-Incomplete")) == (200, "loc3;reason=maintenance"), reply
+
+
 def test_a_location_is_worked_on(replicas):
     replicas.start(["loc1", "loc2", "loc3"])
+    replicas.play("spare", spared)
+    assert_all_is_served(replicas)
     replicas.play("maintenance")
     assert shows(replicas, "loc3") == [503, 503]
+    assert_lists_only_lack_loc3(replicas)
     replicas.sites["loc3"].down()
     replicas.look()
     replicas.sites["loc3"].up()
@@ -154,7 +168,9 @@ def test_a_location_is_removed(replicas):
         return [Admin(replica).location("loc3")["nodes"] for replica in replicas.all] == [0, 0]
 
     until(is_empty, what="no node that is known there")
+    replicas.play("spare", spared)
     replicas.play("out")
+    assert_lists_only_lack_loc3(replicas)
     replicas.play("remove", without_loc3)
     for replica in replicas.all:
         assert [site["name"] for site in Admin(replica).get("/locations").document["locations"]] == ["loc1", "loc2"]
