@@ -60,9 +60,9 @@ pub struct Request {
     /// How it is told that nobody has the collection.
     pub words: Words,
     pub review: Review,
-    /// A project's own is made: no copy of what another location has, or may have while it is silent, since that may be
-    /// somebody else's.
-    pub is_new: bool,
+    /// A project writes what is its own: no copy of what another location has, or may have while it is silent, since that may
+    /// be somebody else's.
+    pub is_own: bool,
 }
 
 /// What is read of a list's items before they are shown, by who judges them.

@@ -329,8 +329,7 @@ impl Door {
             | Route::UnknownCollection => None,
         };
         if let Some(text) = document {
-            let answer = Answer::json(StatusCode::OK, text);
-            return Ok(Entry::Answered(answer));
+            return Ok(Entry::Answered(Answer::json(StatusCode::OK, text)));
         }
         // What begins like a path of ramdisks may be something else, and nobody was asked who is there.
         if public && !is_ramdisk(&target) {
@@ -365,7 +364,7 @@ impl Door {
             media: Media::of(&head.headers),
             words,
             review: Review::default(),
-            is_new: self.makes_its_own(context.identity.as_ref(), &target),
+            is_own: self.writes_its_own(context.identity.as_ref(), &target),
             asker: self.asker(head, context, &target),
             target,
         };
@@ -602,9 +601,9 @@ impl Door {
         self.guard.gate.check(identity, row)
     }
 
-    /// Whether somebody makes something that others may have, too, and hide.
-    fn makes_its_own(&self, identity: Option<&Identity>, target: &Target) -> bool {
-        let is_hidden = |row: &Row| row.about == About::NewRunbook;
+    /// Whether somebody makes or changes something that others may have, too, and hide.
+    fn writes_its_own(&self, identity: Option<&Identity>, target: &Target) -> bool {
+        let is_hidden = |row: &Row| matches!(row.about, About::NewRunbook | About::Runbook);
         target.row().is_some_and(is_hidden)
             && identity.is_some_and(|identity| self.guard.gate.is_tenant(identity))
     }

@@ -263,7 +263,7 @@ impl<'a> Case<'a> {
             media: Media::Json,
             words: self.request.words,
             review: errand.review,
-            is_new: self.request.is_new,
+            is_own: self.request.is_own,
         };
         let planned = Box::pin(self.federation.dispatch(&request)).await;
         match (planned, self.doubt.get()) {

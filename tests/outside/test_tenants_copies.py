@@ -131,6 +131,33 @@ def test_who_names_a_location_writes_its_copy(house, drifted):
     assert [len(site.objects["runbooks"]) for site in house.fleet.all()] == [0, 1]
 
 
+def test_nobody_takes_anothers_name_at_a_named_location(house, drifted):
+    """Whoever uses what is called so there would run the project's. That a change claims no name takes it from nobody."""
+    first, second = house.fleet.all()
+    [mine], uuid = first.objects["runbooks"], new_uuid()
+    second.objects["runbooks"][:] = [runbook(uuid, None, public=True, name="CUSTOM_B"), runbook(drifted, OTHER, name="CUSTOM_C")]
+    house.fleet.forget_requests()
+
+    def rename(who, name, ident=drifted, **members):
+        patch = [{"op": "replace", "path": f"/{member}", "value": value} for member, value in {"name": name, **members}.items()]
+        return house.ask(who, "PATCH", f"/v1/runbooks/{ident}", patch, **{LOCATION: "loc1"})
+
+    for name in ("CUSTOM_B", "CUSTOM_C"):
+        taken = rename(TENANT, name)
+        assert (taken.status, taken.text(), written(house)) == (409, f"A runbook with name {name} already exists.", []), taken
+    second.fault(scripted.html(502))
+    unknown = rename(TENANT, "CUSTOM_D")
+    assert (unknown.status, written(house)) == (503, []), unknown
+    assert rename(TENANT, "CUSTOM_A", description="same name").status == 200
+    unverified = rename(ADMIN, "CUSTOM_E", "CUSTOM_A")
+    assert (unverified.status, unverified.header("X-Ironic-Proxy-Unverified")) == (200, "loc2"), unverified
+    house.fleet.heal()
+    assert (rename(TENANT, "CUSTOM_D").status, mine["name"]) == (200, "CUSTOM_D")
+    # What is the same everywhere may be called the same everywhere.
+    assert [rename(ADMIN, name, "CUSTOM_D").status for name in ("CUSTOM_B", "CUSTOM_C")] == [409, 200]
+    assert rename(ADMIN, "CUSTOM_B", "CUSTOM_X").status == 404
+
+
 @pytest.mark.parametrize("named", ["uuid", "name"])
 def test_a_project_is_shown_its_own_copy(house, drifted, named):
     ident = drifted if named == "uuid" else "CUSTOM_A"

@@ -169,6 +169,23 @@ def test_a_location_that_is_away_tells_nobody_what_is_free(all_judge):
                 answers = [running.ask(who, "POST", path, {**body, "name": name}, **{LOCATION: "loc1"}) for name in (taken, free)]
                 assert [reply.status for reply in answers] == expected, (path, answers)
         assert not first.asked("POST")
+        mine = {"uuid": new_uuid(), "name": "CUSTOM_C", "owner": MINE, "public": False, "steps": [], "extra": {}}
+        first.objects["runbooks"].append(mine)
+        for who, expected in ((READER, [403, 403]), (TENANT, [409, 503])):
+            for name, status in zip(("CUSTOM_A", "CUSTOM_B"), expected, strict=True):
+                patch = [{"op": "replace", "path": "/name", "value": name}]
+                renamed = running.ask(who, "PATCH", f"/v1/runbooks/{mine['uuid']}", patch, **{LOCATION: "loc1"})
+                assert (renamed.status, mine["name"]) == (status, "CUSTOM_C"), renamed
+
+
+def test_where_all_judge_nobody_takes_anothers_name_either(judges):
+    mine, theirs = ({"uuid": new_uuid(), "name": name, "owner": owner, "public": False, "steps": [], "extra": {}} for name, owner in (("CUSTOM_A", MINE), ("CUSTOM_B", OTHER)))
+    judges.first.objects["runbooks"][:], judges.second.objects["runbooks"][:] = [mine], [theirs]
+    judges.fleet.forget_requests()
+    for who, name, statuses in ((TENANT, "CUSTOM_B", (403, 409)), (READER, "CUSTOM_B", (403,)), (READER, "CUSTOM_C", (403,))):
+        patch = [{"op": "replace", "path": "/name", "value": name}]
+        renamed = judges.ask(who, "PATCH", f"/v1/runbooks/{mine['uuid']}", patch, **{LOCATION: "loc1"})
+        assert (renamed.status in statuses, mine["name"]) == (True, "CUSTOM_A"), renamed
 
 
 def test_what_was_sent_is_not_sent_again(judges):

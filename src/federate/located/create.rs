@@ -125,7 +125,7 @@ impl Creation<'_> {
         let uuid = object.text("uuid").filter(|_| given);
         let mut claims = claims_of(collection, uuid.as_ref().unwrap_or(&new), &object);
         let is_replicated = collection.facts().spread == Spread::Replicated;
-        if is_replicated && !request.is_new {
+        if is_replicated && !request.is_own {
             // At one location it may be made as the copy of what the others have.
             claims.retain(|claim| claim.stake.column != Column::Uuid);
             for claim in &mut claims {

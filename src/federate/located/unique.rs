@@ -112,9 +112,9 @@ impl Free {
     }
 }
 
-/// Whether nothing is made while somebody may have it.
+/// Whether nothing is written while somebody may have it.
 pub fn is_required(federation: &Federation, request: &Request) -> bool {
-    federation.require_unique || request.is_new
+    federation.require_unique || request.is_own
 }
 
 /// One of `scope` has it: 409. Returns those that could not be asked.

@@ -8,16 +8,23 @@ use http::StatusCode;
 
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
+use crate::api::json;
 use crate::api::resource::Resource;
+use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Subject;
+use crate::federate::claim::Claim;
 use crate::federate::claim::Stake;
 use crate::federate::claim::claims_in;
 use crate::federate::fan_out::Told;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
 use crate::federate::hold::Hold;
+use crate::federate::located::create::singular;
+use crate::federate::located::unique::Free;
 use crate::federate::located::unique::ask_whether_free;
+use crate::federate::located::unique::is_required;
+use crate::federate::located::unique::look_for_twins;
 use crate::federate::objection::Objection;
 use crate::federate::replicated::Replicated;
 use crate::federate::replicated::copy::Change;
@@ -63,14 +70,9 @@ impl Replicated<'_> {
         change: Change<'_>,
         mut act: Question,
     ) -> Result<Answer, Error> {
-        // Named by the location header the object is an ordinary one of that location: nothing is replicated or undone.
         if let Some(pinned) = self.request.pinned {
-            let location = self.federation.locations.location(pinned);
-            let reply = location.reply(&self.request.asker, &act).await?;
-            let kind = self.collection.facts().kind;
-            return Ok(self
-                .federation
-                .relay(self.request, pinned, Subject::Other(kind), reply));
+            let claims = self.claims_at(pinned, ident, change).await?;
+            return self.change_at(pinned, &claims, hold, act).await;
         }
         let copies = self.copies_of(ident).await?;
         self.check(ident, &copies, change).await?;
@@ -117,6 +119,82 @@ impl Replicated<'_> {
             },
         };
         Ok(hold.flag(self.everywhere(first, reply)))
+    }
+
+    /// What the change claims at one location, as a create there does.
+    async fn claims_at(
+        &self,
+        at: LocationId,
+        ident: &str,
+        change: Change<'_>,
+    ) -> Result<Vec<Claim>, Error> {
+        let Change::Patch(patch) = change else {
+            return Ok(Vec::new());
+        };
+        let mut claims = claims_in(self.collection, ident, patch);
+        if claims.is_empty() {
+            return Ok(claims);
+        }
+        let path = format!("{}?fields=uuid,name", member(self.collection, ident));
+        let question = self.request.ask(Method::GET, path);
+        let question = question.for_member(self.collection, ident);
+        let location = self.federation.locations.location(at);
+        let reply = location.reply(&self.request.asker, &question).await?;
+        match reply.status {
+            StatusCode::OK => {}
+            // It says so itself.
+            StatusCode::NOT_FOUND => return Ok(Vec::new()),
+            // One that judges the caller itself need not show what it lets be changed.
+            _ => return Ok(claims),
+        }
+        let shown = json::strings(&reply.body, ["uuid", "name"]);
+        let [uuid, name] = shown.map_err(|_| location.misspoke())?;
+        // That it is called so already takes it from nobody.
+        claims.retain(|claim| Some(claim.stake.value.as_str()) != name.as_deref());
+        if !self.request.is_own {
+            for claim in &mut claims {
+                claim.stake.copy_of = uuid.as_deref().map(str::to_owned);
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Named by the location header the object is an ordinary one of that location: nothing is replicated or undone.
+    async fn change_at(
+        &self,
+        at: LocationId,
+        claims: &[Claim],
+        hold: &Hold<'_>,
+        act: Question,
+    ) -> Result<Answer, Error> {
+        let Self {
+            federation,
+            request,
+            collection,
+        } = *self;
+        let kind = collection.facts().kind;
+        let location = federation.locations.location(at);
+        let relay = |reply| federation.relay(request, at, Subject::Other(kind), reply);
+        if claims.is_empty() {
+            return Ok(relay(location.reply(&request.asker, &act).await?));
+        }
+        let required = is_required(federation, request);
+        hold.suffices(required)?;
+        let free = Free::elsewhere(federation, request, at, claims).await?;
+        hold.suffices(required)?;
+        let reply = location.reply(&request.asker, &act).await;
+        // What may have been written may have a twin as well.
+        if reply
+            .as_ref()
+            .map_or_else(|silence| silence.sent, |reply| reply.status.is_success())
+        {
+            look_for_twins(federation, request, at, (claims, hold, &free)).await;
+        }
+        let answer = relay(reply?);
+        if !answer.status.is_success() {
+            return Ok(answer);
+        }
+        Ok(hold.flag(free.flag(&federation.locations, answer, singular(collection))))
     }
 
     fn changing(&self, copy: Copy, change: Change<'_>, act: Question) -> Part {
