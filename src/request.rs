@@ -63,6 +63,8 @@ pub struct Request {
     /// A project writes what is its own: no copy of what another location has, or may have while it is silent, since that may
     /// be somebody else's.
     pub is_own: bool,
+    /// It finishes what was just made, or takes it away again.
+    pub follows_a_write: bool,
 }
 
 /// What is read of a list's items before they are shown, by who judges them.

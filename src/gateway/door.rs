@@ -365,6 +365,7 @@ impl Door {
             words,
             review: Review::default(),
             is_own: self.writes_its_own(context.identity.as_ref(), &target),
+            follows_a_write: false,
             asker: self.asker(head, context, &target),
             target,
         };

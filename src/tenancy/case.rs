@@ -264,6 +264,7 @@ impl<'a> Case<'a> {
             words: self.request.words,
             review: errand.review,
             is_own: self.request.is_own,
+            follows_a_write: errand.follows_a_write,
         };
         let planned = Box::pin(self.federation.dispatch(&request)).await;
         match (planned, self.doubt.get()) {

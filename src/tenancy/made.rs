@@ -13,6 +13,7 @@ use crate::api::json;
 use crate::api::query::Query;
 use crate::federate::Error;
 use crate::federate::LeftBehind;
+use crate::federate::replicated::copy::hidden;
 use crate::locate::LocateError;
 use crate::policy::caller::Project;
 use crate::request::Answer;
@@ -84,21 +85,26 @@ impl Case<'_> {
         }
         // It could not be deleted, so it had better have its owner: what was in the way, such as a lock, may have gone.
         let again = self.told(change(Method::PATCH, patch)).await;
-        if is_done(&again) {
-            return self.at_the_client_s_version(made, collection, true).await;
-        }
-        if is_gone(&again) {
-            // The answer to its DELETE was lost.
-            return given.map_err(nothing_was_done);
-        }
-        let left = LeftBehind {
-            what: format!("{} {uuid}", refusal::noun(collection)),
-            at: made.location,
-            why: format!(
+        let why = if !is_done(&again) {
+            if is_gone(&again) {
+                // The answer to its DELETE was lost.
+                return given.map_err(nothing_was_done);
+            }
+            format!(
                 "its owner could not be set ({}), and it could not be deleted again ({})",
                 said(&again),
                 said(&undone)
-            ),
+            )
+        } else if is_torn(&undone, collection, &made) {
+            let undone = said(&undone);
+            format!("it may be gone again at some of its locations ({undone})")
+        } else {
+            return self.at_the_client_s_version(made, collection, true).await;
+        };
+        let left = LeftBehind {
+            what: format!("{} {uuid}", refusal::noun(collection)),
+            at: made.location,
+            why,
         };
         Err(self.leave_behind(left, project))
     }
@@ -170,6 +176,15 @@ fn nothing_was_done(error: Error) -> Error {
         }
         error => error,
     }
+}
+
+/// Whether it may have been deleted at some of its locations only: what holds secrets could not be put back there.
+fn is_torn(deleted: &Result<Answer, Error>, collection: Collection, made: &Answer) -> bool {
+    let Ok([steps]) = json::raw_members(made.body.whole(), ["steps"]) else {
+        return true;
+    };
+    matches!(deleted, Err(Error::NotEverywhere { .. }))
+        && !hidden(collection, false, steps).is_empty()
 }
 
 /// Why it was not done, in a few words that name no location.

@@ -128,3 +128,34 @@ def test_a_runbook_gets_its_owner_or_goes_again(house):
     made = make(house, "1.115", "/v1/runbooks", body)
     [left] = site.objects["runbooks"]
     assert (made.status, left["uuid"] in made.text(), "loc1" in made.text()) == (500, True, False), made
+
+
+SECRET = {"name": "CUSTOM_A", "steps": [{"interface": "bios", "step": "s", "args": {"password": "p"}, "order": 1}]}
+
+
+@pytest.fixture
+def two():
+    """The first of two locations takes no owner from us, the second one gives none."""
+    with hub(Standin(), Standin()) as running:
+        text = "Cannot create a runbook as a project scoped admin with an owner other than your own project."
+        running.fleet.loc1.fault(scripted.says(400, text), "POST", "/v1/runbooks", times=1)
+        yield running
+
+
+def runbooks(running):
+    return [[one["owner"] for one in site.objects["runbooks"]] for site in running.fleet.all()]
+
+
+def test_what_holds_secrets_is_gone_again_everywhere(two):
+    """It could not be put back, and nobody wants it back."""
+    two.fleet.loc2.fault(LOCKED, "PATCH", "/v1/runbooks/.+")
+    made = two.ask(TENANT, "POST", "/v1/runbooks", SECRET)
+    assert (made.status, "is locked" in made.text(), runbooks(two)) == (409, True, [[], []]), made
+
+
+def test_what_holds_secrets_and_is_gone_at_one_location_only_is_told(two):
+    two.fleet.loc2.fault(LOCKED, "PATCH", "/v1/runbooks/.+", times=1)
+    two.fleet.loc2.fault(BUSY, "DELETE", "/v1/runbooks/.+")
+    made = two.ask(TENANT, "POST", "/v1/runbooks", SECRET)
+    assert (made.status, runbooks(two)) == (500, [[], [MINE]]), made
+    assert "was created, but it may be gone again at some of its locations" in made.text()

@@ -276,7 +276,9 @@ impl Replicated<'_> {
     /// Refuses what can be known to fail before anything is written.
     async fn check(&self, ident: &str, copies: &[Copy], change: Change<'_>) -> Result<(), Error> {
         let beyond = |copy: &Copy| copy.is_beyond_undoing(self.collection, change);
-        if copies.len() > 1 && copies.iter().any(beyond) {
+        // What was made a moment ago, and is not finished, nobody wants back.
+        let is_kept = !self.request.follows_a_write;
+        if is_kept && copies.len() > 1 && copies.iter().any(beyond) {
             return Err(Objection::Invalid(format!(
                 "{} {ident} holds what Ironic does not show, which could not be put back if a location failed. \
                  Change it at each location, named in X-Ironic-Proxy-Location.",
