@@ -212,7 +212,7 @@ impl Locations {
     /// The names of some, for a text that clients read.
     pub fn names(&self, ids: &[LocationId]) -> String {
         let names = ids.iter().map(|id| self.location(*id).name());
-        first_of(names, |more| format!("and {more} more"))
+        first_of(names, and_more).join(", ")
     }
 
     /// What all locations that are known and not in quarantine have in common. `None`: none is known.
@@ -308,11 +308,16 @@ const NAMED: usize = 32;
 pub fn first_of(
     each: impl ExactSizeIterator<Item = impl Display>,
     more: impl Fn(usize) -> String,
-) -> String {
+) -> Vec<String> {
     let beyond = each.len().saturating_sub(NAMED);
     let named = each.take(NAMED).map(|one| one.to_string());
     let rest = (beyond > 0).then(|| more(beyond));
-    named.chain(rest).collect::<Vec<_>>().join(", ")
+    named.chain(rest).collect()
+}
+
+/// How texts say it.
+pub fn and_more(more: usize) -> String {
+    format!("and {more} more")
 }
 
 /// Longer than any that an operator gives.
@@ -383,7 +388,7 @@ mod tests {
 
     #[test]
     fn so_many_are_named() {
-        let named = |number| first_of(0..number, |more| format!("and {more} more"));
+        let named = |number| first_of(0..number, and_more).join(", ");
         assert_eq!(named(0), "");
         assert_eq!(named(2), "0, 1");
         assert!(named(NAMED).ends_with(", 30, 31"));

@@ -28,6 +28,7 @@ use crate::gateway::framing::FramingError;
 use crate::gateway::limits::Limited;
 use crate::locate::LocateError;
 use crate::locations::Locations;
+use crate::locations::and_more;
 use crate::locations::first_of;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
@@ -280,9 +281,8 @@ fn federation(names: Names<'_>, error: federate::Error) -> Answer {
             ..
         } => {
             let states = states.iter();
-            let each: Vec<_> = states
-                .map(|(location, state)| format!("{}: {state}", names.one(*location)))
-                .collect();
+            let each = states.map(|(id, state)| format!("{}: {state}", names.one(*id)));
+            let each = first_of(each, and_more);
             let text = format!("{error} {}.", each.join("; "));
             if is_final {
                 let text = format!("{text} Compare the locations with `ironic-proxy sync`.");
@@ -381,7 +381,7 @@ fn unavailable(names: Names<'_>, silent: &[Silence]) -> Answer {
             format!("{} ({})", names.one(silence.location), silence.reason)
         }
     });
-    let each = first_of(each, |more| format!("and {more} more"));
+    let each = first_of(each, and_more).join(", ");
     let who = match (each, silent.len(), names.are_hidden) {
         (reason, 1, true) => format!("A location ({reason})"),
         (reasons, number, true) => format!("{number} locations ({reasons})"),

@@ -27,8 +27,10 @@ pub fn announce(names: Names<'_>, answer: &mut Answer) {
     let more = |more| format!("*;more={more}");
     let missing = reservations.missing.iter();
     let missing = missing.map(|(id, reason)| format!("{};reason={reason}", name(*id)));
-    let incomplete = first_of(missing, more);
-    let mut unverified = first_of(reservations.unverified.iter().map(|id| name(*id)), more);
+    let incomplete = first_of(missing, more).join(", ");
+    let unverified = reservations.unverified.iter();
+    let unverified = unverified.map(|id| name(*id));
+    let mut unverified = first_of(unverified, more).join(", ");
     if reservations.is_uncoordinated {
         let separator = if unverified.is_empty() { "" } else { ", " };
         let who = if names.are_hidden { "*" } else { COORDINATION };

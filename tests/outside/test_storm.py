@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import scripted
 from admin import SECTION, Admin
 from fleet import assert_unavailable, fleet, until
 from metrics import grown, read
@@ -33,6 +34,19 @@ def is_short(header, one, count):
     """A web server in front takes a head of 4 KiB, so 32 are named, and how many more there are."""
     *named, rest = header.split(", ")
     return len(named) == 32 and all(re.fullmatch(one, name) for name in named) and rest == f"*;more={count - 32}"
+
+
+def test_a_write_that_fails_at_one_of_so_many(hub):
+    """The one is named, wherever it stands."""
+    last, body = hub.all()[-1], {"name": "CUSTOM_A", "steps": [{"interface": "bios", "step": "x", "args": {}, "order": 1}]}
+    last.fault(scripted.says(500, "Out of disk; sorry"), method="POST")
+    reply = hub.post("/v1/runbooks", body)
+    hub.heal()
+    assert_unavailable(reply, f"loc{SITES}", *(f"loc{number + 1}" for number in range(31)))
+    assert f"everywhere. loc{SITES}: refused with 500 Out of disk; sorry; loc1: undone; " in reply.text(), reply
+    assert f"; loc31: undone; and {SITES - 32} more. Please" in reply.text(), reply
+    assert not any(site.objects["runbooks"] for site in hub.all())
+    assert hub.post("/v1/runbooks", body).status == 201
 
 
 def test_a_storm(hub, admin):

@@ -1,6 +1,8 @@
 //! A write at every location. It is tried at the first location alone; if that refuses, the others are not asked. If a
 //! later location fails, the write is undone where it was done, and the error names the state of every location.
 
+use std::cmp::Reverse;
+
 use http::Method;
 use http::StatusCode;
 
@@ -90,9 +92,12 @@ struct State {
     left: Left,
 }
 
-/// What a failed write leaves behind.
+/// What a failed write leaves behind; what an operator has to know of comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Left {
+    /// Nothing: it was done, and undone because of others.
+    Undone,
+    /// Nothing, since it failed there.
     Nothing,
     /// It was done and not undone.
     Done,
@@ -202,7 +207,7 @@ impl Write<'_> {
         .await;
         match refused {
             // Everything was undone, so the one refusal is the answer, as from a single Ironic.
-            Some((location, reply)) if states.iter().all(|state| state.left == Left::Nothing) => {
+            Some((location, reply)) if states.iter().all(|state| state.left <= Left::Nothing) => {
                 refusal(reply, location)
             }
             _ => self.explain(states),
@@ -211,9 +216,9 @@ impl Write<'_> {
 
     async fn leave(&self, part: &Part, outcome: Outcome) -> State {
         let location = part.location;
-        let (done, otherwise) = match outcome {
-            Outcome::Done(_) => (None, Left::Done),
-            Outcome::Doubtful(text) => (Some(text), Left::Unknown),
+        let doubt = match outcome {
+            Outcome::Done(_) => None,
+            Outcome::Doubtful(text) => Some(text),
             Outcome::Late(text) => {
                 self.undo(part).await;
                 return State {
@@ -239,12 +244,14 @@ impl Write<'_> {
             }
         };
         let undone = self.undo(part).await;
-        let left = if undone { Left::Nothing } else { otherwise };
-        let text = match (done, undone) {
-            (None, true) => "undone".to_owned(),
-            (None, false) => "done, could not be undone".to_owned(),
-            (Some(doubt), true) => format!("{doubt}, undone"),
-            (Some(doubt), false) => format!("{doubt}, perhaps done, could not be undone"),
+        let (text, left) = match (doubt, undone) {
+            (None, true) => ("undone".to_owned(), Left::Undone),
+            (None, false) => ("done, could not be undone".to_owned(), Left::Done),
+            (Some(doubt), true) => (format!("{doubt}, undone"), Left::Nothing),
+            (Some(doubt), false) => (
+                format!("{doubt}, perhaps done, could not be undone"),
+                Left::Unknown,
+            ),
         };
         State {
             location,
@@ -281,8 +288,9 @@ impl Write<'_> {
     }
 
     fn explain(&self, mut states: Vec<State>) -> Error {
-        states.sort_by_key(|state| state.location);
-        let left = states.iter().map(|state| state.left).max();
+        // Of many only the first are named, and "undone" of so many tells nobody which one failed.
+        states.sort_by_key(|state| (Reverse(state.left), state.location));
+        let left = states.first().map(|state| state.left);
         let states = states.into_iter();
         Error::NotEverywhere {
             what: format!("{} {}", self.collection.facts().noun, self.ident),
