@@ -59,6 +59,9 @@ class Objects:
 
     def _list_objects(self, request, kind, parameters):
         records = self.objects[kind]
+        if kind == "allocations":
+            filters = [(name, parameters[name][-1]) for name in ("owner", "resource_class", "state") if name in parameters]
+            records = [record for record in records if all(record.get(name) == wanted for name, wanted in filters)]
         order = parameters.get("sort_key", ["id"])[-1]
         if order != "id":
             records = sorted(records, key=lambda record: (record.get(order) is not None, record.get(order)))

@@ -207,3 +207,21 @@ def test_replicas_in_turn_cost_what_a_cold_one_does(counted):
         questions, items = counted.counted()
         assert names == everything(counted)
         assert questions <= 2 * N / L + 2 * P and items <= 1.2 * N + P, (questions, items)
+
+
+@pytest.mark.parametrize(("budget", "has_room"), [(1 << 20, True), (40_000, False)])
+def test_walks_take_as_much_memory_as_they_may(budget, has_room):
+    """The one that was longest at rest finds no more room: it begins anew from its marker, which costs a scan, and is as whole."""
+    with fleet(*sites(2, 50), api={"walk_memory": budget}) as hub:
+        crowd = Fleet(hub)
+        fields = ["driver", "owner", "lessee", "extra", "maintenance", "power_state", "provision_state", "created_at", "updated_at", "fault", "retired", "resource_class"]
+        begun = [hub.get(f"/v1/nodes?sort_key=name&limit=5&fields=name,{field}") for field in fields]
+        costs = []
+        for reply in (begun[-1], begun[0]):
+            crowd.counted()
+            following = hub.get(reply.json()["next"].removeprefix(hub.url))
+            costs.append(crowd.counted())
+            assert (*reply.names(), *following.names()) == tuple(f"n{number:03}-{place:02}" for number in range(5) for place in range(2))
+        (_, of_last), (_, of_first) = costs
+        assert of_last < 20, costs
+        assert (of_first < 20) == has_room, costs

@@ -129,6 +129,8 @@ WAYS = {
     "a heartbeat": lambda hub, ident, other: hub.post(f"/v1/heartbeat/{ident}", {"callback_url": "http://x"}),
     "delete": lambda hub, ident, other: hub.delete(f"/v1/nodes/{ident}"),
 }
+# What is about a child goes to where the child is, whose location judges the parent.
+OF_ITSELF = [way for way in WAYS if way not in ("patch of a parent", "a child")]
 # By a name these are Ironic's own refusals, or not possible.
 BY_UUID = {"a port", "a portgroup", "a connector", "a target", "ports?node_uuid"}
 
@@ -146,11 +148,26 @@ def test_a_node_that_was_re_enrolled_elsewhere_is_followed(hub, way, by):
     done = [request for request in hub.loc2.requests if request.method != "GET"]
     assert len(done) <= 1, f"executed twice: {done}"
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("patch of a parent", "a child")])
+@pytest.mark.parametrize("way", OF_ITSELF)
 def test_a_node_that_may_be_where_nobody_can_ask_is_not_said_to_be_gone(hub, way):
     record, other = re_enrolled(hub), other_at(hub, "loc2")
     hub.loc2.down()
     assert_unavailable(WAYS[way](hub, record["uuid"], other["uuid"]), "loc2")
+
+@pytest.mark.parametrize("by", ["uuid", "name"])
+@pytest.mark.parametrize("silent", ["from the start", "when asked anew"])
+@pytest.mark.parametrize("way", OF_ITSELF)
+def test_where_a_node_was_is_not_left_while_that_location_is_silent(hub, way, silent, by):
+    """Only the location that had it can say that it has it no longer; whoever says yes meanwhile draws nothing to itself."""
+    if by == "name" and way in BY_UUID:
+        pytest.skip("named by UUID only")
+    record, other = re_enrolled(hub), other_at(hub, "loc2")
+    if silent == "from the start":
+        hub.loc1.down()
+    else:
+        hub.loc1.fault(scripted.reset(), method="GET", path=f"/v1/nodes/({record['uuid']}|{record['name']})")
+    assert_unavailable(WAYS[way](hub, record[by], other["uuid"]), "loc1")
+    assert not [request for request in hub.loc2.requests if request.method != "GET"]
 
 def test_a_rename_to_the_name_that_it_has_already(hub):
     record = re_enrolled(hub)

@@ -1,6 +1,7 @@
 """Projects and locations: whose of two things with one UUID is there, what a request costs, and what an old location has."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -239,6 +240,30 @@ def test_what_is_nobodys_is_there_whatever_a_location_knows_of_lessees(tmp_path)
             for ident, status in ((here["uuid"], 200), ("CUSTOM_A", 200), (new_uuid(), 404), ("CUSTOM_B", 404)):
                 assert running.get(who, f"/v1/deploy_templates/{ident}").status == status, (who, ident)
             assert running.get(who, "/v1/conductors").status == 200
+
+
+def test_lists_of_what_is_nobodys_are_a_project_s_where_no_location_knows_of_lessees(tmp_path):
+    """None of the locations may be asked for what is a project's, so of that nothing is listed; all else is."""
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:deploy_template:get": "role:reader"\n')
+    sites = [Standin([node(f"old-{place}", owner=MINE)], versions=("1.1", "1.61")) for place in range(2)]
+    uuids, chassis = [new_uuid(), new_uuid()], new_uuid()
+    for site in sites:
+        site.objects["deploy_templates"] += [{"uuid": uuid, "name": f"CUSTOM_{number}", "steps": [], "extra": {}} for number, uuid in enumerate(uuids)]
+        site.objects["chassis"].append({"uuid": chassis, "description": "c", "extra": {}})
+        site.nodes[0]["chassis_uuid"] = chassis
+    with hub(*sites, sections={"oslo_policy": {"policy_file": rules}}) as running:
+        for query in ("", "?limit=1", "?sort_key=uuid", "?sort_dir=desc", "?fields=uuid", f"?marker={uuids[0]}", f"?marker={chassis}", "?sort_dir=up"):
+            everybody_s, mine = (running.get(who, f"/v1/deploy_templates{query}") for who in (ADMIN, TENANT))
+            # A walk is its caller's.
+            shown, expected = (re.sub(rb"&walk=\w+", b"", reply.body) for reply in (mine, everybody_s))
+            assert (mine.status, shown) == (everybody_s.status, expected), (query, mine)
+        assert sorted(one["uuid"] for one in running.get(TENANT, "/v1/deploy_templates").json()["deploy_templates"]) == sorted(uuids)
+        for query in ("", "?limit=1", "?sort_key=name"):
+            below = f"/v1/chassis/{chassis}/nodes{query}"
+            assert running.get(ADMIN, below).json()["nodes"], below
+            mine = running.get(TENANT, below)
+            assert (mine.status, mine.json()) == (200, {"nodes": []}), mine
 
 
 def test_a_rule_that_binds_the_system_makes_no_project_of_it(tmp_path):

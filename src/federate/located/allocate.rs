@@ -22,6 +22,7 @@ use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::fan_out::refusal;
 use crate::federate::located::create::Creation;
+use crate::federate::merged::marker::Marker;
 use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
@@ -354,8 +355,14 @@ impl<'a> Allocations<'a> {
             let question = request
                 .ask(Method::GET, path)
                 .for_list(Collection::Allocations);
-            if let Said::Refuses(reply) = there.ask(&request.asker, &question).await? {
-                return Err(refusal(reply, location));
+            match there.ask(&request.asker, &question).await? {
+                Said::Refuses(reply) => return Err(refusal(reply, location)),
+                Said::No(reply) if request.pinned.is_some() => {
+                    return Err(refusal(reply, location));
+                }
+                // The marker is another location's, or nobody's.
+                Said::No(_) => self.check_marker().await?,
+                Said::Has(_) | Said::Fails(_) => {}
             }
         }
         let mut body = String::from("{\"allocations\": [");
@@ -379,6 +386,16 @@ impl<'a> Allocations<'a> {
             location: Some(location),
             ..Answer::json(StatusCode::OK, body)
         })
+    }
+
+    async fn check_marker(&self) -> Result<(), Error> {
+        if let Some(marker) = self.request.query.value("marker") {
+            let marker = Marker::parse(marker, &self.federation.locations);
+            let key = Key::new(Collection::Allocations, &marker.item);
+            let locator = &self.federation.locator;
+            locator.ask_anew(&self.request.asker, &key).await?;
+        }
+        Ok(())
     }
 
     /// As much of the allocation as the client asks for.
