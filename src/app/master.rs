@@ -198,7 +198,7 @@ impl Master {
         match telemetry::reopen(&self.reloader.current().config.log) {
             Ok(()) => info!("The log file is reopened"),
             Err(error) => {
-                error!("Not reopened, so what goes there goes on into the old file: {error}")
+                error!("Not reopened, so what goes there goes on into the old file: {error}");
             }
         }
         Next::Serve

@@ -116,8 +116,19 @@ impl Gateway {
         };
         let noted = state_path.as_deref().and_then(noted);
         let default = (own.is_none() && may_be_default).then(default_socket);
-        let mut places = own.iter().chain(&noted).chain(&default);
-        match places.find(|socket| is_served(socket)) {
+        let places = own.iter().chain(&noted).chain(&default);
+        let mut looked = places.map(|socket| (socket, UnixStream::connect(socket)));
+        // Why we are not let in is told when that one is asked.
+        let mut closed = None;
+        let open = looked.find_map(|(socket, answer)| match answer {
+            Ok(_) => Some(socket),
+            Err(error) if is_nobody(&error) => None,
+            Err(_) => {
+                closed.get_or_insert(socket);
+                None
+            }
+        });
+        match open.or(closed) {
             Some(socket) => Self::At(socket.clone()),
             None => Self::Absent(own.unwrap_or_else(default_socket)),
         }
@@ -134,11 +145,6 @@ impl Gateway {
 fn noted(state_path: &Path) -> Option<PathBuf> {
     let noted = fs::read(state_path.join(NOTE)).ok()?;
     Some(PathBuf::from(OsString::from_vec(noted)))
-}
-
-/// Whether there is somebody, or may be: why we are not let in is told when that one is asked.
-fn is_served(socket: &Path) -> bool {
-    UnixStream::connect(socket).map_or_else(|error| !is_nobody(&error), |_| true)
 }
 
 /// What the gateway said.

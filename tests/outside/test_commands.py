@@ -64,7 +64,7 @@ def test_a_reload_of_a_faulty_file_is_the_gateways_own_refusal(hub):
     until(lambda: f"Not reloaded, all stays as it is: {hub.gateway.config_path}:" in hub.gateway.log(), what="the line in the log")
 
 
-@pytest.mark.parametrize("fault", ["$nowhere/admin.sock", "/nobody/is/here.sock"])
+@pytest.mark.parametrize("fault", ["$nowhere/admin.sock", "/nobody/is/here.sock", "/dev/null/here.sock", f"/{'long' * 30}.sock"])
 def test_a_gateway_is_found_where_it_noted_that_it_is(hub, fault):
     """Whether its file leads elsewhere by now or nowhere at all."""
     spoil(hub, f"\n[admin]\nsocket = {fault}\n{FAULTY}")

@@ -375,6 +375,23 @@ def test_the_nodes_of_a_conductor_are_whole(hub, query, limit):
     assert follow([hub], f"{path}&conductor=north") == []
 
 
+def test_a_marker_that_went_to_another_conductor_ends_nothing(hub):
+    """Also where the next one that is wanted is behind more than a page of others."""
+    for site in hub.all():
+        site.max_limit = 4
+    stock(hub, 19)
+    for name in ("n22", "n219"):
+        hub.loc2.find(name)["conductor"] = "east"
+    for query in ("", "&sort_key=name"):
+        page = hub.get(f"/v1/nodes?conductor=east&limit=1{query}").json()
+        assert [named(hub, item) for item in page["nodes"]] == [first := "n22" if not query else "n219"]
+        hub.loc2.find(first)["conductor"] = "west"
+        marker = page["nodes"][0]["uuid"]
+        behind = follow([hub], f"/v1/nodes?conductor=east&limit=1{query}&marker={marker}")
+        assert [named(hub, item) for item in behind] == [{"n22": "n219", "n219": "n22"}[first]], query
+        hub.loc2.find(first)["conductor"] = "east"
+
+
 def named(hub, item):
     ident = item["links"][0]["href"].rpartition("/")[2]
     return next(record["name"] for site in hub.all() for record in site.nodes if record["uuid"] == ident)

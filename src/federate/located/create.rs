@@ -280,24 +280,27 @@ pub(crate) fn shows(document: &[u8], sent: &Object) -> bool {
         let (Some(shown), Some(sent)) = (shown, sent.json(name)) else {
             return true;
         };
-        if name == "candidate_nodes" {
-            return are_shown_as_candidates(&sent, &shown);
+        match name {
+            "candidate_nodes" => are_shown_as_nodes(&sent, &shown),
+            "parent_node" => is_shown_as_node(&sent, &shown),
+            _ => is_shown_as(&sent, &shown),
         }
-        is_shown_as(&sent, &shown)
     })
 }
 
-/// Ironic shows by UUID, in the same order, what was sent by name (`api/controllers/v1/allocation.py`).
-fn are_shown_as_candidates(sent: &Json, shown: &Json) -> bool {
+/// Ironic shows by UUID what was sent by name (`api/controllers/v1/node.py`).
+fn is_shown_as_node(sent: &Json, shown: &Json) -> bool {
+    let is_named = sent.as_str().is_some_and(|sent| !is_uuid_like(sent));
+    is_named || is_shown_as(sent, shown)
+}
+
+/// The same of several, in the same order (`api/controllers/v1/allocation.py`).
+fn are_shown_as_nodes(sent: &Json, shown: &Json) -> bool {
     let (Json::Array(sent), Json::Array(shown)) = (sent, shown) else {
         return is_shown_as(sent, shown);
     };
-    let is_named = |sent: &Json| sent.as_str().is_some_and(|sent| !is_uuid_like(sent));
-    sent.len() == shown.len()
-        && sent
-            .iter()
-            .zip(shown)
-            .all(|(sent, shown)| is_named(sent) || is_shown_as(sent, shown))
+    let mut pairs = sent.iter().zip(shown);
+    sent.len() == shown.len() && pairs.all(|(sent, shown)| is_shown_as_node(sent, shown))
 }
 
 /// Ironic hides passwords, also within a text, folds addresses and groups, and gives defaults to what is null.

@@ -1,5 +1,7 @@
 //! Where a sorted walk goes on: the place of its marker in an order that was read just now.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 use crate::api::json;
@@ -21,10 +23,23 @@ use crate::locations::question::Expect;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::locations::speech::Words;
+use crate::locations::walk::Halt;
 use crate::locations::walk::Told;
+use crate::locations::walk::Walk;
 
 /// Items read behind a marker that the filters hide, to find its place in the order.
 const FOLLOWERS: usize = 100;
+
+/// The first that follow. Of a list that we sift ourselves many pages may give nothing.
+async fn followers(mut walk: Walk<'_>) -> Result<Vec<String>, Halt> {
+    while let Some(page) = walk.next(Some(FOLLOWERS)).await? {
+        if !page.is_empty() {
+            let ids = page.items().filter_map(|item| item.id());
+            return Ok(ids.map(Cow::into_owned).collect());
+        }
+    }
+    Ok(Vec::new())
+}
 
 /// A marker, and what could not be read.
 pub(super) struct Position<'a> {
@@ -59,23 +74,16 @@ impl Position<'_> {
             return Err(silence.clone().into());
         }
         let list = self.merge.list(&self.merge.wish.keys, Keep::All);
-        let (value, followers) = futures_util::join!(
-            self.value(location, &marker.item),
-            list.page(
-                &self.merge.request.asker,
-                location,
-                Some(FOLLOWERS),
-                Some(&marker.item)
-            )
-        );
-        let followers = match followers? {
-            Told::Page(page) => page
-                .items()
-                .filter_map(|item| item.id().map(std::borrow::Cow::into_owned))
-                .collect::<Vec<_>>(),
-            Told::Unknown(reply) | Told::Refusal(reply) => {
+        let start = Some(marker.item.clone());
+        let walk = Walk::behind(&list, &self.merge.request.asker, location, start);
+        let (value, followers) =
+            futures_util::join!(self.value(location, &marker.item), followers(walk));
+        let followers = match followers {
+            Ok(followers) => followers,
+            Err(Halt::Unknown(reply) | Halt::Refusal(reply)) => {
                 return Err(self.merge.refuse(reply, location.id));
             }
+            Err(Halt::Silent(silence)) => return Err(silence.into()),
         };
         match value? {
             Some(value) => Ok(index.behind_unlisted(place, &value, &followers)),
