@@ -10,6 +10,7 @@ use http::header::LOCATION;
 use log::info;
 
 use crate::api::collection::Collection;
+use crate::api::identifier::is_uuid_like;
 use crate::api::media::Media;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
@@ -28,7 +29,10 @@ use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::plan::Plan;
 use crate::locate::LocateError;
+use crate::locate::directory::Key;
 use crate::locations::question::Body;
+use crate::locations::silence::Silence;
+use crate::locations::window::ask_all;
 use crate::policy::caller::Caller;
 use crate::policy::caller::Project;
 use crate::policy::in_force::Rules;
@@ -116,6 +120,24 @@ impl Errand {
 pub(crate) struct Found {
     pub(crate) resource: Resource,
     pub(crate) at: Option<LocationId>,
+}
+
+/// What further locations call by a name.
+#[derive(Debug, Default)]
+pub(crate) struct Namesakes {
+    pub(crate) found: Vec<Found>,
+    silent: Vec<Silence>,
+}
+
+impl Namesakes {
+    /// None of these is the caller's; whoever was silent may have it.
+    pub(crate) fn absent(self) -> Result<(), Error> {
+        if self.silent.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Silent(self.silent))
+        }
+    }
 }
 
 /// A path of one collection's member, and what is below it.
@@ -411,6 +433,40 @@ impl<'a> Case<'a> {
             }
         }
         Ok(found)
+    }
+
+    /// Where nothing that was found may be seen: what every other location calls by this name, each asked by itself. While
+    /// one was silent, the name was found at those that answered, and one of somebody else says nothing of the caller's.
+    pub(crate) async fn namesakes(
+        &self,
+        collection: Collection,
+        ident: &str,
+        fields: &str,
+        hidden: &[Found],
+    ) -> Result<Namesakes, Error> {
+        let key = Key::new(collection, ident);
+        let is_vouched = || self.federation.locator.remembered(&key).is_some();
+        if hidden.is_empty() || self.request.pinned.is_some() || is_uuid_like(ident) || is_vouched()
+        {
+            return Ok(Namesakes::default());
+        }
+        let kind = collection.facts().path;
+        let segments: Vec<&str> = kind.split('/').chain([ident]).collect();
+        let segments = &segments;
+        let others = self.locations().filter(|at| {
+            let is_known = hidden.iter().any(|found| found.at == Some(*at));
+            !is_known && (self.sees_all || !self.is_too_old(Some(*at)))
+        });
+        let asked = others.map(|at| self.look_up_at(segments, fields, Some(at)));
+        let mut namesakes = Namesakes::default();
+        for told in ask_all(asked).await {
+            match told {
+                Ok(found) => namesakes.found.extend(found),
+                Err(Error::Silent(silent)) => namesakes.silent.extend(silent),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(namesakes)
     }
 
     /// Whether a location gets the user's own token: then its own policy decides about its things.

@@ -165,8 +165,20 @@ impl Case<'_> {
     ) -> Result<Option<Node>, Error> {
         let fields = self.holder_fields(at);
         let found = self.look_up_at(&["nodes", ident], fields, at).await?;
-        let nodes = found.iter().filter_map(Node::of);
-        the_one(nodes.filter(passes).collect(), |node| node.at)
+        let meant = |found: &[Found]| {
+            let nodes = found.iter().filter_map(Node::of);
+            the_one(nodes.filter(&passes).collect(), |node| node.at)
+        };
+        let here = meant(&found)?;
+        if here.is_some() || at.is_some() {
+            return Ok(here);
+        }
+        let others = self.namesakes(Collection::Nodes, ident, fields, &found);
+        let others = others.await?;
+        match meant(&others.found)? {
+            None => others.absent().map(|()| None),
+            there => Ok(there),
+        }
     }
 
     pub(crate) fn sees(&self, node: &Node) -> bool {
@@ -257,9 +269,21 @@ impl Case<'_> {
     ) -> Result<Part, Error> {
         let absent = || refusal::absent(collection, ident);
         let segments: Vec<&str> = collection.facts().path.split('/').chain([ident]).collect();
-        let found = self.look_up(&segments, "uuid,node_uuid").await?;
+        let fields = "uuid,node_uuid";
+        let found = self.look_up(&segments, fields).await?;
+        if let Some(part) = self.the_seen_part(&found).await? {
+            return Ok(part);
+        }
+        let others = self.namesakes(collection, ident, fields, &found).await?;
+        match self.the_seen_part(&others.found).await? {
+            Some(part) => Ok(part),
+            None => Err(others.absent().err().unwrap_or_else(absent)),
+        }
+    }
+
+    async fn the_seen_part(&self, found: &[Found]) -> Result<Option<Part>, Error> {
         let mut parts = Vec::new();
-        for Found { resource, at } in &found {
+        for Found { resource, at } in found {
             let (Some(uuid), Some(node)) = (resource.text("uuid"), resource.text("node_uuid"))
             else {
                 continue;
@@ -272,8 +296,7 @@ impl Case<'_> {
                 parts.push(Part { uuid, node });
             }
         }
-        let part = the_one(parts, |part| part.node.at)?;
-        part.ok_or_else(absent)
+        the_one(parts, |part| part.node.at)
     }
 
     /// A node at the location that spoke of it.
@@ -291,11 +314,24 @@ impl Case<'_> {
             "uuid"
         };
         let found = self.look_up(&["allocations", ident], fields).await?;
-        let allocations = found.iter().filter_map(Owned::of);
-        let visible = allocations.filter(|found| {
-            self.judges_itself(found.at) || self.allows(Rule::AllocationGet, &found.allocation())
-        });
-        the_one(visible.collect(), |found| found.at)
+        let meant = |found: &[Found]| {
+            let allocations = found.iter().filter_map(Owned::of);
+            let visible = allocations.filter(|found| {
+                self.judges_itself(found.at)
+                    || self.allows(Rule::AllocationGet, &found.allocation())
+            });
+            the_one(visible.collect(), |found| found.at)
+        };
+        let here = meant(&found)?;
+        if here.is_some() {
+            return Ok(here);
+        }
+        let others = self.namesakes(Collection::Allocations, ident, fields, &found);
+        let others = others.await?;
+        match meant(&others.found)? {
+            None => others.absent().map(|()| None),
+            there => Ok(there),
+        }
     }
 
     /// All nodes that this project owns or leases, or those of them that match `filter`, and the locations that were

@@ -12,6 +12,7 @@ use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::body::Value as Member;
 use crate::api::collection::Collection;
+use crate::api::identifier::is_uuid_like;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
@@ -119,9 +120,7 @@ impl Nodes<'_> {
     /// From 1.65 on the answer itself shows the holders; below, they are asked for first.
     async fn show_node(&self, ident: &str) -> Result<Answer, Error> {
         if self.request.version < LESSEE {
-            let node = self.seen_node(ident).await?;
-            let answer = self.below_node(&node, Bytes::new()).await?;
-            return self.masked(answer, &node, &[]);
+            return self.show_seen(ident).await;
         }
         let (query, strip) = self.request.query.with_fields(&["uuid", "owner", "lessee"]);
         let mut errand = self.errand(Bytes::new());
@@ -134,10 +133,14 @@ impl Nodes<'_> {
                     holders: Holders::of(&shown),
                     at: answer.location,
                 };
-                if !self.sees(&node) {
+                if self.sees(&node) {
+                    return self.masked(answer, &node, &strip);
+                }
+                if is_uuid_like(ident) {
                     return Err(refusal::absent(Collection::Nodes, ident));
                 }
-                self.masked(answer, &node, &strip)
+                // The caller's may be called so, too.
+                self.show_seen(ident).await
             }
             Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
                 Err(refusal::absent(Collection::Nodes, ident))
@@ -147,9 +150,7 @@ impl Nodes<'_> {
             }
             // Two locations claim it, but the caller may see only one of them, and then it is unique.
             Err(Error::Locate(LocateError::Ambiguous { .. } | LocateError::Contested { .. })) => {
-                let node = self.seen_node(ident).await?;
-                let answer = self.below_node(&node, Bytes::new()).await?;
-                self.masked(answer, &node, &[])
+                self.show_seen(ident).await
             }
             // Ironic's 400 about the query would tell that a hidden node exists.
             other => {
@@ -157,6 +158,12 @@ impl Nodes<'_> {
                 other
             }
         }
+    }
+
+    async fn show_seen(&self, ident: &str) -> Result<Answer, Error> {
+        let node = self.seen_node(ident).await?;
+        let answer = self.below_node(&node, Bytes::new()).await?;
+        self.masked(answer, &node, &[])
     }
 
     fn masked(

@@ -75,6 +75,23 @@ class Line:
         )
         self.configuration.write_text(text, encoding="utf-8")
 
+    @contextlib.contextmanager
+    def upgrading(self):
+        """An upgrade whose next process waits for its policy file, until `with` ends; the text that is in it then is `held[0]`."""
+        policy = self.directory / "rules.yaml"
+        os.mkfifo(policy)
+        self.write(sections={"oslo_policy": {"policy_file": policy}})
+        os.kill(self.pid(), signal.SIGUSR2)
+        held = ["{}"]
+        # Opens once somebody reads it: the new configuration was read.
+        with policy.open("w") as rules:
+            yield held
+            plain = self.directory / "plain.yaml"
+            plain.write_text(held[0])
+            # Whoever opens it once more reads the same.
+            plain.rename(policy)
+            rules.write(held[0])
+
     def log(self):
         return (self.directory / "log").read_text(encoding="utf-8", errors="replace")
 

@@ -57,6 +57,30 @@ def test_who_sees_two_things_with_one_uuid_is_told(tells):
         assert running.get(ADMIN, f"/v1/nodes/{uuid}", **{LOCATION: "loc2"}).header(LOCATION) == "loc2"
 
 
+def test_a_hidden_namesake_makes_nothing_absent_while_a_location_is_silent():
+    """Whoever is silent may have the caller's own, and a 404 would tell that somebody has the name."""
+    sites = [Standin([node("web", owner=owner)]) for owner in (OTHER, MINE)]
+    for place, site in enumerate(sites):
+        site.ports.append({"uuid": new_uuid(), "name": "eth0", "address": f"52:54:00:00:00:0{place}", "node_uuid": site.find("web")["uuid"]})
+        owner = (OTHER, MINE)[place]
+        site.objects["allocations"].append({"uuid": new_uuid(), "name": "own", "owner": owner, "state": "active", "resource_class": "x", "node_uuid": None})
+    asked = [
+        ("GET", "/v1/nodes/{}", "web", None), ("GET", "/v1/nodes/{}/states", "web", None), ("PUT", "/v1/nodes/{}/maintenance", "web", {}),
+        ("GET", "/v1/nodes/{}/ports", "web", None), ("GET", "/v1/ports/{}", "eth0", None), ("GET", "/v1/allocations/{}", "own", None),
+    ]  # fmt: skip
+    with hub(*sites) as running:
+        running.fleet.loc2.fault(scripted.close())
+        for method, path, name, body in asked:
+            for ident in (name, "nobody"):
+                reply = running.ask(TENANT, method, path.format(ident), body)
+                assert reply.status == 503, (method, path, ident, reply)
+        running.fleet.heal()
+        for method, path, name, body in asked:
+            reply = running.ask(TENANT, method, path.format(name), body)
+            assert reply.status in (200, 202), (method, path, reply)
+            assert running.ask(TENANT, method, path.format("nobody"), body).status == 404
+
+
 def test_what_a_project_s_request_costs():
     """Nothing more to show a node; one question to write; one for each location and list."""
     sites = [Standin([node(f"n{place}-{number}", owner=MINE if number == 0 else OTHER) for number in range(3)]) for place in range(2)]

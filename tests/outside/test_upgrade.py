@@ -143,20 +143,11 @@ def test_what_does_not_start_leaves_the_old_one_serving(spoil, by):
 def test_a_reload_that_comes_into_an_upgrade_is_not_lost(succeeds):
     """The next process may have read the files before they were changed, and this one goes on if that does not start."""
     with Line() as line:
-        policy = line.directory / "rules.yaml"
-        os.mkfifo(policy)
-        line.write(sections={"oslo_policy": {"policy_file": policy}})
-        os.kill(line.pid(), signal.SIGUSR2)
-        # Opens once somebody reads it: the new configuration was read.
-        with policy.open("w") as rules:
+        with line.upgrading() as held:
             line.write(max_json_body_size=64)
             os.kill(line.first.pid, signal.SIGHUP)
             until(lambda: "a reload waits for its end" in line.log(), what="the signal heard")
-            plain = line.directory / "plain.yaml"
-            plain.write_text("{}" if succeeds else "[")
-            # Whoever opens it once more reads the same.
-            plain.rename(policy)
-            rules.write("{}" if succeeds else "[")
+            held[0] = "{}" if succeeds else "["
         until(lambda: re.search(r" (\d+) \w+ \S+ \[-\] Reloaded", line.log()), what="a reload")
         pids = re.findall(r" (\d+) \w+ \S+ \[-\] Reloaded", line.log())
         assert {int(pid) for pid in pids} == {line.pid()}
@@ -209,18 +200,9 @@ def test_commands_find_who_runs_whatever_socket_the_file_names_by_now():
 def test_a_drain_that_is_ordered_into_an_upgrade_is_not_lost():
     """The process that was told would be gone, and the next one serve on: whoever orders it is told to say it again."""
     with Line() as line:
-        policy = line.directory / "rules.yaml"
-        os.mkfifo(policy)
-        line.write(sections={"oslo_policy": {"policy_file": policy}})
-        os.kill(line.pid(), signal.SIGUSR2)
-        # Opens once somebody reads it: the next process is on its way.
-        with policy.open("w") as rules:
+        with line.upgrading():
             said = line.admin("POST", "/drain")
             assert (said.status, "say it again" in said.text) == (503, True), said
-            plain = line.directory / "plain.yaml"
-            plain.write_text("{}")
-            plain.rename(policy)
-            rules.write("{}")
         assert line.ended() == 0
         assert line.admin("POST", "/drain").status == 202
         until(lambda: line.log().count("Stopped") == 2, what="the end of both")

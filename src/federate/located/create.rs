@@ -399,6 +399,12 @@ mod tests {
             let made = format!(r#"{{"uuid": "u", "candidate_nodes": {made}}}"#);
             assert_eq!(shows(made.as_bytes(), &sent), expected, "{made}");
         }
+        for (sent, expected) in [("rack", true), (other, true), (one, false)] {
+            let sent = format!(r#"{{"uuid": "u", "parent_node": "{sent}"}}"#);
+            let sent = Object::parse("node", sent.as_bytes()).unwrap();
+            let made = format!(r#"{{"uuid": "u", "parent_node": "{other}"}}"#);
+            assert_eq!(shows(made.as_bytes(), &sent), expected, "{made}");
+        }
         let odd = Object::parse("node", br#"{"uuid": "u", "extra": {"a": 1e400}}"#).unwrap();
         for (made, expected) in [
             (&br#"{"uuid": "u", "extra": {"a": Infinity}}"#[..], true),
