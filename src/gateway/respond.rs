@@ -32,6 +32,7 @@ use crate::gateway::compress::is_asked;
 use crate::gateway::context::Context;
 use crate::locations::Locations;
 use crate::request::Answer;
+use crate::request::Content;
 use crate::request::Versions;
 
 /// Bytes of an answer that are written at a time.
@@ -138,18 +139,27 @@ impl Respond {
         }
         let silent = bodiless || length == 0 || asked.method == Method::HEAD;
         session.write_response_header(Box::new(head)).await?;
-        if !silent {
-            let writing = write_parts(session, body.into_parts(PART), compressor);
-            if length <= PART {
-                // Which the write clock bounds.
-                return writing.await;
-            }
-            tokio::time::timeout(patience(length), writing)
-                .await
-                .unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
+        if silent {
+            return Ok(());
         }
-        Ok(())
+        write_body(session, body, compressor).await
     }
+}
+
+async fn write_body(
+    session: &mut ServerSession,
+    body: Content,
+    compressor: Option<Compressor>,
+) -> Result<()> {
+    let length = body.length();
+    let writing = write_parts(session, body.into_parts(PART), compressor);
+    if length <= PART {
+        // Which the write clock bounds.
+        return writing.await;
+    }
+    tokio::time::timeout(patience(length), writing)
+        .await
+        .unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))
 }
 
 /// The write clock runs for one part: it measures silence, not the size of the answer.
@@ -177,4 +187,62 @@ async fn write_parts(
 /// (`max_buffered`).
 fn patience(length: usize) -> Duration {
     WRITE_TIMEOUT + body::slowest(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// Whether a client that reads so many bytes a second gets an answer of this length.
+    async fn is_read(length: usize, speed: usize) -> bool {
+        let (ours, mut client) = tokio::io::duplex(4 << 10);
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .unwrap();
+        let mut session = ServerSession::new_http1(Box::new(ours));
+        session.read_request().await.unwrap();
+        let mut head = ResponseHeader::build(StatusCode::OK, None).unwrap();
+        head.set_content_length(length).unwrap();
+        let served = tokio::spawn(async move {
+            session.write_response_header(Box::new(head)).await?;
+            write_body(&mut session, Bytes::from(vec![b'x'; length]).into(), None).await
+        });
+        let mut second = vec![0; speed];
+        // Until all is written, or nobody writes any longer.
+        while client.read_exact(&mut second).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let served = served.await.unwrap();
+        assert!(
+            served
+                .as_ref()
+                .err()
+                .is_none_or(|error| *error.etype() == ErrorType::WriteTimedout)
+        );
+        served.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_holds_much_has_to_read() {
+        for (length, speed, expected) in [
+            (4 << 20, 40 << 10, true),
+            // It may lose the time of one silence.
+            (4 << 20, 28 << 10, true),
+            (4 << 20, 24 << 10, false),
+            (PART + 1, 1 << 10, false),
+            // What takes as little as this may be read as slowly as the client likes.
+            (PART, 1 << 10, true),
+        ] {
+            assert_eq!(
+                is_read(length, speed).await,
+                expected,
+                "{length} at {speed}"
+            );
+        }
+    }
 }

@@ -39,6 +39,18 @@ def functions():
     return {row: [name.partition(":")[0] for name in names.split(", ") if name] for row, names in found.items()}
 
 
+def spellings():
+    """Each row, with ever less of its path: what is missing there, a query may give (`pecan` takes arguments from either)."""
+    for (method, template), parameters in functions().items():
+        arity = template.count("{}")
+        for given in range(arity):
+            words = iter(template.split("/"))
+            yield "PUT" if method == "*" else method, list(words), given, parameters[given:]
+        # Beside a path that says all there may be more.
+        if parameters[arity:]:
+            yield "PUT" if method == "*" else method, template.split("/"), arity, parameters[arity:]
+
+
 def row_of(rows, method, target):
     """The first row that serves it: what is written literally stands before what is not."""
     parts = [urllib.parse.unquote(part) for part in target.partition("?")[0].strip("/").split("/")]

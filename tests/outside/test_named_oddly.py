@@ -2,9 +2,11 @@
 
 import copy
 import re
+import urllib.parse
 
 import pytest
 from fleet import fleet, until
+from routes import spellings
 from standin import Standin, StandinKeystone, new_uuid, node
 
 from client import LATEST
@@ -219,6 +221,26 @@ def test_no_spelling_leads_past_a_policy(guarded, path, method, further):
     reply = hub.call(method, path.format(**there), None, headers={**headers, **further}, version="1.90")
     assert 400 <= reply.status < 500, reply
     assert hub.asked(path=".*vendor_passthru.*") == {}
+
+
+@pytest.mark.parametrize("further", [{}, PINNED], ids=["", "pinned"])
+def test_no_argument_in_a_query_leads_past_a_policy(guarded, further):
+    """Of each route that a reader may not use, with ever less of its path and the rest in the query."""
+    hub, headers = guarded
+    hub.heal()
+    there = hub.loc2.add(node("there"))
+    count = 0
+    for method, words, given, names in spellings():
+        if method == "GET":
+            continue
+        left = iter([there["uuid"]] * given)
+        path = "/".join(filter(None, (next(left, "") if word == "{}" else word for word in words)))
+        for query in ([(name, there["uuid"]) for name in names], [(names[0], there["uuid"])]):
+            reply = hub.call(method, f"/v1/{path}?{urllib.parse.urlencode(query)}", {}, headers={**headers, **further})
+            assert 400 <= reply.status < 500, reply
+            count += 1
+    assert count > 100
+    assert not [request.target for site in hub.all() for request in site.requests if request.method != "GET"]
 
 
 @pytest.mark.parametrize("path", ["/...json", "/..json", "/v1/...json", "/v1/nodes/...json", "/v1/nodes/{uuid}/...json", "/v1/nodes/{uuid}/states/..json"])

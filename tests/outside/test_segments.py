@@ -10,7 +10,7 @@ import pytest
 from admin import SECTION, Admin
 from exchange import Answer
 from fleet import fleet
-from routes import functions
+from routes import spellings
 from standin import Standin, new_uuid, node
 
 ODD = {
@@ -81,18 +81,6 @@ def touched(touchy):
     yield from watched(touchy)
     listed = touchy.get("/v1/nodes")
     assert listed.status == 200, f"a breaker is open: {listed}"
-
-
-def spellings():
-    """Each row, with ever less of its path: what is missing there, a query may give (`pecan` takes arguments from either)."""
-    for (method, template), parameters in functions().items():
-        arity = template.count("{}")
-        for given in range(arity):
-            words = iter(template.split("/"))
-            yield "PUT" if method == "*" else method, list(words), given, parameters[given:]
-        # Beside a path that says all there may be more.
-        if parameters[arity:]:
-            yield "PUT" if method == "*" else method, template.split("/"), arity, parameters[arity:]
 
 
 @pytest.mark.parametrize("headers", [{}, PINNED], ids=["", "pinned"])

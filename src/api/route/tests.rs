@@ -414,6 +414,76 @@ fn what_the_query_gives_is_no_way_to_another_path() {
     assert!(moved > 500, "{moved}");
 }
 
+/// Pecan takes an argument from the query where the path has none. Whatever a query gives so is judged as it is in a path,
+/// and sent as it was judged.
+#[test]
+fn what_the_query_gives_is_read_as_in_the_path() {
+    let uuid = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
+    let (mut moved, mut doubled) = (0, 0);
+    // `whoever_is_validated_is_judged` is about the one whose rule looks at the query itself.
+    let rows = TABLE
+        .iter()
+        .filter(|row| row.function() != "nodes.validate");
+    for row in rows {
+        let method = if row.method == "*" { "PUT" } else { row.method };
+        let method: Method = method.parse().unwrap();
+        let names: Vec<_> = row.parameters().map(|(name, _)| name).collect();
+        let asked = |given: usize, query: &[&str]| {
+            let mut left = 0..given;
+            let words = row.template.split('/');
+            let words = words.filter_map(|word| match word {
+                "{}" => left.next().map(|_| uuid),
+                word => Some(word),
+            });
+            let path = ["/v1"].into_iter().chain(words).collect::<Vec<_>>();
+            let query = query.iter().map(|name| format!("{name}={uuid}"));
+            let query = query.collect::<Vec<_>>().join("&");
+            read(&method, &format!("{}?{query}", path.join("/")), LATEST)
+        };
+        let (plain, _) = asked(row.arity(), &[]).unwrap();
+        for given in 0..row.arity() {
+            let Ok((target, query)) = asked(given, &names[given..row.arity()]) else {
+                continue;
+            };
+            let Some(found) = target.row() else { continue };
+            // Without its end the path may call another function, which has no such arguments.
+            if found.function() != row.function() {
+                continue;
+            }
+            assert_eq!(
+                (found.rule, found.about),
+                (row.rule, row.about),
+                "{}",
+                row.template
+            );
+            let left: Vec<_> = names[found.arity()..row.arity()].to_vec();
+            let segments = plain.segments();
+            let (sent, rest) = segments.split_at(segments.len() - left.len());
+            assert_eq!(target.segments(), sent, "{method} {}", row.template);
+            assert_eq!(rest, vec![uuid; left.len()], "{}", row.template);
+            for name in &names[..row.arity()] {
+                assert_eq!(
+                    query.value(name).is_some(),
+                    left.contains(name),
+                    "{method} {} {name}",
+                    row.template
+                );
+            }
+            moved += 1;
+        }
+        // Of two values Ironic refuses the second, so nobody has to say which is judged.
+        for name in names.iter().take(row.arity()).filter(|name| **name != "{}") {
+            let refused = asked(row.arity(), &[name]).unwrap_err();
+            assert_eq!(
+                refused.fault.text(),
+                format!("Unexpected repeated argument: {name}")
+            );
+            doubled += 1;
+        }
+    }
+    assert!(moved > 40 && doubled > 60, "{moved} {doubled}");
+}
+
 #[test]
 fn dots_of_a_member_are_nobody_s_name() {
     for path in [
