@@ -11,6 +11,7 @@ use crate::api::accept::Words;
 use crate::api::collection::Collection;
 use crate::api::fault::Fault;
 use crate::api::header;
+use crate::api::identifier::Alias;
 use crate::api::link::Base;
 use crate::api::media::Media;
 use crate::api::merged_page::MergedPage;
@@ -375,6 +376,15 @@ impl Answer {
             headers,
             body: body.into(),
             ..Self::default()
+        }
+    }
+
+    /// The client's own word in place of what stood in for it.
+    #[must_use]
+    pub fn reworded(self, alias: &Alias) -> Self {
+        Self {
+            body: alias.reword(self.body.whole()).into(),
+            ..self
         }
     }
 

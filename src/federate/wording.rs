@@ -1,6 +1,7 @@
 //! Refusals in Ironic's own words: where no location has a thing, one of them is asked all the same for what it says of
 //! the request.
 
+use bytes::Bytes;
 use http::Method;
 
 use crate::api::body::Patch;
@@ -18,6 +19,8 @@ use crate::federate::plan::Plan;
 use crate::locate::Source;
 use crate::locations::location::Location;
 use crate::locations::order::Act;
+use crate::locations::question::Body;
+use crate::locations::question::Question;
 use crate::request::Answer;
 use crate::request::Request;
 
@@ -81,23 +84,36 @@ impl Wording<'_> {
                 source: Source::Asked,
             }));
         }
-        let mut reply = self
+        let answer = self.said(location, question).await?;
+        Ok(Plan::Answer(match alias {
+            Some(alias) => answer.reworded(&alias),
+            None => answer,
+        }))
+    }
+
+    /// The same of a create, as it would be sent to this location, or to another one that can be asked.
+    pub(super) async fn of_body(&self, first: LocationId, body: Bytes) -> Result<Answer, Error> {
+        let location = self.request.pinned.or_else(|| self.who(first));
+        let mut question = self.request.question();
+        question.body = Body::Whole(body);
+        self.said(location.unwrap_or(first), question).await
+    }
+
+    async fn said(&self, location: LocationId, question: Question) -> Result<Answer, Error> {
+        let reply = self
             .federation
             .locations
             .location(location)
             .ask(&self.request.asker, &question)
             .await?
             .into_reply();
-        if let Some(alias) = alias {
-            reply.body = alias.reword(&reply.body);
-        }
-        Ok(Plan::Answer(Answer {
+        Ok(Answer {
             // No location has it, so the location header would mislead.
             location: None,
             ..self
                 .federation
                 .relay(self.request, location, Subject::Other(Kind::Plain), reply)
-        }))
+        })
     }
 }
 

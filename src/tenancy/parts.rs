@@ -9,18 +9,16 @@ use http::Method;
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::collection::Collection;
-use crate::api::microversion::Microversion;
+use crate::api::identifier::Alias;
 use crate::api::rules::Rule;
 use crate::federate::Error;
+use crate::federate::located::create::node_of;
 use crate::request::Answer;
 use crate::tenancy::case::Case;
 use crate::tenancy::facts::Holders;
 use crate::tenancy::facts::Node;
 use crate::tenancy::lists::Lists;
 use crate::tenancy::refusal;
-
-/// From here on a new port may name its node by `node_ident`.
-const NODE_IDENT: Microversion = Microversion::new(1, 94);
 
 /// Requests about what is at a node.
 pub(crate) struct Parts<'c>(pub(crate) &'c Case<'c>);
@@ -80,43 +78,38 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// Creates a part at the node in the body. A body without a node is refused by the location, in its words.
-    pub(crate) async fn new_part(&self, rule: Rule, body: &[u8]) -> Result<Answer, Error> {
+    /// Creates a part at the node in the body. A body without one is refused by the location, in its words.
+    pub(crate) async fn new_part(
+        &self,
+        collection: Collection,
+        rule: Rule,
+        body: &[u8],
+    ) -> Result<Answer, Error> {
         // Parsed and written again, so that what was judged is what is sent, also with duplicate members.
         let mut object = Object::parse("body", body)?;
-        let mut at = None;
-        let member = self.node_member(&object)?;
-        if let Some(ident) = object.text(member) {
-            match self.visible_node(&ident).await? {
-                Some(node) => {
-                    self.permit_at(rule, &node)?;
-                    if member == "node_ident" {
-                        // Here Ironic takes a name too, which could mean another node by now.
-                        object.set(member, &node.uuid);
-                    }
-                    at = node.at;
+        let (mut at, mut hidden) = (None, None);
+        if let Some((member, ident)) = node_of(collection, self.request.version, &object) {
+            if let Some(node) = self.visible_node(&ident).await? {
+                self.permit_at(rule, &node)?;
+                if member == "node_ident" {
+                    // Here Ironic takes a name too, which could mean another node by now.
+                    object.set(member, &node.uuid);
                 }
+                at = node.at;
+            } else {
                 // Ironic judges an unseen node like one without an owner: 403 for tenants, 400 for who passes without
                 // one.
-                None => self.permit(rule, &Holders::default().target())?,
+                self.permit(rule, &Holders::default().target())?;
+                // We do see it.
+                let alias = Alias::of(&ident);
+                object.set(member, &alias.ident);
+                hidden = Some(alias);
             }
         }
-        self.send(self.errand(object.to_bytes()).at(at)).await
-    }
-
-    /// The member that names the node: of a port it has been `node_ident` too, since 1.94.
-    fn node_member(&self, object: &Object) -> Result<&'static str, Error> {
-        let is_port = self.request.target.segments().first().map(String::as_str) == Some("ports");
-        if !is_port || !object.contains("node_ident") {
-            return Ok("node_uuid");
-        }
-        if self.request.version < NODE_IDENT {
-            // Ironic refuses it before its policy.
-            return Err(refusal::too_new());
-        }
-        // With both Ironic's schema refuses the body; what is judged is what it would be sent by.
-        let named = ["node_uuid", "node_ident"].into_iter();
-        let mut named = named.filter(|name| object.text(name).is_some());
-        Ok(named.next().unwrap_or("node_ident"))
+        let answer = self.send(self.errand(object.to_bytes()).at(at)).await?;
+        Ok(match hidden {
+            Some(alias) => answer.reworded(&alias),
+            None => answer,
+        })
     }
 }

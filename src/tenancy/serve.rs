@@ -70,17 +70,13 @@ pub async fn serve(
     }
 }
 
-/// The client's own word in place of what stood in for it.
+/// The same of what was planned.
 fn reworded(alias: &Alias, planned: Result<Plan, Error>) -> Result<Plan, Error> {
-    let reworded = |answer: Answer| Answer {
-        body: alias.reword(answer.body.whole()).into(),
-        ..answer
-    };
     match planned {
         Ok(Plan::Answer(answer)) if !answer.status.is_success() => {
-            Ok(Plan::Answer(reworded(answer)))
+            Ok(Plan::Answer(answer.reworded(alias)))
         }
-        Err(Error::Reply(answer)) => Err(Error::Reply(Box::new(reworded(*answer)))),
+        Err(Error::Reply(answer)) => Err(Error::Reply(Box::new(answer.reworded(alias)))),
         Err(Error::Objection(Objection::Absent(text))) => {
             Err(Objection::Absent(alias.reword_text(&text)).into())
         }
@@ -128,7 +124,11 @@ async fn act(case: &Case<'_>, row: &Row, body: Bytes) -> Result<Answer, Error> {
         About::Node if segments.len() == 2 => Nodes(case).one_node(second, row.rule, body).await,
         About::Node => Nodes(case).at_node(second, row.rule, body).await,
         About::NodeOfQuery => Nodes(case).validate(row.rule).await,
-        About::NodeOfBody => Parts(case).new_part(row.rule, &body).await,
+        About::NodeOfBody => {
+            Parts(case)
+                .new_part(part_of(segments), row.rule, &body)
+                .await
+        }
         About::NodeOf(collection) => {
             let ident = segments.last().map(String::as_str).unwrap_or_default();
             // Ironic judges the form of an identifier before it looks for one: a port is deleted by its UUID alone.

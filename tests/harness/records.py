@@ -70,7 +70,10 @@ PAGING = {"limit", "marker", "sort_key", "sort_dir", "fields"}
 KINDS = {
     "chassis": "Chassis", "deploy_templates": "Deploy template", "runbooks": "Runbook", "inspection_rules": "Rule",
     "allocations": "Allocation", "portgroups": "Portgroup", "novelties": "Novelty",
+    "connectors": "Volume connector", "targets": "Volume target",
 }  # fmt: skip
+# Those that are at a node, which a new one has to name.
+AT_NODES = ("portgroups", "connectors", "targets")
 # Asked without credentials, as ramdisks do.
 RAMDISK = re.compile(r"/v1/(lookup|heartbeat/[a-z0-9-]+|continue_inspection)")
 TRUE = {"1", "t", "true", "on", "y", "yes"}
@@ -86,6 +89,11 @@ def node(name=None, uuid=None, **fields):
     record["name"] = name
     record["uuid"] = uuid or new_uuid()
     return record
+
+
+def path_of(kind):
+    """Of a collection, by its key in a list."""
+    return f"volume/{kind}" if kind in ("connectors", "targets") else kind
 
 
 def new_uuid():

@@ -9,7 +9,7 @@ import threading
 import urllib.parse
 
 from exchange import Answer, request_id
-from records import BLANK, DEFAULT_FIELDS, KINDS, NAME, RAMDISK, SINCE, UUID_LIKE, wanted_fields, gate_field, new_uuid, node, sanitized
+from records import BLANK, DEFAULT_FIELDS, KINDS, NAME, RAMDISK, SINCE, UUID_LIKE, wanted_fields, gate_field, new_uuid, node, path_of, sanitized
 from refusals import Refused, Unrouted, Denied, form_a, form_b
 from sites import Site
 from standin_keystone import StandinKeystone
@@ -205,8 +205,6 @@ class Ironic(Lists, Writes, Objects):
                 return Answer.of_json(200, self._shown_port(request, found[0], minor, wanted_fields(parameters)))
             case ["conductors"] if method == "GET":
                 return self._paged(request, "conductors", self.conductors, parameters, noun="Conductor", ident="hostname")
-            case ["volume", ("connectors" | "targets") as kind] if method == "GET":
-                return Answer.of_json(200, {kind: []})
             case ["shards"] if method == "GET":
                 return Answer.of_json(200, {"shards": []})
             case ["drivers", *rest]:
@@ -220,6 +218,8 @@ class Ironic(Lists, Writes, Objects):
                 return Answer(202)
             case ["continue_inspection"] if method == "POST":
                 return Answer.of_json(202, self._ramdisk_s(request, self._inspected(request, parameters)))
+            case ["volume", "connectors" | "targets", *_]:
+                return self._routed(request, path[1:], parameters, minor)
             case [kind] | [kind, "detail"] if kind in KINDS and method == "GET":
                 return self._list_objects(request, kind, parameters)
             case [kind] if kind in KINDS and method == "POST":
@@ -383,7 +383,7 @@ class Ironic(Lists, Writes, Objects):
         return [{"href": f"{base}/v1/{path}", "rel": "self"}, {"href": f"{base}/{path}", "rel": "bookmark"}]
 
     def _with_links(self, request, record, kind):
-        return {**sanitized(record), "links": self._links(request, f"{kind}/{record['uuid']}")}
+        return {**sanitized(record), "links": self._links(request, f"{path_of(kind)}/{record['uuid']}")}
 
     def _shown(self, request, record, minor, fields=None):
         shown = {

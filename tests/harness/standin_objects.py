@@ -3,7 +3,7 @@
 import urllib.parse
 
 from exchange import Answer
-from records import KINDS, limit_of, new_uuid, sanitized, wanted_fields
+from records import AT_NODES, KINDS, UUID_LIKE, limit_of, new_uuid, path_of, sanitized, wanted_fields
 from refusals import Refused, Unrouted
 
 
@@ -17,15 +17,17 @@ class Objects:
 
     # --- ports
 
+    def _at_the_node(self, records, parameters):
+        if "node" not in parameters:
+            return records
+        node = self.find(parameters["node"][-1])
+        if node is None:
+            raise Refused(404, f"Node {parameters['node'][-1]} could not be found.")
+        return [record for record in records if record["node_uuid"] == node["uuid"]]
+
     def _list_ports(self, request, parameters):
-        ports = self.ports
-        wanted = {name: parameters[name][-1] for name in ("address", "node_uuid", "node") if name in parameters}
-        if "node" in wanted:
-            record = self.find(wanted.pop("node"))
-            if record is None:
-                raise Refused(404, f"Node {parameters['node'][-1]} could not be found.")
-            wanted["node_uuid"] = record["uuid"]
-        for name, value in wanted.items():
+        ports = self._at_the_node(self.ports, parameters)
+        for name, value in ((name, parameters[name][-1]) for name in ("address", "node_uuid") if name in parameters):
             ports = [port for port in ports if port[name] == value]
         order = parameters.get("sort_key", ["id"])[-1]
         if order != "id":
@@ -43,14 +45,26 @@ class Objects:
         hidden = {name for name in shown if fields and name not in (*fields, "links") or name == "name" and minor < 88}
         return {name: value for name, value in shown.items() if name not in hidden}
 
-    def _create_port(self, request):
-        body = self._body(request)
-        record = self.find(body.pop("node_ident", None) or body.get("node_uuid"))
+    def _node_of(self, body, kind):
+        """What is at a node says at which one, before anything else of it is looked at."""
+        named = body.pop("node_ident", None) if kind == "port" else None
+        if named is None:
+            named = body.get("node_uuid")
+            if not isinstance(named, str):
+                raise Refused(400, f"Schema error for {kind}: 'node_uuid' is a required property")
+            if not UUID_LIKE.fullmatch(named):
+                raise Refused(400, f"Expected UUID for node_uuid: {named}")
+        record = self.find(named)
         if record is None:
             raise Refused(400, f"Node {body.get('node_uuid')} could not be found.")
+        body["node_uuid"] = record["uuid"]
+
+    def _create_port(self, request):
+        body = self._body(request)
+        self._node_of(body, "port")
         if any(port["address"] == body["address"].lower() for port in self.ports):
             raise Refused(409, f"A port with MAC address {body['address']} already exists.")
-        port = {**body, "node_uuid": record["uuid"], "uuid": body.get("uuid") or new_uuid(), "address": body["address"].lower()}
+        port = {**body, "uuid": body.get("uuid") or new_uuid(), "address": body["address"].lower()}
         self.ports.append(port)
         location = f"{self._base(request)}/v1/ports/{port['uuid']}"
         return Answer.of_json(201, self._with_links(request, port, "ports"), [("Location", location)])
@@ -62,10 +76,14 @@ class Objects:
         if kind == "allocations":
             filters = [(name, parameters[name][-1]) for name in ("owner", "resource_class", "state") if name in parameters]
             records = [record for record in records if all(record.get(name) == wanted for name, wanted in filters)]
+        if kind in AT_NODES:
+            address = parameters.get("address", [None])[-1]
+            records = [record for record in records if address in (None, record.get("address"))]
+            records = self._at_the_node(records, parameters)
         order = parameters.get("sort_key", ["id"])[-1]
         if order != "id":
             records = sorted(records, key=lambda record: (record.get(order) is not None, record.get(order)))
-        return self._paged(request, kind, records, parameters, noun=KINDS[kind])
+        return self._paged(request, kind, records, parameters, noun=KINDS[kind], path=path_of(kind))
 
     def _paged(self, request, kind, records, parameters, *, noun, ident="uuid", path=None):
         """A page of records that stand in ascending order."""
@@ -88,6 +106,8 @@ class Objects:
     def _create_object(self, request, kind):
         body = self._body(request)
         ident, noun = body.get("uuid") or new_uuid(), KINDS[kind].lower()
+        if kind in AT_NODES:
+            self._node_of(body, noun)
         article = "An" if noun.startswith("a") else "A"
         for record in self.objects[kind]:
             if record["uuid"] == ident:
@@ -105,7 +125,7 @@ class Objects:
         if kind == "runbooks":
             record = {"owner": None, "public": False, **record}
         self.objects[kind].append(record)
-        location = f"{self._base(request)}/v1/{kind}/{ident}"
+        location = f"{self._base(request)}/v1/{path_of(kind)}/{ident}"
         return Answer.of_json(201, self._with_links(request, record, kind), [("Location", location)])
 
     def _object(self, request, kind, ident, rest):

@@ -117,7 +117,7 @@ def test_bodies_name_nothing_that_is_hidden(house):
 
     assert pair(LESSEE, "POST", "/v1/ports", {"address": "52:54:00:00:00:aa", "node_uuid": "NODE"})[0] == 403
     assert pair(LESSEE, "POST", "/v1/ports", {"address": "52:54:00:00:00:aa", "node_ident": "NODE"})[0] == 403
-    assert pair(LESSEE, "POST", "/v1/ports", {"address": "52:54:00:00:00:aa", "node_uuid": house.names["lessee_node_ident"], "node_ident": "NODE"})[0] == 403
+    assert pair(LESSEE, "POST", "/v1/ports", {"address": "52:54:00:00:00:aa", "node_uuid": house.names["lessee_node_ident"], "node_ident": "NODE"})[0] == 400
     assert pair(LESSEE, "POST", "/v1/volume/targets", {"volume_type": "iscsi", "boot_index": 1, "volume_id": "v", "node_uuid": "NODE"})[0] == 403
     assert pair(LESSEE, "POST", "/v1/allocations", {"node": "NODE"})[:2][0] == 400
     assert pair(LESSEE, "POST", "/v1/allocations", {"resource_class": "x", "candidate_nodes": ["NODE"]})[0] == 400
@@ -135,6 +135,12 @@ def test_bodies_name_nothing_that_is_hidden(house):
     port = {"address": "52:54:00:00:00:aa", "node_ident": owned}
     assert house.ask(OWNER, "POST", "/v1/ports", port).status == 503
     assert pair(LESSEE, "POST", "/v1/ports", {**port, "node_ident": "NODE"}, version="1.93")[0] == 406
+    # Without a node nothing is told of what others have, wherever it is.
+    for who, part in ((OWNER, "owner_port_ident"), (LESSEE, "lessee_port_ident")):
+        theirs = house.ask(who, "GET", f"/v1/ports/{house.names[part]}").json()
+        for members in ({"address": theirs["address"]}, {"address": "52:54:00:00:00:aa", "uuid": theirs["uuid"]}):
+            refused = house.ask(STRANGER, "POST", "/v1/ports", members)
+            assert (refused.status, "is not valid under any of the given schemas" in refused.text()) == (400, True), refused
     other = house.ask(STRANGER, "POST", "/v1/nodes", {"driver": "fake-hardware", "owner": OWN})
     assert (other.status, "other than your own project" in other.text()) == (400, True)
     other = house.ask(LESSEE, "POST", "/v1/allocations", {"resource_class": "x", "owner": OWN})

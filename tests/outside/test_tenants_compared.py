@@ -114,3 +114,24 @@ def test_what_goes_by_its_uuid_alone(both):
         for name in ("magicfoo", "nobody", "x%20y"):
             gateway, ironic = both(method, path.replace("NAME", name), body, "1.115")
             assert (gateway.status, gateway.text()) == (ironic.status, ironic.text()), (method, path, name)
+
+
+NAMED = (
+    {}, {"node_uuid": ""}, {"node_uuid": None}, {"node_uuid": 1}, {"node_uuid": "x"}, {"node_uuid": PROJECT}, {"node_ident": ""}, {"node_ident": "x y"},
+    {"node_ident": "nobody"}, {"node_ident": PROJECT}, {"node_uuid": PROJECT, "node_ident": "nobody"}, {"node_uuid": PROJECT, "node_ident": None},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "members"),
+    [
+        ("ports", {"address": "52:54:00:00:00:aa"}), ("portgroups", {"address": "52:54:00:00:00:aa", "name": "bond"}),
+        ("volume/connectors", {"type": "iqn", "connector_id": "x"}), ("volume/targets", {"volume_type": "iscsi", "boot_index": 0, "volume_id": "v"}),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_node_in_a_body_is_said_first(both, path, members):
+    """Before the rules where it is none, after them where nobody has it."""
+    for version in ("1.93", "1.115"):
+        for named in NAMED:
+            gateway, ironic = both("POST", f"/v1/{path}", {**members, **named}, version)
+            assert (gateway.status, gateway.text()) == (ironic.status, ironic.text()), (version, named)

@@ -16,18 +16,12 @@ NODE = {"driver": "fake-hardware"}
 
 
 class Site(Standin):
-    """A stand-in whose portgroups can be asked for by address, and whose MySQL takes names for the same that differ in case only."""
+    """A stand-in whose MySQL takes names for the same that differ in case only."""
 
     def find(self, ident):
         if self.database != "mysql":
             return super().find(ident)
         return next((one for one in self.nodes if ident.lower() in (one["uuid"], (one["name"] or "").lower())), None)
-
-    def _routed(self, request, path, parameters, minor):
-        if request.method == "GET" and path == ["v1", "portgroups"] and "address" in parameters:
-            found = [one for one in self.objects["portgroups"] if one.get("address") == parameters["address"][-1]]
-            return Answer.of_json(200, {"portgroups": [self._with_links(request, one, "portgroups") for one in found]})
-        return super()._routed(request, path, parameters, minor)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ use crate::api::body::Object;
 use crate::api::body::Value;
 use crate::api::collection::Collection;
 use crate::api::collection::Spread;
+use crate::api::identifier::Alias;
 use crate::api::identifier::is_uuid_like;
+use crate::api::identifier::is_uuid_or_name;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::encode_segment;
@@ -35,6 +37,7 @@ use crate::federate::owner::Denial;
 use crate::federate::owner::Next;
 use crate::federate::owner::Visit;
 use crate::federate::replicated::copy::SECRET;
+use crate::federate::wording::Wording;
 use crate::locate::LocateError;
 use crate::locations::question::Body;
 use crate::locations::silence::Silence;
@@ -43,6 +46,12 @@ use crate::request::Request;
 
 /// Before this version Ironic refuses the member, whatever it says (`api_utils.VERSIONED_FIELDS`).
 pub const PARENT_NODE_SINCE: Microversion = Microversion::new(1, 83);
+
+/// From here on a new port may name its node by `node_ident`.
+const NODE_IDENT_SINCE: Microversion = Microversion::new(1, 94);
+
+/// The members that name the node of what is at one.
+const NODE_NAMED_BY: [&str; 2] = ["node_uuid", "node_ident"];
 
 /// A resource that is about to be made.
 #[derive(Clone, Copy, Debug)]
@@ -80,20 +89,35 @@ impl Creation<'_> {
             collection,
         } = *self;
         let object = Object::parse(singular(collection), request.body.held())?;
-        let node = object
-            .text("node_uuid")
-            .or_else(|| object.text("node_ident"))
-            .filter(|node| !node.is_empty());
-        let Some(node) = node else {
-            // Ironic's schema error names the missing member.
-            let home = request.pinned.unwrap_or(LocationId(0));
-            return self.at(home, object).await;
+        let Some((_, node)) = node_of(collection, request.version, &object) else {
+            return self.refused(LocationId(0), object).await;
         };
         match federation.visit(request, Collection::Nodes, &node).await {
             Ok(visit) => self.beside(visit, object).await,
-            Err(Error::Locate(LocateError::Nobody { first, .. })) => self.at(first, object).await,
+            Err(Error::Locate(LocateError::Nobody { first, .. })) => {
+                self.refused(first, object).await
+            }
             Err(error) => Err(error),
         }
+    }
+
+    /// Where no node is named, or one that nobody has, Ironic refuses it before it looks at what is taken. So nobody is asked
+    /// that, which would tell it to whoever may create nothing; and nothing is made, should the node be there by now.
+    async fn refused(&self, first: LocationId, mut object: Object) -> Result<Answer, Error> {
+        let mut aliases = Vec::new();
+        for member in NODE_NAMED_BY {
+            if let Some(node) = object.text(member).filter(|node| !node.is_empty()) {
+                let alias = Alias::of(&node);
+                object.set(member, &alias.ident);
+                aliases.push(alias);
+            }
+        }
+        let wording = Wording {
+            federation: self.federation,
+            request: self.request,
+        };
+        let answer = wording.of_body(first, object.to_bytes()).await?;
+        Ok(aliases.iter().fold(answer, Answer::reworded))
     }
 
     /// Creates it where a node is. Ironic answers 400 if the node has gone, as it does for many other faults.
@@ -323,6 +347,28 @@ fn is_shown_as(sent: &Json, shown: &Json) -> bool {
         }
         (sent, shown) => sent == shown,
     }
+}
+
+/// The node that something is to be made at, and the member that names it. `None`: whatever else is in the body, Ironic
+/// refuses it for that, before its policy (`api/controllers/v1/port.py` and its like).
+pub(crate) fn node_of(
+    collection: Collection,
+    version: Microversion,
+    object: &Object,
+) -> Option<(&'static str, String)> {
+    let has_idents = collection == Collection::Ports && version >= NODE_IDENT_SINCE;
+    let mut named = NODE_NAMED_BY
+        .into_iter()
+        .filter(|name| object.contains(name));
+    let (member, None) = (named.next()?, named.next()) else {
+        return None;
+    };
+    let node = object.text(member)?;
+    let is_one = match member {
+        "node_ident" => has_idents && is_uuid_or_name(&node),
+        _ => is_uuid_like(&node),
+    };
+    is_one.then_some((member, node))
 }
 
 /// Whether the client says what it is called.
