@@ -107,7 +107,7 @@ impl Request {
 
     /// The same, of which several locations answer a part.
     pub fn shared(&self) -> Question {
-        self.question().with_purpose(Purpose::Shared)
+        self.question().shared()
     }
 
     /// A question in the client's version, of which several locations answer a part.

@@ -117,6 +117,8 @@ pub enum Purpose {
     Own,
     /// A client's question that several locations answer a part of: an error of one is no answer.
     Shared,
+    /// The same of what a driver answers, as with [`Self::RoutedBelow`].
+    SharedBelow,
     /// A client's request to the one location that it is about: what Ironic says is the answer.
     Routed,
     /// The same below a member, where a driver or a store of the site answers rather than Ironic: its slowness or
@@ -276,6 +278,17 @@ impl Question {
         Self { purpose, ..self }
     }
 
+    /// The same, of which several locations answer a part.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        let purpose = if self.is_below() {
+            Purpose::SharedBelow
+        } else {
+            Purpose::Shared
+        };
+        self.with_purpose(purpose)
+    }
+
     /// When it is given up. One of many polls must leave time for what the poll is for.
     pub fn deadline(&self, asker: &Asker, silence: Duration) -> Instant {
         match (&self.expect, self.purpose) {
@@ -300,6 +313,17 @@ impl Question {
     /// Whether what Ironic says is the client's answer, errors of its own included.
     pub fn is_routed(&self) -> bool {
         matches!(self.purpose, Purpose::Routed | Purpose::RoutedBelow)
+    }
+
+    /// Whether a driver or a store of the site answers rather than Ironic.
+    pub fn is_below(&self) -> bool {
+        matches!(self.purpose, Purpose::SharedBelow | Purpose::RoutedBelow)
+    }
+
+    /// Whether the location's API waits for a conductor before it answers, as it does with all that changes something. That
+    /// one hangs says nothing of the API.
+    pub fn is_a_conductors(&self) -> bool {
+        self.is_below() || !self.method.is_safe()
     }
 
     /// Whether an Ironic of this version has the route, so that a 404 of its router cannot be Ironic's.

@@ -16,6 +16,7 @@ CLOCKS = {"read_timeout": 1, "response_timeout": 30, "timeout": 1, "probe_interv
 @pytest.fixture(scope="module")
 def hub():
     with fleet(Standin([node("slow")]), every=CLOCKS, api={"request_deadline": 40}) as hub:
+        hub.loc1.drivers["fake"] = {}
         assert hub.get("/v1/nodes/slow").status == 200
         yield hub
 
@@ -29,20 +30,21 @@ def free(hub):
 
 
 @pytest.mark.parametrize(
-    ("method", "below", "body", "status"),
+    ("method", "path", "body", "status"),
     [
-        ("PATCH", "", [{"op": "add", "path": "/extra/a", "value": 1}], 200),
-        ("PUT", "/states/power", {"target": "power on"}, 202),
-        ("DELETE", "/maintenance", None, 202),
-        ("GET", "/management/boot_device", None, 200),
+        ("PATCH", "/v1/nodes/slow", [{"op": "add", "path": "/extra/a", "value": 1}], 200),
+        ("PUT", "/v1/nodes/slow/states/power", {"target": "power on"}, 202),
+        ("DELETE", "/v1/nodes/slow/maintenance", None, 202),
+        ("GET", "/v1/nodes/slow/management/boot_device", None, 200),
+        ("GET", "/v1/drivers/fake/properties", None, 200),
     ],
 )
-def test_what_a_conductor_answers_is_waited_for_longer_than_a_read(hub, free, method, below, body, status):
+def test_what_a_conductor_answers_is_waited_for_longer_than_a_read(hub, free, method, path, body, status):
     rule = hub.loc1.fault(scripted.held(free))
-    working = background(lambda: hub.call(method, f"/v1/nodes/slow{below}", body))
+    working = background(lambda: hub.call(method, path, body))
     until(lambda: rule.hits, what="the question")
-    for path in ("/v1/nodes/slow", "/v1/nodes"):
-        assert_unavailable(hub.get(path), "loc1")
+    for read in ("/v1/nodes/slow", "/v1/nodes"):
+        assert_unavailable(hub.get(read), "loc1")
     free.set()
     assert working().status == status
 

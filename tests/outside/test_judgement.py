@@ -200,6 +200,31 @@ def test_one_driver_does_not_take_its_location_along(hub, what):
     assert well(hub), "the breaker opened"
 
 
+BESIDE = {
+    **{below: ("GET", f"/v1/drivers/fake-hardware/{below}", None) for below in ("properties", "raid/logical_disk_properties", "vendor_passthru/methods")},
+    "a newer collection": ("GET", "/v1/rarities", None),
+    **{f"{method} a node": (method, "/v1/nodes/{uuid}", body) for method, body in (("PATCH", change()), ("DELETE", None))},
+    "POST a node": ("POST", "/v1/nodes", {"driver": "fake-hardware", "conductor_group": "grp1"}),
+    "POST an allocation": ("POST", "/v1/allocations", {"resource_class": "c", "candidate_nodes": ["{uuid}"]}),
+}
+GIVEN_UP = {"a conductor that hangs": scripted.hang(), "a balancer that gives it up": scripted.html(504)}
+
+
+@pytest.mark.parametrize("way", GIVEN_UP)
+@pytest.mark.parametrize("pinned", [False, True], ids=["", "pinned"])
+@pytest.mark.parametrize("what", BESIDE)
+def test_a_conductor_does_not_take_its_location_along(hub, what, pinned, way):
+    """What a living API waits for, of whatever is asked: a driver, what a newer Ironic has, a thing that is written."""
+    method, path, body = BESIDE[what]
+    record = known(hub)
+    path, body = (json.loads(json.dumps(part).replace("{uuid}", record["uuid"])) for part in (path, body))
+    rule = hub.loc2.fault(GIVEN_UP[way], method, path)
+    replies = together(*[lambda: hub.call(method, path, body, headers={LOCATION: "loc2"} if pinned else {})] * 7)
+    assert {reply.status for reply in replies} <= {503, 504}
+    assert rule.hits >= 5, "as many as would open it"
+    assert well(hub), "the breaker opened"
+
+
 @pytest.mark.parametrize("method, path, body", [
     ("GET", "", None),
     ("GET", "/vendor_passthru/m", None),

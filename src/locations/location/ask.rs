@@ -328,7 +328,7 @@ impl Location {
                 }
                 Heard::Unusable(reason, reply) => {
                     let is_ironics = fault::read(&reply.body).is_some();
-                    if is_its_fault(question, is_ironics) {
+                    if is_its_fault(question, reply.status, is_ironics) {
                         self.count_failure(reason, is_trial);
                     }
                     return Err(Silence {
@@ -392,10 +392,9 @@ impl Location {
             | Failure::Local
             | Failure::Abandoned
             | Failure::HeadRefused => false,
-            // Below a member it may be a BMC that is slow, or a store of inspection data that is down.
-            Failure::Timeout | Failure::Broken | Failure::CutOff | Failure::TooLarge => {
-                question.purpose != Purpose::RoutedBelow
-            }
+            Failure::Timeout => !question.is_a_conductors(),
+            // Below a member it may be a store of inspection data that is down.
+            Failure::Broken | Failure::CutOff | Failure::TooLarge => !question.is_below(),
         };
         if counts {
             self.count_failure(reason, is_trial);
@@ -426,10 +425,10 @@ impl Location {
     /// A read may be asked again, so it need not be waited for as long as a write, whose fate would be unknown. What a
     /// conductor answers may take as long whatever it is.
     fn response_clock(&self, question: &Question) -> Duration {
-        if question.method.is_safe() && question.purpose != Purpose::RoutedBelow {
-            self.config.read_timeout
-        } else {
+        if question.is_a_conductors() {
             self.config.response_timeout
+        } else {
+            self.config.read_timeout
         }
     }
 
@@ -484,10 +483,14 @@ impl Location {
 
 /// An error of Ironic's own may come from a client's parameters, and slowness of a driver from the driver: the
 /// location is judged by what says something of all of it.
-fn is_its_fault(question: &Question, is_ironics: bool) -> bool {
+fn is_its_fault(question: &Question, status: StatusCode, is_ironics: bool) -> bool {
+    if status == StatusCode::GATEWAY_TIMEOUT && question.is_a_conductors() {
+        // A balancer in front has less patience than we have.
+        return false;
+    }
     match question.purpose {
         Purpose::Own => true,
         Purpose::Shared | Purpose::Routed => !is_ironics,
-        Purpose::RoutedBelow => false,
+        Purpose::SharedBelow | Purpose::RoutedBelow => false,
     }
 }

@@ -107,10 +107,8 @@ impl Attempt<'_> {
     /// What may be asked of two endpoints at once.
     fn kind(&self) -> Option<Kind> {
         let question = self.question;
-        let is_read = question.method.is_safe()
-            && self.asker.hedges
-            // It may be a driver that is slow, and then it is at all endpoints.
-            && question.purpose != Purpose::RoutedBelow;
+        // It may be a driver that is slow, and then it is at all endpoints.
+        let is_read = self.asker.hedges && !question.is_a_conductors();
         match question.expect {
             _ if !is_read => None,
             // Of probes, which nobody waits for. Of look-ups, the first answer alone has the agent's token (Ironic's
