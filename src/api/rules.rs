@@ -102,11 +102,23 @@ const API_READER: &str = "(role:reader) or (role:service)";
 const TARGET_PROPERTIES_READER: &str = "((role:reader and system_scope:all) or (role:service and system_scope:all) \
     or rule:service_role) or (role:admin)";
 
-/// What a rule was called before it had a name of its own (`deprecated_rule` in Ironic's policies), and what came of it.
-pub(crate) const FORMER: &[(Rule, &[Rule])] = &[
-    (
-        Rule::NodeGet,
-        &[
+/// A rule that Ironic has made others of (`deprecated_rule` in its policies).
+#[derive(Debug)]
+pub(crate) struct Former {
+    pub(crate) rule: Rule,
+    /// What it said by default when it was all of them.
+    pub(crate) check: &'static str,
+    pub(crate) heirs: &'static [Rule],
+}
+
+const ADMIN: &str = "rule:is_admin";
+const ADMIN_OR_OBSERVER: &str = "rule:is_admin or rule:is_observer";
+
+pub(crate) const FORMER: &[Former] = &[
+    Former {
+        rule: Rule::NodeGet,
+        check: ADMIN_OR_OBSERVER,
+        heirs: &[
             Rule::NodeGetFilterThreshold,
             Rule::NodeGetLastError,
             Rule::NodeGetReservation,
@@ -115,10 +127,11 @@ pub(crate) const FORMER: &[(Rule, &[Rule])] = &[
             Rule::NodeHistoryGet,
             Rule::NodeInventoryGet,
         ],
-    ),
-    (
-        Rule::NodeUpdate,
-        &[
+    },
+    Former {
+        rule: Rule::NodeUpdate,
+        check: ADMIN,
+        heirs: &[
             Rule::NodeUpdateDriverInfo,
             Rule::NodeUpdateProperties,
             Rule::NodeUpdateChassisUuid,
@@ -131,18 +144,32 @@ pub(crate) const FORMER: &[(Rule, &[Rule])] = &[
             Rule::NodeUpdateName,
             Rule::NodeUpdateRetired,
         ],
-    ),
-    (Rule::NodeSetMaintenance, &[Rule::NodeSetBootDevice]),
-    (
-        Rule::NodeSetPowerState,
-        &[Rule::NodeSetBootMode, Rule::NodeSetSecureBoot],
-    ),
-    (
-        Rule::PortgroupGet,
-        &[Rule::PortgroupList, Rule::PortgroupListAll],
-    ),
-    (Rule::VolumeGet, &[Rule::VolumeList, Rule::VolumeListAll]),
-    (Rule::VolumeUpdate, &[Rule::VolumeViewTargetProperties]),
+    },
+    Former {
+        rule: Rule::NodeSetMaintenance,
+        check: ADMIN,
+        heirs: &[Rule::NodeSetBootDevice],
+    },
+    Former {
+        rule: Rule::NodeSetPowerState,
+        check: ADMIN,
+        heirs: &[Rule::NodeSetBootMode, Rule::NodeSetSecureBoot],
+    },
+    Former {
+        rule: Rule::PortgroupGet,
+        check: ADMIN_OR_OBSERVER,
+        heirs: &[Rule::PortgroupList, Rule::PortgroupListAll],
+    },
+    Former {
+        rule: Rule::VolumeGet,
+        check: ADMIN_OR_OBSERVER,
+        heirs: &[Rule::VolumeList, Rule::VolumeListAll],
+    },
+    Former {
+        rule: Rule::VolumeUpdate,
+        check: ADMIN,
+        heirs: &[Rule::VolumeViewTargetProperties],
+    },
 ];
 
 macro_rules! rules {

@@ -84,10 +84,11 @@ pub(crate) fn parse_lists(
         .filter(|list| !list.is_empty())
         .map(|list| {
             let checks = list.iter().map(|text| single(text, names));
-            checks.collect::<Result<_, _>>().map(Check::All)
+            let checks = checks.collect::<Result<_, _>>()?;
+            Ok(one_or(checks, Check::All))
         })
         .collect::<Result<_, _>>()
-        .map(Check::Any)
+        .map(|checks| one_or(checks, Check::Any))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

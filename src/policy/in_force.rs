@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::api::rules::DEFAULTS;
 use crate::api::rules::FORMER;
+use crate::api::rules::Former;
 use crate::api::rules::Rule;
 use crate::api::rules::Scopes;
 use crate::config::PolicyConfig;
@@ -62,7 +63,7 @@ pub struct Rules {
 }
 
 /// One rule in force.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ruled {
     name: Arc<str>,
     scopes: Scopes,
@@ -115,10 +116,8 @@ impl Rules {
             ruled.text = rule.check.to_string();
             ruled.origin = Origin::File(rule.file);
         }
-        for (former, rules) in FORMER {
-            for rule in *rules {
-                making.inherit(*former as usize, *rule as usize);
-            }
+        for former in FORMER {
+            making.bequeath(former);
         }
         for (number, default) in DEFAULTS.iter().enumerate() {
             if making.rules.rules[number].origin == Origin::Ironic {
@@ -336,22 +335,29 @@ impl Making<'_> {
 
     /// A file's rule is that of what came of it too, unless a file says more of that (`_handle_deprecated_rule` of
     /// `oslo_policy/policy.py`): who narrowed the old one opens nothing by an upgrade.
-    fn inherit(&mut self, former: usize, number: usize) {
+    fn bequeath(&mut self, former: &Former) {
+        let was = grammar::parse(former.check, self);
         let Ruled {
             check,
             text,
             origin,
             ..
-        } = &self.rules.rules[former];
+        } = self.rules.rules[former.rule as usize].clone();
         let is_written = |origin: &Origin| matches!(origin, Origin::File(_));
-        // Samples that oslo.policy writes call the new one by the old name.
-        let is_alias = *check == Check::Rule(number);
-        if !is_written(origin) || is_alias || is_written(&self.rules.rules[number].origin) {
+        // A file that repeats what Ironic said then decides nothing: the new ones are narrower on purpose.
+        if !is_written(&origin) || was.as_ref() == Ok(&check) {
             return;
         }
-        let (check, text, origin) = (check.clone(), text.clone(), origin.clone());
-        let heir = &mut self.rules.rules[number];
-        (heir.check, heir.text, heir.origin) = (check, text, origin);
+        for number in former.heirs.iter().map(|heir| *heir as usize) {
+            // Samples that oslo.policy writes call the new one by the old name.
+            let is_alias = check == Check::Rule(number);
+            let heir = &mut self.rules.rules[number];
+            if !is_alias && !is_written(&heir.origin) {
+                heir.check.clone_from(&check);
+                heir.text.clone_from(&text);
+                heir.origin.clone_from(&origin);
+            }
+        }
     }
 
     /// What is only named is what the rule `default` says, if there is one (oslo.policy's `Rules.__missing__`).

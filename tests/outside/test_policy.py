@@ -248,6 +248,57 @@ def test_a_rule_s_former_name_is_its_own(place):
         assert dict(zip(ask, mine, strict=True)) == dict(zip(ask, theirs, strict=True)), (caller, error)
 
 
+HEIRS = """
+import json, sys
+from ironic.common import policy
+heirs = [(rule.name, rule.deprecated_rule) for rule in policy.list_policies() if rule.deprecated_rule]
+json.dump([[old.name, old.check_str, name] for name, old in heirs if old.name != name], sys.stdout)
+"""
+
+# Each way to write a check that oslo.policy reads as the same, and two that it does not.
+WRITTEN = {
+    "as it was": lambda check: check,
+    "in parentheses": lambda check: f"( ({check}) )",
+    "as lists": lambda check: [[word] for word in check.split(" or ")],
+    "as a list": lambda check: check.split(" or "),
+    "and more": lambda check: f"{check} or role:r0",
+    "turned round": lambda check: "role:r0 or " + " or ".join(reversed(check.split(" or "))),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_former_name_that_says_what_it_always_said_opens_nothing(place, written):
+    """Old samples, uncommented, repeat defaults that would let an admin of any project change what nodes are."""
+    heirs = ironics(HEIRS, None)
+    rules = {former: WRITTEN[written](check) for former, check, _ in heirs}
+    (place / "policy.yaml").write_text(json.dumps(rules))
+    ask = [*rules, *(name for _, _, name in heirs)]
+    scopes = [{"project_id": "p1", "project_name": "baremetal", "project_domain_id": "default"}, {"system_scope": "all"}]
+    # A default reaches from an observer of the project that Ironic names to an admin of any.
+    asked = [
+        ({"user_id": "u1", "roles": [role], **scope}, thing)
+        for role in ("reader", "member", "admin", "baremetal_admin", "observer", "r0")
+        for scope in scopes
+        for thing in ({"node.owner": "p1"}, {"node.owner": "p2", "node.lessee": "p1"})
+    ]
+    expected = ironics(JUDGE, {"elevated": False, "rules": rules, "callers": asked, "ask": ask})
+    for (caller, thing), theirs in zip(asked, expected, strict=True):
+        scope = ["--system"] if "system_scope" in caller else ["--project", "p1", "--project-name", "baremetal", "--project-domain", "default"]
+        targets = [word for name, value in thing.items() for word in ("--target", f"{name}={value}")]
+        _, told, error = ours(place, "check", *scope, "--user", "u1", f"--roles={caller['roles'][0]}", *targets, *ask)
+        mine = [line.split("\t")[0] == "allowed" for line in told.splitlines()]
+        assert dict(zip(ask, mine, strict=True)) == dict(zip(ask, theirs, strict=True)), (caller, thing, error)
+
+
+@pytest.mark.parametrize("alias", [["rule:baremetal:volume:view_target_properties"], [["rule:baremetal:volume:view_target_properties"]]])
+def test_another_name_for_the_new_rule_may_stand_in_a_list(place, alias):
+    (place / "policy.yaml").write_text(json.dumps({"baremetal:volume:update": alias}))
+    status, told, error = ours(place)
+    assert status == 0, error
+    rows = {line.split("\t")[0]: line.split("\t")[2] for line in told.splitlines()}
+    assert rows["baremetal:volume:view_target_properties"] == "Ironic"
+
+
 @pytest.mark.parametrize("check", ["None:%(node.owner)s", "role:member and not 'None':%(allocation.owner)s", "None:%(node.lessee)s"])
 def test_nobody_s_things_are_none_s_nowhere(place, check):
     (place / "policy.yaml").write_text(json.dumps({"baremetal:node:get": check}))
