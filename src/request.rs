@@ -61,11 +61,24 @@ pub struct Request {
     /// How it is told that nobody has the collection.
     pub words: Words,
     pub review: Review,
-    /// A project writes what is its own: no copy of what another location has, or may have while it is silent, since that may
-    /// be somebody else's.
-    pub is_own: bool,
+    pub reach: Reach,
     /// It finishes what was just made, or takes it away again.
     pub follows_a_write: bool,
+}
+
+/// What of the same everywhere is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Everything,
+    /// A project's own: no copy of what another location has of somebody else's, or may have while it is silent. Who is of no
+    /// project has none.
+    Own(Option<String>),
+}
+
+impl Reach {
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
 }
 
 /// What is read of a list's items before they are shown, by who judges them.

@@ -12,6 +12,8 @@ use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::query::encode_segment;
 use crate::locations::walk::with_children;
+use crate::request::Reach;
+use crate::request::Request;
 
 /// A value in a body that has to be unique over all locations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +31,35 @@ pub struct Stake {
     pub value: String,
     /// Volume connectors only: their uniqueness is by type and identifier together.
     pub of_type: Option<String>,
-    /// The UUID of what is the same everywhere: a copy of it may have the value.
-    pub copy_of: Option<String>,
+    /// A copy of this may have the value.
+    pub copy_of: Option<Original>,
+}
+
+/// What is the same everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Original {
+    pub uuid: String,
+    /// Only what is this project's; `None`: whosever it is.
+    pub owner: Option<String>,
+}
+
+impl Original {
+    /// What a request may write copies of.
+    pub fn of(request: &Request, uuid: String) -> Option<Self> {
+        let owner = match &request.reach {
+            Reach::Everything => None,
+            Reach::Own(project) => Some(project.clone()?),
+        };
+        Some(Self { uuid, owner })
+    }
+
+    fn is_shown_by(&self, item: &[u8]) -> bool {
+        let Ok([uuid, owner]) = json::strings(item, ["uuid", "owner"]) else {
+            return false;
+        };
+        uuid.is_some_and(|uuid| uuid.eq_ignore_ascii_case(&self.uuid))
+            && (self.owner.is_none() || self.owner.as_deref() == owner.as_deref())
+    }
 }
 
 /// A unique column of `ironic/db/sqlalchemy/models.py` that is unique beyond one node.
@@ -114,11 +143,15 @@ impl Stake {
         match self.column {
             Column::Uuid | Column::Name => {
                 let ident = encode_segment(&self.value);
-                let uuid = self.copy_of.as_ref().map_or("", |_| "uuid,");
-                format!(
-                    "/v1/{collection}/{ident}?fields={uuid}{}",
-                    self.column.name()
-                )
+                let mut fields = match &self.copy_of {
+                    Some(Original { owner: Some(_), .. }) => vec!["uuid", "owner"],
+                    Some(_) => vec!["uuid"],
+                    None => Vec::new(),
+                };
+                if self.column == Column::Name || fields.is_empty() {
+                    fields.push(self.column.name());
+                }
+                format!("/v1/{collection}/{ident}?fields={}", fields.join(","))
             }
             Column::Instance | Column::Address => {
                 let column = self.column.name();
@@ -172,10 +205,9 @@ impl Stake {
     }
 
     fn is_of_copy(&self, item: &[u8]) -> bool {
-        let shown = json::member(item, "uuid").ok().flatten();
         self.copy_of
             .as_ref()
-            .is_some_and(|uuid| shown.is_some_and(|shown| shown.eq_ignore_ascii_case(uuid)))
+            .is_some_and(|original| original.is_shown_by(item))
     }
 
     /// Ironic's words. `uuid`: of the thing that claims it.
@@ -324,16 +356,30 @@ mod tests {
             panic!("a runbook has a UUID and a name");
         };
         let (copy, other) = (
-            br#"{"uuid": "U", "name": "a b"}"#,
-            br#"{"uuid": "v", "name": "a b"}"#,
+            br#"{"uuid": "U", "name": "a b", "owner": "p"}"#,
+            br#"{"uuid": "v", "name": "a b", "owner": "p"}"#,
         );
         assert_eq!(name.stake.is_taken(copy), Some(true));
-        name.stake.copy_of = Some("u".to_owned());
+        let original = |owner: Option<&str>| {
+            Some(Original {
+                uuid: "u".to_owned(),
+                owner: owner.map(str::to_owned),
+            })
+        };
+        name.stake.copy_of = original(None);
         let path = name.stake.path(Microversion::new(1, 115));
         assert_eq!(path, "/v1/runbooks/a%20b?fields=uuid,name");
         assert_eq!(name.stake.is_taken(copy), Some(false));
         assert_eq!(name.stake.is_taken(other), Some(true));
         assert_eq!(name.stake.is_taken(br#"{"uuid": "u"}"#), None);
+        for (owner, taken) in [("p", false), ("q", true)] {
+            name.stake.copy_of = original(Some(owner));
+            let path = name.stake.path(Microversion::new(1, 115));
+            assert_eq!(path, "/v1/runbooks/a%20b?fields=uuid,owner,name");
+            assert_eq!(name.stake.is_taken(copy), Some(taken));
+            let nobodys = br#"{"uuid": "u", "name": "a b", "owner": null}"#;
+            assert_eq!(name.stake.is_taken(nobodys), Some(true));
+        }
     }
 
     #[test]

@@ -64,6 +64,7 @@ use crate::locations::question::Body;
 use crate::locations::question::Standpoint;
 use crate::metrics::template::Template;
 use crate::request::Answer;
+use crate::request::Reach;
 use crate::request::Request;
 use crate::request::Review;
 use crate::wire::transport::Transport;
@@ -364,7 +365,7 @@ impl Door {
             media: Media::of(&head.headers),
             words,
             review: Review::default(),
-            is_own: self.writes_its_own(context.identity.as_ref(), &target),
+            reach: self.reach(context.identity.as_ref(), &target),
             follows_a_write: false,
             asker: self.asker(head, context, &target),
             target,
@@ -602,11 +603,17 @@ impl Door {
         self.guard.gate.check(identity, row)
     }
 
-    /// Whether somebody makes or changes something that others may have, too, and hide.
-    fn writes_its_own(&self, identity: Option<&Identity>, target: &Target) -> bool {
+    /// What others may have, too, and hide, a project makes and changes as its own.
+    fn reach(&self, identity: Option<&Identity>, target: &Target) -> Reach {
         let is_hidden = |row: &Row| matches!(row.about, About::NewRunbook | About::Runbook);
-        target.row().is_some_and(is_hidden)
-            && identity.is_some_and(|identity| self.guard.gate.is_tenant(identity))
+        let is_tenant = |identity: &&Identity| self.guard.gate.is_tenant(identity);
+        match identity.filter(is_tenant) {
+            Some(tenant) if target.row().is_some_and(is_hidden) => {
+                let project = tenant.caller().and_then(|caller| caller.project());
+                Reach::Own(project.map(|project| project.id.to_owned()))
+            }
+            _ => Reach::Everything,
+        }
     }
 
     /// Whether our own credentials may be used for this: then it is for us to say who may. A location that gets the

@@ -285,7 +285,7 @@ impl<'a> Case<'a> {
             media: Media::Json,
             words: self.request.words,
             review: errand.review,
-            is_own: self.request.is_own,
+            reach: self.request.reach.clone(),
             follows_a_write: errand.follows_a_write,
         };
         let planned = Box::pin(self.federation.dispatch(&request)).await;

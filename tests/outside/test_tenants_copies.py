@@ -59,7 +59,7 @@ def test_nothing_is_written_where_one_copy_is_anothers(house, drifted, method, b
         assert "Access was denied to the following resource: baremetal:runbook:" in reply.text()
 
 
-@pytest.mark.parametrize(("owner", "public", "expected"), [(None, True, 409), (OTHER, False, 409), (MINE, False, 409)])
+@pytest.mark.parametrize(("owner", "public", "expected"), [(None, True, 409), (OTHER, False, 409), (MINE, False, 201)])
 def test_nobody_makes_a_copy_of_what_may_be_anothers(house, owner, public, expected):
     """Where a location lacks it a project could put its own in its place, and whoever uses it there would run that."""
     house.fleet.heal()
@@ -69,7 +69,9 @@ def test_nobody_makes_a_copy_of_what_may_be_anothers(house, owner, public, expec
     house.fleet.forget_requests()
     made = {"uuid": theirs["uuid"], "name": "CUSTOM_A", "steps": STEPS}
     reply = house.ask(TENANT, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"})
-    assert (reply.status, written(house)) == (expected, []), reply
+    assert (reply.status, len(written(house))) == (expected, expected == 201), reply
+    second.objects["runbooks"].clear()
+    house.fleet.forget_requests()
     first.fault(scripted.html(502))
     reply = house.ask(TENANT, "POST", "/v1/runbooks", made, **{LOCATION: "loc2"})
     assert (reply.status, written(house)) == (503, []), reply
@@ -156,6 +158,22 @@ def test_nobody_takes_anothers_name_at_a_named_location(house, drifted):
     # What is the same everywhere may be called the same everywhere.
     assert [rename(ADMIN, name, "CUSTOM_D").status for name in ("CUSTOM_B", "CUSTOM_C")] == [409, 200]
     assert rename(ADMIN, "CUSTOM_B", "CUSTOM_X").status == 404
+
+
+def test_a_project_calls_its_own_the_same_at_one_location_after_the_other(house, drifted):
+    """The copy that is called so already is its own. Another project's copy is not, though it has the same UUID."""
+    first, second = (site.objects["runbooks"][0] for site in house.fleet.all())
+    second["owner"] = MINE
+
+    def rename(at, name):
+        return house.ask(TENANT, "PATCH", f"/v1/runbooks/{drifted}", [{"op": "replace", "path": "/name", "value": name}], **{LOCATION: at}).status
+
+    assert [rename("loc1", "CUSTOM_B"), rename("loc2", "CUSTOM_B")] == [200, 200]
+    second["owner"] = OTHER
+    assert [rename("loc1", "CUSTOM_C"), rename("loc1", "CUSTOM_B")] == [200, 409]
+    second["owner"] = None
+    assert rename("loc1", "CUSTOM_B") == 409
+    assert [first["name"], second["name"]] == ["CUSTOM_C", "CUSTOM_B"]
 
 
 @pytest.mark.parametrize("named", ["uuid", "name"])

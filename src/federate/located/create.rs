@@ -25,6 +25,7 @@ use crate::federate::Error;
 use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::claim::Column;
+use crate::federate::claim::Original;
 use crate::federate::claim::Stake;
 use crate::federate::claim::claims_of;
 use crate::federate::located::beside::check_beside;
@@ -149,11 +150,14 @@ impl Creation<'_> {
         let uuid = object.text("uuid").filter(|_| given);
         let mut claims = claims_of(collection, uuid.as_ref().unwrap_or(&new), &object);
         let is_replicated = collection.facts().spread == Spread::Replicated;
-        if is_replicated && !request.is_own {
+        if is_replicated {
             // At one location it may be made as the copy of what the others have.
-            claims.retain(|claim| claim.stake.column != Column::Uuid);
+            if !request.reach.is_own() {
+                claims.retain(|claim| claim.stake.column != Column::Uuid);
+            }
+            let original = uuid.and_then(|uuid| Original::of(request, uuid));
             for claim in &mut claims {
-                claim.stake.copy_of.clone_from(&uuid);
+                claim.stake.copy_of.clone_from(&original);
             }
         }
         // A UUID of our own makes an ambiguous failure answerable: it is asked for instead of sent again.

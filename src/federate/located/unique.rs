@@ -114,7 +114,7 @@ impl Free {
 
 /// Whether nothing is written while somebody may have it.
 pub fn is_required(federation: &Federation, request: &Request) -> bool {
-    federation.require_unique || request.is_own
+    federation.require_unique || request.reach.is_own()
 }
 
 /// One of `scope` has it: 409. Returns those that could not be asked.

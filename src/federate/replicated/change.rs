@@ -14,6 +14,7 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Subject;
 use crate::federate::claim::Claim;
+use crate::federate::claim::Original;
 use crate::federate::claim::Stake;
 use crate::federate::claim::claims_in;
 use crate::federate::fan_out::Told;
@@ -151,10 +152,9 @@ impl Replicated<'_> {
         let [uuid, name] = shown.map_err(|_| location.misspoke())?;
         // That it is called so already takes it from nobody.
         claims.retain(|claim| Some(claim.stake.value.as_str()) != name.as_deref());
-        if !self.request.is_own {
-            for claim in &mut claims {
-                claim.stake.copy_of = uuid.as_deref().map(str::to_owned);
-            }
+        let original = uuid.and_then(|uuid| Original::of(self.request, uuid.into_owned()));
+        for claim in &mut claims {
+            claim.stake.copy_of.clone_from(&original);
         }
         Ok(claims)
     }
