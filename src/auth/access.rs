@@ -162,6 +162,15 @@ impl Gate {
         }
     }
 
+    /// Whether this route is open to ramdisks, of which nobody asks who they are.
+    pub fn check_public(&self, row: &Row) -> Result<Passage, Denied> {
+        let rules = self.policy.in_force();
+        match rules.judge(row.rule, &Caller::PUBLIC, &Target::Nothing) {
+            Verdict::Yes => Ok(Passage::Whole),
+            Verdict::Open | Verdict::No => Err(row.rule.into()),
+        }
+    }
+
     /// Whether this identity may change these attributes of a member.
     pub fn check_patch<'a>(
         &self,

@@ -1,14 +1,17 @@
 """What ramdisks ask: without credentials, and only where it is opened."""
 
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import projects
 import pytest
 from faults import GROUPS, hubs, writes
 from fleet import assert_unavailable, fleet
 from scripted import hang, html, late
-from standin import new_uuid, node
+from standin import Standin, new_uuid, node
+from tenants import ADMIN
 
 LOCATION = "X-Ironic-Proxy-Location"
 
@@ -191,6 +194,54 @@ def test_ramdisk_routes_are_closed_unless_they_are_opened(method, path):
         reply = hub.call(method, path, {} if method == "POST" else None)
         assert reply.status == 403 and reply.fault()["faultcode"] == "Client", reply
         assert hub.asked() == {}
+
+
+ROUTES = {
+    "baremetal:driver:ipa_lookup": ("GET", "/v1/lookup?addresses=52:54:00:aa:bb:21"),
+    "baremetal:node:ipa_heartbeat": ("POST", "/v1/heartbeat/{}"),
+    "baremetal:driver:ipa_continue_inspection": ("POST", "/v1/continue_inspection"),
+}
+MACHINE = {"inventory": {"interfaces": [{"mac_address": "52:54:00:aa:bb:21"}]}, "callback_url": "http://x"}
+
+
+def statuses(fleet):
+    """Of each route of ramdisks, by its rule; and what it says where it refuses."""
+    uuid = fleet.loc1.ports[0]["node_uuid"]
+    replies = {rule: fleet.call(method, path.format(uuid), MACHINE if method == "POST" else None) for rule, (method, path) in ROUTES.items()}
+    for rule, reply in replies.items():
+        assert reply.status in (200, 202) or reply.fault()["faultstring"] == f"Access was denied to the following resource: {rule}", reply
+    return {rule: reply.status for rule, reply in replies.items()}
+
+
+OPEN = {"baremetal:driver:ipa_lookup": 200, "baremetal:node:ipa_heartbeat": 202, "baremetal:driver:ipa_continue_inspection": 202}
+
+
+@pytest.mark.parametrize("closed", ROUTES)
+@pytest.mark.parametrize("check", ["!", "role:admin", "not rule:public_api", "user_id:%(node.owner)s", "system_scope:all"])
+def test_an_operator_s_rule_closes_one_of_the_routes(tmp_path, closed, check):
+    """Nobody asks a ramdisk who it is, so a rule that wants somebody lets none in; the other routes stay as they are."""
+    (tmp_path / "policy.yaml").write_text(json.dumps({closed: check}))
+    with projects.hub(Standin(), api={"enable_ramdisk_endpoints": True}, sections={"oslo_policy": {"policy_file": tmp_path / "policy.yaml"}}) as hub:
+        port(hub.fleet, "loc1", "52:54:00:aa:bb:21")
+        assert statuses(hub.fleet) == OPEN | {closed: 403}
+        method, path = ROUTES[closed]
+        hub.fleet.forget_requests()
+        refused = hub.ask(ADMIN, method, path.format("x"), MACHINE if method == "POST" else None)
+        assert (refused.status, hub.fleet.asked()) == (403, {}), "whoever asks, and no location is"
+
+
+def test_rules_may_name_what_is_public(tmp_path):
+    (tmp_path / "policy.yaml").write_text(json.dumps(dict.fromkeys(ROUTES, "rule:public_api")))
+    with projects.hub(Standin(), api={"enable_ramdisk_endpoints": True}, sections={"oslo_policy": {"policy_file": tmp_path / "policy.yaml"}}) as hub:
+        port(hub.fleet, "loc1", "52:54:00:aa:bb:21")
+        assert statuses(hub.fleet) == OPEN
+
+
+def test_without_keystone_there_are_no_rules(tmp_path):
+    (tmp_path / "policy.yaml").write_text(json.dumps(dict.fromkeys(ROUTES, "!")))
+    with fleet(1, api={"enable_ramdisk_endpoints": True}, sections={"oslo_policy": {"policy_file": tmp_path / "policy.yaml"}}) as hub:
+        port(hub, "loc1", "52:54:00:aa:bb:21")
+        assert statuses(hub) == OPEN
 
 
 @pytest.mark.parametrize("how", ["addresses=52:54:00:aa:bb:20", "node_uuid={}"])
