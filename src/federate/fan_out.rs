@@ -65,24 +65,35 @@ impl Told {
 
     /// The answers with a 200. A 404 counts only if every location gave one; any other error of Ironic's is the answer.
     pub fn found(self) -> Result<Self, Error> {
+        self.found_beside(|status| status == StatusCode::NOT_FOUND)
+    }
+
+    /// The same of what any location may show.
+    pub fn shown(self) -> Result<Self, Error> {
+        self.found_beside(shows_none)
+    }
+
+    fn found_beside(self, is_none: impl Fn(StatusCode) -> bool) -> Result<Self, Error> {
         let mut found = Vec::new();
-        let mut unknown = None;
+        let mut none = Vec::new();
         for (location, reply) in self.replies {
             match reply.status {
                 StatusCode::OK => found.push((location, reply)),
-                StatusCode::NOT_FOUND => {
-                    unknown.get_or_insert((location, reply));
-                }
+                status if is_none(status) => none.push((location, reply)),
                 _ => return Err(refusal(reply, location)),
             }
         }
+        // A refusal comes first: that location did not say no.
+        let none = none
+            .into_iter()
+            .min_by_key(|(location, reply)| (reply.status == StatusCode::NOT_FOUND, *location));
         if !found.is_empty() {
             return Ok(Self {
                 replies: found,
                 silent: self.silent,
             });
         }
-        match unknown {
+        match none {
             Some((location, reply)) if self.silent.is_empty() => Err(refusal(reply, location)),
             // What every Ironic fails at is the client's business, however many of them there are.
             _ => Err(match self.silent.iter().find_map(malformed) {
@@ -91,6 +102,15 @@ impl Told {
             }),
         }
     }
+}
+
+/// Whether a location shows nothing of it to the caller: it has none, or, judging the user's own token, somebody else's. Of
+/// what others have neither says anything.
+pub fn shows_none(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    )
 }
 
 /// A location's error is the client's, as it is; every location would have said the same.

@@ -24,6 +24,7 @@ use crate::federate::Federation;
 use crate::federate::Subject;
 use crate::federate::fan_out::ask_each;
 use crate::federate::fan_out::refusal;
+use crate::federate::fan_out::shows_none;
 use crate::federate::objection::Objection;
 use crate::locate::LocateError;
 use crate::locate::directory::Ident;
@@ -95,9 +96,7 @@ impl<'a> Replicated<'a> {
             }
         }
         match refused {
-            Some((location, reply))
-                if silent.is_empty() || reply.status != StatusCode::NOT_FOUND =>
-            {
+            Some((location, reply)) if silent.is_empty() || !shows_none(reply.status) => {
                 Err(refusal(reply, location))
             }
             _ => Err(Error::Silent(silent)),
@@ -136,7 +135,7 @@ impl<'a> Replicated<'a> {
             member: Some("uuid"),
         });
         let told = ask_each(scope, &self.request.asker, &question).await;
-        let uuid = one_uuid(&told.found()?.replies)?;
+        let uuid = one_uuid(&told.shown()?.replies)?;
         uuid.ok_or_else(|| Objection::NOWHERE.into())
     }
 
@@ -152,7 +151,7 @@ impl<'a> Replicated<'a> {
             query.append_to(&mut question.path);
         }
         let told = ask_each(scope, &self.request.asker, &question).await;
-        let found = told.found()?.replies;
+        let found = told.shown()?.replies;
         one_uuid(&found)?;
         match found.into_iter().next() {
             Some((location, mut reply)) => {

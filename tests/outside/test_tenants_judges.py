@@ -318,3 +318,24 @@ def test_a_ramdisk_reaches_a_location_that_gets_tokens_of_users(token):
         asked = running.fleet.loc2.asked()
         assert {bool(re.search("lookup|heartbeat|continue", one.path)): one.header("X-Auth-Token") for one in asked} == {True: None, False: "own"}
         assert "stolen" not in {one.header("X-Auth-Token") for one in asked}
+
+
+@pytest.mark.parametrize("named", ["uuid", "name"])
+def test_a_location_that_shows_no_copy_takes_nobody_s_away(house, named):
+    """What it refuses to show is somebody else's there; another location may have the caller's, also while it is silent."""
+    steps = [{"interface": "deploy", "step": "s", "args": {}, "order": 1}]
+    mine = {"uuid": new_uuid(), "name": "CUSTOM_A", "owner": MINE, "public": False, "steps": steps, "extra": {}, "traits": []}
+    house.ours.objects["runbooks"].append(mine)
+    house.judge.fault(scripted.says(403, DENIED), "GET", "/v1/runbooks/.+")
+    ident = mine[named]
+    for below in ("", "/traits"):
+        shown = house.get(TENANT, f"/v1/runbooks/{ident}{below}")
+        assert shown.status == 200, (below, shown)
+    house.ours.fault(scripted.close(), "GET", "/v1/runbooks/.+")
+    for below in ("", "/traits"):
+        shown = house.get(TENANT, f"/v1/runbooks/{ident}{below}")
+        assert (shown.status, "loc1" in shown.text()) == (503, True), (below, shown)
+    house.ours.heal()
+    house.ours.objects["runbooks"].clear()
+    for below in ("", "/traits"):
+        assert house.get(TENANT, f"/v1/runbooks/{ident}{below}").status == 403
