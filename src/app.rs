@@ -61,6 +61,7 @@ use crate::listening::open::Unplaced;
 use crate::listening::successor::Estate;
 use crate::locate::state;
 use crate::metrics::Metrics;
+use crate::oslo::passing::is_passing;
 use crate::sync::board;
 use crate::sync::board::Order;
 use crate::telemetry;
@@ -106,7 +107,13 @@ pub enum AppError {
 impl AppError {
     /// Whether another start a moment later may succeed with the same configuration.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Listen(error) if error.is_passing())
+        match self {
+            Self::Log(error) => is_passing(error),
+            Self::Listen(error) => error.is_passing(),
+            Self::Admin(error) => error.is_passing(),
+            // Their files were there when the configuration was read.
+            Self::Assemble(_) | Self::Tls(_) | Self::Signals(_) => false,
+        }
     }
 }
 

@@ -101,7 +101,11 @@ fn main() -> ExitCode {
     let read = move || Config::load(&sources(), std::env::vars_os());
     let config = match read() {
         Ok(config) => config,
-        Err(Errors { faults, warnings }) => {
+        Err(Errors {
+            faults,
+            warnings,
+            passing,
+        }) => {
             let findings = Findings { faults, warnings };
             return match &cli.task {
                 Some(Task::Check { gateway, .. }) if !cli.check_config => {
@@ -111,7 +115,8 @@ fn main() -> ExitCode {
                 }
                 _ => {
                     let _ = told(&findings, Format::Text);
-                    ExitCode::from(BAD_CONFIGURATION)
+                    let is_start = cli.task.is_none() && !cli.check_config;
+                    not_started(passing && is_start)
                 }
             };
         }
@@ -141,15 +146,20 @@ fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     tell(&format!("ironic-proxy: {error}"));
-                    ExitCode::from(if error.is_passing() {
-                        TRY_AGAIN
-                    } else {
-                        BAD_CONFIGURATION
-                    })
+                    not_started(error.is_passing())
                 }
             }
         }
     }
+}
+
+/// What a service manager makes of a start that failed.
+fn not_started(is_passing: bool) -> ExitCode {
+    ExitCode::from(if is_passing {
+        TRY_AGAIN
+    } else {
+        BAD_CONFIGURATION
+    })
 }
 
 fn mode(apply: bool) -> Mode {

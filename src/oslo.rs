@@ -9,6 +9,7 @@ mod interpolate;
 mod layers;
 pub(crate) mod notes;
 pub(crate) mod option;
+pub mod passing;
 pub(crate) mod reader;
 pub(crate) mod record;
 mod resolve;

@@ -36,6 +36,7 @@ use crate::lifecycle::Stage;
 use crate::listening::open;
 use crate::listening::open::Families;
 use crate::listening::open::Unplaced;
+use crate::oslo::passing::is_passing;
 
 /// Connections at the same time, on the socket and on loopback each.
 const CONNECTIONS: usize = 64;
@@ -62,6 +63,16 @@ pub enum AdminError {
     },
     #[error("[admin]: no thread can be started: {0}")]
     Thread(io::Error),
+}
+
+impl AdminError {
+    /// Whether it may be otherwise a moment later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Socket { source, .. } | Self::Listen { source, .. } => is_passing(source),
+            Self::Place(_) | Self::Copy(_) | Self::Thread(_) => false,
+        }
+    }
 }
 
 /// The sockets, open.

@@ -37,6 +37,7 @@ use crate::listening::open;
 use crate::listening::open::Families;
 use crate::listening::open::Stream;
 use crate::listening::successor::Estate;
+use crate::oslo::passing::is_passing;
 use crate::telemetry::spool;
 
 /// What Pingora calls the service.
@@ -62,9 +63,12 @@ pub enum ListenError {
 }
 
 impl ListenError {
-    /// Whether it may be better a moment later: a network that comes up, an address that keepalived brings.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Tcp { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable)
+    /// Whether it may be otherwise a moment later: a network that comes up, an address that keepalived brings.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Tcp { source, .. } | Self::Unix { source, .. } => is_passing(source),
+            Self::Handed(_) => false,
+        }
     }
 }
 

@@ -49,7 +49,7 @@ const EXIT_STATUS: [(&str, &str); 6] = [
     ("69", "No gateway, or no location, answers."),
     (
         "75",
-        "An address of [api] host_ip is not there yet: to be started again.",
+        "An address of [api] host_ip, its name, or a file is not there yet: to be started again.",
     ),
     ("78", "The configuration is faulty; each fault was named."),
 ];

@@ -218,7 +218,12 @@ fn host_ip(section: &mut Section<'_>) -> Result<Vec<IpAddr>, Faulted> {
     for text in texts {
         let Some(address) = address_of(&text) else {
             let fault = format!("`{text}` is neither an IP address nor a name of one");
-            return Err(section.fault(option, fault));
+            return Err(if may_be_a_name(&text) {
+                // At a boot whoever knows it may come up after us.
+                section.passing(option, fault)
+            } else {
+                section.fault(option, fault)
+            });
         };
         if addresses.contains(&address) {
             section.warn(option, format!("{address} is there twice"));
@@ -244,6 +249,12 @@ fn address_of(text: &str) -> Option<IpAddr> {
     // A stable sort; `localhost` often resolves to `::1` first.
     found.sort_by_key(IpAddr::is_ipv6);
     found.first().copied()
+}
+
+/// The last part of a host's name is no number (RFC 1123, 2.1), and none has a colon.
+fn may_be_a_name(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    !text.contains(':') && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Octal with or without Python's `0o`, as Ironic reads it.

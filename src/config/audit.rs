@@ -124,7 +124,7 @@ fn map(section: &mut Section<'_>) -> Result<AuditMap, Faulted> {
         None => USUAL.to_owned(),
         Some(path) => match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) => return Err(section.fault(OPTION, format!("cannot be read: {error}"))),
+            Err(error) => return Err(section.unreadable(OPTION, &error)),
         },
     };
     let map = text.parse();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::oslo::passing::is_passing;
 use crate::oslo::reader::Reader;
 use crate::oslo::record::Faulted;
 
@@ -45,6 +46,8 @@ pub struct Unfound {
     pub option: &'static str,
     path: PathBuf,
     why: String,
+    /// Whether it may be there a moment later.
+    pub passing: bool,
 }
 
 /// What a token that is scoped to a project may do.
@@ -92,10 +95,11 @@ impl PolicyFiles {
         path: &Path,
         may_lack: bool,
     ) -> Result<Option<PathBuf>, Unfound> {
-        let unfound = |path: &Path, why| Unfound {
+        let unfound = |path: &Path, why, passing| Unfound {
             option,
             path: path.to_path_buf(),
             why,
+            passing,
         };
         for place in &self.places {
             let path = place.join(path);
@@ -103,13 +107,16 @@ impl PolicyFiles {
                 Ok(true) => return Ok(Some(path)),
                 Ok(false) => {}
                 Err(error) if error.kind() == ErrorKind::NotADirectory => {}
-                Err(error) => return Err(unfound(&path, format!("cannot be looked at: {error}"))),
+                Err(error) => {
+                    let why = format!("cannot be looked at: {error}");
+                    return Err(unfound(&path, why, is_passing(&error)));
+                }
             }
         }
         if may_lack {
             Ok(None)
         } else {
-            Err(unfound(path, "is not there".to_owned()))
+            Err(unfound(path, "is not there".to_owned(), true))
         }
     }
 }
@@ -162,6 +169,7 @@ fn files(reader: &mut Reader, places: Vec<PathBuf>) -> Result<PolicyFiles, Fault
     new_defaults?;
     match files.found() {
         Ok(_) => Ok(files),
+        Err(unfound) if unfound.passing => Err(section.passing(unfound.option, unfound)),
         Err(unfound) => Err(section.fault(unfound.option, unfound)),
     }
 }

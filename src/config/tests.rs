@@ -75,6 +75,7 @@ fn load_all(texts: &[&str], environment: &[(&str, &str)]) -> Result<Config, Erro
         Err(errors) => Err(Errors {
             faults: plain(errors.faults),
             warnings: plain(errors.warnings),
+            ..errors
         }),
     }
 }

@@ -7,12 +7,22 @@ use crate::oslo::layers::Origin;
 
 /// Faults or warnings, each once, in the order of the files.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(BTreeSet<(Origin, String)>);
+pub(crate) struct Notes {
+    notes: BTreeSet<(Origin, String)>,
+    /// One of them is true for as long as the files say the same.
+    lasts: bool,
+}
 
 impl Notes {
     /// About a place.
     pub(crate) fn add(&mut self, origin: &Origin, text: impl fmt::Display) {
-        self.0.insert((origin.clone(), text.to_string()));
+        self.lasts = true;
+        self.add_passing(origin, text);
+    }
+
+    /// About a place, and not of what stands there: it may be otherwise a moment later.
+    pub(crate) fn add_passing(&mut self, origin: &Origin, text: impl fmt::Display) {
+        self.notes.insert((origin.clone(), text.to_string()));
     }
 
     /// About an option.
@@ -27,12 +37,12 @@ impl Notes {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.notes.is_empty()
     }
 
     /// `FILE:LINE: text`
     pub(crate) fn into_lines(self) -> Vec<String> {
-        let notes = self.0.into_iter();
+        let notes = self.notes.into_iter();
         notes
             .map(|(origin, text)| format!("{origin}: {text}"))
             .collect()
@@ -46,6 +56,18 @@ pub struct Errors {
     pub faults: Vec<String>,
     /// What is odd but no fault, written likewise.
     pub warnings: Vec<String>,
+    /// Whether every fault may be gone a moment later, with the same files.
+    pub passing: bool,
+}
+
+impl Errors {
+    pub(crate) fn new(faults: Notes, warnings: Notes) -> Self {
+        Self {
+            passing: !faults.lasts,
+            faults: faults.into_lines(),
+            warnings: warnings.into_lines(),
+        }
+    }
 }
 
 impl fmt::Display for Errors {

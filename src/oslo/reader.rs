@@ -18,6 +18,7 @@ use crate::oslo::layers::Sections;
 use crate::oslo::notes::Errors;
 use crate::oslo::notes::Notes;
 use crate::oslo::option::Schema;
+use crate::oslo::passing::is_passing;
 use crate::oslo::record::Faulted;
 use crate::oslo::record::Record;
 use crate::oslo::section::Section;
@@ -47,6 +48,7 @@ impl Reader {
             return Err(Errors {
                 faults: vec![no_file(schema.program)],
                 warnings: Vec::new(),
+                passing: false,
             });
         }
         let mut reader = Self {
@@ -78,10 +80,7 @@ impl Reader {
         }
         if !whole {
             // What would be missing now may well be there, in the file that cannot be read.
-            return Err(Errors {
-                faults: reader.record.faults.into_lines(),
-                warnings: reader.record.warnings.into_lines(),
-            });
+            return Err(Errors::new(reader.record.faults, reader.record.warnings));
         }
         // oslo.config asks its environment driver before the files, so the environment is laid over them.
         reader.read_environment(&mut layers, behind, environment);
@@ -121,7 +120,11 @@ impl Reader {
             Ok(bytes) => bytes,
             Err(error) => {
                 let text = format_args!("cannot be read: {error}");
-                self.record.faults.add(&at(0), text);
+                if is_passing(&error) {
+                    self.record.faults.add_passing(&at(0), text);
+                } else {
+                    self.record.faults.add(&at(0), text);
+                }
                 return false;
             }
         };
@@ -242,10 +245,7 @@ impl Reader {
                 advice::unread(schema, &sections, &asked, &read, &mut warnings);
                 Ok((made, warnings.into_lines()))
             }
-            Ok(_) | Err(Faulted(())) => Err(Errors {
-                faults: faults.into_lines(),
-                warnings: warnings.into_lines(),
-            }),
+            Ok(_) | Err(Faulted(())) => Err(Errors::new(faults, warnings)),
         }
     }
 }

@@ -48,6 +48,19 @@ impl Record {
         Faulted(())
     }
 
+    /// Notes a fault of an option that may be gone a moment later.
+    pub(crate) fn passing(
+        &mut self,
+        origin: &Origin,
+        section: &str,
+        option: &str,
+        text: impl fmt::Display,
+    ) -> Faulted {
+        let text = format_args!("[{section}] {option}: {text}");
+        self.faults.add_passing(origin, text);
+        Faulted(())
+    }
+
     /// Notes what is odd about an option.
     pub(crate) fn warn(
         &mut self,

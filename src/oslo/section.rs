@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::oslo::layers::Origin;
+use crate::oslo::passing::is_passing;
 use crate::oslo::record::Faulted;
 use crate::oslo::record::Record;
 use crate::oslo::resolve::value;
@@ -34,6 +36,23 @@ impl<'a> Section<'a> {
         let origin = self.origin(option);
         let spelling = self.spelling(option);
         self.record.fault(&origin, &self.name, &spelling, text)
+    }
+
+    /// Notes a fault of an option that may be gone a moment later.
+    pub(crate) fn passing(&mut self, option: &str, text: impl fmt::Display) -> Faulted {
+        let origin = self.origin(option);
+        let spelling = self.spelling(option);
+        self.record.passing(&origin, &self.name, &spelling, text)
+    }
+
+    /// Notes that a file cannot be read.
+    pub(crate) fn unreadable(&mut self, option: &str, error: &io::Error) -> Faulted {
+        let text = format!("cannot be read: {error}");
+        if is_passing(error) {
+            self.passing(option, text)
+        } else {
+            self.fault(option, text)
+        }
     }
 
     /// Notes that an option is needed.
@@ -209,7 +228,7 @@ impl<'a> Section<'a> {
         };
         match readable(&path) {
             Ok(()) => Ok(Some(path)),
-            Err(error) => Err(self.fault(option, format!("cannot be read: {error}"))),
+            Err(error) => Err(self.unreadable(option, &error)),
         }
     }
 
@@ -257,9 +276,9 @@ fn number_words<T: fmt::Display>(range: &RangeInclusive<T>) -> String {
     format!("a whole number from {} to {}", range.start(), range.end())
 }
 
-fn readable(path: &Path) -> std::io::Result<()> {
+fn readable(path: &Path) -> io::Result<()> {
     if fs::File::open(path)?.metadata()?.is_dir() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
+        return Err(io::ErrorKind::IsADirectory.into());
     }
     Ok(())
 }

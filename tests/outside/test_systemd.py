@@ -172,6 +172,15 @@ def test_an_address_that_comes_later_is_waited_for(here):
     until(lambda: here.shown("ActiveState") == ["active"], what="the start")
 
 
+def test_a_name_of_an_address_that_comes_later_is_waited_for(here):
+    """Of a resolver that comes up after us."""
+    here.write(host_ip="later.example")
+    assert here.systemctl("restart", SERVICE, check=False).returncode != 0
+    until(lambda: int(here.shown("NRestarts")[0]) > 0, what="another start")
+    here.machine.shell("echo 127.0.0.1 later.example >>/etc/hosts")
+    until(lambda: here.shown("ActiveState") == ["active"], what="the start")
+
+
 def test_the_metrics_of_a_service_are_those_of_any_process(here):
     metrics = read(Admin(SimpleNamespace(directory=here.machine.path("/run/ironic-proxy"))))
     names = ["cpu_seconds_total", "start_time_seconds", "virtual_memory_bytes", "resident_memory_bytes", "open_fds", "max_fds"]

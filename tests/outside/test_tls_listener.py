@@ -305,7 +305,7 @@ def test_bad_files_at_the_start(ca, stranger, tmp_path, case):
     path.write_text(fleet_config(["http://127.0.0.1:1"], api=api).replace(DIRECTORY, str(tmp_path)))
     done = subprocess.run([binary(), "--config-file", path], capture_output=True, text=True, timeout=20, check=False)
     said = done.stdout + done.stderr
-    assert done.returncode == 78, said
+    assert done.returncode == (78 if wrong.exists() else 75), said
     option = next(option for option, path in api.items() if path == wrong)
     # A file that is not there is told of with its option, one that is no good with its path.
     assert option in said or ("wrong.pem" in said and "[api]" in said), said
