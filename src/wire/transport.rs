@@ -68,6 +68,9 @@ pub enum Failure {
     /// Nothing was sent.
     #[error("this machine has no descriptor, memory or route for it")]
     Local,
+    /// Sent, maybe executed: the answer was under way.
+    #[error("there is no memory for the answer")]
+    Unheld,
     /// It was not executed.
     #[error("the client did not send its body to the end, or cannot send it again")]
     Abandoned,
@@ -98,6 +101,7 @@ impl Failure {
             | Self::CutOff
             | Self::TooLarge
             | Self::Deadline
+            | Self::Unheld
             | Self::HeadRefused => true,
         }
     }
@@ -344,7 +348,7 @@ fn failure(fault: &Fault) -> Failure {
         Fault::Deadline => Failure::Deadline,
         Fault::CutOff => Failure::CutOff,
         Fault::TooLarge => Failure::TooLarge,
-        Fault::Exhausted(_) => Failure::Local,
+        Fault::Exhausted(_) => Failure::Unheld,
         Fault::Abandoned(_) => Failure::Abandoned,
     }
 }

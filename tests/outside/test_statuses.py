@@ -1,8 +1,8 @@
 """A status is chosen by what clients do with it: 503 is repeated by all of them, 504 by none."""
 
 import scripted
-from fleet import fleet, until
-from standin import node
+from fleet import assert_fate_unknown, fleet, until
+from standin import Standin, new_uuid, node
 
 
 def test_retry_after_is_sent_to_those_who_want_it():
@@ -28,3 +28,15 @@ def test_a_read_ends_at_the_deadline_of_the_request():
             # 503 if there was time to say which location is silent.
             assert reply.status in (503, 504), reply
             assert reply.seconds < 5
+
+
+def test_an_answer_that_finds_no_memory_was_sent():
+    """Whoever repeats the write does it twice; a create is looked for, as where its answer is lost."""
+    with fleet(Standin([node("here")]), api={"max_buffered": 1 << 20, "request_deadline": 30}) as hub:
+        for method in ("PATCH", "POST"):
+            hub.loc1.fault(scripted.executed(scripted.too_big(2 << 20)), method=method)
+        assert_fate_unknown(hub.patch("/v1/nodes/here", [{"op": "add", "path": "/extra/big", "value": 1}]), "loc1")
+        assert len(hub.loc1.asked("PATCH")) == 1
+        uuid = new_uuid()
+        made = hub.post("/v1/nodes", {"driver": "d", "uuid": uuid})
+        assert (made.status, made.json()["uuid"]) == (201, uuid), made

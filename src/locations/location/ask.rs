@@ -382,7 +382,7 @@ impl Location {
                 Reason::Timeout
             }
             Failure::CutOff | Failure::TooLarge => Reason::Body,
-            Failure::Local | Failure::Abandoned => Reason::Gateway,
+            Failure::Local | Failure::Unheld | Failure::Abandoned => Reason::Gateway,
         };
         let counts = match failure {
             // No connection at all says something of the location, whatever was to be asked.
@@ -390,6 +390,7 @@ impl Location {
             Failure::Deadline
             | Failure::TooLate
             | Failure::Local
+            | Failure::Unheld
             | Failure::Abandoned
             | Failure::HeadRefused => false,
             Failure::Timeout => !question.is_a_conductors(),

@@ -92,7 +92,11 @@ impl Attempt<'_> {
                 Err(failure) => {
                     let is_final = matches!(
                         failure,
-                        Failure::Local | Failure::Deadline | Failure::TooLate | Failure::Abandoned
+                        Failure::Local
+                            | Failure::Unheld
+                            | Failure::Deadline
+                            | Failure::TooLate
+                            | Failure::Abandoned
                     );
                     if is_final || failure.was_sent() && !is_safe {
                         return Err(failure);
