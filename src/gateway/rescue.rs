@@ -388,20 +388,17 @@ fn unavailable(names: Names<'_>, silent: &[Silence]) -> Answer {
         (name, 1, false) => format!("Location {name}"),
         (names, _, false) => format!("Locations {names}"),
     };
-    let fate_unknown = silent
-        .iter()
-        // What refused our credential did not get as far as executing anything.
-        .any(|silence| silence.sent && silence.reason != Reason::Refused);
+    let fate_unknown = silent.iter().any(|silence| silence.sent);
     let ordered = silent.iter().all(|silence| silence.reason.is_ordered());
-    let fault = if ordered {
-        Fault::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{who}: {}", what_operators_want(silent)),
-        )
-    } else if fate_unknown {
+    let fault = if fate_unknown {
         Fault::new(
             StatusCode::GATEWAY_TIMEOUT,
             format!("{who} did not answer; the request may have been executed."),
+        )
+    } else if ordered {
+        Fault::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{who}: {}", what_operators_want(silent)),
         )
     } else {
         Fault::new(

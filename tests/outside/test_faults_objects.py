@@ -146,8 +146,10 @@ def test_events_are_told_to_all(hub):
     reply = hub.post("/v1/events", events)
     assert (reply.status, reply.text()) == (400, "No such event")
     hub.heal()
-    hub.loc3.down()
     # Who took them must not get them again.
+    hub.loc3.fault(scripted.html(401), method="POST")
+    assert_fate_unknown(hub.post("/v1/events", events), "loc3")
+    hub.loc3.down()
     assert_fate_unknown(hub.post("/v1/events", events), "loc3")
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import scripted
 from faults import GROUPS, SILENT, body, change, hubs, kept, silence, stock, writes
-from fleet import assert_unavailable
+from fleet import assert_fate_unknown, assert_unavailable
 from standin import new_uuid, node
 
 LOCATION = "X-Ironic-Proxy-Location"
@@ -130,6 +130,18 @@ def test_a_change_that_was_done_though_nobody_said_so_leaves_all_locations_alike
     assert reply.status == (200 if method == "PATCH" else 204), reply
     extras = [records.get(ident, {}).get("extra") for records in kept(hub, "runbooks").values()]
     assert extras == [{"changed": "B"} if method == "PATCH" else None] * 3, reply
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_what_was_done_is_not_to_be_repeated_though_nobody_may_look(hub, method):
+    """The token was revoked meanwhile."""
+    ident = stock(hub, "runbooks")
+    path = "/v1/runbooks" if method == "POST" else f"/v1/runbooks/{ident}"
+    hub.loc1.fault(scripted.executed(scripted.reset()), method=method)
+    # The first question is whether it is there, the second whether it was done, the third what it is like.
+    asked = 3 if method == "POST" else 2
+    hub.loc1.fault(scripted.html(401), method="GET", skip=asked)
+    assert_fate_unknown(hub.call(method, path, body("runbooks", "NEW") if method == "POST" else change()), "loc1")
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
