@@ -51,7 +51,7 @@ pub(crate) use crate::config::options::LOCATION_PREFIX;
 pub use crate::config::policy::{PolicyConfig, PolicyFiles, ProjectScoped, Unfound};
 pub use crate::config::service::{Config, DirectoryConfig, LogConfig};
 pub use crate::config::trace::TraceConfig;
-pub use crate::config::whereabouts::{Told, Whereabouts};
+pub use crate::config::whereabouts::{SocketOption, Whereabouts};
 pub use crate::oslo::notes::Errors;
 pub use crate::oslo::secret::Secret;
 pub use crate::oslo::sources::{Given, Source, Sources};

@@ -46,7 +46,7 @@ use crate::locations::location::LocationError;
 use crate::locations::order::Order;
 use crate::locations::orders::Orders;
 use crate::locations::orders::Place;
-use crate::locations::orders::Told;
+use crate::locations::orders::SharedOrder;
 use crate::locations::speech::Standing;
 
 /// All locations, in the order of the configuration.
@@ -179,7 +179,7 @@ impl Locations {
     }
 
     /// Every order so far, for gateways that share them.
-    pub fn told(&self) -> Vec<Told> {
+    pub fn told(&self) -> Vec<SharedOrder> {
         self.orders.told()
     }
 

@@ -85,7 +85,7 @@ struct Page<'a> {
     groups: Vec<(String, String)>,
     more_groups: usize,
     hour: Hour,
-    changes: Vec<Told>,
+    changes: Vec<ShownChange>,
     started: Moment,
 }
 
@@ -214,7 +214,7 @@ fn share(totals: Totals) -> String {
 
 /// A change.
 #[derive(Debug)]
-struct Told {
+struct ShownChange {
     at: Moment,
     of: String,
     what: String,
@@ -222,7 +222,7 @@ struct Told {
     turn: &'static str,
 }
 
-impl Told {
+impl ShownChange {
     fn of(change: Change, clock: &Clock) -> Self {
         let (tone, turn) = match change.turn {
             Turn::Worse => ("bad", "Worse"),
@@ -314,7 +314,9 @@ pub fn page(
         groups,
         more_groups,
         hour: Hour::of(&minutes, &clock),
-        changes: changes.map(|change| Told::of(change, &clock)).collect(),
+        changes: changes
+            .map(|change| ShownChange::of(change, &clock))
+            .collect(),
         started: clock.moment(process.started),
     }
     .render()

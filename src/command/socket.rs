@@ -20,9 +20,9 @@ use thiserror::Error;
 
 use crate::command::terminal::Format;
 use crate::config::Config;
+use crate::config::SocketOption;
 use crate::config::Source;
 use crate::config::Sources;
-use crate::config::Told;
 use crate::config::Whereabouts;
 use crate::config::default_socket;
 use crate::config::runtime_socket;
@@ -109,10 +109,10 @@ impl Gateway {
         }
         let Whereabouts { socket, state_path } = Whereabouts::read(sources, env::vars_os());
         // Who does not say otherwise has the default one. Who types a file that cannot be read may well mean another.
-        let may_be_default = socket == Told::Nothing || typed.is_empty();
+        let may_be_default = socket == SocketOption::Unset || typed.is_empty();
         let own = match socket {
-            Told::At(socket) => Some(socket),
-            Told::Nothing | Told::Unknown => runtime_socket(),
+            SocketOption::At(socket) => Some(socket),
+            SocketOption::Unset | SocketOption::Unknown => runtime_socket(),
         };
         let noted = state_path.as_deref().and_then(noted);
         let default = (own.is_none() && may_be_default).then(default_socket);

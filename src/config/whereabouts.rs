@@ -9,10 +9,10 @@ use crate::oslo::sources::Sources;
 
 /// What `[admin] socket` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum SocketOption {
     At(PathBuf),
-    /// Nothing: it is where gateways are that nobody told otherwise.
-    Nothing,
+    /// It is where gateways are that nobody told otherwise.
+    Unset,
     /// That cannot be read.
     Unknown,
 }
@@ -21,7 +21,7 @@ pub enum Told {
 /// other option is no reason not to ask it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whereabouts {
-    pub socket: Told,
+    pub socket: SocketOption,
     /// `[DEFAULT] state_path`, if it can be read.
     pub state_path: Option<PathBuf>,
 }
@@ -35,14 +35,14 @@ impl Whereabouts {
     {
         let Ok(mut reader) = Reader::open(&SCHEMA, sources, environment) else {
             return Self {
-                socket: Told::Unknown,
+                socket: SocketOption::Unknown,
                 state_path: None,
             };
         };
         let socket = match reader.section("admin").path("socket") {
-            Ok(Some(socket)) => Told::At(socket),
-            Ok(None) => Told::Nothing,
-            Err(_) => Told::Unknown,
+            Ok(Some(socket)) => SocketOption::At(socket),
+            Ok(None) => SocketOption::Unset,
+            Err(_) => SocketOption::Unknown,
         };
         let state_path = reader.section("DEFAULT").path("state_path");
         Self {

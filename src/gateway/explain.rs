@@ -47,9 +47,9 @@ pub struct Explanation {
     rule: Option<&'static str>,
     verdict: Option<&'static str>,
     /// What the client would be told instead.
-    refused: Option<Told>,
+    refused: Option<ShownAnswer>,
     /// What the gateway itself would answer.
-    answered: Option<Told>,
+    answered: Option<ShownAnswer>,
     /// How it is decided who is asked.
     how: Option<String>,
     /// The conductor group with which a new node would be sent, in the location's own words.
@@ -65,7 +65,7 @@ struct Who {
 }
 
 #[derive(Debug, Serialize)]
-struct Told {
+struct ShownAnswer {
     status: u16,
     text: Option<String>,
 }
@@ -181,8 +181,8 @@ fn who(identity: &Identity) -> Who {
     }
 }
 
-fn told(answer: &Answer) -> Told {
-    Told {
+fn told(answer: &Answer) -> ShownAnswer {
+    ShownAnswer {
         status: answer.status.as_u16(),
         text: fault::text_of(answer.body.whole()),
     }

@@ -143,10 +143,10 @@ impl Orders {
     }
 
     /// All of them, each with its time, for gateways that share them.
-    pub fn told(&self) -> Vec<Told> {
+    pub fn told(&self) -> Vec<SharedOrder> {
         let kept = self.kept();
         let told = kept.iter().filter_map(|(name, kept)| {
-            Some(Told {
+            Some(SharedOrder {
                 name: name.clone(),
                 at: kept.at()?,
                 text: serde_json::to_string(kept).ok()?,
@@ -196,7 +196,7 @@ impl Orders {
 
 /// An order as it is told to other gateways.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct SharedOrder {
     pub name: String,
     pub at: Timestamp,
     pub text: String,

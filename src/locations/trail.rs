@@ -179,19 +179,19 @@ impl Trail {
     }
 
     /// The same with names.
-    pub fn told<'a>(&self, name: impl Fn(LocationId) -> &'a str) -> Told<'a> {
+    pub fn told<'a>(&self, name: impl Fn(LocationId) -> &'a str) -> NamedTrail<'a> {
         let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
         join(&mut steps);
         let named = steps.iter().map(|step| (name(step.location), *step));
-        Told(named.collect())
+        NamedTrail(named.collect())
     }
 }
 
 /// `loc1:0.012,loc3:timeout:5.000`; `-` if none was asked. Of many the slowest, and how many more there were: `+4984`.
 #[derive(Debug)]
-pub struct Told<'a>(SmallVec<[(&'a str, Step); 2]>);
+pub struct NamedTrail<'a>(SmallVec<[(&'a str, Step); 2]>);
 
-impl Told<'_> {
+impl NamedTrail<'_> {
     /// The one that took the longest.
     pub fn slowest(&self) -> Option<&str> {
         let slowest = self.0.iter().max_by_key(|(_, step)| step.took)?;
@@ -199,7 +199,7 @@ impl Told<'_> {
     }
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for NamedTrail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("-");

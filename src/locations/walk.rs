@@ -106,7 +106,7 @@ impl List<'_> {
 
 /// What a location says to a question for a page.
 #[derive(Debug)]
-pub enum Told {
+pub enum PageReply {
     Page(Page),
     /// A 404: it does not know the marker, or what is filtered by.
     Unknown(Reply),
@@ -162,11 +162,11 @@ impl List<'_> {
         location: &Location,
         limit: Option<usize>,
         marker: Option<&str>,
-    ) -> Result<Told, Silence> {
+    ) -> Result<PageReply, Silence> {
         let reply = match location.ask(asker, &self.question(limit, marker)).await? {
             Said::Has(words) => words.reply,
-            Said::No(reply) => return Ok(Told::Unknown(reply)),
-            Said::Refuses(reply) | Said::Fails(reply) => return Ok(Told::Refusal(reply)),
+            Said::No(reply) => return Ok(PageReply::Unknown(reply)),
+            Said::Refuses(reply) | Said::Fails(reply) => return Ok(PageReply::Refusal(reply)),
         };
         let standing = location.standing();
         let need = Need {
@@ -182,7 +182,7 @@ impl List<'_> {
                 // A long list counts as an answer only now that it was read (`judge` does not read it).
                 location.understood();
                 location.tell_strangers(page.strangers());
-                Ok(Told::Page(page))
+                Ok(PageReply::Page(page))
             }
             Err(error) => {
                 warn!(
@@ -261,9 +261,9 @@ impl<'a> Walk<'a> {
                 .page(self.asker, self.location, limit, marker)
                 .await?
             {
-                Told::Page(page) => return Ok(Some(self.accept(page)?)),
-                Told::Refusal(reply) => return Err(Halt::Refusal(reply)),
-                Told::Unknown(reply) => {
+                PageReply::Page(page) => return Ok(Some(self.accept(page)?)),
+                PageReply::Refusal(reply) => return Err(Halt::Refusal(reply)),
+                PageReply::Unknown(reply) => {
                     // The list is there, since pages of it were: what vanished is the marker.
                     if !self.trail.step_back() {
                         return Err(Halt::Unknown(reply));

@@ -28,7 +28,7 @@ use crate::locations::location::Location;
 use crate::locations::silence::Silence;
 use crate::locations::walk::Halt;
 use crate::locations::walk::List;
-use crate::locations::walk::Told;
+use crate::locations::walk::PageReply;
 use crate::locations::walk::Walk;
 use crate::locations::window::PATIENCE;
 use crate::locations::window::ask_all;
@@ -130,9 +130,9 @@ impl Concatenation<'_> {
             let location = self.order[place].id;
             match told {
                 // Two locations with this item: going on at the first would list the second's copy again, for ever.
-                Ok(Told::Page(page)) => found = Some((place, page)),
-                Ok(Told::Refusal(reply)) => return Err(merge.refuse(reply, location)),
-                Ok(Told::Unknown(reply)) => {
+                Ok(PageReply::Page(page)) => found = Some((place, page)),
+                Ok(PageReply::Refusal(reply)) => return Err(merge.refuse(reply, location)),
+                Ok(PageReply::Unknown(reply)) => {
                     unknown.get_or_insert((location, reply));
                 }
                 Err(silence) => silent.push(silence),

@@ -24,7 +24,7 @@ use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::locations::speech::Words;
 use crate::locations::walk::Halt;
-use crate::locations::walk::Told;
+use crate::locations::walk::PageReply;
 use crate::locations::walk::Walk;
 
 /// Items read behind a marker that the filters hide, to find its place in the order.
@@ -140,10 +140,10 @@ impl Position<'_> {
                 Some(&self.marker.item),
             );
             match told.await {
-                Ok(Told::Unknown(reply) | Told::Refusal(reply)) => {
+                Ok(PageReply::Unknown(reply) | PageReply::Refusal(reply)) => {
                     return self.merge.refuse(reply, location.id);
                 }
-                Ok(Told::Page(_)) => {}
+                Ok(PageReply::Page(_)) => {}
                 Err(silence) => return silence.into(),
             }
         }

@@ -24,7 +24,7 @@ use crate::federate::merged::scan::Scanning;
 use crate::federate::objection::Objection;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
-use crate::locations::walk::Told;
+use crate::locations::walk::PageReply;
 use crate::request::Answer;
 
 /// An index, and where a page of it begins.
@@ -317,9 +317,9 @@ impl Sorted<'_> {
             .page(&self.merge.request.asker, location, Some(1), Some(id))
             .await?
         {
-            Told::Page(_) => Ok(true),
-            Told::Unknown(_) => Ok(false),
-            Told::Refusal(reply) => Err(self.merge.refuse(reply, location.id)),
+            PageReply::Page(_) => Ok(true),
+            PageReply::Unknown(_) => Ok(false),
+            PageReply::Refusal(reply) => Err(self.merge.refuse(reply, location.id)),
         }
     }
 
