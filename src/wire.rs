@@ -10,6 +10,7 @@ mod handshake;
 pub mod head;
 mod idle;
 pub mod message;
+pub mod network;
 pub mod peer;
 mod reading;
 pub mod shown;

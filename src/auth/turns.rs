@@ -13,6 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::wire::network::network;
+
 /// How long somebody waits for a turn.
 const LONGEST_QUEUE: Duration = Duration::from_secs(10);
 /// Addresses that are kept before those without a check are forgotten.
@@ -75,6 +77,7 @@ impl Turns {
     }
 
     fn share_of(&self, address: Option<IpAddr>) -> Arc<Semaphore> {
+        let address = address.map(network);
         let mut addresses = self
             .addresses
             .lock()

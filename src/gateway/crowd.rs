@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -14,6 +13,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use log::warn;
+
+use crate::wire::network::network;
 
 /// How long an address is known after somebody who may come in was there.
 const VOUCHED: Duration = Duration::from_hours(1);
@@ -193,18 +194,6 @@ impl Drop for Place {
     }
 }
 
-/// Whoever has one IPv6 address has 2^64 of them.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            // RFC 4291, 2.5.1: the lower half of an address names an interface within one network.
-            let prefix = u128::from(address) >> 64 << 64;
-            IpAddr::V6(Ipv6Addr::from(prefix))
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,13 +248,5 @@ mod tests {
             .collect();
         assert_eq!(places.len(), 5);
         assert!(crowd.admit(Some(address(1)), now + VOUCHED).is_none());
-    }
-
-    #[test]
-    fn one_client_has_many_ipv6_addresses() {
-        let of = |text: &str| network(text.parse().unwrap());
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     }
 }

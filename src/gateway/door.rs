@@ -385,12 +385,13 @@ impl Door {
         let headers = &arrival.head.headers;
         let authenticator = &self.guard.authenticator;
         let limits = self.counting(arrival);
+        let from = context.client.or(arrival.from);
         if let Some(limits) = limits
             && !authenticator.knows(headers)
         {
-            limits.count_stranger(context.client.or(arrival.from))?;
+            limits.count_stranger(from)?;
         }
-        let identity = authenticator.authenticate(headers, arrival.from).await?;
+        let identity = authenticator.authenticate(headers, from).await?;
         context.hides_location = !self.guard.gate.tells_location(&identity);
         // A refusal is returned last, so that the log knows whose request it was.
         let counted = limits.map(|limits| limits.count_user(&identity));

@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::auth::identity::Identity;
 use crate::config::LimitsConfig;
 use crate::config::RateConfig;
-use crate::gateway::crowd::network;
+use crate::wire::network::network;
 
 /// Users and addresses that are remembered, 100 bytes each. What has been away longest is forgotten first, and begins
 /// with a full burst when it comes back.

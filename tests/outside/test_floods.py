@@ -6,6 +6,7 @@ Nothing is measured here: Keystone holds what strangers ask, and who is answered
 import base64
 import contextlib
 import http.client
+import itertools
 import threading
 import urllib.parse
 
@@ -83,6 +84,29 @@ def test_bad_tokens_starve_nobody_whom_we_know():
                     assert status(hub, {"X-Auth-Token": known}) == 200
                 assert status(hub, {"X-Auth-Token": newcomer}, ELSEWHERE) == 200, "strangers of other addresses"
                 assert keystone.held == SHARE, "one address asks no more at a time"
+                assert not statuses
+                keystone.go_on.set()
+            assert set(statuses) <= {401, 503}
+
+
+def test_bad_tokens_starve_nobody_else_behind_the_same_proxy():
+    """Whom a proxy names has a share of his own, all of his IPv6 addresses together."""
+    with Holding() as keystone:
+        own = {
+            "auth_url": keystone.endpoint, "auth_type": "password", "username": "gw", "password": "secret", "system_scope": "all",
+            "user_domain_id": "default", "http_request_max_retries": 0,
+        }  # fmt: skip
+        sections = {"keystone_authtoken": own, "oslo_middleware": {"enable_proxy_headers_parsing": True}}
+        with fleet(Standin([node("here")]), wait=False, api={"auth_strategy": "keystone"}, sections=sections) as hub:
+            known = keystone.token("known")
+            until(lambda: status(hub, {"X-Auth-Token": known}) == 200)
+            last = itertools.count(1)
+            with flood(hub, lambda: {"X-Auth-Token": f"bad-{new_uuid()}", "X-Forwarded-For": f"2001:db8::{next(last)}"}, 60) as statuses:
+                until(lambda: keystone.held >= SHARE)
+                for neighbour in ("2001:db8:0:1::1", "192.0.2.1"):
+                    newcomer = {"X-Auth-Token": keystone.token("newcomer"), "X-Forwarded-For": neighbour}
+                    assert status(hub, newcomer) == 200
+                assert keystone.held == SHARE, "one client asks no more at a time"
                 assert not statuses
                 keystone.go_on.set()
             assert set(statuses) <= {401, 503}
