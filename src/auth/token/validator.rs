@@ -75,10 +75,19 @@ pub(super) enum Failure {
     Unavailable,
 }
 
+/// A token that need not be asked about, until either clock says so: the one stands still while the machine is
+/// suspended, the other may be set back.
 #[derive(Clone, Debug)]
 struct Believed {
     token: Arc<Validated>,
     until: Instant,
+    until_wall: SystemTime,
+}
+
+impl Believed {
+    fn holds(&self, now: Instant, wall: SystemTime) -> bool {
+        now < self.until && wall < self.until_wall
+    }
 }
 
 #[derive(Debug)]
@@ -156,7 +165,7 @@ impl Validator {
     ) -> Outcome {
         let key = self.hash(&token);
         let asking = match self.believed.get(&key) {
-            Some(believed) if Instant::now() < believed.until => {
+            Some(believed) if believed.holds(Instant::now(), SystemTime::now()) => {
                 self.use_of_cache.hits.bump();
                 return Ok(believed.token);
             }
@@ -325,16 +334,8 @@ impl Validator {
     }
 
     fn believe(&self, key: Key, vouched: &Vouched, now: Instant, wall: SystemTime) {
-        let Vouched { token, age } = vouched;
-        let cache_time = self.cache_time.map(|time| time.saturating_sub(*age));
-        if let Some(lifetime) = believable_for(cache_time, token.expires_at, wall) {
-            self.believed.insert(
-                key,
-                Believed {
-                    token: Arc::clone(token),
-                    until: now + lifetime,
-                },
-            );
+        if let Some(believed) = believable(vouched, self.cache_time, now, wall) {
+            self.believed.insert(key, believed);
         }
     }
 
@@ -362,27 +363,57 @@ impl Drop for Listed {
 }
 
 /// How long a token may go unasked; `None`: not at all, as one that counts only because a service token allows it.
-fn believable_for(
+fn believable(
+    vouched: &Vouched,
     cache_time: Option<Duration>,
-    expires_at: SystemTime,
+    now: Instant,
     wall: SystemTime,
-) -> Option<Duration> {
-    let left = expires_at
+) -> Option<Believed> {
+    let Vouched { token, age } = vouched;
+    let left = token
+        .expires_at
         .duration_since(wall)
         .ok()
         .filter(|left| !left.is_zero())?;
     // With caching off it is asked about anew each time, but it is no stranger's any more.
-    Some(cache_time.unwrap_or_default().min(left))
+    let lifetime = cache_time
+        .map(|time| time.saturating_sub(*age))
+        .unwrap_or_default()
+        .min(left);
+    Some(Believed {
+        token: Arc::clone(token),
+        until: now + lifetime,
+        until_wall: wall + lifetime,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn vouched(expires_at: SystemTime) -> Vouched {
+        let token = Validated {
+            user_id: "ann".to_owned(),
+            user_name: "ann".to_owned(),
+            user_domain_id: None,
+            project: None,
+            domain_id: None,
+            system: true,
+            is_admin_project: true,
+            roles: Vec::new(),
+            expires_at,
+        };
+        Vouched {
+            token: Arc::new(token),
+            age: Duration::ZERO,
+        }
+    }
+
     #[test]
     fn nothing_is_believed_longer_than_it_lives() {
-        let second = Duration::from_secs(1);
-        let wall = SystemTime::UNIX_EPOCH + second * 1_000_000;
+        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + SECOND * 1_000_000);
         for (cache_time, left, believed) in [
             (Some(300), 3600_i32, Some(300)),
             (Some(300), 10, Some(10)),
@@ -392,17 +423,43 @@ mod tests {
             (None, 0, None),
         ] {
             let expires_at = if left < 0 {
-                wall - second
+                wall - SECOND
             } else {
-                wall + second * left.unsigned_abs()
+                wall + SECOND * left.unsigned_abs()
             };
             let cache_time = cache_time.map(Duration::from_secs);
-            let believed = believed.map(Duration::from_secs);
+            let found = believable(&vouched(expires_at), cache_time, now, wall);
             assert_eq!(
-                believable_for(cache_time, expires_at, wall),
+                found.map(|found| found.until.duration_since(now).as_secs()),
                 believed,
                 "{cache_time:?} {left}"
             );
         }
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_or_was_set_back_makes_no_belief_longer() {
+        let (now, wall) = (Instant::now(), SystemTime::UNIX_EPOCH + SECOND * 1_000_000);
+        let of = |left: u32| {
+            let vouched = vouched(wall + SECOND * left);
+            believable(&vouched, Some(SECOND * 300), now, wall).unwrap()
+        };
+        let (day, still) = (SECOND * 86_400, Duration::ZERO);
+        for (left, passed, wall_passed, holds) in [
+            (3600, SECOND * 299, SECOND * 299, true),
+            (3600, SECOND * 300, SECOND * 300, false),
+            // Suspended: it is over, and may have been revoked.
+            (3600, still, day, false),
+            (3600, SECOND, SECOND * 301, false),
+            (10, still, SECOND * 10, false),
+            (10, SECOND * 10, still, false),
+        ] {
+            assert_eq!(
+                of(left).holds(now + passed, wall + wall_passed),
+                holds,
+                "{left} {passed:?} {wall_passed:?}"
+            );
+        }
+        assert!(!of(3600).holds(now + SECOND * 300, wall - day));
     }
 }
