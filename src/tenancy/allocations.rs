@@ -15,10 +15,10 @@ use crate::config::LocationId;
 use crate::federate::Error;
 use crate::policy::targets::Target;
 use crate::request::Answer;
+use crate::tenancy::case::ALLOCATION_OWNER;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::path;
-use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::refusal;
 
 /// From here on an allocation may be made for a node that is in use.

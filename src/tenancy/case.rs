@@ -45,11 +45,17 @@ use crate::tenancy::refusal;
 use crate::tenancy::resource;
 use crate::tenancy::resource::Resource;
 
-/// From here on nodes have lessees.
+/// From here on nodes have owners, and lessees.
+pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
 pub(crate) const LESSEE: Microversion = Microversion::new(1, 65);
+pub(crate) const ALLOCATION_OWNER: Microversion = Microversion::new(1, 60);
 
-/// Members that locations which are too old lack.
-const HOLDERS: &[&str] = &["owner", "lessee"];
+/// Members that say whose a thing is, and since when: below that Ironic answers 406 to whoever selects them.
+const HOLDERS: &[(Collection, &str, Microversion)] = &[
+    (Collection::Nodes, "owner", OWNER),
+    (Collection::Nodes, "lessee", LESSEE),
+    (Collection::Allocations, "owner", ALLOCATION_OWNER),
+];
 
 /// One request of a caller with limited rights.
 pub(crate) struct Case<'a> {
@@ -150,6 +156,22 @@ pub(crate) fn path(segments: &[&str]) -> String {
     path
 }
 
+/// The path of one thing.
+fn path_of(collection: Collection, ident: &str) -> String {
+    let kind = collection.facts().path;
+    let segments: Vec<_> = kind.split('/').chain([ident]).collect();
+    path(&segments)
+}
+
+/// Those of these members of a thing that it has in a version.
+pub(crate) fn known_in(version: Microversion, collection: Collection, fields: &str) -> Vec<&str> {
+    let is_known = |member: &&str| {
+        let mut holders = HOLDERS.iter();
+        holders.all(|(of, name, since)| (*of, name) != (collection, member) || version >= *since)
+    };
+    fields.split(',').filter(is_known).collect()
+}
+
 impl<'a> Case<'a> {
     pub(crate) fn new(
         federation: &'a Federation,
@@ -192,33 +214,42 @@ impl<'a> Case<'a> {
         if self.too_old.is_empty() {
             newest
         } else {
-            // The common maximum is that of an old location, which is left out; every other one has 1.65.
-            newest.max(LESSEE)
+            // The common maximum may be that of an old location, which is left out. Every other one has 1.65, unless it
+            // judges itself.
+            let others = self.locations().filter(|at| !self.is_too_old(Some(*at)));
+            newest.max(
+                others
+                    .filter_map(|at| self.spoken_by(at))
+                    .fold(LESSEE, Microversion::min),
+            )
         }
     }
 
-    /// The question for members of one thing, wherever it is or at one location.
+    /// The question for members of one thing, wherever it is or at one location. Without an owner it is nobody's.
     pub(crate) fn looking(
         &self,
-        segments: &[&str],
+        (collection, ident): (Collection, &str),
         fields: &str,
         at: Option<LocationId>,
     ) -> Errand {
-        let mut fields: Vec<_> = fields.split(',').collect();
+        let version = self.newest_at(at);
+        let mut fields = known_in(version, collection, fields);
         if self.is_too_old(at.or(self.request.pinned)) {
-            fields.retain(|name| !HOLDERS.contains(name));
+            fields.retain(|member| HOLDERS.iter().all(|(_, holder, _)| holder != member));
         }
         let query = Query::default().with("fields", fields.join(","));
-        Errand::get(path(segments), query, self.newest_at(at)).at(at)
+        Errand::get(path_of(collection, ident), query, version).at(at)
     }
 
     /// The newest version that the location speaks which is asked; without one that of all of them.
     pub(crate) fn newest_at(&self, at: Option<LocationId>) -> Microversion {
-        let own = at.or(self.request.pinned).and_then(|at| {
-            let standing = self.federation.locations.location(at).standing()?;
-            Some(standing.range.max())
-        });
+        let own = at.or(self.request.pinned).and_then(|at| self.spoken_by(at));
         own.unwrap_or_else(|| self.newest())
+    }
+
+    fn spoken_by(&self, at: LocationId) -> Option<Microversion> {
+        let standing = self.federation.locations.location(at).standing()?;
+        Some(standing.range.max())
     }
 
     pub(crate) fn is_too_old(&self, at: Option<LocationId>) -> bool {
@@ -363,16 +394,16 @@ impl<'a> Case<'a> {
     /// same: which of them is meant depends on what the caller may see.
     pub(crate) async fn look_up(
         &self,
-        segments: &[&str],
+        thing: (Collection, &str),
         fields: &str,
     ) -> Result<Vec<Found>, Error> {
-        self.look_up_at(segments, fields, None).await
+        self.look_up_at(thing, fields, None).await
     }
 
     /// The same at one location, if one is named.
     pub(crate) async fn look_up_at(
         &self,
-        segments: &[&str],
+        (collection, ident): (Collection, &str),
         fields: &str,
         at: Option<LocationId>,
     ) -> Result<Vec<Found>, Error> {
@@ -381,40 +412,39 @@ impl<'a> Case<'a> {
             let location = self.federation.locations.location(at);
             location.newest(&self.request.asker).await;
         }
-        let found = self.look_up_so(segments, fields, at).await?;
-        let Some((last, before)) = segments.split_last().filter(|_| found.is_empty()) else {
-            return Ok(found);
-        };
+        let found = self.look_up_so((collection, ident), fields, at).await?;
         // As in `Federation::visit_as`: the end of a path that was taken off may be the end of a name.
-        let Some(whole) = self.request.target.fallback(last) else {
-            return Ok(found);
-        };
-        self.look_up_so(&[before, &[&*whole]].concat(), fields, at)
-            .await
+        match self.request.target.fallback(ident) {
+            Some(whole) if found.is_empty() => {
+                self.look_up_so((collection, &whole), fields, at).await
+            }
+            _ => Ok(found),
+        }
     }
 
     async fn look_up_so(
         &self,
-        segments: &[&str],
+        (collection, ident): (Collection, &str),
         fields: &str,
         at: Option<LocationId>,
     ) -> Result<Vec<Found>, Error> {
-        let errand = |at| self.looking(segments, fields, at);
+        let errand = |at| self.looking((collection, ident), fields, at);
         // `nodes/detail` is a list, though it has the form of a node's path.
         let is_member = read(&errand(at)).is_ok_and(|(target, _)| {
             let row = target.row();
             row.is_some_and(|row| matches!(row.action, Action::Member(_)))
         });
         // An empty identifier would make the path that of the whole list.
-        if !is_member || segments.iter().any(|segment| segment.is_empty()) {
+        if !is_member || ident.is_empty() {
             return Ok(Vec::new());
         }
-        // With a question that old locations understand, where there are any; only then its owner is asked for.
+        // With a question that old locations understand, where there are any; only then whose it is, which each is asked
+        // as far as it knows.
         let is_named = at.or(self.request.pinned).is_some();
-        let beside_old = !is_named && !self.too_old.is_empty();
+        let beside_old = !is_named && self.project().is_some() && self.request.range.max() < LESSEE;
         let asked = if beside_old {
             let query = Query::default().with("fields", "uuid");
-            Errand::get(path(segments), query, self.request.range.max())
+            Errand::get(path_of(collection, ident), query, self.request.range.max())
         } else {
             errand(at)
         };
@@ -450,14 +480,11 @@ impl<'a> Case<'a> {
         {
             return Ok(Namesakes::default());
         }
-        let kind = collection.facts().path;
-        let segments: Vec<&str> = kind.split('/').chain([ident]).collect();
-        let segments = &segments;
         let others = self.locations().filter(|at| {
             let is_known = hidden.iter().any(|found| found.at == Some(*at));
             !is_known && (self.sees_all || !self.is_too_old(Some(*at)))
         });
-        let asked = others.map(|at| self.look_up_at(segments, fields, Some(at)));
+        let asked = others.map(|at| self.look_up_at((collection, ident), fields, Some(at)));
         let mut namesakes = Namesakes::default();
         for told in ask_all(asked).await {
             match told {

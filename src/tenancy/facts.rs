@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use crate::api::collection::Collection;
-use crate::api::microversion::Microversion;
 use crate::api::query::Query;
 use crate::api::rules::Rule;
 use crate::config::LocationId;
@@ -21,15 +20,15 @@ use crate::request::join;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
-use crate::tenancy::case::LESSEE;
+use crate::tenancy::case::known_in;
 use crate::tenancy::case::path;
 use crate::tenancy::case::the_one;
 use crate::tenancy::page::Page;
 use crate::tenancy::refusal;
 use crate::tenancy::resource::Resource;
 
-pub(crate) const OWNER: Microversion = Microversion::new(1, 50);
-pub(crate) const ALLOCATION_OWNER: Microversion = Microversion::new(1, 60);
+/// Members of a node that say whose it is.
+const HOLDERS: &str = "uuid,owner,lessee";
 
 /// Whose a node is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -147,24 +146,14 @@ impl Owned {
 }
 
 impl Case<'_> {
-    /// Members of a node that tell who holds it, as far as all locations have them. Without an owner it is nobody's.
-    fn holder_fields(&self, at: Option<LocationId>) -> &'static str {
-        match self.newest_at(at) {
-            version if version >= LESSEE => "uuid,owner,lessee",
-            // Below 1.65 Ironic answers 406 to `fields=lessee`.
-            version if version >= OWNER => "uuid,owner",
-            _ => "uuid",
-        }
-    }
-
     /// The node of this name that passes; `None`: nobody has one.
     async fn node_where(
         &self,
         (ident, at): (&str, Option<LocationId>),
         passes: impl Fn(&Node) -> bool,
     ) -> Result<Option<Node>, Error> {
-        let fields = self.holder_fields(at);
-        let found = self.look_up_at(&["nodes", ident], fields, at).await?;
+        let thing = (Collection::Nodes, ident);
+        let found = self.look_up_at(thing, HOLDERS, at).await?;
         let meant = |found: &[Found]| {
             let nodes = found.iter().filter_map(Node::of);
             the_one(nodes.filter(&passes).collect(), |node| node.at)
@@ -173,7 +162,7 @@ impl Case<'_> {
         if here.is_some() || at.is_some() {
             return Ok(here);
         }
-        let others = self.namesakes(Collection::Nodes, ident, fields, &found);
+        let others = self.namesakes(Collection::Nodes, ident, HOLDERS, &found);
         let others = others.await?;
         match meant(&others.found)? {
             None => others.absent().map(|()| None),
@@ -268,9 +257,8 @@ impl Case<'_> {
         ident: &str,
     ) -> Result<Part, Error> {
         let absent = || refusal::absent(collection, ident);
-        let segments: Vec<&str> = collection.facts().path.split('/').chain([ident]).collect();
         let fields = "uuid,node_uuid";
-        let found = self.look_up(&segments, fields).await?;
+        let found = self.look_up((collection, ident), fields).await?;
         if let Some(part) = self.the_seen_part(&found).await? {
             return Ok(part);
         }
@@ -301,19 +289,16 @@ impl Case<'_> {
 
     /// A node at the location that spoke of it.
     async fn node_beside(&self, uuid: &str, at: Option<LocationId>) -> Result<Option<Node>, Error> {
-        let errand = self.looking(&["nodes", uuid], self.holder_fields(at), at);
+        let errand = self.looking((Collection::Nodes, uuid), HOLDERS, at);
         let found = self.read(errand).await?;
         Ok(found.and_then(|resource| Node::of(&Found { resource, at })))
     }
 
     /// The one that the caller may know of.
     pub(crate) async fn visible_allocation(&self, ident: &str) -> Result<Option<Owned>, Error> {
-        let fields = if self.newest_at(None) >= ALLOCATION_OWNER {
-            "uuid,owner"
-        } else {
-            "uuid"
-        };
-        let found = self.look_up(&["allocations", ident], fields).await?;
+        let fields = "uuid,owner";
+        let thing = (Collection::Allocations, ident);
+        let found = self.look_up(thing, fields).await?;
         let meant = |found: &[Found]| {
             let allocations = found.iter().filter_map(Owned::of);
             let visible = allocations.filter(|found| {
@@ -355,7 +340,10 @@ impl Case<'_> {
             // Exactly `owner == project or lessee == project` at every version, ANDed with other filters (run on Ironic
             // 39).
             let query = filter.clone().with("project", project.id);
-            let query = query.with("fields", self.holder_fields(at));
+            let query = query.with(
+                "fields",
+                known_in(version, Collection::Nodes, HOLDERS).join(","),
+            );
             // Ports of a child are visible all the same.
             let query = with_children(query, version);
             Errand::get(path(&["nodes"]), query, version).at(at)

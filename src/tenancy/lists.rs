@@ -31,12 +31,12 @@ use crate::request::Answer;
 use crate::request::Content;
 use crate::request::Missing;
 use crate::request::Review;
+use crate::tenancy::case::ALLOCATION_OWNER;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
 use crate::tenancy::case::LESSEE;
 use crate::tenancy::case::path;
-use crate::tenancy::facts::ALLOCATION_OWNER;
 use crate::tenancy::facts::Holders;
 use crate::tenancy::facts::Node;
 use crate::tenancy::facts::Visible;
@@ -295,9 +295,9 @@ impl Lists<'_> {
             }
         };
         if let Some(marker) = self.marker() {
-            let segments = ["allocations", &marker.item];
+            let thing = (Collection::Allocations, marker.item.as_str());
             let found = self
-                .look_up_at(&segments, "uuid,owner", marker.location)
+                .look_up_at(thing, "uuid,owner", marker.location)
                 .await?;
             let is_own = |found: &Found| {
                 self.judges_itself(found.at) || found.resource.says("owner", project.id)

@@ -171,9 +171,8 @@ impl Lists<'_> {
         collection: Collection,
         marker: &Marker,
     ) -> Result<Vec<Found>, Error> {
-        let below = collection.facts().path.split('/');
-        let segments: Vec<&str> = below.chain([marker.item.as_str()]).collect();
-        self.look_up_at(&segments, "uuid,node_uuid", marker.location)
+        let thing = (collection, marker.item.as_str());
+        self.look_up_at(thing, "uuid,node_uuid", marker.location)
             .await
     }
 

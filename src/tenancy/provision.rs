@@ -75,7 +75,11 @@ impl Provision<'_> {
         if let Some(ident) = runbook.filter(|_| !self.judges_itself(node.at)) {
             // Asked where it is to run: copies of it may differ.
             let found = self
-                .look_up_at(&["runbooks", &ident], "uuid,owner,public,steps", node.at)
+                .look_up_at(
+                    (Collection::Runbooks, &ident),
+                    "uuid,owner,public,steps",
+                    node.at,
+                )
                 .await?;
             let found = found.first();
             let runbook = found.and_then(Owned::of);

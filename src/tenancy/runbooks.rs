@@ -149,7 +149,7 @@ impl Runbooks<'_> {
 
     async fn shown_copy(&self, ident: &str, is_whole: bool) -> Result<Owned, Error> {
         let shows = |copy: &&Owned| self.shows(copy, is_whole);
-        let found = self.look_up(&["runbooks", ident], COPY).await?;
+        let found = self.look_up((Collection::Runbooks, ident), COPY).await?;
         let found: Vec<_> = found.iter().filter_map(Owned::of).collect();
         if found.is_empty() {
             return Err(missing(ident, Vec::new()));
@@ -226,10 +226,10 @@ impl Runbooks<'_> {
             Some(at) => vec![at],
             None => self.locations().collect(),
         };
-        let segments = ["runbooks", ident];
+        let thing = (Collection::Runbooks, ident);
         let asked = everywhere
             .into_iter()
-            .map(|at| self.look_up_at(&segments, COPY, Some(at)));
+            .map(|at| self.look_up_at(thing, COPY, Some(at)));
         let mut copies = Copies::default();
         for told in ask_all(asked).await {
             match told {

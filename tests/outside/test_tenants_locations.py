@@ -173,6 +173,27 @@ def test_a_location_without_lessees_that_cannot_be_asked_costs_no_project_its_no
                 assert running.get(TENANT, f"/v1/nodes/{name}").status == status, (more, name)
 
 
+@pytest.mark.parametrize("newest", ["1.46", "1.58"])
+@pytest.mark.parametrize("is_beside_another", [True, False])
+def test_beside_a_judge_without_lessees_a_project_sees_what_it_leases(newest, is_beside_another):
+    """Each location is asked for the holders that it knows: the common version goes by one that needs none."""
+    judge = Standin([node("judged", owner=MINE)], versions=("1.1", newest))
+    new = Standin([node("leased", owner=OTHER, lessee=MINE), node("theirs", owner=OTHER)])
+    for number, site in enumerate((judge, new)):
+        site.ports.append({"uuid": new_uuid(), "address": f"52:54:00:00:00:0{number}", "node_uuid": site.nodes[0]["uuid"]})
+    old = [Standin([node("old", owner=MINE)], versions=("1.1", newest))] if is_beside_another else []
+    with hub(judge, new, *old, each={"loc1": {"forward_user_token": True}}) as running:
+        for name, at in (("leased", "loc2"), ("judged", "loc1")):
+            shown = running.get(TENANT, f"/v1/nodes/{name}")
+            assert (shown.status, shown.header(LOCATION)) == (200, at), shown
+            changed = running.ask(TENANT, "PATCH", f"/v1/nodes/{name}", [{"op": "add", "path": "/extra/a", "value": 1}])
+            assert (changed.status, changed.header(LOCATION)) == (200, at), changed
+        for name in ("theirs", "old", "nobody"):
+            assert running.get(TENANT, f"/v1/nodes/{name}").status == 404, name
+        listed = running.get(TENANT, "/v1/ports")
+        assert (listed.status, sorted(one["address"][-2:] for one in listed.json()["ports"])) == (200, ["00", "01"]), listed
+
+
 def test_beside_a_location_without_lessees_one_of_two_namesakes_is_a_projects_own():
     old = Standin([node("old", owner=MINE), node("web1", owner=MINE)], versions=("1.1", "1.61"))
     with hub(old, Standin([node("web1", owner=MINE)]), Standin([node("web1", owner=OTHER), node("web2", owner=OTHER)])) as running:
