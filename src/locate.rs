@@ -436,6 +436,39 @@ impl Locator {
         question: &Question,
         breadth: Breadth,
     ) -> Result<(Owner, Reply), LocateError> {
+        let is_enough = breadth == Breadth::First;
+        let locations = self.locations.iter();
+        let mut tally = self
+            .gather(asker, key, question, locations, is_enough)
+            .await?;
+        if is_enough && let Some((owner, reply)) = tally.owners.pop() {
+            self.remember(key, &owner, &reply, Asked::Some);
+            return Ok((owner, reply));
+        }
+        self.conclude(asker, key, breadth, tally)
+    }
+
+    /// What these say of it, each of them now. Nothing is learnt from a part of all.
+    pub async fn ask_these(
+        &self,
+        asker: &Asker,
+        key: &Key,
+        these: impl Iterator<Item = LocationId>,
+    ) -> Result<Tally, LocateError> {
+        let question = self.question(key)?;
+        let these = these.map(|id| self.locations.location(id));
+        self.gather(asker, key, &question, these, false).await
+    }
+
+    /// What these say; `is_enough`: one that has it.
+    async fn gather<'l>(
+        &'l self,
+        asker: &Asker,
+        key: &Key,
+        question: &Question,
+        mut locations: impl Iterator<Item = &'l Location>,
+        is_enough: bool,
+    ) -> Result<Tally, LocateError> {
         // Half of the time left: a hanging location must not use up what the request itself needs.
         let asker = &Asker {
             deadline: Instant::now() + asker.patience() / 2,
@@ -449,7 +482,6 @@ impl Locator {
                 (location, answer)
             });
         };
-        let mut locations = self.locations.iter();
         for location in locations.by_ref().take(AT_ONCE) {
             ask(&mut answers, location);
         }
@@ -477,22 +509,20 @@ impl Locator {
                         tally.silent.push(location.misspoke());
                         continue;
                     };
-                    if breadth == Breadth::First {
+                    tally.owners.push((owner, reply));
+                    if is_enough {
                         // The other questions come to their end, and their connections stay: the next one to such a
                         // location would have to make another.
                         answers.detach_all();
-                        self.remember(key, &owner, &reply, Asked::Some);
-                        return Ok((owner, reply));
+                        return Ok(tally);
                     }
-                    tally.owners.push((owner, reply));
                 }
                 Ok(Said::No(reply)) => tally.says_no(location.id, reply),
                 Ok(Said::Refuses(reply) | Said::Fails(reply)) => tally.refuses(location.id, reply),
                 Err(silence) => tally.silent.push(silence),
             }
         }
-        drop(answers);
-        self.conclude(asker, key, breadth, tally)
+        Ok(tally)
     }
 
     /// What everybody's answers mean, and what is remembered of them.

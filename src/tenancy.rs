@@ -6,7 +6,7 @@
 //! not see. What is hidden from a caller takes the same path as what is absent, and has the same answer.
 //!
 //! - `case`: one request on its way; the only file that speaks to the federation; `resource`: what a location shows;
-//! - `facts`: who owns or leases a thing; `made`: how a new one gets its owner;
+//! - `facts`: who owns or leases a thing; `sought`: which of those with one name is meant; `made`: how a new one gets its owner;
 //! - `refusal`: Ironic's words for refusals;
 //! - `nodes`, `parts` (ports, port groups, volume), `allocations`, `runbooks`: one file for each kind of thing;
 //! - `lists`: lists of what a caller can see, `page` by page, `part_lists` of what is at nodes, `by_node`; `masks`: members that are hidden within it.
@@ -27,3 +27,4 @@ mod refusal;
 mod resource;
 mod runbooks;
 pub mod serve;
+mod sought;

@@ -98,41 +98,60 @@ impl Tally {
         }
     }
 
+    /// Why what none of the owners has may be there all the same; `None`: all others said no.
+    pub fn doubt(&self) -> Option<LocateError> {
+        if !self.silent.is_empty() {
+            let silent = self.in_order();
+            return Some(LocateError::Unasked { silent });
+        }
+        // These did not say no.
+        let refused = self.refusals.iter();
+        let refused = refused.filter(|(_, reply)| !says_no(reply.status));
+        let (by, reply) = refused.min_by_key(|(location, _)| *location)?;
+        Some(LocateError::Refused {
+            by: *by,
+            reply: Box::new(reply.clone()),
+        })
+    }
+
+    /// All of them said no.
+    fn absence(self) -> LocateError {
+        let first = self
+            .refusals
+            .into_iter()
+            .min_by_key(|(location, _)| *location);
+        match first {
+            Some((first, reply)) => LocateError::Nobody {
+                first,
+                reply: Box::new(reply),
+            },
+            // There is none.
+            None => LocateError::Unasked { silent: Vec::new() },
+        }
+    }
+
+    /// Answers arrive in any order; error texts name locations in the order of the configuration.
+    fn in_order(&self) -> Vec<Silence> {
+        let mut silent = self.silent.clone();
+        silent.sort_by_key(|silence| silence.location);
+        silent
+    }
+
     /// `is_name`: two things may have it. `known`: who had it before another location claimed it.
     pub fn verdict(
         mut self,
         is_name: bool,
         known: Option<LocationId>,
     ) -> Result<(Owner, Reply), LocateError> {
-        // Answers arrive in any order; error texts name locations in the order of the configuration.
-        self.silent.sort_by_key(|silence| silence.location);
         let is_silent = |id| self.silent.iter().any(|silence| silence.location == id);
         match self.owners.len() {
             // A second location must not take a thing over, with the BMC passwords in its patches, while the first is
             // silent.
-            1 if known.is_some_and(is_silent) => {
-                let silent = self.silent;
-                Err(LocateError::Unasked { silent })
-            }
+            1 if known.is_some_and(is_silent) => Err(LocateError::Unasked {
+                silent: self.in_order(),
+            }),
             1 => Ok(self.owners.remove(0)),
-            0 => {
-                // A refusal comes first: that location did not say no.
-                let first = self
-                    .refusals
-                    .into_iter()
-                    .min_by_key(|(location, reply)| (says_no(reply.status), *location));
-                if let (true, Some((first, reply))) = (self.silent.is_empty(), first) {
-                    let says_no = says_no(reply.status);
-                    let reply = Box::new(reply);
-                    return Err(if says_no {
-                        LocateError::Nobody { first, reply }
-                    } else {
-                        LocateError::Refused { by: first, reply }
-                    });
-                }
-                let silent = self.silent;
-                Err(LocateError::Unasked { silent })
-            }
+            0 => Err(self.doubt().unwrap_or_else(|| self.absence())),
             _ => {
                 let mut owners: Vec<_> = self
                     .owners
@@ -228,6 +247,22 @@ mod tests {
         assert!(
             matches!(verdict(&[2, 1], &[], &[]), Err(LocateError::Ambiguous { owners }) if owners == [LocationId(1), LocationId(2)])
         );
+    }
+
+    #[test]
+    fn what_no_owner_has_is_in_doubt_unless_all_others_say_no() {
+        let doubt = |refusals, silent| tally(&[1], refusals, silent).doubt();
+        assert!(doubt(&[], &[]).is_none());
+        assert!(doubt(&[(2, 404), (0, 400)], &[]).is_none());
+        assert_eq!(silent(&doubt(&[(0, 403)], &[3, 2]).unwrap()), [2, 3]);
+        assert_eq!(silent(&doubt(&[(0, 406)], &[]).unwrap()), [0]);
+        assert!(matches!(
+            doubt(&[(3, 404), (2, 403)], &[]),
+            Some(LocateError::Refused {
+                by: LocationId(2),
+                ..
+            })
+        ));
     }
 
     #[test]

@@ -29,10 +29,7 @@ use crate::federate::objection::Objection;
 use crate::federate::owner::Denial;
 use crate::federate::plan::Plan;
 use crate::locate::LocateError;
-use crate::locate::directory::Key;
 use crate::locations::question::Body;
-use crate::locations::silence::Silence;
-use crate::locations::window::ask_all;
 use crate::policy::caller::Caller;
 use crate::policy::caller::Project;
 use crate::policy::in_force::Rules;
@@ -128,20 +125,20 @@ pub(crate) struct Found {
     pub(crate) at: Option<LocationId>,
 }
 
-/// What further locations call by a name.
+/// What a look-up brought.
 #[derive(Debug, Default)]
-pub(crate) struct Namesakes {
+pub(crate) struct LookUp {
     pub(crate) found: Vec<Found>,
-    silent: Vec<Silence>,
+    /// Who has it, whether or not that is shown; without any, everybody was asked and nobody has it.
+    pub(crate) owners: Vec<LocationId>,
 }
 
-impl Namesakes {
-    /// None of these is the caller's; whoever was silent may have it.
-    pub(crate) fn absent(self) -> Result<(), Error> {
-        if self.silent.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Silent(self.silent))
+impl From<Option<Found>> for LookUp {
+    fn from(found: Option<Found>) -> Self {
+        let found = Vec::from_iter(found);
+        Self {
+            owners: found.iter().filter_map(|found| found.at).collect(),
+            found,
         }
     }
 }
@@ -254,6 +251,11 @@ impl<'a> Case<'a> {
 
     pub(crate) fn is_too_old(&self, at: Option<LocationId>) -> bool {
         at.is_some_and(|at| self.too_old.contains(&at))
+    }
+
+    /// A project can have nothing where things have no owners.
+    pub(crate) fn may_have_at(&self, at: LocationId) -> bool {
+        self.sees_all || !self.is_too_old(Some(at))
     }
 
     /// The client's own request.
@@ -371,7 +373,7 @@ impl<'a> Case<'a> {
         Ok(self.find(errand).await?.map(|found| found.resource))
     }
 
-    async fn find(&self, errand: Errand) -> Result<Option<Found>, Error> {
+    pub(crate) async fn find(&self, errand: Errand) -> Result<Option<Found>, Error> {
         let answer = match self.send(errand).await {
             Ok(answer) => answer,
             Err(Error::Locate(LocateError::Nobody { .. })) => return Ok(None),
@@ -396,7 +398,7 @@ impl<'a> Case<'a> {
         &self,
         thing: (Collection, &str),
         fields: &str,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<LookUp, Error> {
         self.look_up_at(thing, fields, None).await
     }
 
@@ -406,19 +408,19 @@ impl<'a> Case<'a> {
         (collection, ident): (Collection, &str),
         fields: &str,
         at: Option<LocationId>,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<LookUp, Error> {
         if let Some(at) = at {
             // The question is made in its newest version: right after the start that has to be known first.
             let location = self.federation.locations.location(at);
             location.newest(&self.request.asker).await;
         }
-        let found = self.look_up_so((collection, ident), fields, at).await?;
+        let told = self.look_up_so((collection, ident), fields, at).await?;
         // As in `Federation::visit_as`: the end of a path that was taken off may be the end of a name.
         match self.request.target.fallback(ident) {
-            Some(whole) if found.is_empty() => {
+            Some(whole) if told.owners.is_empty() => {
                 self.look_up_so((collection, &whole), fields, at).await
             }
-            _ => Ok(found),
+            _ => Ok(told),
         }
     }
 
@@ -427,7 +429,7 @@ impl<'a> Case<'a> {
         (collection, ident): (Collection, &str),
         fields: &str,
         at: Option<LocationId>,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<LookUp, Error> {
         let errand = |at| self.looking((collection, ident), fields, at);
         // `nodes/detail` is a list, though it has the form of a node's path.
         let is_member = read(&errand(at)).is_ok_and(|(target, _)| {
@@ -436,7 +438,7 @@ impl<'a> Case<'a> {
         });
         // An empty identifier would make the path that of the whole list.
         if !is_member || ident.is_empty() {
-            return Ok(Vec::new());
+            return Ok(LookUp::default());
         }
         // With a question that old locations understand, where there are any; only then whose it is, which each is asked
         // as far as it knows.
@@ -452,48 +454,25 @@ impl<'a> Case<'a> {
             Err(Error::Locate(
                 LocateError::Ambiguous { owners } | LocateError::Contested { owners },
             )) => owners,
+            // Whatever these call so is nothing of a project's: all others are asked.
+            Err(Error::Locate(LocateError::Unasked { silent }))
+                if beside_old
+                    && !is_uuid_like(ident)
+                    && !silent.is_empty()
+                    && !silent.iter().any(|one| self.may_have_at(one.location)) =>
+            {
+                silent.iter().map(|one| one.location).collect()
+            }
             found if beside_old => found?.and_then(|found| found.at).into_iter().collect(),
-            found => return Ok(found?.into_iter().collect()),
+            found => return Ok(found?.into()),
         };
         let mut found = Vec::new();
-        for owner in owners {
-            // A project can have nothing where things have no owners.
-            if self.sees_all || !self.is_too_old(Some(owner)) {
-                found.extend(self.find(errand(Some(owner))).await?);
+        for owner in &owners {
+            if self.may_have_at(*owner) {
+                found.extend(self.find(errand(Some(*owner))).await?);
             }
         }
-        Ok(found)
-    }
-
-    /// Where nothing that was found may be seen: what every other location calls by this name, each asked by itself. While
-    /// one was silent, the name was found at those that answered, and one of somebody else says nothing of the caller's.
-    pub(crate) async fn namesakes(
-        &self,
-        collection: Collection,
-        ident: &str,
-        fields: &str,
-        hidden: &[Found],
-    ) -> Result<Namesakes, Error> {
-        let key = Key::new(collection, ident);
-        let is_vouched = || self.federation.locator.remembered(&key).is_some();
-        if hidden.is_empty() || self.request.pinned.is_some() || is_uuid_like(ident) || is_vouched()
-        {
-            return Ok(Namesakes::default());
-        }
-        let others = self.locations().filter(|at| {
-            let is_known = hidden.iter().any(|found| found.at == Some(*at));
-            !is_known && (self.sees_all || !self.is_too_old(Some(*at)))
-        });
-        let asked = others.map(|at| self.look_up_at((collection, ident), fields, Some(at)));
-        let mut namesakes = Namesakes::default();
-        for told in ask_all(asked).await {
-            match told {
-                Ok(found) => namesakes.found.extend(found),
-                Err(Error::Silent(silent)) => namesakes.silent.extend(silent),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(namesakes)
+        Ok(LookUp { found, owners })
     }
 
     /// Whether a location gets the user's own token: then its own policy decides about its things.
@@ -573,18 +552,6 @@ impl<'a> Case<'a> {
             self.request.target.path(),
         );
     }
-}
-
-/// The one of these things that the caller can see. Two are an error that says where they are.
-pub(crate) fn the_one<T>(
-    mut visible: Vec<T>,
-    at: impl Fn(&T) -> Option<LocationId>,
-) -> Result<Option<T>, Error> {
-    if visible.len() < 2 {
-        return Ok(visible.pop());
-    }
-    let owners = visible.iter().filter_map(at).collect();
-    Err(LocateError::Ambiguous { owners }.into())
 }
 
 /// Locations that cannot say who owns a thing: a project can have nothing there.

@@ -22,10 +22,11 @@ use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
 use crate::tenancy::case::known_in;
 use crate::tenancy::case::path;
-use crate::tenancy::case::the_one;
 use crate::tenancy::page::Page;
 use crate::tenancy::refusal;
 use crate::tenancy::resource::Resource;
+use crate::tenancy::sought::Sighted;
+use crate::tenancy::sought::Sought;
 
 /// Members of a node that say whose it is.
 const HOLDERS: &str = "uuid,owner,lessee";
@@ -72,11 +73,41 @@ impl Node {
     }
 }
 
+impl Sighted for Node {
+    const FIELDS: &str = HOLDERS;
+
+    async fn read(_: &Case<'_>, found: Found) -> Result<Option<Self>, Error> {
+        Ok(Self::of(&found))
+    }
+
+    fn at(&self) -> Option<LocationId> {
+        self.at
+    }
+}
+
 /// Something at a node.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) uuid: String,
     pub(crate) node: Node,
+}
+
+impl Sighted for Part {
+    const FIELDS: &str = "uuid,node_uuid";
+
+    async fn read(case: &Case<'_>, Found { resource, at }: Found) -> Result<Option<Self>, Error> {
+        let (Some(uuid), Some(node)) = (resource.text("uuid"), resource.text("node_uuid")) else {
+            return Ok(None);
+        };
+        // The node is asked for at the part's own location: another one could claim its UUID with another owner.
+        let node = case.node_beside(&node, at).await?;
+        let uuid = uuid.into_owned();
+        Ok(node.map(|node| Self { uuid, node }))
+    }
+
+    fn at(&self) -> Option<LocationId> {
+        self.node.at
+    }
 }
 
 /// Nodes that a caller sees in lists, by location: another location's node of the same UUID may be someone else's.
@@ -145,37 +176,30 @@ impl Owned {
     }
 }
 
-impl Case<'_> {
-    /// The node of this name that passes; `None`: nobody has one.
-    async fn node_where(
-        &self,
-        (ident, at): (&str, Option<LocationId>),
-        passes: impl Fn(&Node) -> bool,
-    ) -> Result<Option<Node>, Error> {
-        let thing = (Collection::Nodes, ident);
-        let found = self.look_up_at(thing, HOLDERS, at).await?;
-        let meant = |found: &[Found]| {
-            let nodes = found.iter().filter_map(Node::of);
-            the_one(nodes.filter(&passes).collect(), |node| node.at)
-        };
-        let here = meant(&found)?;
-        if here.is_some() || at.is_some() {
-            return Ok(here);
-        }
-        let others = self.namesakes(Collection::Nodes, ident, HOLDERS, &found);
-        let others = others.await?;
-        match meant(&others.found)? {
-            None => others.absent().map(|()| None),
-            there => Ok(there),
-        }
+/// An allocation.
+impl Sighted for Owned {
+    const FIELDS: &str = "uuid,owner";
+
+    async fn read(_: &Case<'_>, found: Found) -> Result<Option<Self>, Error> {
+        Ok(Self::of(&found))
     }
 
-    pub(crate) fn sees(&self, node: &Node) -> bool {
-        let sees = self.may(Rule::NodeGet, node);
-        if !sees {
+    fn at(&self) -> Option<LocationId> {
+        self.at
+    }
+}
+
+impl Case<'_> {
+    fn sees(&self, node: &Node) -> bool {
+        self.may(Rule::NodeGet, node)
+    }
+
+    /// The audit is told of what is hidden, once no other one was meant.
+    fn told_of_node(&self, sought: Sought<Node>) -> Option<Node> {
+        if let Sought::Hidden(node) = &sought {
             self.tell(Rule::NodeGet.name(), Some(&node.uuid));
         }
-        sees
+        sought.one()
     }
 
     /// What the rules say of a node, or its location does, if that gets the user's token.
@@ -206,7 +230,27 @@ impl Case<'_> {
         ident: &str,
         at: Option<LocationId>,
     ) -> Result<Option<Node>, Error> {
-        self.node_where((ident, at), |node| self.sees(node)).await
+        let thing = (Collection::Nodes, ident);
+        let sought = self.seek(thing, at, |node| self.sees(node)).await?;
+        Ok(self.told_of_node(sought))
+    }
+
+    /// The same where this one was found, by the client's own question.
+    pub(crate) async fn visible_node_or(
+        &self,
+        ident: &str,
+        found: Node,
+    ) -> Result<Option<Node>, Error> {
+        let sees = |node: &Node| self.sees(node);
+        let sought = if sees(&found) {
+            Sought::One(found)
+        } else {
+            let thing = (Collection::Nodes, ident);
+            let owners = Vec::from_iter(found.at);
+            let beside = self.seek_beside(thing, &owners, sees).await?;
+            Sought::Hidden(found).or(beside)
+        };
+        Ok(self.told_of_node(sought))
     }
 
     /// Owned or leased by the caller's project, whatever the roles.
@@ -219,10 +263,9 @@ impl Case<'_> {
 
     /// `None`: there is none that is of the caller's project, or that a location shows which judges itself.
     pub(crate) async fn node_of_project(&self, ident: &str) -> Result<Option<Node>, Error> {
-        self.node_where((ident, None), |node| {
-            self.is_of_project(node) || self.judges_itself(node.at)
-        })
-        .await
+        let is_meant = |node: &Node| self.is_of_project(node) || self.judges_itself(node.at);
+        let sought = self.seek((Collection::Nodes, ident), None, is_meant);
+        Ok(sought.await?.one())
     }
 
     /// A node whose things a caller may list: Ironic checks only whether it is the project's, not the roles.
@@ -236,11 +279,9 @@ impl Case<'_> {
         ident: &str,
         at: Option<LocationId>,
     ) -> Result<Node, Error> {
-        let node = self
-            .node_where((ident, at), |node| {
-                self.is_of_project(node) || self.sees(node)
-            })
-            .await?;
+        let is_meant = |node: &Node| self.is_of_project(node) || self.sees(node);
+        let sought = self.seek((Collection::Nodes, ident), at, is_meant).await?;
+        let node = self.told_of_node(sought);
         node.ok_or_else(|| refusal::absent(Collection::Nodes, ident))
     }
 
@@ -256,35 +297,13 @@ impl Case<'_> {
         collection: Collection,
         ident: &str,
     ) -> Result<Part, Error> {
+        let is_meant = |part: &Part| self.sees(&part.node);
+        let sought = self.seek((collection, ident), None, is_meant).await?;
+        if let Sought::Hidden(part) = &sought {
+            self.tell(Rule::NodeGet.name(), Some(&part.node.uuid));
+        }
         let absent = || refusal::absent(collection, ident);
-        let fields = "uuid,node_uuid";
-        let found = self.look_up((collection, ident), fields).await?;
-        if let Some(part) = self.the_seen_part(&found).await? {
-            return Ok(part);
-        }
-        let others = self.namesakes(collection, ident, fields, &found).await?;
-        match self.the_seen_part(&others.found).await? {
-            Some(part) => Ok(part),
-            None => Err(others.absent().err().unwrap_or_else(absent)),
-        }
-    }
-
-    async fn the_seen_part(&self, found: &[Found]) -> Result<Option<Part>, Error> {
-        let mut parts = Vec::new();
-        for Found { resource, at } in found {
-            let (Some(uuid), Some(node)) = (resource.text("uuid"), resource.text("node_uuid"))
-            else {
-                continue;
-            };
-            // The node is asked for at the part's own location: another one could claim its UUID with another owner.
-            if let Some(node) = self.node_beside(&node, *at).await?
-                && self.sees(&node)
-            {
-                let uuid = uuid.into_owned();
-                parts.push(Part { uuid, node });
-            }
-        }
-        the_one(parts, |part| part.node.at)
+        sought.one().ok_or_else(absent)
     }
 
     /// A node at the location that spoke of it.
@@ -296,27 +315,11 @@ impl Case<'_> {
 
     /// The one that the caller may know of.
     pub(crate) async fn visible_allocation(&self, ident: &str) -> Result<Option<Owned>, Error> {
-        let fields = "uuid,owner";
-        let thing = (Collection::Allocations, ident);
-        let found = self.look_up(thing, fields).await?;
-        let meant = |found: &[Found]| {
-            let allocations = found.iter().filter_map(Owned::of);
-            let visible = allocations.filter(|found| {
-                self.judges_itself(found.at)
-                    || self.allows(Rule::AllocationGet, &found.allocation())
-            });
-            the_one(visible.collect(), |found| found.at)
+        let is_meant = |found: &Owned| {
+            self.judges_itself(found.at) || self.allows(Rule::AllocationGet, &found.allocation())
         };
-        let here = meant(&found)?;
-        if here.is_some() {
-            return Ok(here);
-        }
-        let others = self.namesakes(Collection::Allocations, ident, fields, &found);
-        let others = others.await?;
-        match meant(&others.found)? {
-            None => others.absent().map(|()| None),
-            there => Ok(there),
-        }
+        let sought = self.seek((Collection::Allocations, ident), None, is_meant);
+        Ok(sought.await?.one())
     }
 
     /// All nodes that this project owns or leases, or those of them that match `filter`, and the locations that were

@@ -296,13 +296,13 @@ impl Lists<'_> {
         };
         if let Some(marker) = self.marker() {
             let thing = (Collection::Allocations, marker.item.as_str());
-            let found = self
+            let told = self
                 .look_up_at(thing, "uuid,owner", marker.location)
                 .await?;
             let is_own = |found: &Found| {
                 self.judges_itself(found.at) || found.resource.says("owner", project.id)
             };
-            if !found.iter().any(is_own) {
+            if !told.found.iter().any(is_own) {
                 return Err(refusal::absent(Collection::Allocations, &marker.item));
             }
         }

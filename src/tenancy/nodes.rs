@@ -12,7 +12,6 @@ use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::body::Value as Member;
 use crate::api::collection::Collection;
-use crate::api::identifier::is_uuid_like;
 use crate::api::json;
 use crate::api::microversion::Microversion;
 use crate::api::query::Query;
@@ -133,14 +132,13 @@ impl Nodes<'_> {
                     holders: Holders::of(&shown),
                     at: answer.location,
                 };
-                if self.sees(&node) {
-                    return self.masked(answer, &node, &strip);
-                }
-                if is_uuid_like(ident) {
-                    return Err(refusal::absent(Collection::Nodes, ident));
-                }
+                let found = node.clone();
                 // The caller's may be called so, too.
-                self.show_seen(ident).await
+                match self.visible_node_or(ident, found).await? {
+                    Some(seen) if seen.at == node.at => self.masked(answer, &node, &strip),
+                    Some(seen) => self.show_at(&seen).await,
+                    None => Err(refusal::absent(Collection::Nodes, ident)),
+                }
             }
             Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
                 Err(refusal::absent(Collection::Nodes, ident))
@@ -162,8 +160,12 @@ impl Nodes<'_> {
 
     async fn show_seen(&self, ident: &str) -> Result<Answer, Error> {
         let node = self.seen_node(ident).await?;
-        let answer = self.below_node(&node, Bytes::new()).await?;
-        self.masked(answer, &node, &[])
+        self.show_at(&node).await
+    }
+
+    async fn show_at(&self, node: &Node) -> Result<Answer, Error> {
+        let answer = self.below_node(node, Bytes::new()).await?;
+        self.masked(answer, node, &[])
     }
 
     fn masked(

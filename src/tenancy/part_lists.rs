@@ -172,8 +172,8 @@ impl Lists<'_> {
         marker: &Marker,
     ) -> Result<Vec<Found>, Error> {
         let thing = (collection, marker.item.as_str());
-        self.look_up_at(thing, "uuid,node_uuid", marker.location)
-            .await
+        let told = self.look_up_at(thing, "uuid,node_uuid", marker.location);
+        Ok(told.await?.found)
     }
 
     fn is_at(&self, found: &Found, nodes: &Visible) -> bool {

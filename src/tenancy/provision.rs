@@ -74,14 +74,14 @@ impl Provision<'_> {
         let runbook = object.text("runbook").filter(|ident| !ident.is_empty());
         if let Some(ident) = runbook.filter(|_| !self.judges_itself(node.at)) {
             // Asked where it is to run: copies of it may differ.
-            let found = self
+            let told = self
                 .look_up_at(
                     (Collection::Runbooks, &ident),
                     "uuid,owner,public,steps",
                     node.at,
                 )
                 .await?;
-            let found = found.first();
+            let found = told.found.first();
             let runbook = found.and_then(Owned::of);
             let runbook = runbook.ok_or_else(|| refusal::absent(Collection::Runbooks, &ident))?;
             // No exception for public runbooks: Ironic 39 answers 403 to a project's manager for a public runbook

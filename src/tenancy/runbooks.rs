@@ -149,7 +149,10 @@ impl Runbooks<'_> {
 
     async fn shown_copy(&self, ident: &str, is_whole: bool) -> Result<Owned, Error> {
         let shows = |copy: &&Owned| self.shows(copy, is_whole);
-        let found = self.look_up((Collection::Runbooks, ident), COPY).await?;
+        let found = self
+            .look_up((Collection::Runbooks, ident), COPY)
+            .await?
+            .found;
         let found: Vec<_> = found.iter().filter_map(Owned::of).collect();
         if found.is_empty() {
             return Err(missing(ident, Vec::new()));
@@ -233,8 +236,8 @@ impl Runbooks<'_> {
         let mut copies = Copies::default();
         for told in ask_all(asked).await {
             match told {
-                Ok(found) => {
-                    for found in found {
+                Ok(told) => {
+                    for found in told.found {
                         let copy = Owned::of(&found).ok_or(Error::Unreadable)?;
                         copies.found.push((copy, found.resource));
                     }

@@ -169,7 +169,7 @@ def test_a_location_without_lessees_that_cannot_be_asked_costs_no_project_its_no
             since = len(gateway.log())
             gateway.process.signal(signal.SIGHUP)
             running.fleet.logged(r"Reloaded: .*`?loc2", since)
-            for name, status in (("mine", 200), ("leased", 200), ("theirs", 404)):
+            for name, status in (("mine", 200), ("leased", 200), ("theirs", 404), ("nobody", 404)):
                 assert running.get(TENANT, f"/v1/nodes/{name}").status == status, (more, name)
 
 
