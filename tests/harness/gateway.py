@@ -197,3 +197,9 @@ class Gateway:
         self._socket.close()
         ENDED.append((self.config_path.read_text(encoding="utf-8"), self.answered()))
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def memory(process, what="VmRSS"):
+    """KiB of a process."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        return int(re.search(rf"{what}:\s+(\d+)", status.read())[1])

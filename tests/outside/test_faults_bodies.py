@@ -13,6 +13,7 @@ from admin import SECTION, Admin
 from client import Client, request_bytes
 from faults import hubs, known
 from fleet import LATEST, assert_unavailable, fleet, together, until
+from gateway import memory
 from metrics import read
 from standin import node
 
@@ -140,12 +141,6 @@ def test_a_request_that_is_refused_is_not_told_to_continue(hub):
     with socket.create_connection((hub.host, hub.port), timeout=5) as connection:
         connection.sendall(data)
         assert connection.recv(65536).startswith(b"HTTP/1.1 406")
-
-
-def memory(process, what="VmRSS"):
-    """KiB of a process."""
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-        return int(re.search(rf"{what}:\s+(\d+)", status.read())[1])
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

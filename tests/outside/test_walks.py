@@ -9,8 +9,8 @@ import pytest
 import scripted
 from client import Client
 from fleet import assert_not_found, assert_unavailable, fleet, fleet_config
-from gateway import Gateway
-from standin import new_uuid, node
+from gateway import Gateway, memory
+from standin import Standin, new_uuid, node
 
 ALLOW = {"X-Ironic-Proxy-Partial": "allow"}
 INCOMPLETE = "X-Ironic-Proxy-Incomplete"
@@ -390,6 +390,21 @@ def test_a_marker_that_went_to_another_conductor_ends_nothing(hub):
         behind = follow([hub], f"/v1/nodes?conductor=east&limit=1{query}&marker={marker}")
         assert [named(hub, item) for item in behind] == [{"n22": "n219", "n219": "n22"}[first]], query
         hub.loc2.find(first)["conductor"] = "east"
+
+
+def test_nodes_of_a_conductor_are_held_as_many_as_a_page_has():
+    """They are read with all details, at all locations: hosts are called alike everywhere."""
+    sites = [Standin([node(f"n{place}{number}", conductor="conductor-0", extra={"x": "x" * (32 << 10)}) for number in range(800)], max_limit=50) for place in (1, 2)]
+    with fleet(*sites) as hub:
+        # Once, so that what a page takes is there.
+        page = hub.get("/v1/nodes?conductor=nobody&limit=1")
+        assert page.json()["nodes"] == []
+        before = memory(hub.gateway.process, "VmHWM")
+        first = hub.get("/v1/nodes?conductor=conductor-0&limit=1").json()["nodes"]
+        second = hub.get(f"/v1/nodes?conductor=conductor-0&limit=1&marker={first[0]['uuid']}").json()["nodes"]
+        assert [named(hub, item) for item in first + second] == ["n10", "n11"]
+        grown = memory(hub.gateway.process, "VmHWM") - before
+        assert grown < 12 * 1024, f"{grown} KiB more at the peak for a page of one of 50 MiB"
 
 
 def named(hub, item):

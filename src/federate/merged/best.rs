@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::api::merged_page::Taken;
+use crate::federate::merged::index::Spot;
 use crate::federate::merged::order::Direction;
 use crate::federate::merged::order::SortValue;
 
-/// The first of a location's items in the order of the walk: a page, and one more to know whether there is one.
+/// The first items of all locations in the order of the walk. They are copies that no budget counts: one page of them,
+/// however many locations there are.
 pub(super) struct Best {
-    kept: BTreeMap<(SortValue, u32), Taken>,
+    kept: BTreeMap<(SortValue, Spot), Taken>,
     room: usize,
     direction: Direction,
 }
@@ -22,28 +24,27 @@ impl Best {
         }
     }
 
-    /// Keeps an item, by its value and its place in the location's own order, if it is among the best so far.
-    pub(super) fn offer(&mut self, value: &SortValue, sequence: u32, body: impl FnOnce() -> Taken) {
+    /// Keeps an item, by its value and where it is, if it is among the best so far.
+    pub(super) fn offer(&mut self, value: &SortValue, spot: Spot, body: impl FnOnce() -> Taken) {
         if self.kept.len() >= self.room {
             let worst = match self.direction {
                 Direction::Ascending => self.kept.last_entry(),
                 Direction::Descending => self.kept.first_entry(),
             };
             let Some(worst) = worst else { return };
-            let (worst_value, worst_sequence) = worst.key();
-            let order = (value, sequence).cmp(&(worst_value, *worst_sequence));
-            // Equal keys go by the location's own order; `desc` is the exact reverse, so that is reversed too.
+            let (worst_value, worst_spot) = worst.key();
+            let order = (value, spot).cmp(&(worst_value, *worst_spot));
+            // Equal keys go by the order of locations, and there by the location's own; `desc` is the exact reverse, so
+            // that is reversed too.
             if !self.direction.apply(order).is_lt() {
                 return;
             }
             worst.remove();
         }
-        self.kept.insert((value.clone(), sequence), body());
+        self.kept.insert((value.clone(), spot), body());
     }
 
-    pub(super) fn into_bodies(self) -> impl Iterator<Item = (u32, Taken)> {
-        self.kept
-            .into_iter()
-            .map(|((_, sequence), body)| (sequence, body))
+    pub(super) fn into_bodies(self) -> impl Iterator<Item = (Spot, Taken)> {
+        self.kept.into_iter().map(|((_, spot), body)| (spot, body))
     }
 }

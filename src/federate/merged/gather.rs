@@ -178,7 +178,16 @@ impl Gathering<'_> {
                 match walk.next(Some(left)).await {
                     Ok(Some(page)) => {
                         left = left.saturating_sub(page.len());
-                        bodies.extend(pick(&Arc::new(page), run, id));
+                        bodies.extend(pick(&Arc::new(page), run, id).map(|(one, taken)| {
+                            // A page that we sift ourselves is held for few of its items.
+                            let few = list.only.is_some();
+                            let taken = if few {
+                                Taken::alone(&taken.item())
+                            } else {
+                                taken
+                            };
+                            (one, taken)
+                        }));
                     }
                     Ok(None) => left = 0,
                     Err(Halt::Silent(silence)) => return Err(silence.into()),
@@ -209,12 +218,14 @@ impl Gathering<'_> {
     }
 }
 
-fn pick<'i>(page: &Arc<Page>, run: &Run, id: impl Fn(u32) -> &'i str) -> Vec<(u32, Taken)> {
+fn pick<'i>(
+    page: &Arc<Page>,
+    run: &Run,
+    id: impl Fn(u32) -> &'i str,
+) -> impl Iterator<Item = (u32, Taken)> {
     let wanted: HashMap<&str, u32> = run.wanted.iter().map(|&one| (id(one), one)).collect();
-    Taken::all(page)
-        .filter_map(|taken| {
-            let sequence = *wanted.get(&*taken.item().id()?)?;
-            Some((sequence, taken))
-        })
-        .collect()
+    Taken::all(page).filter_map(move |taken| {
+        let sequence = *wanted.get(&*taken.item().id()?)?;
+        Some((sequence, taken))
+    })
 }

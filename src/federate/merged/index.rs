@@ -26,7 +26,7 @@ pub struct Entry {
 }
 
 /// Where an item is: at which location of the scope, and at which place in that location's own order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Spot {
     pub place: u32,
     pub sequence: u32,

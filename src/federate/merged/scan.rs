@@ -2,6 +2,9 @@
 //! locations compare differently.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use tokio::sync::SetOnce;
 
@@ -42,7 +45,7 @@ pub(super) struct Scan {
 
 /// What was read of one location.
 enum Read {
-    Entries(Vec<Entry>, Vec<(u32, Taken)>),
+    Entries(Vec<Entry>, Vec<(Spot, Taken)>),
     Unknown(Reply),
 }
 
@@ -64,30 +67,30 @@ impl Scanning<'_> {
                 shown.as_deref().map_or(Keep::All, Keep::Only),
             ),
         };
-        let (list, first) = (&list, self.first);
-        let scope = self.merge.scope().iter().enumerate();
+        let room = match self.bodies {
+            Bodies::First => self.merge.wish.limit,
+            Bodies::None | Bodies::All => 0,
+        };
+        let best = Mutex::new(Best::new(room, self.merge.wish.direction));
+        let (list, first, kept) = (&list, self.first, &best);
+        let scope = (0..).zip(self.merge.scope());
         let scans = scope.map(|(place, location)| async move {
-            let read = self.scan_one(list, location).await;
+            let read = self.scan_one(list, place, location, kept).await;
             // Another one may have been before.
-            let _ = first.set(place);
+            let _ = first.set(place as usize);
             read
         });
         let mut entries = Vec::with_capacity(self.merge.scope().len());
         let mut found = HashMap::new();
         let (mut silent, mut unknown) = (Vec::new(), None);
         let mut is_known = false;
-        for (place, read) in (0..).zip(ask_all(scans).await) {
-            let location = self.merge.scope()[place as usize].id;
+        for (location, read) in self.merge.scope().iter().zip(ask_all(scans).await) {
+            let location = location.id;
             match read {
                 Ok(Read::Entries(read, bodies)) => {
                     is_known = true;
                     entries.push(read);
-                    let at = |sequence| Spot { place, sequence };
-                    found.extend(
-                        bodies
-                            .into_iter()
-                            .map(|(sequence, body)| (at(sequence), body)),
-                    );
+                    found.extend(bodies);
                     continue;
                 }
                 Ok(Read::Unknown(reply)) => {
@@ -109,6 +112,9 @@ impl Scanning<'_> {
             _ => {}
         }
         let missing = self.merge.tolerate(silent)?;
+        // Those of a location that fell silent meanwhile are at no place of the index.
+        let best = best.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.extend(best.into_bodies());
         let once = self.merge.lists_once();
         let index = Index::new(entries, self.merge.wish.direction, once);
         let twins = (!self.merge.is_replicated()).then(|| index.twice());
@@ -126,14 +132,15 @@ impl Scanning<'_> {
         })
     }
 
-    async fn scan_one(&self, list: &List<'_>, location: &Location) -> Result<Read, Halt> {
-        let room = match self.bodies {
-            Bodies::None => 0,
-            Bodies::First => self.merge.wish.limit,
-            Bodies::All => usize::MAX,
-        };
-        let mut best = Best::new(room, self.merge.wish.direction);
+    async fn scan_one(
+        &self,
+        list: &List<'_>,
+        place: u32,
+        location: &Location,
+        best: &Mutex<Best>,
+    ) -> Result<Read, Halt> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut bodies = Vec::new();
         let mut walk = Walk::new(list, &self.merge.request.asker, location);
         loop {
             let page = match walk.next(None).await {
@@ -144,20 +151,25 @@ impl Scanning<'_> {
                 }
                 Err(halt) => return Err(halt),
             };
-            for item in page.items() {
+            let begin = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+            let spots = (begin..).map(|sequence| Spot { place, sequence });
+            for (item, spot) in page.items().zip(spots.clone()) {
                 // The identifier is always among the fields asked for, so an item without one is not Ironic's.
                 let Some(id) = item.id() else {
                     return Err(location.misspoke().into());
                 };
                 let value = SortValue::new(item.sort_value());
-                if room > 0 {
-                    let sequence = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-                    best.offer(&value, sequence, || Taken::alone(&item));
+                if self.bodies == Bodies::First {
+                    let mut best = best.lock().unwrap_or_else(PoisonError::into_inner);
+                    best.offer(&value, spot, || Taken::alone(&item));
                 }
                 entries.push(Entry {
                     id: (&*id).into(),
                     value,
                 });
+            }
+            if self.bodies == Bodies::All {
+                bodies.extend(spots.zip(Taken::all(&Arc::new(page))));
             }
         }
         if !self.merge.wish.is_filtered() && self.merge.listing.is_of_collection() {
@@ -166,6 +178,6 @@ impl Scanning<'_> {
                 .memory
                 .counted(self.merge.listing.collection, location.id, total);
         }
-        Ok(Read::Entries(entries, best.into_bodies().collect()))
+        Ok(Read::Entries(entries, bodies))
     }
 }

@@ -132,12 +132,15 @@ impl Sorted<'_> {
 
     /// Reading bodies with the keys saves a round trip if most of them are on the page.
     fn bodies_along(&self) -> Bodies {
-        // What nearly all are read with details for, few of which are listed.
-        if self.is_small() || self.merge.wish.only.is_some() {
+        if self.is_small() {
             return Bodies::All;
         }
         if self.merge.marker.is_some() {
             return Bodies::None;
+        }
+        // What details are read for in any case.
+        if self.merge.wish.only.is_some() {
+            return Bodies::First;
         }
         let scope = self.merge.scope().iter().map(|location| location.id);
         let totals = self
