@@ -1,6 +1,8 @@
 //! The unique values that a request body claims: names, UUIDs and addresses. Within one Ironic the database keeps them
 //! unique; between Ironics the gateway has to ask ([`super::located::unique`]).
 
+use std::iter;
+
 use crate::api::body::Object;
 use crate::api::body::Patch;
 use crate::api::body::Value;
@@ -143,15 +145,10 @@ impl Stake {
         match self.column {
             Column::Uuid | Column::Name => {
                 let ident = encode_segment(&self.value);
-                let mut fields = match &self.copy_of {
-                    Some(Original { owner: Some(_), .. }) => vec!["uuid", "owner"],
-                    Some(_) => vec!["uuid"],
-                    None => Vec::new(),
-                };
-                if self.column == Column::Name || fields.is_empty() {
-                    fields.push(self.column.name());
-                }
-                format!("/v1/{collection}/{ident}?fields={}", fields.join(","))
+                format!(
+                    "/v1/{collection}/{ident}?fields={}",
+                    self.fields().join(",")
+                )
             }
             Column::Instance | Column::Address => {
                 let column = self.column.name();
@@ -170,12 +167,33 @@ impl Stake {
         }
     }
 
-    /// Whether an item of a list shows it.
+    /// What tells whether a thing has the value, and whether it may.
+    fn fields(&self) -> Vec<&'static str> {
+        let mut fields = match &self.copy_of {
+            _ if self.of_type.is_some() => vec!["type"],
+            Some(Original { owner: Some(_), .. }) => vec!["uuid", "owner"],
+            Some(_) => vec!["uuid"],
+            None => Vec::new(),
+        };
+        if self.column != Column::Uuid || fields.is_empty() {
+            fields.push(self.column.name());
+        }
+        fields
+    }
+
+    /// The same for a list, whose items have to be told apart.
+    pub fn listed(&self) -> Query {
+        let more = self.fields().into_iter().filter(|field| *field != "uuid");
+        let fields: Vec<_> = iter::once("uuid").chain(more).collect();
+        Query::default().with("fields", fields.join(","))
+    }
+
+    /// Whether an item of a list shows it, and is no copy that may have it.
     pub fn is_shown_by(&self, item: &[u8]) -> bool {
         let is_of = |of_type: &str| {
             json::member(item, "type").is_ok_and(|shown| shown.as_deref() == Some(of_type))
         };
-        self.shows(item) && self.of_type.as_deref().is_none_or(is_of)
+        self.shows(item) && self.of_type.as_deref().is_none_or(is_of) && !self.is_of_copy(item)
     }
 
     fn shows(&self, item: &[u8]) -> bool {

@@ -3,7 +3,9 @@
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::collection::Spread;
+use crate::api::identifier;
 use crate::api::link::Kind;
+use crate::api::route;
 use crate::config::LocationId;
 use crate::federate::Error;
 use crate::federate::Federation;
@@ -62,15 +64,12 @@ impl Listed<'_> {
             .await;
         }
         // A node or a portgroup in the query: only its location has items.
+        let query = &self.request.query;
         let node = match collection {
             // Ironic prefers `node_uuid` if a request has both (`ironic/api/controllers/v1/port.py`).
-            Collection::Ports => self
-                .request
-                .query
-                .value("node_uuid")
-                .or_else(|| self.request.query.value("node")),
+            Collection::Ports => query.value("node_uuid").or_else(|| query.value("node")),
             Collection::Portgroups | Collection::VolumeConnectors | Collection::VolumeTargets => {
-                self.request.query.value("node")
+                query.value("node")
             }
             Collection::Allocations => {
                 if let Some(node) = self.request.query.value("node") {
@@ -85,11 +84,7 @@ impl Listed<'_> {
             }
             _ => None,
         };
-        let group = self
-            .request
-            .query
-            .value("portgroup")
-            .filter(|_| collection == Collection::Ports);
+        let group = (query.value("portgroup")).filter(|_| collection == Collection::Ports);
         let named = node.map(Member::node).or_else(|| {
             group.map(|ident| Member {
                 collection: Collection::Portgroups,
@@ -97,8 +92,8 @@ impl Listed<'_> {
             })
         });
         match named {
-            Some(named) => self.of(Items::of(collection), named).await,
-            None => self.all(collection).await,
+            Some(named) if !is_name_alone(named) => self.of(Items::of(collection), named).await,
+            _ => self.all(collection).await,
         }
     }
 
@@ -197,6 +192,12 @@ impl Listed<'_> {
         };
         self.lists().page(self.request, &listing).await
     }
+}
+
+/// What has a name that no path can ask for, such as a port group called 3: a filter finds it all the same
+/// (`get_rpc_portgroup` of Ironic's `api/controllers/v1/utils.py`). So nobody's owner is looked for, and all are asked.
+fn is_name_alone(named: Member<'_>) -> bool {
+    identifier::is_name(named.ident) && !route::identifies(named.collection, named.ident)
 }
 
 /// A node's events, in the location's order. Its `next` link is unusable, so the merge makes ours.

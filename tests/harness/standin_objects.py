@@ -29,6 +29,11 @@ class Objects:
         ports = self._at_the_node(self.ports, parameters)
         for name, value in ((name, parameters[name][-1]) for name in ("address", "node_uuid") if name in parameters):
             ports = [port for port in ports if port[name] == value]
+        for ident in parameters.get("portgroup", []):
+            groups = [group["uuid"] for group in self.objects["portgroups"] if ident in (group["uuid"], group.get("name"))]
+            if not groups:
+                raise Refused(404, f"Portgroup {ident} could not be found.")
+            ports = [port for port in ports if port.get("portgroup_uuid") in groups]
         order = parameters.get("sort_key", ["id"])[-1]
         if order != "id":
             ports = sorted(ports, key=lambda port: port.get(order) or "")

@@ -5,7 +5,8 @@ import re
 import urllib.parse
 
 import pytest
-from fleet import fleet, until
+import scripted
+from fleet import assert_unavailable, fleet, until
 from routes import spellings
 from standin import Standin, StandinKeystone, new_uuid, node
 
@@ -87,6 +88,44 @@ def test_a_number_is_nobody_s_identifier(path, headers):
         assert hub.get("/v1/nodes").status == 200, "nobody's breaker is open"
         hub.loc2.ports.pop()
     assert [(site.ports, site.objects) for site in sites] == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("ports", "3"), ("ports", "detail"), ("ports", ".."), ("portgroups", "3"), ("portgroups", "detail"), ("portgroups", ".."), ("allocations", "..")],
+)
+def test_a_name_that_no_path_can_ask_for_is_unique_all_the_same(hub, kind, name):
+    """Ironic gives it to all but nodes, and a filter finds it."""
+    emptied(hub)
+    wanted = [{"ports": {"address": f"52:54:00:00:01:{number}"}, "portgroups": {}, "allocations": {"resource_class": "r"}}[kind] for number in (11, 12)]
+    for site, body in zip(hub.all(), wanted):
+        there = site.add(node(resource_class="r"))["uuid"]
+        body |= {"name": name, **({"candidate_nodes": [there]} if kind == "allocations" else {"node_uuid": there})}
+    first, second = [hub.post(f"/v1/{kind}", body) for body in wanted]
+    assert (first.status, second.status) == (201, 409), (first, second)
+    assert f"with name {name} already exists" in second.text()
+
+
+@pytest.mark.parametrize("name", ["3", "detail"])
+@pytest.mark.parametrize("query", ["", "&sort_key=address"])
+def test_a_filter_finds_who_has_a_name_that_no_path_can_ask_for(hub, name, query):
+    emptied(hub)
+    group = {"uuid": new_uuid(), "name": name, "node_uuid": hub.loc2.add(node())["uuid"]}
+    hub.loc2.objects["portgroups"].append(group)
+    hub.loc2.ports.append({"uuid": new_uuid(), "address": "52:54:00:00:01:11", "node_uuid": group["node_uuid"], "portgroup_uuid": group["uuid"]})
+    listed = hub.get(f"/v1/ports?portgroup={name}{query}")
+    assert (listed.status, [port["uuid"] for port in listed.json().get("ports", [])]) == (200, [hub.loc2.ports[-1]["uuid"]]), listed
+    # Nobody else has it, and who may is silent.
+    assert hub.get(f"/v1/ports?portgroup=7{query}").status == 404
+    hub.loc2.fault(scripted.html(503))
+    for ident in (name, "7"):
+        assert_unavailable(hub.get(f"/v1/ports?portgroup={ident}{query}"), "loc2")
+
+
+def emptied(hub):
+    for site in hub.all():
+        for records in (site.ports, *site.objects.values()):
+            records.clear()
 
 
 def with_parts():

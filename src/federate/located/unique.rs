@@ -8,8 +8,8 @@ use log::warn;
 use tokio::time::timeout;
 
 use crate::api::collection::Collection;
-use crate::api::page::Keep;
-use crate::api::query::Query;
+use crate::api::identifier;
+use crate::api::microversion::Microversion;
 use crate::api::route;
 use crate::config::LocationId;
 use crate::federate::Error;
@@ -25,8 +25,6 @@ use crate::locate::directory::Sighting;
 use crate::locations::Locations;
 use crate::locations::location::Location;
 use crate::locations::question::Asker;
-use crate::locations::question::Expect;
-use crate::locations::question::Purpose;
 use crate::locations::question::Question;
 use crate::locations::silence::Reason;
 use crate::locations::silence::Silence;
@@ -217,6 +215,9 @@ async fn is_taken(
     let newest = location.newest(asker).await;
     let version = newest.unwrap_or(request.range.max());
     let question = match stake.column {
+        Column::Name if is_name_alone(stake) => {
+            return is_listed(asker, location, stake, version).await;
+        }
         // Nobody can have it, and home will refuse it in its own words.
         Column::Uuid | Column::Name if !route::identifies(stake.collection, &stake.value) => {
             return Ok(false);
@@ -227,7 +228,7 @@ async fn is_taken(
         Column::Instance | Column::Address => {
             Question::get(stake.path(version), version).for_list(stake.collection)
         }
-        Column::Connector => return is_listed((request, asker), location, stake).await,
+        Column::Connector => return is_listed(asker, location, stake, version).await,
     };
     match location.ask(asker, &question).await? {
         Said::Has(Words { reply, .. }) => stake
@@ -240,28 +241,29 @@ async fn is_taken(
     }
 }
 
+/// Whether Ironic gives the name to things that then no path can ask for: a port group may be called 3, and a path with it
+/// is about another one. Nodes alone may not have its own words for a name (`_check_names_acceptable` of its
+/// `api/controllers/v1/node.py`).
+fn is_name_alone(stake: &Stake) -> bool {
+    let is_refused = stake.collection == Collection::Nodes && !identifier::is_way_up(&stake.value);
+    identifier::is_name(&stake.value)
+        && !route::identifies(stake.collection, &stake.value)
+        && !is_refused
+}
+
 /// The same for values that Ironic has no filter for: the whole list is read.
 async fn is_listed(
-    (request, asker): (&Request, &Asker),
+    asker: &Asker,
     location: &Location,
     stake: &Stake,
+    version: Microversion,
 ) -> Result<bool, Silence> {
-    let facts = stake.collection.facts();
-    let list = List {
-        path: stake.path(request.range.max()),
-        query: Query::default().with("fields", "uuid,type,connector_id"),
-        version: request.range.max(),
-        purpose: Purpose::Own,
-        expect: Expect::list(stake.collection),
-        key: facts.key,
-        kind: facts.kind,
-        id: facts.id,
-        sort_key: None,
-        keep: Keep::All,
-        note: &[],
-        only: None,
-    };
-    // Ironic has no filter for `connector_id`, so the list is read to its end.
+    let named_since = stake.collection.facts().name_since;
+    if stake.column == Column::Name && named_since.is_some_and(|since| version.minor < since) {
+        // Nothing has a name there.
+        return Ok(false);
+    }
+    let list = List::own(stake.collection, version, stake.listed());
     let mut walk = Walk::new(&list, asker, location);
     loop {
         match walk.next(None).await {
