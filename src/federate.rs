@@ -101,6 +101,8 @@ pub enum Error {
     NotEverywhere {
         what: String,
         states: Vec<(LocationId, String)>,
+        /// What was done somewhere is not undone there, or may not be.
+        is_torn: bool,
         /// To repeat it makes nothing better: its fate is unknown, or a part of it was made and is still there.
         is_final: bool,
     },

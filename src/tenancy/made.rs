@@ -13,7 +13,6 @@ use crate::api::json;
 use crate::api::query::Query;
 use crate::federate::Error;
 use crate::federate::LeftBehind;
-use crate::federate::replicated::copy::hidden;
 use crate::locate::LocateError;
 use crate::policy::caller::Project;
 use crate::request::Answer;
@@ -95,7 +94,7 @@ impl Case<'_> {
                 said(&again),
                 said(&undone)
             )
-        } else if is_torn(&undone, collection, &made) {
+        } else if is_torn(&undone) {
             let undone = said(&undone);
             format!("it may be gone again at some of its locations ({undone})")
         } else {
@@ -178,13 +177,9 @@ fn nothing_was_done(error: Error) -> Error {
     }
 }
 
-/// Whether it may have been deleted at some of its locations only: what holds secrets could not be put back there.
-fn is_torn(deleted: &Result<Answer, Error>, collection: Collection, made: &Answer) -> bool {
-    let Ok([steps]) = json::raw_members(made.body.whole(), ["steps"]) else {
-        return true;
-    };
-    matches!(deleted, Err(Error::NotEverywhere { .. }))
-        && !hidden(collection, false, steps).is_empty()
+/// Whether it may have been deleted at some of its locations only.
+fn is_torn(deleted: &Result<Answer, Error>) -> bool {
+    matches!(deleted, Err(Error::NotEverywhere { is_torn: true, .. }))
 }
 
 /// Why it was not done, in a few words that name no location.

@@ -159,3 +159,15 @@ def test_what_holds_secrets_and_is_gone_at_one_location_only_is_told(two):
     made = two.ask(TENANT, "POST", "/v1/runbooks", SECRET)
     assert (made.status, runbooks(two)) == (500, [[], [MINE]]), made
     assert "was created, but it may be gone again at some of its locations" in made.text()
+
+
+@pytest.mark.parametrize("body", [SECRET, {**SECRET, "steps": [{"interface": "bios", "step": "s", "args": {}, "order": 1}]}], ids=["secrets", "plain"])
+def test_what_could_not_be_put_back_at_a_location_is_told(two, body):
+    """It gets its owner where it is left, and the other one does not show that it lacks it."""
+    two.fleet.loc2.fault(LOCKED, "PATCH", "/v1/runbooks/.+", times=1)
+    two.fleet.loc2.fault(BUSY, "DELETE", "/v1/runbooks/.+")
+    # It was made there after all, and is not made once more.
+    two.fleet.loc1.fault(BUSY, "POST", "/v1/runbooks", skip=2)
+    made = two.ask(TENANT, "POST", "/v1/runbooks", body)
+    assert (made.status, runbooks(two)) == (500, [[], [MINE]]), made
+    assert "was created, but it may be gone again at some of its locations" in made.text()

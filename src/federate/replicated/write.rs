@@ -291,13 +291,15 @@ impl Write<'_> {
         // Of many only the first are named, and "undone" of so many tells nobody which one failed.
         states.sort_by_key(|state| (Reverse(state.left), state.location));
         let left = states.first().map(|state| state.left);
+        let is_torn = left > Some(Left::Nothing);
         let states = states.into_iter();
         Error::NotEverywhere {
             what: format!("{} {}", self.collection.facts().noun, self.ident),
             states: states.map(|state| (state.location, state.text)).collect(),
             // What was made and is still there is made once more, or in its own way, by who repeats it.
+            is_torn,
             is_final: match self.goal {
-                Goal::Made => left > Some(Left::Nothing),
+                Goal::Made => is_torn,
                 Goal::Changed | Goal::Gone => left == Some(Left::Unknown),
             },
         }
