@@ -268,22 +268,39 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The same of one that mostly begins with `known`, which holds neither escapes nor control characters.
-    pub fn string_like(&mut self, known: &str) -> Result<Quoted, Malformed> {
-        self.token()?;
-        if !self.has_controls
-            && let Some([b'"', text @ ..]) = self.body.get(self.at..)
-            && let Some(behind) = text.strip_prefix(known.as_bytes())
-            && let Some(length) = text::near_end::<64>(behind)
-        {
-            let start = self.at;
-            self.at += known.len() + length + 2;
-            return Ok(Quoted {
-                span: self.since(start),
-                escaped: false,
-            });
+    /// Does what is usual, or nothing: what is not found to be so is to be read as all else is.
+    pub(crate) fn attempt<T>(&mut self, usual: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        if !self.is_ordinary() {
+            return None;
         }
-        self.string()
+        let at = self.at;
+        let done = usual(self);
+        if done.is_none() {
+            self.at = at;
+        }
+        done
+    }
+
+    /// Moves behind these very bytes, within an [`attempt`](Self::attempt).
+    #[inline]
+    pub(crate) fn literally<const N: usize>(&mut self, text: &[u8; N]) -> Option<Span> {
+        let rest = self.body.get(self.at..)?;
+        (rest.first_chunk() == Some(text)).then(|| self.moved(N))
+    }
+
+    /// A string that begins with `known` and ends near, within an [`attempt`](Self::attempt). `known` holds neither
+    /// escapes nor control characters.
+    #[inline]
+    pub(crate) fn string_like(&mut self, known: &str) -> Option<Quoted> {
+        let [b'"', text @ ..] = self.body.get(self.at..)? else {
+            return None;
+        };
+        let behind = text.strip_prefix(known.as_bytes())?;
+        let length = text::near_end::<64>(behind)?;
+        Some(Quoted {
+            span: self.moved(known.len() + length + 2),
+            escaped: false,
+        })
     }
 
     /// Reads any value whole.
@@ -513,6 +530,12 @@ impl<'a> Reader<'a> {
         } else {
             Malformed::CutOff
         }
+    }
+
+    fn moved(&mut self, length: usize) -> Span {
+        let start = self.at;
+        self.at += length;
+        self.since(start)
     }
 
     fn since(&self, start: usize) -> Span {

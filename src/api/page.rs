@@ -533,7 +533,7 @@ impl Need<'_> {
             Keep::All => {
                 let names = [self.id, "name", "links"].into_iter();
                 let names = names.chain(self.sort_key).chain(self.note.iter().copied());
-                names.fold(self.kind.heeded(), Heeded::with)
+                names.fold(self.kind.heeded(self.from), Heeded::with)
             }
             Keep::Only(_) => Heeded::ALL,
         }

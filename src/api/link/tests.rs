@@ -117,6 +117,45 @@ fn hrefs_keep_what_follows_the_base() {
 }
 
 #[test]
+fn a_link_is_read_alike_however_it_is_written() {
+    let beside = "x".repeat(100);
+    for link in [
+        r#"{"href": "HREF", "rel": "self"}"#,
+        r#"{"href": "HREF", "rel": "bookmark"}"#,
+        r#"{"href": "HREF", "rel": "next"}"#,
+        r#"{"href": "HREF", "rel": "self", "type": "application/json"}"#,
+        r#"{"href": "HREF", "rel": "self" }"#,
+        r#"{"href": "HREF", "rel": "\u0073elf"}"#,
+        r#"{"href": "HREF/\"", "rel": "self"}"#,
+        r#"{"href":"HREF","rel":"self"}"#,
+        r#"{ "rel": "self", "href": "HREF" }"#,
+        r#"{"href": "HREF", "rel": "self", "href": "HREF/1"}"#,
+        r#"{"href": "HREF"}"#,
+        r#"{"href": "HREF", "rel": null}"#,
+    ] {
+        let link = link.replace("HREF", &format!("{FROM}/v1/nodes/x"));
+        let body = format!(r#"{{"links": [{link}, {link}], "extra": "{beside}", "a": {{}}}}"#);
+        assert_eq!(rewritten(Kind::Plain, &body), body.replace(FROM, TO));
+        for end in 0..body.len() {
+            let broken = &body.as_bytes()[..end];
+            let read = rewrite_document(Kind::Plain, broken, (&base(FROM)).into(), &base(TO));
+            assert!(read.is_err(), "{end} of {body}");
+        }
+        for (levels, is_read) in [(62, true), (63, false)] {
+            let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+            let body = format!(r#"{{"links": {open}{link}{close}, "extra": "{beside}"}}"#);
+            let read = rewrite_document(
+                Kind::Plain,
+                body.as_bytes(),
+                (&base(FROM)).into(),
+                &base(TO),
+            );
+            assert_eq!(read.is_ok(), is_read, "{levels} levels of {link}");
+        }
+    }
+}
+
+#[test]
 fn escaped_hrefs_are_links_too() {
     let body = r#"{"l\u0069nks": [{"hr\u0065f": "http:\/\/10.0.0.1:6385\/metal\/v1\/nodes\/\"x\u00e9", "rel": "self"}]}"#;
     let wanted =
