@@ -149,7 +149,7 @@ impl MergedPage {
 
     /// What is written, `size` bytes at a time.
     pub fn into_parts(self, size: usize) -> Parts {
-        let mut out = BytesMut::with_capacity(size);
+        let mut out = BytesMut::with_capacity(size + ITEM);
         out.extend_from_slice(self.head().as_bytes());
         Parts {
             size,
@@ -165,6 +165,8 @@ impl MergedPage {
 }
 
 const BETWEEN: &str = ", ";
+/// What begins within a part is written whole, and what is too much of it waits for the next one. Most items are shorter.
+const ITEM: usize = 16 << 10;
 
 /// What is sent, as it leaves.
 #[derive(Debug)]
@@ -211,9 +213,15 @@ impl Iterator for Parts {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
+        if self.is_over() {
+            return None;
+        }
         let part = match &mut self.source {
             Source::Whole(bytes) => bytes.split_to(bytes.len().min(self.size)),
             Source::Rows(rows) => {
+                // The memory of the part before, once that was sent. Growing bit by bit copied all of a list once more.
+                let room = self.size + ITEM;
+                rows.out.reserve(room.saturating_sub(rows.out.len()));
                 while rows.out.len() < self.size && rows.write() {}
                 let length = rows.out.len().min(self.size);
                 rows.out.split_to(length).freeze()

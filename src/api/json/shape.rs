@@ -34,6 +34,14 @@ struct Known<R> {
     role: Option<R>,
 }
 
+/// Bytes that are the same as in the object before, so many bytes away. They are found once, though a member with a role may
+/// stand between them: with one of ten members such a member, each byte was compared three times.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alike {
+    shift: u32,
+    until: u32,
+}
+
 impl<R> Shape<R> {
     /// Of the objects of a list. Ironic's have less than a hundred members.
     pub fn of_many(heeded: Heeded) -> Self {
@@ -74,12 +82,13 @@ impl<'a> Reader<'a> {
             shape.depth = self.depth;
         }
         let mut place = 0;
+        let mut alike = Alike::default();
         loop {
             let same = if shape.room == 0 {
                 self.pass(shape.heeded);
                 0
             } else {
-                self.pass_like(&mut shape.known, &mut place)
+                self.pass_like(&mut shape.known, &mut place, &mut alike)
             };
             let begin = offset(self.at);
             let known = shape.known.get(place).copied();
@@ -121,16 +130,27 @@ impl<'a> Reader<'a> {
 
     /// Passes over members without a role that are the same as in the object before, from the one at `place` on. How many
     /// bytes behind them are the same, too, up to the name of the last one.
-    fn pass_like<R>(&mut self, known: &mut [Known<R>], place: &mut usize) -> u32 {
+    fn pass_like<R>(
+        &mut self,
+        known: &mut [Known<R>],
+        place: &mut usize,
+        alike: &mut Alike,
+    ) -> u32 {
         let known = known.get_mut(*place..).unwrap_or_default();
         let (Some(first), Some(last)) = (known.first(), known.last()) else {
             return 0;
         };
         let (from, begin) = (first.start, offset(self.at));
-        // Where the last one ends is not known.
-        let earlier = Span::new(from, last.start + last.name).of(self.body);
-        let rest = self.body.get(self.at..).unwrap_or_default();
-        let same = offset(text::common(rest, earlier));
+        if alike.shift != begin - from || alike.until < begin {
+            // Where the last one ends is not known.
+            let earlier = Span::new(from, last.start + last.name).of(self.body);
+            let rest = self.body.get(self.at..).unwrap_or_default();
+            *alike = Alike {
+                shift: begin - from,
+                until: begin + offset(text::common(rest, earlier)),
+            };
+        }
+        let same = alike.until - begin;
         let mut passed = 0;
         for index in 1..known.len() {
             let end = known[index].start - from;
