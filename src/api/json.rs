@@ -306,9 +306,9 @@ impl<'a> Reader<'a> {
     /// Reads any value whole.
     #[inline]
     pub fn value(&mut self) -> Result<Span, Malformed> {
-        let first = self.token()?;
+        self.token()?;
         let start = self.at;
-        self.skip_from(first)?;
+        self.skip_value()?;
         Ok(self.since(start))
     }
 

@@ -42,6 +42,7 @@ use crate::tenancy::facts::Node;
 use crate::tenancy::facts::Visible;
 use crate::tenancy::masks;
 use crate::tenancy::masks::Masking;
+use crate::tenancy::masks::SaidHolders;
 use crate::tenancy::masks::Sight;
 use crate::tenancy::page::Page;
 use crate::tenancy::refusal;
@@ -52,6 +53,9 @@ use crate::tenancy::resource::Resource;
 pub(super) const BOOLEANS: &[&str] = &[
     "0", "1", "f", "false", "n", "no", "off", "on", "t", "true", "y", "yes",
 ];
+
+/// So many are remembered while a page is judged.
+const MOST_SIGHTS: usize = 16;
 
 /// Which things a caller may list.
 pub(super) enum Share {
@@ -213,26 +217,30 @@ impl Lists<'_> {
         visible: Option<&Visible>,
     ) -> Result<Vec<Vec<Mask>>, Error> {
         let mut masking = Masking::default();
-        // Most nodes of a page have the same holders.
-        let mut sights: HashMap<Holders, Sight> = HashMap::new();
+        let judge = |holders: &Holders| Sight::of(self.rules, &self.caller, &holders.target());
+        // Most nodes of a page have the same few holders, in the same words.
+        let mut sights: Vec<(SaidHolders<'_>, Sight)> = Vec::new();
         let mut places = answer.places.iter().copied();
         let masks = page.items().map(|item| {
             let at = places.next().or(answer.location);
             if self.judges_itself(at) {
                 return Ok(Vec::new());
             }
-            let holders = match visible {
-                None => masks::holders(&item),
-                Some(visible) => item
-                    .id()
-                    .and_then(|uuid| visible.get(at, &uuid).cloned())
-                    .unwrap_or_default(),
+            let sight = if let Some(visible) = visible {
+                let known = item.id().and_then(|uuid| visible.get(at, &uuid));
+                known.map_or_else(|| judge(&Holders::default()), judge)
+            } else {
+                let said = masks::holders(&item);
+                if let Some((_, sight)) = sights.iter().find(|(known, _)| *known == said) {
+                    *sight
+                } else {
+                    let sight = judge(&masks::understood(said));
+                    if sights.len() < MOST_SIGHTS {
+                        sights.push((said, sight));
+                    }
+                    sight
+                }
             };
-            let judge = |holders: &Holders| {
-                let target = holders.target();
-                Sight::of(self.rules, &self.caller, &target)
-            };
-            let sight = *sights.entry(holders).or_insert_with_key(judge);
             masking.of(&item, sight).map_err(|_| Error::Unreadable)
         });
         masks.collect()

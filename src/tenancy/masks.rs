@@ -1,7 +1,5 @@
 //! What is hidden within a resource that the caller sees.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 
 use crate::api::json;
@@ -107,12 +105,12 @@ impl Sight {
 /// Masks of nodes, which are not taken apart: their secrets are hidden where they stand.
 #[derive(Debug, Default)]
 pub(crate) struct Masking {
-    /// Names that were met. Nodes have the same ones, and to look for each of [`SECRET`] in one takes half a microsecond.
-    names: HashMap<Box<[u8]>, bool>,
+    /// Names that were met. Nodes have the same few ones, and to look for each of [`SECRET`] in one takes half a microsecond.
+    names: Vec<(Box<[u8]>, bool)>,
 }
 
 /// Names that are remembered.
-const MOST_NAMES: usize = 1000;
+const MOST_NAMES: usize = 64;
 
 impl Masking {
     /// Whether anything is there that may be masked for its owner.
@@ -157,12 +155,12 @@ impl Masking {
         masks: &mut Vec<Mask>,
     ) -> Result<(), Malformed> {
         info.members(|name, value| {
-            let is_hidden = value.raw == HIDDEN.as_bytes();
+            if value.raw == HIDDEN.as_bytes() {
+                return Ok(());
+            }
             let is_replaced = replaced.iter().any(|known| name == known.as_bytes());
             if is_replaced && value.raw != b"null" || !value.is_object() && self.is_secret(name) {
-                if !is_hidden {
-                    masks.push(value.mask(HIDDEN));
-                }
+                masks.push(value.mask(HIDDEN));
             } else if value.is_object() {
                 self.secrets(value, &[], masks)?;
             }
@@ -171,28 +169,32 @@ impl Masking {
     }
 
     fn is_secret(&mut self, name: &[u8]) -> bool {
-        if let Some(known) = self.names.get(name) {
-            return *known;
+        if let Some((_, is_secret)) = self.names.iter().find(|(known, _)| **known == *name) {
+            return *is_secret;
         }
         // A name that no text can hold may say anything.
         let is_secret = name.is_empty() || is_secret(&String::from_utf8_lossy(name));
         if self.names.len() < MOST_NAMES {
-            self.names.insert(name.into(), is_secret);
+            self.names.push((name.into(), is_secret));
         }
         is_secret
     }
 }
 
-/// Whose a node on a list is, if it says so.
-pub(crate) fn holders(item: &Item<'_>) -> Holders {
-    let text = |place| {
-        let text = json::decode(item.noted(place)?.raw)?;
+/// Owner and lessee as a node on a list tells them, raw.
+pub(crate) type SaidHolders<'p> = [Option<&'p [u8]>; 2];
+
+pub(crate) fn holders<'p>(item: &Item<'p>) -> SaidHolders<'p> {
+    [OWNER, LESSEE].map(|place| Some(item.noted(place)?.raw))
+}
+
+/// Whose a node is that says so.
+pub(crate) fn understood(holders: SaidHolders<'_>) -> Holders {
+    let [owner, lessee] = holders.map(|raw| {
+        let text = json::decode(raw?)?;
         (!text.is_empty()).then(|| text.into_owned())
-    };
-    Holders {
-        owner: text(OWNER),
-        lessee: text(LESSEE),
-    }
+    });
+    Holders { owner, lessee }
 }
 
 /// A value with these parts hidden, which are in order.
