@@ -439,7 +439,7 @@ impl Locator {
         let is_enough = breadth == Breadth::First;
         let locations = self.locations.iter();
         let mut tally = self
-            .gather(asker, key, question, locations, is_enough)
+            .gather(asker, (key, question), locations, is_enough)
             .await?;
         if is_enough && let Some((owner, reply)) = tally.owners.pop() {
             self.remember(key, &owner, &reply, Asked::Some);
@@ -457,15 +457,14 @@ impl Locator {
     ) -> Result<Tally, LocateError> {
         let question = self.question(key)?;
         let these = these.map(|id| self.locations.location(id));
-        self.gather(asker, key, &question, these, false).await
+        self.gather(asker, (key, &question), these, false).await
     }
 
     /// What these say; `is_enough`: one that has it.
     async fn gather<'l>(
         &'l self,
         asker: &Asker,
-        key: &Key,
-        question: &Question,
+        (key, question): (&Key, &Question),
         mut locations: impl Iterator<Item = &'l Location>,
         is_enough: bool,
     ) -> Result<Tally, LocateError> {

@@ -25,6 +25,7 @@ use crate::tenancy::case::path;
 use crate::tenancy::page::Page;
 use crate::tenancy::refusal;
 use crate::tenancy::resource::Resource;
+use crate::tenancy::sought::Search;
 use crate::tenancy::sought::Sighted;
 use crate::tenancy::sought::Sought;
 
@@ -189,7 +190,11 @@ impl Sighted for Owned {
     }
 }
 
-impl Case<'_> {
+impl<'c> Case<'c> {
+    fn search<'s>(&'s self, thing: (Collection, &'s str)) -> Search<'s, 'c> {
+        Search { case: self, thing }
+    }
+
     fn sees(&self, node: &Node) -> bool {
         self.may(Rule::NodeGet, node)
     }
@@ -231,7 +236,7 @@ impl Case<'_> {
         at: Option<LocationId>,
     ) -> Result<Option<Node>, Error> {
         let thing = (Collection::Nodes, ident);
-        let sought = self.seek(thing, at, |node| self.sees(node)).await?;
+        let sought = self.search(thing).seek(at, |node| self.sees(node)).await?;
         Ok(self.told_of_node(sought))
     }
 
@@ -247,7 +252,7 @@ impl Case<'_> {
         } else {
             let thing = (Collection::Nodes, ident);
             let owners = Vec::from_iter(found.at);
-            let beside = self.seek_beside(thing, &owners, sees).await?;
+            let beside = self.search(thing).seek_beside(&owners, sees).await?;
             Sought::Hidden(found).or(beside)
         };
         Ok(self.told_of_node(sought))
@@ -264,7 +269,7 @@ impl Case<'_> {
     /// `None`: there is none that is of the caller's project, or that a location shows which judges itself.
     pub(crate) async fn node_of_project(&self, ident: &str) -> Result<Option<Node>, Error> {
         let is_meant = |node: &Node| self.is_of_project(node) || self.judges_itself(node.at);
-        let sought = self.seek((Collection::Nodes, ident), None, is_meant);
+        let sought = self.search((Collection::Nodes, ident)).seek(None, is_meant);
         Ok(sought.await?.one())
     }
 
@@ -280,7 +285,10 @@ impl Case<'_> {
         at: Option<LocationId>,
     ) -> Result<Node, Error> {
         let is_meant = |node: &Node| self.is_of_project(node) || self.sees(node);
-        let sought = self.seek((Collection::Nodes, ident), at, is_meant).await?;
+        let sought = self
+            .search((Collection::Nodes, ident))
+            .seek(at, is_meant)
+            .await?;
         let node = self.told_of_node(sought);
         node.ok_or_else(|| refusal::absent(Collection::Nodes, ident))
     }
@@ -298,7 +306,10 @@ impl Case<'_> {
         ident: &str,
     ) -> Result<Part, Error> {
         let is_meant = |part: &Part| self.sees(&part.node);
-        let sought = self.seek((collection, ident), None, is_meant).await?;
+        let sought = self
+            .search((collection, ident))
+            .seek(None, is_meant)
+            .await?;
         if let Sought::Hidden(part) = &sought {
             self.tell(Rule::NodeGet.name(), Some(&part.node.uuid));
         }
@@ -318,7 +329,9 @@ impl Case<'_> {
         let is_meant = |found: &Owned| {
             self.judges_itself(found.at) || self.allows(Rule::AllocationGet, &found.allocation())
         };
-        let sought = self.seek((Collection::Allocations, ident), None, is_meant);
+        let sought = self
+            .search((Collection::Allocations, ident))
+            .seek(None, is_meant);
         Ok(sought.await?.one())
     }
 

@@ -65,24 +65,31 @@ impl<T: Sighted> Sought<T> {
     }
 }
 
-impl Case<'_> {
-    /// The one thing with this identifier that is meant, at one location if one is named.
+/// Looks for what a caller calls so.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'s, 'c> {
+    pub(crate) case: &'s Case<'c>,
+    pub(crate) thing: (Collection, &'s str),
+}
+
+impl Search<'_, '_> {
+    /// The one that is meant, at one location if one is named.
     pub(crate) async fn seek<T: Sighted>(
-        &self,
-        thing: (Collection, &str),
+        self,
         at: Option<LocationId>,
         is_meant: impl Fn(&T) -> bool,
     ) -> Result<Sought<T>, Error> {
-        let LookUp { found, owners } = self.look_up_at(thing, T::FIELDS, at).await?;
+        let look_up = self.case.look_up_at(self.thing, T::FIELDS, at).await?;
+        let LookUp { found, owners } = look_up;
         let mut things = Vec::new();
         for found in found {
-            things.extend(T::read(self, found).await?);
+            things.extend(T::read(self.case, found).await?);
         }
         let here = Sought::among(things, &is_meant)?;
         if matches!(here, Sought::One(_)) || at.is_some() {
             return Ok(here);
         }
-        let there = self.seek_beside(thing, &owners, is_meant).await?;
+        let there = self.seek_beside(&owners, is_meant).await?;
         Ok(here.or(there))
     }
 
@@ -90,20 +97,24 @@ impl Case<'_> {
     /// all others say no, now, as they are asked for a name that nobody has. While one was silent, the name was found at
     /// those that answered.
     pub(crate) async fn seek_beside<T: Sighted>(
-        &self,
-        (collection, ident): (Collection, &str),
+        self,
         owners: &[LocationId],
         is_meant: impl Fn(&T) -> bool,
     ) -> Result<Sought<T>, Error> {
         let mut sought = Sought::Absent;
-        if owners.is_empty() || self.request.pinned.is_some() || is_uuid_like(ident) {
+        let ((collection, ident), request) = (self.thing, self.case.request);
+        if owners.is_empty() || request.pinned.is_some() || is_uuid_like(ident) {
             return Ok(sought);
         }
         // The end of a path that was taken off may be the end of a name.
-        let whole = self.request.target.fallback(ident);
+        let whole = request.target.fallback(ident);
         for ident in iter::once(ident).chain(whole.as_deref()) {
-            let told = self.beside((collection, ident), owners).await?;
-            let (things, doubt) = self.judged(told, (collection, ident)).await;
+            let called = Search {
+                case: self.case,
+                thing: (collection, ident),
+            };
+            let told = called.beside(owners).await?;
+            let (things, doubt) = called.judged(told).await;
             sought = match (Sought::among(things, &is_meant)?, doubt) {
                 (Sought::One(one), _) => return Ok(Sought::One(one)),
                 (_, Some(doubt)) => return Err(doubt),
@@ -114,17 +125,14 @@ impl Case<'_> {
     }
 
     /// What all others than these owners say of a name.
-    async fn beside(
-        &self,
-        (collection, ident): (Collection, &str),
-        owners: &[LocationId],
-    ) -> Result<Tally, Error> {
-        let others = self
+    async fn beside(self, owners: &[LocationId]) -> Result<Tally, Error> {
+        let (case, (collection, ident)) = (self.case, self.thing);
+        let others = case
             .locations()
-            .filter(|at| self.may_have_at(*at) && !owners.contains(at));
+            .filter(|at| case.may_have_at(*at) && !owners.contains(at));
         let key = Key::new(collection, ident);
-        let locator = &self.federation.locator;
-        match locator.ask_these(&self.request.asker, &key, others).await {
+        let locator = &case.federation.locator;
+        match locator.ask_these(&case.request.asker, &key, others).await {
             // No location is asked for what cannot be a name.
             Err(LocateError::Nobody { .. }) => Ok(Tally::default()),
             told => Ok(told?),
@@ -132,16 +140,16 @@ impl Case<'_> {
     }
 
     /// What they have, and why there may be more.
-    async fn judged<T: Sighted>(
-        &self,
-        told: Tally,
-        thing: (Collection, &str),
-    ) -> (Vec<T>, Option<Error>) {
+    async fn judged<T: Sighted>(self, told: Tally) -> (Vec<T>, Option<Error>) {
+        let case = self.case;
         let mut doubt = told.doubt().map(Error::from);
         let asked = told.owners.iter().map(|(owner, _)| async {
             let at = owner.location;
-            match self.find(self.looking(thing, T::FIELDS, Some(at))).await {
-                Ok(Some(found)) => T::read(self, found).await,
+            match case
+                .find(case.looking(self.thing, T::FIELDS, Some(at)))
+                .await
+            {
+                Ok(Some(found)) => T::read(case, found).await,
                 Ok(None) => Ok(None),
                 // An error about a question that the client has not asked: it did not say.
                 Err(Error::Reply(_)) => Err(Silence {

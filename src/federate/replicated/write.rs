@@ -296,8 +296,8 @@ impl Write<'_> {
         Error::NotEverywhere {
             what: format!("{} {}", self.collection.facts().noun, self.ident),
             states: states.map(|state| (state.location, state.text)).collect(),
-            // What was made and is still there is made once more, or in its own way, by who repeats it.
             is_torn,
+            // What was made and is still there is made once more, or in its own way, by who repeats it.
             is_final: match self.goal {
                 Goal::Made => is_torn,
                 Goal::Changed | Goal::Gone => left == Some(Left::Unknown),
