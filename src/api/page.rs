@@ -8,6 +8,10 @@ use crate::api::json::shape::Shape;
 use crate::api::json::{self, Heeded, Key, Malformed, Reader, Span, Type};
 use crate::api::link::{Base, Cuts, Dialect, Kind, Linking, Mask, Place, Stretch, read_member};
 
+/// Items of one list that are believed: no Ironic has as many. A location that makes them up is not read for ever, and its
+/// `{}` of two bytes does not become a hundred of memory without end.
+pub const MOST_ITEMS: usize = 1_000_000;
+
 /// What to take from each item of a [`Page`], or from a [`Document`].
 #[derive(Clone, Copy, Debug)]
 pub struct Need<'a> {
@@ -119,6 +123,9 @@ impl Page {
                 }
                 let mut found = Vec::new();
                 reader.elements(|reader| {
+                    if found.len() == MOST_ITEMS {
+                        return Err(Malformed::List);
+                    }
                     found.push(reading.entry(reader)?);
                     Ok(())
                 })?;
@@ -364,17 +371,31 @@ impl<'p> Noted<'p> {
         }
         Reader::again(self.raw)
             .members(|reader, key| {
-                let value = reader.value()?;
-                let start = self.span.start;
-                each(
-                    &key.name(),
-                    Self {
-                        span: Span::new(start + value.start, start + value.end),
-                        raw: value.of(self.raw),
-                    },
-                )
+                let value = self.part(reader.value()?);
+                each(&key.name(), value)
             })
             .map(drop)
+    }
+
+    /// The elements of a list.
+    pub fn elements(
+        self,
+        mut each: impl FnMut(Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        if self.raw.first() != Some(&b'[') {
+            return Ok(());
+        }
+        Reader::again(self.raw)
+            .elements(|reader| each(self.part(reader.value()?)))
+            .map(drop)
+    }
+
+    fn part(self, part: Span) -> Self {
+        let start = self.span.start;
+        Self {
+            span: Span::new(start + part.start, start + part.end),
+            raw: part.of(self.raw),
+        }
     }
 
     /// Hides it behind a JSON value.

@@ -471,6 +471,14 @@ pub fn identifies(of: Collection, ident: &str) -> bool {
         && !is_taken_otherwise(of, ident)
 }
 
+/// Whether Ironic gives this name to things that then no path can ask for: a port group may be called 3, and a path with it is
+/// about another one. A filter finds it all the same (`get_rpc_portgroup` of `api/controllers/v1/utils.py`). Nodes alone may
+/// not have its own words for a name (`_check_names_acceptable` of `api/controllers/v1/node.py`).
+pub fn is_name_alone(of: Collection, ident: &str) -> bool {
+    let is_refused = of == Collection::Nodes && !identifier::is_way_up(ident);
+    identifier::is_name(ident) && !identifies(of, ident) && !is_refused
+}
+
 /// Whose member the first parameter names.
 fn member_of(action: Action) -> Option<Collection> {
     match action {

@@ -3,7 +3,6 @@
 use crate::api::collection::Collection;
 use crate::api::collection::Facts;
 use crate::api::collection::Spread;
-use crate::api::identifier;
 use crate::api::link::Kind;
 use crate::api::route;
 use crate::config::LocationId;
@@ -92,7 +91,10 @@ impl Listed<'_> {
             })
         });
         match named {
-            Some(named) if !is_name_alone(named) => self.of(Items::of(collection), named).await,
+            // Nobody's owner can be looked for: all are asked for a name that no path can ask for.
+            Some(named) if !route::is_name_alone(named.collection, named.ident) => {
+                self.of(Items::of(collection), named).await
+            }
             _ => self.all(collection).await,
         }
     }
@@ -192,12 +194,6 @@ impl Listed<'_> {
         };
         self.lists().page(self.request, &listing).await
     }
-}
-
-/// What has a name that no path can ask for, such as a port group called 3: a filter finds it all the same
-/// (`get_rpc_portgroup` of Ironic's `api/controllers/v1/utils.py`). So nobody's owner is looked for, and all are asked.
-fn is_name_alone(named: Member<'_>) -> bool {
-    identifier::is_name(named.ident) && !route::identifies(named.collection, named.ident)
 }
 
 /// A node's events, in the location's order. Its `next` link is unusable, so the merge makes ours.

@@ -142,17 +142,17 @@ impl Respond {
         if silent {
             return Ok(());
         }
-        write_body(session, body, compressor).await
+        write_body(session, (body, length), compressor).await
     }
 }
 
 async fn write_body(
     session: &mut ServerSession,
-    body: Content,
+    // To measure a list is to go through all of it once more.
+    (body, length): (Content, usize),
     compressor: Option<Compressor>,
 ) -> Result<()> {
-    let length = body.length();
-    let writing = write_parts(session, body.into_parts(PART), compressor);
+    let writing = write_parts(session, body.into_parts(PART.min(length)), compressor);
     if length <= PART {
         // Which the write clock bounds.
         return writing.await;
@@ -210,7 +210,8 @@ mod tests {
         head.set_content_length(length).unwrap();
         let served = tokio::spawn(async move {
             session.write_response_header(Box::new(head)).await?;
-            write_body(&mut session, Bytes::from(vec![b'x'; length]).into(), None).await
+            let body = Bytes::from(vec![b'x'; length]).into();
+            write_body(&mut session, (body, length), None).await
         });
         let mut second = vec![0; speed];
         // Until all is written, or nobody writes any longer.

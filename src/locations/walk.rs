@@ -10,6 +10,7 @@ use crate::api::link::Kind;
 use crate::api::microversion::Microversion;
 use crate::api::page::Item;
 use crate::api::page::Keep;
+use crate::api::page::MOST_ITEMS;
 use crate::api::page::Need;
 use crate::api::page::Page;
 use crate::api::query::Query;
@@ -21,9 +22,6 @@ use crate::locations::question::Question;
 use crate::locations::silence::Silence;
 use crate::locations::speech::Said;
 use crate::wire::transport::Reply;
-
-/// Items of one list that are believed. No Ironic has as many; a location that makes them up is not read for ever.
-const MOST_ITEMS: usize = 1_000_000;
 
 /// A list that locations are asked for, and how its pages are read.
 #[derive(Clone, Debug)]

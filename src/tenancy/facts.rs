@@ -20,6 +20,7 @@ use crate::request::join;
 use crate::tenancy::case::Case;
 use crate::tenancy::case::Errand;
 use crate::tenancy::case::Found;
+use crate::tenancy::case::LESSEE;
 use crate::tenancy::case::known_in;
 use crate::tenancy::case::path;
 use crate::tenancy::page::Page;
@@ -370,11 +371,13 @@ impl<'c> Case<'c> {
             }
         };
         let mut missing = self.each_of(errand(at), "nodes", &mut take).await?;
-        // Who knows children leaves them out of a question in an older version.
+        // Who knows children leaves them out of a question in an older version, and who knows lessees does not tell them.
         let is_beside = |home: &LocationId| {
+            let (common, own) = (self.newest_at(None), self.newest_at(Some(*home)));
             at.or(self.request.pinned).is_none()
-                && self.newest_at(None) < CHILDREN_SINCE
-                && self.newest_at(Some(*home)) >= CHILDREN_SINCE
+                && [LESSEE, CHILDREN_SINCE]
+                    .into_iter()
+                    .any(|since| common < since && own >= since)
         };
         let errand = &errand;
         let asked = self.locations().filter(is_beside).map(|home| async move {

@@ -161,11 +161,17 @@ impl Masking {
             let is_replaced = replaced.iter().any(|known| name == known.as_bytes());
             if is_replaced && value.raw != b"null" || !value.is_object() && self.is_secret(name) {
                 masks.push(value.mask(HIDDEN));
-            } else if value.is_object() {
-                self.secrets(value, &[], masks)?;
+                Ok(())
+            } else {
+                self.within(value, masks)
             }
-            Ok(())
         })
+    }
+
+    /// As deep as oslo.utils goes: into objects, and into lists of them, as steps are.
+    fn within(&mut self, value: Noted<'_>, masks: &mut Vec<Mask>) -> Result<(), Malformed> {
+        self.secrets(value, &[], masks)?;
+        value.elements(|one| self.within(one, masks))
     }
 
     fn is_secret(&mut self, name: &[u8]) -> bool {

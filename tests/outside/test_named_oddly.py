@@ -120,6 +120,8 @@ def test_a_filter_finds_who_has_a_name_that_no_path_can_ask_for(hub, name, query
     hub.loc2.fault(scripted.html(503))
     for ident in (name, "7"):
         assert_unavailable(hub.get(f"/v1/ports?portgroup={ident}{query}"), "loc2")
+    # No node can be called like one of Ironic's own words, so nobody need be asked about it.
+    assert hub.get(f"/v1/ports?node=detail{query}").status == 404
 
 
 def emptied(hub):

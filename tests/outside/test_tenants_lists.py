@@ -12,7 +12,8 @@ from tenants import ADMIN
 ODD = {"big": 12345678901234567890123, "nan": float("nan"), "half": "\ud800", "slow": 1.50, "url": "http://a.example/v1/nodes/x"}
 DRIVER_INFO = {"ipmi_password": "pwd", "ipmi_address": "10.0.0.1", "in": {"Auth_Token": ["tok"], "x": 1}}
 INSTANCE_INFO = {"configdrive": {"user": "data"}, "image_url": None, "image_source": "s"}
-INTERNAL = {"agent_secret_token": "ast", "clean_steps": None}
+STEP = {"interface": "deploy", "step": "s", "args": {"password": "in a list", "a": [[{"token": "deeper"}], "x", []]}}
+INTERNAL = {"agent_secret_token": "ast", "clean_steps": [STEP], "deploy_steps": []}
 KEPT = "******"
 
 
@@ -36,10 +37,13 @@ def test_items_are_passed_on_byte_for_byte(running, way):
 
     # An owner sees all but secrets.
     own = text(ADMIN, "loc1")
-    for secret in ('"pwd"', '["tok"]', '{"user": "data"}', '"ast"'):
+    for secret in ('"pwd"', '["tok"]', '{"user": "data"}', '"ast"', '"in a list"', '"deeper"'):
         assert own.count(secret) == 1
         own = own.replace(secret, f'"{KEPT}"')
     assert text(TENANT, "loc1") == own
+    shown = running.get(TENANT, "/v1/nodes/own").json()
+    for member in ("driver_info", "driver_internal_info", "instance_info"):
+        assert shown[member] == json.loads(own)["nodes"][0][member]
     # A lessee does not see how the machine is driven either.
     told = text(TENANT, "loc2")
     whole, leased = text(ADMIN, "loc2"), json.loads(told)["nodes"][0]

@@ -209,6 +209,18 @@ def test_beside_a_location_without_lessees_one_of_two_namesakes_is_a_projects_ow
             assert (hidden.status, hidden.text().count(name)) == (404, 1), hidden
 
 
+@pytest.mark.parametrize("newest", ["1.65", "1.82", "1.115"])
+def test_what_a_rule_shows_to_lessees_it_shows_beside_a_judge_without_lessees(tmp_path, newest):
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"baremetal:node:get:driver_info": "project_id:%(node.lessee)s"\n')
+    new = Standin([node("leased", owner=OTHER, lessee=MINE, driver_info={"ipmi_address": "10.0.0.1"})], versions=("1.1", newest))
+    judge = Standin(versions=("1.1", "1.58"))
+    with hub(judge, new, each={"loc1": {"forward_user_token": True}}, sections={"oslo_policy": {"policy_file": rules}}) as running:
+        running.version = "1.58"
+        listed = running.get(TENANT, "/v1/nodes/detail")
+        assert (listed.status, b"10.0.0.1" in listed.body) == (200, True), listed
+
+
 def test_who_may_list_all_is_shown_what_a_location_without_lessees_has(tmp_path):
     rules = tmp_path / "policy.yaml"
     rules.write_text('"baremetal:node:list_all": "role:reader"\n')

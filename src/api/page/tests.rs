@@ -162,6 +162,16 @@ fn next_counts_only_if_it_is_a_link() {
 }
 
 #[test]
+fn a_page_has_not_more_items_than_an_ironic_could_have() {
+    let of = |items: usize| {
+        let body = format!(r#"{{"nodes": [{}]}}"#, vec!["{}"; items].join(","));
+        decode(&body, "nodes", Kind::Node, Keep::All).map(|page| page.len())
+    };
+    assert_eq!(of(MOST_ITEMS), Ok(MOST_ITEMS));
+    assert_eq!(of(MOST_ITEMS + 1), Err(Malformed::List));
+}
+
+#[test]
 fn a_body_without_its_list_is_malformed() {
     let need = |body: &str| decode(body, "nodes", Kind::Node, Keep::All).map(|page| page.len());
     assert_eq!(need(r#"{"ports": []}"#), Err(Malformed::List));

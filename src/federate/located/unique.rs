@@ -8,7 +8,6 @@ use log::warn;
 use tokio::time::timeout;
 
 use crate::api::collection::Collection;
-use crate::api::identifier;
 use crate::api::microversion::Microversion;
 use crate::api::route;
 use crate::config::LocationId;
@@ -215,7 +214,7 @@ async fn is_taken(
     let newest = location.newest(asker).await;
     let version = newest.unwrap_or(request.range.max());
     let question = match stake.column {
-        Column::Name if is_name_alone(stake) => {
+        Column::Name if route::is_name_alone(stake.collection, &stake.value) => {
             return is_listed(asker, location, stake, version).await;
         }
         // Nobody can have it, and home will refuse it in its own words.
@@ -239,16 +238,6 @@ async fn is_taken(
         Said::Refuses(reply) if reply.status == StatusCode::BAD_REQUEST => Ok(false),
         Said::Refuses(_) | Said::Fails(_) => Err(location.silent(Reason::Status)),
     }
-}
-
-/// Whether Ironic gives the name to things that then no path can ask for: a port group may be called 3, and a path with it
-/// is about another one. Nodes alone may not have its own words for a name (`_check_names_acceptable` of its
-/// `api/controllers/v1/node.py`).
-fn is_name_alone(stake: &Stake) -> bool {
-    let is_refused = stake.collection == Collection::Nodes && !identifier::is_way_up(&stake.value);
-    identifier::is_name(&stake.value)
-        && !route::identifies(stake.collection, &stake.value)
-        && !is_refused
 }
 
 /// The same for values that Ironic has no filter for: the whole list is read.
