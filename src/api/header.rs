@@ -17,6 +17,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-
 /// Ironic's older spelling of the same, answers only.
 pub const LEGACY_REQUEST_ID: HeaderName = HeaderName::from_static("openstack-request-id");
 pub const SYSTEM_SCOPE: HeaderName = HeaderName::from_static("openstack-system-scope");
+/// In Keystone's answer: the token itself.
+pub const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 pub const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// In a request: ask only there. In an answer: it came from there and from nowhere else.
@@ -28,13 +30,21 @@ pub const INCOMPLETE: HeaderName = HeaderName::from_static("x-ironic-proxy-incom
 /// In an answer: where uniqueness could not be verified.
 pub const UNVERIFIED: HeaderName = HeaderName::from_static("x-ironic-proxy-unverified");
 
-/// What Ironic signs its answers with.
-pub static SIGNATURE: [HeaderName; 5] = [
+/// What is read of an answer's head, beside what says how the answer ends: what may go on to the client, what Keystone names
+/// its tokens with, and the time of day.
+pub static HEEDED: [HeaderName; 12] = [
+    http::header::CONTENT_TYPE,
     API_VERSION,
     API_MIN_VERSION,
     API_MAX_VERSION,
     REQUEST_ID,
     LEGACY_REQUEST_ID,
+    http::header::ALLOW,
+    http::header::CONTENT_ENCODING,
+    http::header::CONTENT_LANGUAGE,
+    http::header::DATE,
+    http::header::LOCATION,
+    SUBJECT_TOKEN,
 ];
 
 /// What of a location's answer may reach the client. An allow-list: a location, or what stands before it, could else set
@@ -170,5 +180,10 @@ mod tests {
             assert!(!passes_downstream(&HeaderName::from_static(name)), "{name}");
         }
         assert!(passes_downstream(&HeaderName::from_static("location")));
+        let stay = HEEDED.iter().filter(|name| !passes_downstream(name));
+        assert_eq!(
+            stay.collect::<Vec<_>>(),
+            [http::header::DATE, SUBJECT_TOKEN]
+        );
     }
 }

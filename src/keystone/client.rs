@@ -21,6 +21,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
 
+use crate::api::header::SUBJECT_TOKEN;
 use crate::config::Endpoint;
 use crate::config::KeystoneAuth;
 use crate::config::Session;
@@ -46,7 +47,6 @@ use crate::wire::transport::Sent;
 use crate::wire::transport::Transport;
 
 pub const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
-const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// The catalog of a large cloud is some 100 KB.
 const MAX_ANSWER: usize = 2 * 1024 * 1024;
@@ -242,7 +242,7 @@ impl Keystone {
         };
         let mut head = head(Method::GET, base, &format!("{TOKENS}{query}"))?;
         head.field(&X_AUTH_TOKEN, ours);
-        head.field(&X_SUBJECT_TOKEN, subject);
+        head.field(&SUBJECT_TOKEN, subject);
         let answer = self.exchange(base, &head, Sent::Nothing).await?;
         match answer.status {
             StatusCode::OK => Ok(validated(&answer.body).map_err(KeystoneError::from)?),

@@ -14,6 +14,7 @@ use serde::de::Error;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::api::header::SUBJECT_TOKEN;
 use crate::config::CredentialRef;
 use crate::config::DomainRef;
 use crate::config::KeystoneAuth;
@@ -24,8 +25,6 @@ use crate::config::Secret;
 use crate::config::UserRef;
 use crate::keystone::catalog::Catalog;
 use crate::wire::transport::Reply;
-
-const X_SUBJECT_TOKEN: &str = "x-subject-token";
 
 /// An answer that says not what it should. Never holds what it said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -207,7 +206,7 @@ pub fn token(answer: &Reply, asked: Instant) -> Result<Token, Unusable> {
     // Copied: it is kept for hours, and all that it was read with would be, too.
     let mut header = answer
         .headers
-        .get(X_SUBJECT_TOKEN)
+        .get(SUBJECT_TOKEN)
         .and_then(|header| HeaderValue::from_bytes(header.as_bytes()).ok())
         .ok_or(Unusable("holds no token"))?;
     // `Debug` of a head leaves out what is marked.

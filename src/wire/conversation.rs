@@ -19,7 +19,6 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::StatusCode;
-use http::header;
 use httparse::ParserConfig;
 use httparse::Status;
 use pingora::protocols::Stream;
@@ -28,7 +27,7 @@ use thiserror::Error;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 
-use crate::api::header::SIGNATURE;
+use crate::api::header::HEEDED;
 use crate::wire::budget::Budget;
 use crate::wire::budget::Exhausted;
 use crate::wire::budget::Held;
@@ -416,14 +415,8 @@ fn ends_a_head(read: &[u8], tried: usize) -> bool {
         .any(|at| read[..at].ends_with(b"\n") || read[..at].ends_with(b"\n\r"))
 }
 
-/// Where a field is in its head.
-struct Field {
-    name: Range<usize>,
-    value: Range<usize>,
-}
-
 /// Takes the head off the beginning of what was read; `None`: there is more of it to come. Values are not copied but hold
-/// the head: nine allocations less for an answer of Ironic's.
+/// the head: nine allocations less for an answer of Ironic's. Fields that nobody heeds are left out.
 fn take_head(read: &mut BytesMut, method: &Method) -> Result<Option<Heading>, Fault> {
     if read.is_empty() {
         return Ok(None);
@@ -444,27 +437,26 @@ fn take_head(read: &mut BytesMut, method: &Method) -> Result<Option<Heading>, Fa
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or(Fault::NotHttp)?;
     let is_newest = response.version == Some(1);
+    let framing = Framing(response.headers);
+    let end = framing.end(method, status)?;
+    let after = framing.after(is_newest, end);
     let place = |part: &[u8]| {
         let start = part.as_ptr().addr() - read.as_ptr().addr();
         start..start + part.len()
     };
     // More than most have.
-    let mut fields: SmallVec<[Field; 16]> = SmallVec::new();
-    fields.extend(response.headers.iter().map(|field| Field {
-        name: place(field.name.as_bytes()),
-        value: place(field.value),
-    }));
+    let mut fields: SmallVec<[(HeaderName, Range<usize>); 8]> = SmallVec::new();
+    fields.extend(
+        response
+            .headers
+            .iter()
+            .filter_map(|field| Some((heeded(field.name)?, place(field.value)))),
+    );
     let head = read.split_to(size).freeze();
     let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        headers.append(name(&head[field.name])?, value(&head.slice(field.value))?);
+    for (name, at) in fields {
+        headers.append(name, value(&head.slice(at))?);
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        // RFC 9112 6.3: it overrides a length.
-        headers.remove(header::CONTENT_LENGTH);
-    }
-    let end = end(method, status, &headers)?;
-    let after = after(is_newest, end, &headers);
     let heading = Heading {
         status,
         headers,
@@ -474,15 +466,11 @@ fn take_head(read: &mut BytesMut, method: &Method) -> Result<Option<Heading>, Fa
     Ok(Some(heading))
 }
 
-/// Those that Ironic signs every answer with are known, and cost no allocation.
-fn name(raw: &[u8]) -> Result<HeaderName, Fault> {
-    if let Some(known) = SIGNATURE
-        .iter()
-        .find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(raw))
-    {
-        return Ok(known.clone());
-    }
-    HeaderName::from_bytes(raw).map_err(|_| Fault::NotHttp)
+/// The name of a field that somebody reads. Those are known, and cost no allocation.
+fn heeded(raw: &str) -> Option<HeaderName> {
+    let mut names = HEEDED.iter();
+    let known = names.find(|known| known.as_str().eq_ignore_ascii_case(raw));
+    known.cloned()
 }
 
 /// A field's value; one of several lines is put on one (RFC 9112 5.2).
@@ -501,37 +489,41 @@ fn value(raw: &Bytes) -> Result<HeaderValue, Fault> {
         .map_err(|_| Fault::NotHttp)
 }
 
-fn end(method: &Method, status: StatusCode, headers: &HeaderMap) -> Result<End, Fault> {
-    let bodiless = status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || *method == Method::HEAD;
-    // A length that is none is a fault, whether or not a body follows.
-    let length = length(headers)?;
-    if bodiless {
-        return Ok(End::Length(0));
-    }
-    let encodings = headers.get_all(header::TRANSFER_ENCODING);
-    Ok(match (encodings.iter().next_back(), length) {
-        (Some(encoding), _) => {
-            let last = encoding.as_bytes().rsplit(|byte| *byte == b',').next();
-            let last = last.unwrap_or_default().trim_ascii();
-            if last.eq_ignore_ascii_case(b"chunked") {
-                End::Chunks
-            } else {
-                End::Close
-            }
-        }
-        (None, Some(length)) => End::Length(length),
-        (None, None) => End::Close,
-    })
-}
+/// What a head says of where its body ends, and of the connection.
+struct Framing<'h>(&'h [httparse::Header<'h>]);
 
-/// What is announced, if all that announce something agree (RFC 9110 8.6).
-fn length(headers: &HeaderMap) -> Result<Option<usize>, Fault> {
-    let mut announced = None;
-    for value in headers.get_all(header::CONTENT_LENGTH) {
-        for word in value.as_bytes().split(|byte| *byte == b',') {
-            let word = word.trim_ascii();
+impl<'h> Framing<'h> {
+    /// The words of all fields that are called so.
+    fn words(&self, name: &'static str) -> impl DoubleEndedIterator<Item = &'h [u8]> {
+        let fields = self.0.iter();
+        fields
+            .filter(move |field| field.name.eq_ignore_ascii_case(name))
+            .flat_map(|field| field.value.split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+    }
+
+    fn end(&self, method: &Method, status: StatusCode) -> Result<End, Fault> {
+        let bodiless = status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || *method == Method::HEAD;
+        let encoding = self.words("transfer-encoding").next_back();
+        // RFC 9112 6.3: an encoding overrides a length. A length that is none is a fault, whether or not a body follows.
+        let length = match encoding {
+            Some(_) => None,
+            None => self.length()?,
+        };
+        Ok(match (encoding, length) {
+            _ if bodiless => End::Length(0),
+            (Some(last), _) if last.eq_ignore_ascii_case(b"chunked") => End::Chunks,
+            (Some(_), _) | (None, None) => End::Close,
+            (None, Some(length)) => End::Length(length),
+        })
+    }
+
+    /// What is announced, if all that announce something agree (RFC 9110 8.6).
+    fn length(&self) -> Result<Option<usize>, Fault> {
+        let mut announced = None;
+        for word in self.words("content-length") {
             // `parse` alone would take `+21`.
             let length = std::str::from_utf8(word)
                 .ok()
@@ -543,28 +535,26 @@ fn length(headers: &HeaderMap) -> Result<Option<usize>, Fault> {
             }
             announced = Some(length);
         }
+        Ok(announced)
     }
-    Ok(announced)
-}
 
-/// Whether the connection may be used again (RFC 9112 9.3).
-fn after(is_newest: bool, end: End, headers: &HeaderMap) -> After {
-    let says = |wanted: &[u8]| {
-        headers.get_all(header::CONNECTION).iter().any(|value| {
-            let mut words = value.as_bytes().split(|byte| *byte == b',');
-            words.any(|word| word.trim_ascii().eq_ignore_ascii_case(wanted))
-        })
-    };
-    let persists = if is_newest {
-        !says(b"close")
-    } else {
-        // Chunks from one that should not know them are not relied on (RFC 9112 6.1).
-        end != End::Chunks && says(b"keep-alive") && !says(b"close")
-    };
-    if persists && end != End::Close {
-        After::Kept
-    } else {
-        After::Closed
+    /// Whether the connection may be used again (RFC 9112 9.3).
+    fn after(&self, is_newest: bool, end: End) -> After {
+        let says = |wanted: &[u8]| {
+            let mut words = self.words("connection");
+            words.any(|word| word.eq_ignore_ascii_case(wanted))
+        };
+        let persists = if is_newest {
+            !says(b"close")
+        } else {
+            // Chunks from one that should not know them are not relied on (RFC 9112 6.1).
+            end != End::Chunks && says(b"keep-alive") && !says(b"close")
+        };
+        if persists && end != End::Close {
+            After::Kept
+        } else {
+            After::Closed
+        }
     }
 }
 

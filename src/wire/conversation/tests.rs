@@ -213,9 +213,9 @@ async fn an_endless_head_ends() {
 }
 
 #[tokio::test]
-async fn fields_are_what_was_sent() {
-    let text = "HTTP/1.1 200 OK\r\nEmpty:\r\nBlank:   \r\nX-OPENSTACK-IRONIC-API-VERSION: 1.90  \r\nFolded: a\r\n b\r\n\
-                Twice: 1\r\ntwice: 2\r\nContent-Length: 2\r\n\r\n{}";
+async fn fields_that_are_heeded_are_what_was_sent() {
+    let text = "HTTP/1.1 200 OK\r\nAllow:\r\nLocation:   \r\nX-OPENSTACK-IRONIC-API-VERSION: 1.90  \r\nContent-Language: a\r\n b\r\n\
+                content-TYPE: 1\r\nContent-Type: 2\r\nSet-Cookie: a=b\r\nServer: x\r\nContent-Length: 2\r\n\r\n{}";
     // At once, and byte by byte.
     for part in [text.len(), 1] {
         let (reply, _) = heard(Method::GET, text, part).await.unwrap();
@@ -224,15 +224,14 @@ async fn fields_are_what_was_sent() {
             values.map(HeaderValue::as_bytes).collect()
         };
         for (name, values) in [
-            ("empty", &[&b""[..]][..]),
-            ("blank", &[b""]),
+            ("allow", &[&b""[..]][..]),
+            ("location", &[b""]),
             ("x-openstack-ironic-api-version", &[b"1.90"]),
-            ("folded", &[b"a   b"]),
-            ("twice", &[b"1", b"2"]),
-            ("content-length", &[b"2"]),
+            ("content-language", &[b"a   b"]),
+            ("content-type", &[b"1", b"2"]),
         ] {
             assert_eq!(told(name), values, "{name}");
         }
-        assert_eq!((reply.headers.len(), &reply.body[..]), (7, &b"{}"[..]));
+        assert_eq!((reply.headers.len(), &reply.body[..]), (6, &b"{}"[..]));
     }
 }
