@@ -475,7 +475,7 @@ pub fn identifies(of: Collection, ident: &str) -> bool {
 /// about another one. A filter finds it all the same (`get_rpc_portgroup` of `api/controllers/v1/utils.py`). Nodes alone may
 /// not have its own words for a name (`_check_names_acceptable` of `api/controllers/v1/node.py`).
 pub fn is_name_alone(of: Collection, ident: &str) -> bool {
-    let is_refused = of == Collection::Nodes && !identifier::is_way_up(ident);
+    let is_refused = of == Collection::Nodes && pecan::is_reserved(ident);
     identifier::is_name(ident) && !identifies(of, ident) && !is_refused
 }
 

@@ -124,6 +124,36 @@ def test_a_filter_finds_who_has_a_name_that_no_path_can_ask_for(hub, name, query
     assert hub.get(f"/v1/ports?node=detail{query}").status == 404
 
 
+@pytest.mark.parametrize("name", ["bios", "traits", ".."])
+def test_a_node_s_name_that_no_path_can_ask_for_is_unique_all_the_same(hub, name):
+    emptied(hub)
+    for site in hub.all():
+        site.nodes.clear()
+    hub.loc2.add(node(name))
+    for way in ("POST", "PATCH"):
+        if way == "POST":
+            told = hub.post("/v1/nodes", {"driver": "fake-hardware", "name": name})
+        else:
+            hub.loc1.add(node("another"))
+            told = hub.patch("/v1/nodes/another", [{"op": "replace", "path": "/name", "value": name}])
+        assert told.status == 409, (way, told)
+        assert f"with name {name} already exists" in told.text()
+
+
+@pytest.mark.parametrize("name", ["bios", "traits", "children", ".."])
+@pytest.mark.parametrize("query", ["", "&sort_key=address"])
+def test_a_filter_finds_a_node_that_is_called_like_what_is_below_one(hub, name, query):
+    emptied(hub)
+    for site in hub.all():
+        site.nodes.clear()
+    hub.loc2.add(node(name))
+    hub.loc2.ports.append({"uuid": new_uuid(), "address": "52:54:00:00:01:11", "node_uuid": hub.loc2.nodes[-1]["uuid"]})
+    listed = hub.get(f"/v1/ports?node={name}{query}")
+    assert (listed.status, [port["uuid"] for port in listed.json().get("ports", [])]) == (200, [hub.loc2.ports[-1]["uuid"]]), listed
+    hub.loc2.fault(scripted.html(503))
+    assert_unavailable(hub.get(f"/v1/ports?node={name}{query}"), "loc2")
+
+
 def emptied(hub):
     for site in hub.all():
         for records in (site.ports, *site.objects.values()):

@@ -435,6 +435,13 @@ pub(super) fn call(method: &str, minor: i64, segments: &[String]) -> Option<Resu
     }))
 }
 
+/// Whether Ironic refuses a node this name: it is that of a controller in the class, or of an action
+/// (`get_controller_reserved_names` of its `api/controllers/v1/utils.py`). What is found below a node is not.
+pub(super) fn is_reserved(name: &str) -> bool {
+    let nodes = CONTROLLERS.children.get("nodes");
+    nodes.is_some_and(|nodes| nodes.children.contains_key(name) || action(nodes, name).is_some())
+}
+
 /// Whether Ironic has something of its own under this name below a member of `collection`.
 pub(super) fn is_known_below(collection: &str, name: &str) -> bool {
     CONTROLLERS.knows_below(collection.split('/'), name)
