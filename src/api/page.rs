@@ -8,8 +8,8 @@ use crate::api::json::shape::Shape;
 use crate::api::json::{self, Heeded, Key, Malformed, Reader, Span, Type};
 use crate::api::link::{Base, Cuts, Dialect, Kind, Linking, Mask, Place, Stretch, read_member};
 
-/// Items of one list that are believed: no Ironic has as many. A location that makes them up is not read for ever, and its
-/// `{}` of two bytes does not become a hundred of memory without end.
+/// Items of one list that are believed: no Ironic has as many. A location that makes them up is not read for ever, nor do its
+/// empty items, of three bytes each, take a hundred each of memory that no budget counts.
 pub const MOST_ITEMS: usize = 1_000_000;
 
 /// What to take from each item of a [`Page`], or from a [`Document`].

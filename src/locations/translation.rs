@@ -99,8 +99,6 @@ pub fn in_our_words(reply: &mut Reply, groups: &GroupNames) {
         && let Some(text) = groups.retell(&text)
     {
         reply.body = Fault::new(reply.status, text).body();
-        // The new text may be longer or shorter.
-        reply.headers.remove(http::header::CONTENT_LENGTH);
     }
 }
 

@@ -11,8 +11,6 @@ pub(crate) fn shown(answer: &Answer) -> Result<Resource, Error> {
 
 /// The same answer, showing this.
 pub(crate) fn showing(mut answer: Answer, resource: &Resource) -> Answer {
-    // The length is the old body's.
-    answer.headers.remove(http::header::CONTENT_LENGTH);
     answer.body = resource.to_bytes().into();
     answer
 }

@@ -34,8 +34,8 @@ struct Known<R> {
     role: Option<R>,
 }
 
-/// Bytes that are the same as in the object before, so many bytes away. They are found once, though a member with a role may
-/// stand between them: with one of ten members such a member, each byte was compared three times.
+/// Bytes that are the same as in the object before, so many bytes away. They are found once, though members with a role
+/// may stand between them: else all that follows was compared anew behind each.
 #[derive(Clone, Copy, Debug, Default)]
 struct Alike {
     shift: u32,
